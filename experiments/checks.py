@@ -28,8 +28,10 @@ _ENDPOINT = re.compile(
     r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(:[0-9]{1,5})?"
 )
 
+_LEFT_OUT = object()
 
-class _TooMuch(Exception):
+
+class _TooMuchError(Exception):
     pass
 
 
@@ -45,7 +47,7 @@ def plain_data(data: object, found: list[tuple[Path, str]]) -> Any:
         nonlocal left
         left -= 1
         if left < 0 or len(path) > DEEPEST:
-            raise _TooMuch
+            raise _TooMuchError
         if isinstance(value, dict):
             return {
                 key: copied
@@ -53,6 +55,7 @@ def plain_data(data: object, found: list[tuple[Path, str]]) -> Any:
                 if good_key(key, path) and (copied := copy(each, (*path, key))) is not _LEFT_OUT
             }
         if isinstance(value, list | tuple):
+            # What is left out keeps its place, so that the paths of the others stay right.
             return [copy(each, (*path, index)) for index, each in enumerate(value)]
         if (why := _unfit(value)) is None:
             return value
@@ -60,22 +63,21 @@ def plain_data(data: object, found: list[tuple[Path, str]]) -> Any:
         return _LEFT_OUT
 
     def good_key(key: object, path: Path) -> bool:
-        if isinstance(key, str) and _unfit(key) is None:
-            return True
-        word = show(key)
-        why = "its text is not valid Unicode" if isinstance(key, str) else f'write it in quotes: "{word}"'
-        found.append(((*path, word if not isinstance(key, str) else key), f"the key must be text: {why}"))
+        if isinstance(key, str):
+            if _is_unicode(key):
+                return True
+            found.append(((*path, key), "the key is not valid Unicode"))
+        else:
+            example = f': "{key}"' if isinstance(key, int | float) and not isinstance(key, bool) else ""
+            found.append(((*path, show(key)), f"the key must be text: write it in quotes{example}"))
         return False
 
     try:
         copied = copy(data, ())
-    except _TooMuch:
+    except _TooMuchError:
         found.append(((), "the document is too large, too deep or refers to itself"))
         return None
     return None if copied is _LEFT_OUT else copied
-
-
-_LEFT_OUT = object()
 
 
 def _unfit(value: object) -> str | None:
@@ -157,27 +159,9 @@ def _experiment_problems(
     key: str, experiment: Experiment, document: Document, known_models: Collection[str]
 ) -> Problems:
     yield from _name_problems("an experiment's key", key)
-    model = document.models.get(experiment.model)
     if experiment.model not in known_models:
         yield ("model",), unknown("model", experiment.model, known_models)
-    for name, variant in experiment.variants.items():
-        for _, message in _name_problems("a variant's name", name):
-            yield ("variants", name), message
-        if model is not None and variant.version not in model.versions:
-            yield ("variants", name, "version"), unknown("version", variant.version, model.versions)
-    if len(experiment.variants) < 2:
-        yield ("variants",), "an experiment compares at least two variants: a control and a treatment"
-    else:
-        total = math.fsum(variant.weight for variant in experiment.variants.values())
-        if abs(total - 100) > WEIGHTS_TOLERANCE:
-            yield ("variants",), f"the weights add up to {total:.10g}, and must make 100"
-        control, variant = next(iter(experiment.variants.items()))
-        if model is not None and experiment.status in ACTIVE and variant.version != model.live:
-            yield (
-                ("variants", control, "version"),
-                f"the first variant is the control and serves the live version, {model.live}, "
-                f"while the experiment is {experiment.status}; this is {variant.version}",
-            )
+    yield from _variant_problems(experiment, document.models.get(experiment.model))
     for user, name in experiment.overrides.items():
         if not 1 <= len(user) <= 256:
             yield ("overrides", user), "a user id has 1 to 256 characters"
@@ -188,20 +172,44 @@ def _experiment_problems(
         yield ("namespace",), f"from ({namespace.from_:g}) must be less than to ({namespace.to:g})"
 
 
+def _variant_problems(experiment: Experiment, model: Model | None) -> Problems:
+    """What is wrong with the variants; `model` is None when it is unknown or has errors of its own."""
+    for name, variant in experiment.variants.items():
+        for _, message in _name_problems("a variant's name", name):
+            yield ("variants", name), message
+        if model is not None and variant.version not in model.versions:
+            yield ("variants", name, "version"), unknown("version", variant.version, model.versions)
+    if len(experiment.variants) < 2:
+        yield ("variants",), "an experiment compares at least two variants: a control and a treatment"
+        return
+    total = math.fsum(variant.weight for variant in experiment.variants.values())
+    if abs(total - 100) > WEIGHTS_TOLERANCE:
+        yield ("variants",), f"the weights add up to {total:.10g}, and must make 100"
+    control, variant = next(iter(experiment.variants.items()))
+    active = experiment.status in ACTIVE and model is not None and model.live in model.versions
+    if active and model is not None and variant.version != model.live:
+        message = (
+            f"is {show(variant.version)}, but the first variant is the control, and serves the live version "
+            f"({model.live}) while the experiment is {experiment.status}"
+        )
+        yield ("variants", control, "version"), message
+
+
 def _pair_problems(first_key: str, first: Experiment, second: Experiment) -> Problems:
     """What is wrong with two active experiments of one model: a user can be in one of them only."""
     ours, theirs = second.namespace, first.namespace
     if ours is None or theirs is None or ours.name != theirs.name:
-        yield (
-            ("namespace",),
-            f"{first_key} is {first.status} on the same model: give both the same namespace, "
-            "each its own share (from, to)",
+        message = (
+            f"{first_key} is {first.status} on the same model: give both one namespace, "
+            "and each its own share of it (from, to)"
         )
+        yield ("namespace",), message
     elif ours.from_ < theirs.to and theirs.from_ < ours.to:
-        yield (
-            ("namespace",),
-            f"{ours.from_:g} to {ours.to:g} overlaps {first_key}, which has {theirs.from_:g} to {theirs.to:g}",
+        message = (
+            f"{ours.from_:g} to {ours.to:g} overlaps the {theirs.from_:g} to {theirs.to:g} "
+            f"of {first_key} on the same model"
         )
+        yield ("namespace",), message
     both = [user for user in second.overrides if user in first.overrides]
     if both:
-        yield ("overrides",), f"{listed(map(show, both))}: {first_key} already overrides the same user"
+        yield ("overrides",), f"{first_key} already overrides {listed(map(show, both))} on the same model"

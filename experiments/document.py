@@ -107,10 +107,9 @@ def parse_document(data: object) -> Document:
         if not found:
             found.append(((), f"the document must be a mapping with the key models, not {show(clean)}"))
         raise DocumentError(problem(*each) for each in found)
-    for key in clean:
-        if key not in Document.model_fields:
-            found.append(((key,), unknown("key", key, Document.model_fields)))
-    if clean.get("models") in (None, {}):
+    sections = list(Document.model_fields)
+    found += [((key,), unknown("key", key, sections)) for key in clean if key not in sections]
+    if clean.get("models") in (None, {}) and not any(path == ("models",) for path, _ in found):
         found.append((("models",), f"is missing: {Document.model_fields['models'].description}"))
     models = _parse_each(Model, "models", clean.get("models"), found)
     experiments = _parse_each(Experiment, "experiments", clean.get("experiments"), found)
@@ -123,7 +122,7 @@ def parse_document(data: object) -> Document:
 
 
 def _parse_each(part: type[_P], section: str, data: Any, found: list[tuple[Path, str]]) -> dict[str, _P]:
-    """Return those entries of a section that are well formed; add what is wrong with the others to `found`."""
+    """Return the entries of a section that are well formed; add what is wrong with the others to `found`."""
     if data is None:
         return {}
     if not isinstance(data, dict):

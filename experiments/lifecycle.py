@@ -84,11 +84,10 @@ def _changes(old: Experiment, new: Experiment, key: str, after: Document) -> Ite
         yield "phase", f"goes back from {old.phase} to {new.phase}: a phase only rises"
     elif new.phase > old.phase:
         if same_seed:
-            yield (
-                "seed",
-                f"is still {new.seed or key}: a new phase needs a seed that was not used before, "
-                f"such as {key}-{new.phase}",
+            message = (
+                f"is still {new.seed or key}: a new phase needs a seed that was not used before, such as "
             )
+            yield "seed", f"{message}{key}-{new.phase}"
     else:
         if not same_seed:
             yield "seed", f"cannot change while the experiment is {old.status} in one phase: raise phase too"
@@ -114,11 +113,8 @@ def _fixed_fields_changed(old: Experiment, new: Experiment) -> Iterator[str]:
 def _promotion(new: Experiment, after: Document) -> Iterator[tuple[str, str]]:
     treatments = [variant.version for variant in list(new.variants.values())[1:]]
     if after.models[new.model].live not in treatments:
-        yield (
-            "status",
-            f"promoted means that a treatment has become live: set models.{new.model}.live to "
-            f"{' or '.join(treatments)}",
-        )
+        message = f"promoted means that a treatment has become live: set models.{new.model}.live to "
+        yield "status", message + " or ".join(treatments)
 
 
 def _no_way(old: Status, new: Status) -> str:

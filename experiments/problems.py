@@ -6,14 +6,19 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Path = tuple[str | int, ...]
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _LONGEST_SHOWN = 60
+# What YAML can hold besides plain data.
+_KINDS = {"bytes": "binary data", "date": "a date", "datetime": "a time", "set": "a set"}
 
 
 class DocumentError(ValueError):
@@ -60,7 +65,7 @@ def show(value: object) -> str:
         return "a mapping"
     if isinstance(value, list | tuple):
         return "a list"
-    return f"a {type(value).__name__}"
+    return _KINDS.get(type(value).__name__, "a value of a kind that has no place here")
 
 
 def listed(names: Iterable[str]) -> str:
@@ -70,7 +75,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """Return "there is no version "v9" (known: v1, v2)", with the nearest name when one is near."""
+    """Return "there is no version "v9" (known: v1, v2)", and the name that was meant when one is near."""
     names = list(known)
     near = difflib.get_close_matches(name[:100], names, n=1)
     meant = f"; did you mean {near[0]}?" if near else ""
@@ -79,52 +84,52 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
 
 def from_validation(model: type[BaseModel], path: Path, error: ValidationError) -> list[tuple[Path, str]]:
     """Return pydantic's errors for the `model` that lies at `path` as (path, message in plain words)."""
+    errors = error.errors(include_url=False)
+    deeper = {each["loc"][:-1] for each in errors}
     return [
-        (
-            path + tuple(each["loc"]),
-            _words(model, each["loc"], each["type"], each["input"], each.get("ctx", {})),
-        )
-        for each in error.errors(include_url=False)
+        (path + tuple(each["loc"]), _words(model, each))
+        for each in errors
+        # A list whose items are all wrong is not "empty" besides.
+        if not (each["type"] == "too_short" and each["loc"] in deeper)
     ]
 
 
-def _words(
-    model: type[BaseModel], loc: Sequence[str | int], kind: str, value: object, context: Mapping[str, Any]
-) -> str:
-    match kind:
-        case "missing":
-            return f"is missing: {_description(model, loc)}"
-        case "extra_forbidden":
-            known = _keys(model, loc[:-1])
-            near = difflib.get_close_matches(str(loc[-1])[:100], known, n=1)
-            meant = f"; did you mean {near[0]}?" if near else ""
-            return f"is no key that is known here{meant} (known: {listed(known)})"
-        case "string_type":
-            scalar = isinstance(value, int | float) and not isinstance(value, bool)
-            return f"must be text, not {show(value)}" + (": write it in quotes" if scalar else "")
-        case "int_type" | "float_type" | "int_from_float":
-            what = "a number" if kind == "float_type" else "a whole number"
-            quoted = isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value) is not None
-            return f"must be {what}, not {show(value)}" + (": take the quotes away" if quoted else "")
-        case "finite_number":
-            return f"must be a finite number, not {show(value)}"
-        case "greater_than_equal":
-            return f"must be at least {context['ge']:g}, not {show(value)}"
-        case "less_than_equal":
-            return f"must be at most {context['le']:g}, not {show(value)}"
-        case "string_too_short":
-            return "must not be empty"
-        case "string_too_long":
-            return f"must have at most {context['max_length']} characters"
-        case "too_short":
-            return f"must have at least {context['min_length']}"
-        case "enum":
-            return f"must be one of {context['expected'].replace(' or ', ', ').replace(chr(39), '')}, not {show(value)}"
-        case "model_type" | "model_attributes_type" | "dict_type":
-            return f"must be a mapping, not {show(value)}"
-        case "tuple_type":
-            return f"must be a list, not {show(value)}"
-    return f"cannot be read: {kind.replace('_', ' ')}"
+# Templates by pydantic's type of error; `shown` is the value, the rest its context.
+_WORDS: Mapping[str, str] = {
+    "finite_number": "must be a finite number, not {shown}",
+    "greater_than_equal": "must be at least {ge:.15g}, not {shown}",
+    "less_than_equal": "must be at most {le:.15g}, not {shown}",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must not be empty",
+    "model_type": "must be a mapping, not {shown}",
+    "dict_type": "must be a mapping, not {shown}",
+    "tuple_type": "must be a list, not {shown}",
+    "string_type": "must be text, not {shown}",
+    "int_type": "must be a whole number, not {shown}",
+    "int_from_float": "must be a whole number, not {shown}",
+    "float_type": "must be a number, not {shown}",
+}
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+
+
+def _words(model: type[BaseModel], error: ErrorDetails) -> str:
+    kind, loc, value = error["type"], error["loc"], error["input"]
+    if kind == "missing":
+        return f"is missing: {_description(model, loc)}"
+    if kind == "extra_forbidden":
+        return unknown("key", str(loc[-1]), _keys(model, loc[:-1]))
+    if kind == "enum":
+        expected = error["ctx"]["expected"].replace(" or ", ", ").replace("'", "")
+        return f"must be one of {expected}, not {show(value)}"
+    if kind not in _WORDS:
+        return f"cannot be read: {kind.replace('_', ' ')}"
+    words = _WORDS[kind].format(shown=show(value), **error.get("ctx", {}))
+    if kind == "string_type" and isinstance(value, int | float):
+        return f"{words}: write it in quotes"
+    if kind in ("int_type", "float_type") and isinstance(value, str) and _NUMBER.fullmatch(value):
+        return f"{words}: take the quotes away"
+    return words
 
 
 def _keys(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:

@@ -9,15 +9,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+import msgspec
+
 from experiments.assignment import (
-    BUCKETS, bucket_after, bucket_ranges, choose_variation, fnv32a, in_namespace,
+    BUCKETS,
+    bucket_after,
+    bucket_ranges,
+    choose_variation,
+    fnv32a,
+    in_namespace,
 )  # fmt: skip
 from experiments.document import Document, Experiment, Model, Version
 from experiments.lifecycle import Status
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(msgspec.Struct, frozen=True, gc=False):
     """The pure result for a user; nothing is stored or recorded.
 
     `experiment` is the experiment that was asked, also when the user is in none of its variants; None
@@ -37,6 +43,7 @@ class Assignment:
 
     @property
     def in_experiment(self) -> bool:
+        """Whether the user takes part: has a variant, by hash or by override."""
         return self.variant is not None
 
 
@@ -65,9 +72,8 @@ class _Compiled:
     def by_override(self, user_id: str) -> Assignment:
         variant = self.overrides[user_id]
         bucket = bucket_after(self.seed_state, user_id)
-        return Assignment(
-            self.key, variant, dict(self.variants)[variant], bucket, "override", "override", self.phase
-        )
+        version = dict(self.variants)[variant]
+        return Assignment(self.key, variant, version, bucket, "override", "override", self.phase)
 
     def outside(self, user_id: str, reason: str) -> Assignment:
         bucket = bucket_after(self.seed_state, user_id)
@@ -75,7 +81,7 @@ class _Compiled:
 
     def decide(self, user_id: str) -> Assignment:
         """Status, override, namespace, range, in this order."""
-        if self.status is not Status.RUNNING:
+        if self.status != Status.RUNNING:
             return self.outside(user_id, "status")
         if user_id in self.overrides:
             return self.by_override(user_id)
@@ -141,10 +147,15 @@ class Snapshot:
     def explain(self, experiment_key: str, user_id: str) -> Assignment:
         """Return what an experiment, of any status, does with a user. KeyError when there is none such.
 
-        For a running experiment it agrees with `Plan.assign`, but for a user whom another experiment of
-        the model overrides.
+        For a running experiment it agrees with `Plan.assign`: a user whom another running experiment of
+        the model overrides is not in this one, and the reason is "override".
         """
-        return self._experiments[experiment_key].decide(user_id)
+        experiment = self._experiments[experiment_key]
+        if experiment.status == Status.RUNNING:
+            served = self.plans[self.document.experiments[experiment_key].model].assign(user_id)
+            if served.reason == "override" and served.experiment != experiment_key:
+                return experiment.outside(user_id, "override")
+        return experiment.decide(user_id)
 
     def ranges(self, experiment_key: str) -> list[tuple[str, float, float]]:
         """Return (variant, start, end) for each variant, as shares of all users. KeyError as `explain`."""
@@ -158,7 +169,7 @@ class Snapshot:
         running = tuple(
             self._experiments[key]
             for key, each in self.document.experiments.items()
-            if each.model == name and each.status is Status.RUNNING
+            if each.model == name and each.status == Status.RUNNING
         )
         return Plan(
             name=name,
