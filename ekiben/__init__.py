@@ -1,0 +1,1 @@
+"""The command line `ekiben`, and `ekiben up`: everything on one machine."""

@@ -1,0 +1,7 @@
+"""`python -m ekiben` is the command line too."""
+
+from __future__ import annotations
+
+from ekiben.cli import main
+
+main()

@@ -1,0 +1,95 @@
+"""The command line `ekiben`: thin doors, one function a command."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ekiben.errors import EkibenError, UsageError
+from ekiben.settings import Settings
+
+app = typer.Typer(
+    name="ekiben",
+    help="Versions of a model behind one address, and which of them is better.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+@app.command()
+def up(
+    once: Annotated[bool, typer.Option("--once", help="End everything after the table: for CI.")] = False,
+    demo: Annotated[bool, typer.Option("--demo/--no-demo", help="Send the 2,000 demo requests.")] = True,
+    bench: Annotated[
+        bool,
+        typer.Option(
+            "--bench", help="For measuring: no demo, one router worker, variants in equal parts, no shadow."
+        ),
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="The router's port.", show_default="3000")
+    ] = None,
+) -> None:
+    """Start everything on this machine: Redis, a service for each version, the router, and a demo.
+
+    It serves what experiments.yaml says and listens on 127.0.0.1 only. What is not trained yet is trained
+    first. Then 2,000 loan applications that no model has seen go through the router, and a table shows what
+    each version answered. Ctrl-C ends everything.
+
+    Logs lie in .ekiben/logs, a file for each process.
+    """
+    from ekiben.screen import screen
+    from ekiben.up import Options, run
+
+    settings = Settings.from_environ(os.environ)
+    options = Options(port=port or settings.port, once=once, demo=demo, bench=bench)
+    raise typer.Exit(run(settings, options, screen()))
+
+
+def main() -> None:
+    """Run the command line and exit: 0, 1 for a failure, 2 for wrong usage, each told in lines on stderr."""
+    raise SystemExit(guarded(sys.argv[1:]))
+
+
+def guarded(arguments: list[str]) -> int:
+    """Run a command and return its exit code. No traceback leaves here; unexpected ones go to a log."""
+    from typer.exceptions import TyperException
+
+    try:
+        code = app(arguments, prog_name="ekiben", standalone_mode=False)
+    except UsageError as error:
+        return _fail(str(error), 2)
+    except EkibenError as error:
+        return _fail(str(error), 1)
+    except TyperException as error:
+        return _fail(f"{error.format_message()} (try --help)", error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except Exception as error:
+        return _fail(_unexpected(error), 1)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    for line in message.splitlines():
+        sys.stderr.write(f"ekiben: {line}\n")
+    return code
+
+
+def _unexpected(error: Exception) -> str:
+    log = Path(os.environ.get("EKIBEN_DATA_DIR", ".ekiben")) / "logs" / "ekiben.log"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as file:
+            traceback.print_exception(error, file=file)
+    except OSError:
+        return f"unexpected {type(error).__name__}: {error}"
+    what = str(error).splitlines()[0] if str(error) else "no message"
+    return f"unexpected {type(error).__name__}: {what}; the details are in {log}"

@@ -1,0 +1,94 @@
+"""Reading the experiments document: from the file, and as it is in force."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from ekiben.errors import EkibenError
+from experiments.document import Document, DocumentError, parse_document
+from experiments.lifecycle import Status, check_change
+from state.document import StateUnavailable, dump_document, open_store
+
+
+@dataclass(frozen=True, slots=True)
+class FileDocument:
+    """An experiments file that was read: its document and the SHA-256 of its bytes."""
+
+    document: Document
+    digest: str
+
+
+def read_document(path: Path) -> FileDocument:
+    """Read and validate an experiments file. Raises EkibenError, a line for each problem."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise EkibenError(
+            f"cannot read {path}: {error.strerror}; run this where the experiments file is, "
+            "or name it with EKIBEN_EXPERIMENTS_FILE"
+        ) from None
+    try:
+        document = parse_document(yaml.safe_load(content))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark is not None else ""
+        raise EkibenError(f"{path}{where}: not YAML: {getattr(error, 'problem', error)}") from None
+    except (UnicodeDecodeError, RecursionError):
+        raise EkibenError(f"{path}: not YAML in UTF-8") from None
+    except DocumentError as error:
+        raise EkibenError("\n".join(f"{path}: {problem}" for problem in error.problems)) from None
+    return FileDocument(document, hashlib.sha256(content).hexdigest())
+
+
+async def document_in_force(path: Path, state_url: str) -> Document:
+    """Return what a router that starts now will route by: the file's document, or Redis's when that is ahead.
+
+    As the router does, it applies a file that is not what was applied last, and keeps what Redis holds
+    otherwise. Raises EkibenError when the file is invalid, or may not follow what Redis holds.
+    """
+    file = read_document(path)
+    store = open_store(state_url)
+    try:
+        stored = await store.load()
+    except StateUnavailable as error:
+        raise EkibenError(f"the state Redis at {state_url} does not answer: {error}") from None
+    finally:
+        await store.close()
+    if stored is None:
+        return file.document
+    if stored.applied == file.digest:
+        return stored.document
+    try:
+        check_change(stored.document, file.document)
+    except DocumentError as error:
+        raise EkibenError("\n".join(f"{path}: {problem}" for problem in error.problems)) from None
+    return file.document
+
+
+def bench_document(document: Document) -> Document:
+    """Return the document to measure with: no shadow, running experiments in equal parts over everyone."""
+    experiments = {}
+    for key, experiment in document.experiments.items():
+        if experiment.status is Status.RUNNING:
+            count = len(experiment.variants)
+            weights = [round(100 / count, 2)] * (count - 1)
+            weights.append(100 - sum(weights))
+            variants = {
+                name: variant.model_copy(update={"weight": weight})
+                for (name, variant), weight in zip(experiment.variants.items(), weights, strict=True)
+            }
+            experiment = experiment.model_copy(update={"variants": variants, "coverage": 100.0})
+        experiments[key] = experiment
+    models = {name: model.model_copy(update={"shadow": {}}) for name, model in document.models.items()}
+    return document.model_copy(update={"models": models, "experiments": experiments})
+
+
+def write_document(document: Document, path: Path, comment: str) -> None:
+    """Write a document as a YAML file that begins with `comment`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    body = yaml.safe_dump(dump_document(document), sort_keys=False, allow_unicode=True)
+    path.write_text(f"# {comment}\n{body}", encoding="utf-8")

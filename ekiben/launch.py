@@ -1,0 +1,140 @@
+"""What `ekiben up` has to start for a document: a service for each endpoint on this machine."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ekiben.errors import EkibenError
+from experiments.document import Document
+from state.user import is_loopback
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One model service to start: `name` is model, version and, after the first, the endpoint's number."""
+
+    name: str
+    model: str
+    version: str
+    module: str
+    port: int
+    workers: int
+
+    @property
+    def url(self) -> str:
+        """The endpoint."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def stored_model(self) -> str:
+        """The name of its model in the BentoML store."""
+        return self.module
+
+
+def module_name(model: str, version: str) -> str:
+    """The module of a version under services/, and its model's name in the BentoML store: credit_v2."""
+    return f"{model}_{version}".replace("-", "_")
+
+
+def class_name(model: str, version: str) -> str:
+    """The BentoML service in that module: CreditV2."""
+    return "".join(part[:1].upper() + part[1:] for part in re.split(r"[-_]", f"{model}_{version}") if part)
+
+
+def services_of(document: Document, root: Path) -> tuple[list[Service], list[str]]:
+    """Return the services to start, and the endpoints that are taken as running elsewhere.
+
+    Started is what has a loopback endpoint and a module under root/services.
+    """
+    here: list[Service] = []
+    elsewhere: list[str] = []
+    for model, its in document.models.items():
+        for version, one in its.versions.items():
+            module = module_name(model, version)
+            written = (root / "services" / f"{module}.py").is_file()
+            for number, endpoint in enumerate(one.endpoints, start=1):
+                parts = urlsplit(endpoint)
+                port = parts.port or (443 if parts.scheme == "https" else 80)
+                if written and parts.scheme == "http" and is_loopback(parts.hostname or ""):
+                    name = module if number == 1 else f"{module}-{number}"
+                    here.append(Service(name, model, version, module, port, one.workers))
+                else:
+                    elsewhere.append(endpoint)
+    return here, elsewhere
+
+
+def service_command(service: Service) -> list[str]:
+    """The command that serves it, on loopback only (BentoML's own default is every interface)."""
+    target = f"services.{service.module}:{class_name(service.model, service.version)}"
+    return [
+        sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1", "--port", str(service.port),
+    ]  # fmt: skip
+
+
+def service_environment(service: Service, data_dir: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of its process: no usage reports, and a BentoML home of its own.
+
+    Every `bentoml serve` empties the folder of its home in which its workers count (for /metrics) as it
+    starts, and so wipes the counters of the others. The homes share the one store of models.
+    """
+    home = data_dir / "bentoml" / service.name
+    home.mkdir(parents=True, exist_ok=True)
+    for shared in ("models", "bentos"):
+        link, target = home / shared, bentoml_home(environ) / shared
+        target.mkdir(parents=True, exist_ok=True)
+        if not link.is_symlink() or link.readlink() != target:
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
+    return {"BENTOML_DO_NOT_TRACK": "true", "BENTOML_HOME": str(home.resolve())}
+
+
+def bentoml_home(environ: Mapping[str, str]) -> Path:
+    """BentoML's folder, where its store of models is."""
+    return Path(environ.get("BENTOML_HOME") or Path.home() / "bentoml").resolve()
+
+
+def without_model(services: Iterable[Service], environ: Mapping[str, str]) -> list[Service]:
+    """Return those whose model is not in the store, each version once.
+
+    The store is looked at as the folder it is: importing BentoML for the question takes a second.
+    """
+    models = bentoml_home(environ) / "models"
+    missing = {
+        each.module: each for each in services if not (models / each.stored_model / "latest").is_file()
+    }
+    return list(missing.values())
+
+
+def check_ports(wanted: Mapping[str, int], where: Mapping[str, str]) -> None:
+    """Raise EkibenError when somebody else listens on one of the ports, or two of us would.
+
+    `wanted` is name → port, `where` name → what to change when it is taken.
+    """
+    seen: dict[int, str] = {}
+    for name, port in wanted.items():
+        if port in seen:
+            raise EkibenError(
+                f"{seen[port]} and {name} both want port {port}: give one another in {where[name]}"
+            )
+        seen[port] = name
+        with socket.socket() as probe:
+            # As servers do, so that a port whose connections only linger counts as free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+                probe.listen()
+            except OSError as error:
+                taken = error.errno == errno.EADDRINUSE
+                why = "is taken" if taken else f"cannot be used ({os.strerror(error.errno or 0)})"
+                raise EkibenError(
+                    f"port {port}, wanted by {name}, {why}: end what listens there, "
+                    f"or give {name} another in {where[name]}"
+                ) from None

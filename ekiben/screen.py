@@ -1,0 +1,89 @@
+"""What `ekiben up` shows while it works."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from ekiben.launch import Service
+
+# A console of a fixed width where nobody looks: a table cut to 80 columns in a log helps nobody.
+PLAIN_WIDTH = 140
+
+
+def screen() -> Console:
+    """Standard output."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
+
+
+class Steps:
+    """Lines with a spinner that turn into ticks: what is being started, and how long it took."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def begin(self, name: str, what: str) -> None:
+        """Show that something is under way."""
+        self._tasks[name] = self._progress.add_task(what, total=1)
+
+    def done(self, name: str) -> None:
+        """Tick it off."""
+        self._progress.update(self._tasks[name], completed=1)
+
+
+@contextmanager
+def steps(console: Console) -> Iterator[Steps]:
+    """Show steps for as long as the block runs."""
+    columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        yield Steps(progress)
+
+
+@contextmanager
+def bar(console: Console, what: str, total: int) -> Iterator[Progress]:
+    """Show a progress bar of one task, number 0."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        progress.add_task(what, total=total)
+        yield progress
+
+
+def show_addresses(
+    console: Console, router_url: str, services: Sequence[Service], elsewhere: Sequence[str]
+) -> None:
+    """Print what can be opened in a browser."""
+    lines = [
+        ("router", f"{router_url}/docs  {router_url}/metrics  {router_url}/healthz"),
+        *((f"{each.model} {each.version}", each.url) for each in services),
+        *(("elsewhere", f"{endpoint} (taken as running)") for endpoint in elsewhere),
+    ]
+    width = max(len(name) for name, _ in lines)
+    console.print("\nOpen")
+    for name, text in lines:
+        console.print(f"  {name.ljust(width)}  {text}", soft_wrap=True, markup=False)
+
+
+def show_curl(console: Console, router_url: str, model: str, features: Mapping[str, Any]) -> None:
+    """Print a request that can be copied into a shell."""
+    body = json.dumps({"user_id": "u-17", "features": features}, ensure_ascii=False)
+    command = (
+        f"curl -s {router_url}/predict/{model} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
+    )
+    console.print("\nTry")
+    console.print(f"  {command}", soft_wrap=True, markup=False)

@@ -1,0 +1,40 @@
+"""Where things are: the same environment variables as the router's, read once for a command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ekiben.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a command needs to know of its surroundings."""
+
+    data_dir: Path
+    experiments_file: Path
+    router_url: str
+    port: int
+
+    @property
+    def log_dir(self) -> Path:
+        """Where every process of `ekiben up` writes."""
+        return self.data_dir / "logs"
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
+        """Read EKIBEN_DATA_DIR, _EXPERIMENTS_FILE, _ROUTER_URL and _PORT, or raise UsageError."""
+        port = environ.get("EKIBEN_PORT", "3000")
+        if not port.isdigit() or not 1 <= int(port) <= 65535:
+            raise UsageError(f"EKIBEN_PORT must be a port between 1 and 65535, and is {port!r}")
+        url = environ.get("EKIBEN_ROUTER_URL", f"http://127.0.0.1:{port}").rstrip("/")
+        if not url.startswith(("http://", "https://")):
+            raise UsageError(f"EKIBEN_ROUTER_URL must begin with http:// or https://, and is {url!r}")
+        return cls(
+            data_dir=Path(environ.get("EKIBEN_DATA_DIR", ".ekiben")),
+            experiments_file=Path(environ.get("EKIBEN_EXPERIMENTS_FILE", "experiments.yaml")),
+            router_url=url,
+            port=int(port),
+        )

@@ -1,0 +1,110 @@
+"""The processes of one `ekiben up`: starting them together, waiting until they can answer, ending them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from ekiben.errors import EkibenError
+from ekiben.processes import Child, Children
+
+START_TIMEOUT_S = 120.0
+ROUTER_GRACE_S = 3.0
+SERVICES_GRACE_S = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A started process and the address that answers 200 once it can work."""
+
+    child: Child
+    ready_url: str
+
+
+async def until_ready(parts: Sequence[Part], on_ready: Callable[[Part, float], None]) -> None:
+    """Return when every part is ready; `on_ready` is told of each, with the seconds it took.
+
+    Raises EkibenError when one is not within START_TIMEOUT_S.
+    """
+    begun = time.monotonic()
+
+    async def wait(session: aiohttp.ClientSession, part: Part) -> None:
+        while not await _is_ready(session, part.ready_url):
+            if time.monotonic() - begun > START_TIMEOUT_S:
+                raise EkibenError(
+                    f"{part.child.name} was not ready within {START_TIMEOUT_S:.0f} s: see {part.child.log}"
+                )
+            await asyncio.sleep(0.1)
+        on_ready(part, time.monotonic() - begun)
+
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as session:
+        await asyncio.gather(*(wait(session, part) for part in parts))
+
+
+async def _is_ready(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(url) as response:
+            return response.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False
+
+
+async def watch(children: Children) -> None:
+    """Return never; raises EkibenError as soon as a child has ended, which none is meant to."""
+    while True:
+        if (child := children.ended()) is not None:
+            raise EkibenError(how_it_ended(child))
+        await asyncio.sleep(0.1)
+
+
+def how_it_ended(child: Child) -> str:
+    """One line: which child, how, its last words where they say something, and where the rest is."""
+    code = child.process.poll()
+    how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
+    words = last_words(child.log)
+    return f"{child.name} {how}" + (f" ({words})" if words else "") + f": see {child.log}"
+
+
+def last_words(log: Path, limit: int = 160) -> str:
+    """Return the last line of a log that is no indented or empty one, cut to `limit` characters."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 8192))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    line = next((line for line in reversed(lines) if line.strip() and not line.startswith((" ", "\t"))), "")
+    line = "".join(letter for letter in line.strip() if letter.isprintable())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+@asynccontextmanager
+async def watched(children: Children) -> AsyncIterator[None]:
+    """Within this block a child that ends interrupts the work with EkibenError."""
+    work = asyncio.current_task()
+    assert work is not None
+    died: list[EkibenError] = []
+
+    async def interrupt() -> None:
+        try:
+            await watch(children)
+        except EkibenError as error:
+            died.append(error)
+            work.cancel()
+
+    watcher = asyncio.create_task(interrupt())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if died:
+            work.uncancel()
+            raise died[0] from None
+        raise
+    finally:
+        watcher.cancel()

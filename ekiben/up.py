@@ -1,0 +1,202 @@
+"""`ekiben up`: Redis, the services, the router and a demo on one machine, and nothing left when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from ekiben.demo import DEMO_MODEL, run_demo
+from ekiben.document import bench_document, document_in_force, read_document, write_document
+from ekiben.errors import EkibenError
+from ekiben.launch import (
+    Service,
+    check_ports,
+    service_command,
+    service_environment,
+    services_of,
+    without_model,
+)  # fmt: skip
+from ekiben.lock import locked
+from ekiben.processes import Child, Children
+from ekiben.screen import show_addresses, steps
+from ekiben.settings import Settings
+from ekiben.stack import ROUTER_GRACE_S, SERVICES_GRACE_S, Part, how_it_ended, until_ready, watched
+from state.embedded import EmbeddedRedis, EmbeddedRedisError, addresses
+
+WORKERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for on the command line."""
+
+    port: int
+    once: bool = False
+    demo: bool = True
+    bench: bool = False
+
+
+def run(settings: Settings, options: Options, console: Console) -> int:
+    """Run it all until Ctrl-C (or, with `once`, until the table) and return the exit code.
+
+    Raises EkibenError. Whichever way it ends, by SIGINT, SIGTERM or SIGHUP too, every process it started has
+    ended before it returns.
+    """
+    return asyncio.run(_until_signal(settings, options, console))
+
+
+async def _until_signal(settings: Settings, options: Options, console: Console) -> int:
+    up = _Up(settings, options, console)
+    work = asyncio.create_task(up.run())
+    received: list[signal.Signals] = []
+
+    def stop(number: signal.Signals) -> None:
+        received.append(number)
+        work.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)
+    try:
+        await work
+    except asyncio.CancelledError:
+        if not received:
+            raise
+        # Once everything stands, a signal is the ordinary way to end it.
+        return 0 if up.stands and not options.once else 128 + received[0]
+    return 0
+
+
+class _Up:
+    def __init__(self, settings: Settings, options: Options, console: Console) -> None:
+        self._options = options
+        self._console = console
+        self._file = settings.experiments_file
+        # What is measured has a Redis of its own: its weights are not those of the experiment that runs.
+        self._data_dir = (settings.data_dir / "bench" if options.bench else settings.data_dir).absolute()
+        self.stands = False
+
+    async def run(self) -> None:
+        with ExitStack() as undo:
+            lock = undo.enter_context(locked(self._data_dir))
+            (self._data_dir / "logs").mkdir(exist_ok=True)
+            if self._options.bench:
+                self._prepare_bench()
+            file = read_document(self._file)
+            here, _ = services_of(file.document, Path.cwd())
+            self._check_ports(here)
+            children = Children(self._data_dir / "logs", lock, self._data_dir)
+            undo.callback(children.end)
+            redis = self._start_redis(children, undo)
+            document = await document_in_force(self._file, redis["EKIBEN_STATE_URL"])
+            services, elsewhere = services_of(document, Path.cwd())
+            if services != here:  # Redis is ahead of the file
+                self._check_ports(services)
+            await self._train(children, services)
+            async with watched(children):
+                await self._start(children, undo, services, redis)
+                self.stands = True
+                if self._options.demo and not self._options.bench:
+                    await run_demo(self._console, self._url, document)
+                show_addresses(self._console, self._url, services, elsewhere)
+                if self._options.once:
+                    return
+                self._console.print("\nCtrl-C ends everything.")
+                await asyncio.Event().wait()
+
+    @property
+    def _url(self) -> str:
+        return f"http://127.0.0.1:{self._options.port}"
+
+    def _prepare_bench(self) -> None:
+        shutil.rmtree(self._data_dir / "redis", ignore_errors=True)
+        document = bench_document(read_document(self._file).document)
+        path = self._data_dir / "experiments.yaml"
+        write_document(
+            document, path, f"Made by `ekiben up --bench` from {self._file}; overwritten every time."
+        )
+        self._file = path
+
+    def _check_ports(self, services: Sequence[Service]) -> None:
+        wanted = {"the router": self._options.port, **{each.name: each.port for each in services}}
+        where = {name: str(self._file) for name in wanted} | {"the router": "--port"}
+        check_ports(wanted, where)
+
+    def _start_redis(self, children: Children, undo: ExitStack) -> Mapping[str, str]:
+        """Start the embedded pair unless there is another Redis, and return the addresses as environment."""
+        try:
+            found = addresses(os.environ, self._data_dir)
+            if found.embedded:
+                redis = EmbeddedRedis(self._data_dir, children.environment())
+                redis.start()
+                undo.callback(redis.close)
+                for name, process in redis.processes.items():
+                    children.adopt(Child(f"Redis ({name})", process, redis.log(name)))
+        except EmbeddedRedisError as error:
+            raise EkibenError(str(error)) from None
+        return {"EKIBEN_CACHE_URL": found.cache_url, "EKIBEN_STATE_URL": found.state_url}
+
+    async def _train(self, children: Children, services: Sequence[Service]) -> None:
+        """Train the demo's versions that are not in the BentoML store."""
+        missing = without_model(services, os.environ)
+        for each in missing:
+            if each.model != DEMO_MODEL:
+                raise EkibenError(
+                    f"{each.name} cannot start: there is no model {each.stored_model} in the BentoML store; "
+                    f"train and publish it under that name, then run `ekiben up` again"
+                )
+        if not missing:
+            return
+        command = [sys.executable, "-m", "ekiben", "train"]
+        for each in missing:
+            command += ["--version", each.version]
+        with steps(self._console) as shown:
+            names = ", ".join(each.version for each in missing)
+            shown.begin("train", f"training {DEMO_MODEL} {names}: not in the BentoML store yet")
+            child = children.start("train", command)
+            await asyncio.to_thread(child.process.wait)
+            if child.process.returncode != 0:
+                raise EkibenError(how_it_ended(child))
+            children.forget(child)
+            shown.done("train")
+
+    async def _start(
+        self, children: Children, undo: ExitStack, services: Sequence[Service], redis: Mapping[str, str]
+    ) -> None:
+        """Start services and router at the same time and wait until all are ready."""
+        with steps(self._console) as shown:
+            parts = []
+            running: list[Child] = []
+            undo.callback(lambda: children.stop(running, SERVICES_GRACE_S))
+            for service in services:
+                shown.begin(service.name, f"{service.model} {service.version} on port {service.port}")
+                more = service_environment(service, self._data_dir, os.environ)
+                running.append(children.start(service.name, service_command(service), more))
+                parts.append(Part(running[-1], f"{service.url}/readyz"))
+            workers = 1 if self._options.bench else WORKERS
+            shown.begin("router", f"router on port {self._options.port}, {workers} worker(s)")
+            router = children.start(
+                "router", [sys.executable, "-m", "router"], self._router_environment(redis, workers)
+            )
+            undo.callback(lambda: children.stop([router], ROUTER_GRACE_S))
+            parts.append(Part(router, f"{self._url}/readyz"))
+            await until_ready(parts, lambda part, _: shown.done(part.child.name))
+
+    def _router_environment(self, redis: Mapping[str, str], workers: int) -> dict[str, str]:
+        return {
+            **redis,
+            "EKIBEN_HOST": "127.0.0.1",
+            "EKIBEN_PORT": str(self._options.port),
+            "EKIBEN_WORKERS": str(workers),
+            "EKIBEN_DATA_DIR": str(self._data_dir),
+            "EKIBEN_EXPERIMENTS_FILE": str(self._file.absolute()),
+            "EKIBEN_SHUTDOWN_GRACE_S": "2",
+        }
