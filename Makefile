@@ -1,0 +1,45 @@
+# The commands of the README. Each one sets up what it needs, once.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+export BENTOML_DO_NOT_TRACK := true
+
+.PHONY: help up setup train bentos test check format bench-services
+
+help:            ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 20
+
+# Anything that changes what is installed makes this file stale.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Ekiben needs Python 3.11: install it, or name one with make PYTHON=…"; exit 1; }
+	@echo "Setting up $(VENV): about two minutes the first time"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[embedded,cli,services,training,dev]'
+	@touch $@
+
+setup: $(VENV)/.installed  ## create .venv and install, once
+
+up: setup        ## everything on this machine: Redis, three versions, the router, a demo
+	@$(BIN)/ekiben up
+
+train: setup     ## train and publish the versions, print how they compare
+	@$(BIN)/ekiben train
+
+bentos: setup    ## build a Bento for each version and for the router
+	@for file in bentos/*.yaml bentofile.yaml; do $(BIN)/bentoml build -f $$file . || exit 1; done
+
+test: setup      ## all tests
+	@$(BIN)/pytest
+
+check: setup     ## ruff, mypy strict, import-linter
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: setup    ## let ruff mend what it can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench-services: setup  ## what a model call costs in each service
+	@$(BIN)/python -m loadtests.bench_services

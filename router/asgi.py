@@ -1,0 +1,79 @@
+"""The few pieces of HTTP that the app needs on top of ASGI."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Final
+
+from router.errors import BadRequest, BodyTooLarge
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.-]{1,128}")
+
+
+class Request:
+    """What the app reads of a request: the headers it knows, taken in one pass, and the body."""
+
+    __slots__ = ("_length", "_receive", "answered", "id", "id_header", "no_cache", "user_id")
+
+    def __init__(self, scope: Scope, receive: Receive, new_id: Callable[[], str]) -> None:
+        self._receive = receive
+        self._length: bytes | None = None
+        self.answered = False
+        self.user_id: bytes | None = None
+        self.no_cache = False
+        given = None
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                self._length = value
+            elif name == b"x-user-id":
+                self.user_id = value
+            elif name == b"x-request-id":
+                given = value
+            elif name == b"cache-control":
+                self.no_cache = b"no-cache" in value.lower()
+        if given is not None and _REQUEST_ID.fullmatch(given):
+            self.id = given.decode("ascii")
+        else:
+            self.id = new_id()
+        self.id_header: Header = (b"x-request-id", self.id.encode("ascii"))
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body. Raises `BodyTooLarge` past `limit` bytes, `BadRequest` when the client leaves."""
+        if self._length is not None and self._length.isdigit() and int(self._length) > limit:
+            raise BodyTooLarge(f"a body may have {limit} bytes")
+        message = await self._receive()
+        body: bytes = message.get("body", b"")
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            if len(body) > limit:
+                raise BodyTooLarge(f"a body may have {limit} bytes")
+            return body
+        parts = [body]
+        size = len(body)
+        while message["type"] == "http.request" and message.get("more_body", False):
+            message = await self._receive()
+            part = message.get("body", b"")
+            size += len(part)
+            if size > limit:
+                raise BodyTooLarge(f"a body may have {limit} bytes")
+            parts.append(part)
+        if message["type"] != "http.request":
+            raise BadRequest("the client left before its request was complete")
+        return b"".join(parts)
+
+
+async def send_response(send: Send, status: int, headers: Iterable[Header], body: bytes) -> None:
+    """A whole response in one go."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*headers, (b"content-length", b"%d" % len(body))],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

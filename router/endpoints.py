@@ -1,0 +1,122 @@
+"""The endpoints of one version: which of them takes the next call, and what becomes of a failed one."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from router.breaker import Breaker, BreakerState
+from router.errors import BulkRefused, VersionFailed, VersionUnavailable
+from router.service import BulkAnswer, ModelService, ServiceInfo
+
+# A retry may cost at most this share of all calls, beyond a reserve for the first ones.
+_RETRY_SHARE: Final = 0.1
+_RETRY_RESERVE: Final = 10.0
+_LEAST_TIME_S: Final = 0.001
+
+
+class Endpoint:
+    """One replica of a version's model service."""
+
+    def __init__(self, url: str, service: ModelService) -> None:
+        self.url = url
+        self.service = service
+        self.breaker = Breaker(threshold=3, cool_down_s=0.5, max_cool_down_s=5.0, return_s=2.0)
+        self.in_flight = 0
+        self.info: ServiceInfo | None = None
+        self.last_error: str | None = None
+        self.reached = False
+
+
+class Endpoints:
+    """The endpoints of a version: least loaded of two, with one retry on another within a budget."""
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        workers: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.all = tuple(endpoints)
+        self._workers = workers
+        self._clock = clock
+        self._draw = draw
+        self._retries = _RETRY_RESERVE
+
+    @property
+    def capacity(self) -> int:
+        """How many calls can be worked on at once: one for each BentoML worker that may be called."""
+        now = self._clock()
+        usable = sum(not endpoint.breaker.is_open(now) for endpoint in self.all)
+        return (
+            max(usable, 1) * self._workers
+        )  # with none usable a call still has to fail, for its waiters' sake
+
+    async def call(self, rows: Sequence[bytes], deadline: float) -> BulkAnswer:
+        """Answer `rows` before `deadline` (of the clock). Raises `VersionFailed`."""
+        self._retries = min(_RETRY_RESERVE, self._retries + _RETRY_SHARE)
+        first = self._choose(None)
+        if first is None:
+            raise VersionUnavailable("every endpoint's breaker is open")
+        others = len(self.all) > 1
+        try:
+            # A first attempt that hangs must leave time for the second.
+            return await self._attempt(first, rows, deadline, 0.5 if others else 1.0)
+        except BulkRefused:
+            raise
+        except VersionFailed:
+            if not others or self._retries < 1.0:
+                raise
+            second = self._choose(first)
+            if second is None or deadline - self._clock() < _LEAST_TIME_S:
+                raise
+            self._retries -= 1.0
+            return await self._attempt(second, rows, deadline, 1.0)
+
+    def _choose(self, tried: Endpoint | None) -> Endpoint | None:
+        now = self._clock()
+        candidates = [e for e in self.all if e is not tried and not e.breaker.is_open(now)]
+        while candidates:
+            # Least loaded of two drawn at random: nearly as even as least of all, without the herd.
+            drawn = candidates if len(candidates) < 3 else random.sample(candidates, 2)
+            chosen = min(drawn, key=lambda endpoint: (endpoint.in_flight, self._draw()))
+            if chosen.breaker.admits(now, self._draw()):
+                return chosen
+            candidates.remove(chosen)
+        return None
+
+    async def _attempt(
+        self, endpoint: Endpoint, rows: Sequence[bytes], deadline: float, share: float
+    ) -> BulkAnswer:
+        left = deadline - self._clock()
+        endpoint.in_flight += 1
+        try:
+            answer = await endpoint.service.bulk(rows, max(left * share, _LEAST_TIME_S))
+        except BulkRefused:
+            endpoint.breaker.succeeded(self._clock())
+            raise
+        except VersionFailed as error:
+            endpoint.last_error = str(error)
+            endpoint.breaker.failed(self._clock())
+            raise
+        finally:
+            endpoint.in_flight -= 1
+        endpoint.reached = True
+        endpoint.breaker.succeeded(self._clock())
+        return answer
+
+    def health(self) -> list[dict[str, object]]:
+        """Each endpoint's state, for people."""
+        return [
+            {
+                "url": endpoint.url,
+                "healthy": endpoint.reached and endpoint.breaker.state is not BreakerState.OPEN,
+                "breaker": endpoint.breaker.state.name.lower(),
+                "calls_in_flight": endpoint.in_flight,
+                "last_error": endpoint.last_error,
+            }
+            for endpoint in self.all
+        ]

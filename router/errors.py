@@ -1,0 +1,73 @@
+"""What can go wrong on the way to an answer. These know no HTTP: `problems` maps them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class RouterError(Exception):
+    """Anything the app notices and tells the client; the message is for people."""
+
+
+class BadRequest(RouterError):
+    """The request cannot be read as what it should be."""
+
+
+class BodyTooLarge(RouterError):
+    """More bytes than the limit."""
+
+
+class UnknownName(RouterError):
+    """No such model, experiment or page."""
+
+
+class MethodNotAllowed(RouterError):
+    """The page exists, but not for this method."""
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__(f"use {allowed}")
+        self.allowed = allowed
+
+
+class RowRefused(RouterError):
+    """The model service refused these features; nobody else will take them either."""
+
+    def __init__(self, errors: list[dict[str, Any]]) -> None:
+        super().__init__("the model service refused the features")
+        self.errors = errors
+
+
+class Overloaded(RouterError):
+    """The queue is full, or the request could not make its deadline."""
+
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class NotReady(RouterError):
+    """The router has no experiments to route by, or is stopping."""
+
+
+class VersionFailed(RouterError):
+    """A version could not answer. Live stands in for it, unless it is live itself."""
+
+
+class VersionUnavailable(VersionFailed):
+    """No endpoint of the version could be reached, or none is let through by its breaker."""
+
+
+class VersionMalformed(VersionFailed):
+    """The version answered with something that is no answer."""
+
+
+class BulkRefused(VersionFailed):
+    """The service refused a bulk call as a whole (4xx): one of its rows may be why."""
+
+
+class DeadlinePassed(VersionFailed):
+    """The time was over before there was an answer."""
+
+
+class InternalError(RouterError):
+    """Something that nobody foresaw; the log has it."""

@@ -1,0 +1,336 @@
+"""The lane: one version's queue and batcher in a worker.
+
+Theory of operation:
+
+1. A row is queued once, however many wait for it: identical rows in flight share one call.
+2. A batch is what has queued while the last call was out, at most `MAX_ROWS` rows and `MAX_BYTES`.
+   The lane never waits to fill one.
+3. A batch is looked up in the cache at once, and what it misses is asked of the service in one call.
+4. At most as many batches are out as the endpoints can work on. More would only be smaller.
+5. Each waiter has its own deadline, and may leave; neither touches the row or the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import orjson
+
+from router.answer import UNKNOWN_OUTPUT, Answer, OutputFields, read_answer
+from router.cache import LocalCache, SharedCache
+from router.endpoints import Endpoints
+from router.errors import (
+    BulkRefused,
+    DeadlinePassed,
+    Overloaded,
+    RouterError,
+    RowRefused,
+    VersionFailed,
+    VersionMalformed,
+    VersionUnavailable,
+)
+
+log = logging.getLogger(__name__)
+
+MAX_ROWS: Final = 256
+MAX_BYTES: Final = 4 * 1024 * 1024
+# What came from Redis has an unknown age: it is kept here so long and no longer, however long its TTL.
+_LOCAL_TTL_OF_SHARED_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An answer and how it came about: the cache tier it came from, and where the time went, in ms."""
+
+    answer: Answer
+    tier: str | None = None
+    cache_ms: float = 0.0
+    queue_ms: float = 0.0
+    model_ms: float = 0.0
+
+
+class LaneMetrics(Protocol):
+    """What a lane counts."""
+
+    def batch(self, rows: int, call_s: float) -> None:
+        """A bulk call of `rows` rows came back after `call_s` seconds."""
+
+    def looked_up(self, hits: int, misses: int) -> None:
+        """A look-up in Redis."""
+
+
+class _Pending:
+    """A row on its way, and everyone who waits for it."""
+
+    __slots__ = ("deadline", "digest", "fresh", "queued_at", "requeued", "row", "waiters")
+
+    def __init__(self, row: bytes, digest: str, fresh: bool, queued_at: float) -> None:
+        self.row = row
+        self.digest = digest
+        self.fresh = fresh
+        self.queued_at = queued_at
+        self.deadline = 0.0
+        self.requeued = False
+        self.waiters: list[asyncio.Future[Served]] = []
+
+    def is_awaited(self) -> bool:
+        return any(not waiter.done() for waiter in self.waiters)
+
+
+class Lane:
+    """A version's queue and batcher. Not thread-safe: it lives in one event loop."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        shared: SharedCache,
+        local: LocalCache,
+        metrics: LaneMetrics,
+        *,
+        ttl_s: int,
+        max_queue: int = 4096,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.endpoints = endpoints
+        self.output: OutputFields = UNKNOWN_OUTPUT
+        self.model_version: str | None = None
+        self._shared = shared
+        self._local = local
+        self._metrics = metrics
+        self._ttl_s = ttl_s
+        self._max_queue = max_queue
+        self._clock = clock
+        self._queue: deque[_Pending] = deque()
+        self._pending: dict[tuple[str, bool], _Pending] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waking = False
+        self._batch_s = 0.0
+
+    @property
+    def queued(self) -> int:
+        """Rows that no call has taken yet."""
+        return len(self._queue)
+
+    @property
+    def in_flight(self) -> int:
+        """Batches that are out."""
+        return len(self._tasks)
+
+    def learn(self, model_version: str, output: OutputFields) -> None:
+        """What the service says it is: look-ups use this tag from now on."""
+        self.output = output
+        self._answers_as(model_version)
+
+    def recall(self, digest: str) -> Answer | None:
+        """The answer to a row, if this worker gave it lately."""
+        return self._local.get(digest, self._clock())
+
+    def submit(self, row: bytes, digest: str, deadline: float, fresh: bool = False) -> asyncio.Future[Served]:
+        """Queue a row and return the future of its answer.
+
+        The future fails with `RowRefused`, `VersionFailed` or, at `deadline`, `DeadlinePassed`. `fresh` skips
+        the look-up. Raises `Overloaded` when the queue is full or could not be worked off in time.
+        """
+        now = self._clock()
+        loop = asyncio.get_running_loop()
+        key = (digest, fresh)
+        pending = self._pending.get(key)
+        if pending is None:
+            self._refuse_if_hopeless(now, deadline)
+            pending = self._pending[key] = _Pending(row, digest, fresh, now)
+            self._queue.append(pending)
+            self._wake_soon(loop)
+        waiter: asyncio.Future[Served] = loop.create_future()
+        pending.waiters.append(waiter)
+        if deadline > pending.deadline:
+            pending.deadline = deadline
+        timer = loop.call_later(max(deadline - now, 0.0), _expire, waiter)
+        waiter.add_done_callback(lambda _: timer.cancel())
+        return waiter
+
+    async def close(self, grace_s: float) -> None:
+        """Let what is out come back, at most for `grace_s` seconds, then end it."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=grace_s)
+            for task in late:
+                task.cancel()
+
+    def _refuse_if_hopeless(self, now: float, deadline: float) -> None:
+        queued = len(self._queue)
+        if queued >= self._max_queue:
+            raise Overloaded(f"{queued} requests are waiting for this version")
+        # Judged only behind a full batch: a queue that never refuses its first rows never stops learning.
+        if queued >= MAX_ROWS:
+            batches = 1 + queued / MAX_ROWS
+            if now + batches * self._batch_s / self.endpoints.capacity > deadline:
+                raise Overloaded("the queue is too long to be answered in time")
+
+    def _wake_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Requests that are parsed in this turn of the event loop still join the batch.
+        if not self._waking:
+            self._waking = True
+            loop.call_soon(self._wake)
+
+    def _wake(self) -> None:
+        self._waking = False
+        while self._queue and len(self._tasks) < self.endpoints.capacity:
+            batch = self._take()
+            if batch:
+                task = asyncio.get_running_loop().create_task(self._run(batch))
+                self._tasks.add(task)
+                task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._wake()
+
+    def _take(self) -> list[_Pending]:
+        batch: list[_Pending] = []
+        size = 0
+        while self._queue and len(batch) < MAX_ROWS:
+            pending = self._queue[0]
+            if not pending.is_awaited():
+                self._forget(self._queue.popleft())
+                continue
+            size += len(pending.row) + 1
+            if batch and size > MAX_BYTES:
+                break
+            batch.append(self._queue.popleft())
+        return batch
+
+    async def _run(self, batch: list[_Pending]) -> None:
+        started = self._clock()
+        try:
+            misses = await self._look_up(batch, started)
+            if misses:
+                await self._ask(misses, started, (self._clock() - started) * 1000)
+        except VersionFailed as error:
+            self._fail(batch, error)
+        except asyncio.CancelledError:
+            self._fail(batch, VersionUnavailable("the router is stopping"))
+            raise
+        except Exception:
+            log.exception("a batch failed in a way that nobody foresaw")
+            self._fail(batch, VersionUnavailable("internal error"))
+        finally:
+            self._batch_s += 0.2 * (self._clock() - started - self._batch_s)
+
+    async def _look_up(self, batch: list[_Pending], started: float) -> list[_Pending]:
+        tag = self.model_version
+        asked = [pending for pending in batch if not pending.fresh] if tag and self._ttl_s else []
+        if not asked:
+            return batch
+        found = await self._shared.get_many([f"{tag}:{pending.digest}" for pending in asked])
+        now = self._clock()
+        expires = now + min(_LOCAL_TTL_OF_SHARED_S, self._ttl_s)
+        misses = [pending for pending in batch if pending.fresh]
+        for pending, value in zip(asked, found, strict=True):
+            answer = None if value is None else self._read_cached(value, tag or "")
+            if answer is None:
+                misses.append(pending)
+                continue
+            self._local.put(pending.digest, answer, expires)
+            self._resolve(
+                pending,
+                Served(answer, "redis", (now - started) * 1000, (started - pending.queued_at) * 1000),
+            )
+        self._metrics.looked_up(len(batch) - len(misses), len(misses))
+        return misses
+
+    def _read_cached(self, value: bytes, tag: str) -> Answer | None:
+        try:
+            return read_answer(orjson.loads(value), tag, self.output)
+        except (orjson.JSONDecodeError, VersionMalformed):
+            return None  # rubbish in the cache is a miss
+
+    async def _ask(self, rows: Sequence[_Pending], started: float, cache_ms: float) -> None:
+        called = self._clock()
+        deadline = max(pending.deadline for pending in rows)
+        try:
+            bulk = await self.endpoints.call([pending.row for pending in rows], deadline)
+        except BulkRefused as error:
+            if len(rows) == 1:
+                self._reject(rows[0], RowRefused([{"loc": [], "msg": str(error)}]))
+                return
+            # One of them is why: halve until it stands alone.
+            middle = len(rows) // 2
+            await self._ask(rows[:middle], started, cache_ms)
+            await self._ask(rows[middle:], started, cache_ms)
+            return
+        now = self._clock()
+        self._metrics.batch(len(rows), now - called)
+        tag = bulk.model_version
+        self._answers_as(tag)
+        model_ms = (now - called) * 1000
+        expires = now + self._ttl_s
+        stores: list[tuple[str, bytes]] = []
+        for pending, item in zip(rows, bulk.items, strict=True):
+            outcome = self._read_item(item, tag)
+            if isinstance(outcome, RouterError):
+                self._reject(pending, outcome)
+                continue
+            if self._ttl_s:
+                stores.append((f"{tag}:{pending.digest}", outcome.body))
+                self._local.put(pending.digest, outcome, expires)
+            queue_ms = (started - pending.queued_at) * 1000
+            self._resolve(pending, Served(outcome, None, cache_ms, queue_ms, model_ms))
+        if stores:
+            self._shared.put_many(stores, self._ttl_s)
+
+    def _read_item(self, item: dict[str, Any], tag: str) -> Answer | RouterError:
+        if "ok" in item:
+            try:
+                return read_answer(item["ok"], tag, self.output)
+            except VersionMalformed as error:
+                return error
+        refusal = item["error"]
+        errors = refusal.get("errors")
+        if refusal.get("status") != 422 or type(errors) is not list:
+            return VersionUnavailable("the service failed on this row")
+        return RowRefused(errors)
+
+    def _answers_as(self, tag: str) -> None:
+        if tag != self.model_version:
+            self.model_version = tag
+            self._local.clear()
+
+    def _resolve(self, pending: _Pending, served: Served) -> None:
+        self._forget(pending)
+        for waiter in pending.waiters:
+            if not waiter.done():
+                waiter.set_result(served)
+
+    def _reject(self, pending: _Pending, error: RouterError) -> None:
+        self._forget(pending)
+        for waiter in pending.waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+
+    def _fail(self, batch: list[_Pending], error: VersionFailed) -> None:
+        now = self._clock()
+        for pending in batch:
+            if self._pending.get((pending.digest, pending.fresh)) is not pending:
+                continue  # answered before the failure
+            # Who joined while the call was out has time left when it runs out: one more try.
+            in_time = isinstance(error, DeadlinePassed) and pending.deadline > now
+            if in_time and not pending.requeued and pending.is_awaited():
+                pending.requeued = True
+                self._queue.append(pending)
+            else:
+                self._reject(pending, error)
+
+    def _forget(self, pending: _Pending) -> None:
+        key = (pending.digest, pending.fresh)
+        if self._pending.get(key) is pending:
+            del self._pending[key]
+
+
+def _expire(waiter: asyncio.Future[Served]) -> None:
+    if not waiter.done():
+        waiter.set_exception(DeadlinePassed("no answer before the deadline"))

@@ -1,0 +1,134 @@
+"""The router's Prometheus metrics. Labels are bounded: models, versions and fixed words."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """Every metric of the router. `docs/metrics.md` describes them."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        version = ("model", "version")
+        self.requests = Counter(
+            "ekiben_requests_total",
+            "Prediction requests by the version they were assigned and what became of them",
+            (*version, "result"),  # served | cached | fallback | refused | error
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "ekiben_request_seconds",
+            "From the parsed request to the answer's last byte",
+            version,
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.problems = Counter(
+            "ekiben_problems_total", "Answers that were a problem, by status", ("status",), registry=registry
+        )
+        self.batch_rows = Histogram(
+            "ekiben_batch_rows", "Rows of a bulk call", version, buckets=_ROWS, registry=registry
+        )
+        self.call_seconds = Histogram(
+            "ekiben_call_seconds", "Duration of a bulk call", version, buckets=_SECONDS, registry=registry
+        )
+        self.cache_look_ups = Counter(
+            "ekiben_cache_look_ups_total",
+            "Cache look-ups by tier (local, redis) and result (hit, miss)",
+            (*version, "tier", "result"),
+            registry=registry,
+        )
+        self.cache_failures = Counter(
+            "ekiben_cache_failures_total", "What went wrong with the cache", ("what",), registry=registry
+        )
+        self.shadow_comparisons = Counter(
+            "ekiben_shadow_comparisons_total",
+            "Shadow answers compared with the one that was served",
+            (*version, "against", "agree"),
+            registry=registry,
+        )
+        self.shadow_difference = Summary(
+            "ekiben_shadow_score_difference",
+            "Absolute difference of the scores, shadow against served",
+            (*version, "against"),
+            registry=registry,
+        )
+        self.shadow_dropped = Counter(
+            "ekiben_shadow_dropped_total", "Shadow copies that found no room", version, registry=registry
+        )
+        self.shadow_failed = Counter(
+            "ekiben_shadow_failed_total", "Shadow copies without an answer", version, registry=registry
+        )
+        self.events_sent = Counter("ekiben_events_sent_total", "Events that Redis has", registry=registry)
+        self.events_dropped = Counter(
+            "ekiben_events_dropped_total", "Events that found no room", registry=registry
+        )
+        self.event_blocks_trimmed = Counter(
+            "ekiben_event_blocks_trimmed_total", "Old blocks trimmed past the limit", registry=registry
+        )
+        self.revision = Gauge(
+            "ekiben_snapshot_revision",
+            "Revision of the experiments that this worker routes by",
+            registry=registry,
+            multiprocess_mode="liveall",
+        )
+
+    def render(self) -> bytes:
+        """The exposition text: this worker's metrics, or all workers' where they share a directory."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self.registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return generate_latest(together)
+
+    # What RedisEvents tells.
+    def sent(self, events: int) -> None:
+        """Events in a block that Redis has."""
+        self.events_sent.inc(events)
+
+    def dropped(self, events: int) -> None:
+        """Events that no room was left for."""
+        self.events_dropped.inc(events)
+
+    def trimmed(self, blocks: int) -> None:
+        """Blocks past the stream's limit."""
+        self.event_blocks_trimmed.inc(blocks)
+
+    def cache_failed(self, what: str) -> None:
+        """Something went wrong with the shared cache."""
+        self.cache_failures.labels(what).inc()
+
+
+class VersionMetrics:
+    """The children of the metrics for one version, bound once: looking labels up costs more than counting."""
+
+    def __init__(self, metrics: Metrics, model: str, version: str) -> None:
+        self.served = metrics.requests.labels(model, version, "served")
+        self.cached = metrics.requests.labels(model, version, "cached")
+        self.fallback = metrics.requests.labels(model, version, "fallback")
+        self.refused = metrics.requests.labels(model, version, "refused")
+        self.error = metrics.requests.labels(model, version, "error")
+        self.seconds = metrics.request_seconds.labels(model, version)
+        self.local_hits = metrics.cache_look_ups.labels(model, version, "local", "hit")
+        self._hits = metrics.cache_look_ups.labels(model, version, "redis", "hit")
+        self._misses = metrics.cache_look_ups.labels(model, version, "redis", "miss")
+        self._rows = metrics.batch_rows.labels(model, version)
+        self._call = metrics.call_seconds.labels(model, version)
+
+    def batch(self, rows: int, call_s: float) -> None:
+        """A bulk call came back."""
+        self._rows.observe(rows)
+        self._call.observe(call_s)
+
+    def looked_up(self, hits: int, misses: int) -> None:
+        """A look-up in Redis came back."""
+        self._hits.inc(hits)
+        self._misses.inc(misses)

@@ -1,0 +1,169 @@
+"""The hot path: from a prediction request to its answer, in the seven steps of the design."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import orjson
+
+from experiments.snapshot import Assignment
+from router.asgi import Request, Send, send_response
+from router.envelope import Envelope, parse_envelope, row_digest
+from router.errors import RouterError, RowRefused, UnknownName, VersionFailed
+from router.lane import Served
+from router.problems import render_problem
+from router.routes import ModelRoute, VersionRoute
+from router.shadow import Original
+from router.worker import Worker
+
+_JSON: Final = (b"content-type", b"application/json")
+
+
+async def predict(worker: Worker, model: str, request: Request, send: Send) -> None:
+    """Answer `POST /predict/{model}`. Raises `RouterError` for what went wrong before a user was assigned."""
+    # 1. parse
+    body = await request.body(worker.max_body_bytes)
+    clock = worker.clock
+    started = clock()
+    envelope = parse_envelope(body, request.user_id)
+    digest = row_digest(envelope.features)
+
+    # 2. assign
+    route = worker.routes.get(model)
+    if route is None:
+        raise UnknownName(f"there is no model {model[:100]!r}")
+    assignment = route.plan.assign(envelope.user_id)
+
+    # 3 to 5. the lane looks up, calls, stores
+    assigned = route.versions[assignment.version]
+    answered = assigned
+    try:
+        recalled = None if request.no_cache else assigned.lane.recall(digest)
+        if recalled is not None:
+            served = Served(recalled, "local")
+        else:
+            answered, served = await _answer(route, assigned, envelope, digest, started, request.no_cache)
+    except RouterError as error:
+        status, headers, problem = render_problem(error, request.id)
+        await send_response(send, status, [*headers, request.id_header], problem)
+        request.answered = True
+        worker.metrics.problems.labels(status).inc()
+        (assigned.metrics.refused if isinstance(error, RowRefused) else assigned.metrics.error).inc()
+        _record(worker, route, assignment, envelope, worker.new_id(), None, answered, status, started)
+        return
+
+    # 6. respond
+    answer = served.answer
+    prediction_id = worker.new_id()
+    cached = served.tier is not None
+    reply = {
+        "prediction": orjson.Fragment(answer.body),
+        "model": model,
+        "version": answered.version,
+        "model_version": answer.model_version,
+        "experiment": None if assignment.variant is None else assignment.experiment,
+        "variant": assignment.variant,
+        "prediction_id": prediction_id,
+        "request_id": request.id,
+        "cached": cached,
+    }
+    if answered is not assigned:
+        reply["fallback_from"] = assigned.version
+    timing = (
+        f"cache;dur={served.cache_ms:.2f}, queue;dur={served.queue_ms:.2f}, model;dur={served.model_ms:.2f}"
+    )
+    await send_response(
+        send, 200, [_JSON, request.id_header, (b"server-timing", timing.encode())], orjson.dumps(reply)
+    )
+    request.answered = True
+
+    # 7. record, and copy to the shadows
+    metrics = assigned.metrics
+    if answered is not assigned:
+        metrics.fallback.inc()
+    elif cached:
+        metrics.cached.inc()
+        if served.tier == "local":
+            metrics.local_hits.inc()
+    else:
+        metrics.served.inc()
+    metrics.seconds.observe(clock() - started)
+    _record(worker, route, assignment, envelope, prediction_id, served, answered, 200, started)
+    for shadow in route.shadows:
+        shadow.copy(
+            envelope.features,
+            digest,
+            Original(
+                envelope.user_id,
+                prediction_id,
+                time.time(),
+                model,
+                answered.version,
+                answer,
+                route.revision,
+            ),
+        )
+
+
+async def _answer(
+    route: ModelRoute, assigned: VersionRoute, envelope: Envelope, digest: str, started: float, fresh: bool
+) -> tuple[VersionRoute, Served]:
+    """The assigned version's answer within half the time, or live's within the rest."""
+    timeout_s = route.plan.timeout_s
+    live = route.versions[route.plan.live]
+    row = envelope.features
+    if assigned is live:
+        return live, await live.lane.submit(row, digest, started + timeout_s, fresh)
+    try:
+        return assigned, await assigned.lane.submit(row, digest, started + timeout_s / 2, fresh)
+    except VersionFailed:
+        recalled = None if fresh else live.lane.recall(digest)
+        if recalled is not None:
+            return live, Served(recalled, "local")
+        return live, await live.lane.submit(row, digest, started + timeout_s, fresh)
+
+
+def _record(
+    worker: Worker,
+    route: ModelRoute,
+    assignment: Assignment,
+    envelope: Envelope,
+    prediction_id: str,
+    served: Served | None,
+    answered: VersionRoute,
+    status: int,
+    started: float,
+) -> None:
+    """The exposure of an assigned request; there is none outside experiments."""
+    if assignment.variant is None:
+        return
+    answer = served.answer if served else None
+    fell_back = answered.version != assignment.version
+    worker.events.add(
+        envelope.user_id,
+        (
+            prediction_id,  # one exposure a prediction: its id is the event's
+            time.time(),
+            "exposure",
+            prediction_id,
+            None,
+            route.plan.name,
+            answered.version,
+            answer.model_version if answer else None,
+            assignment.experiment,
+            assignment.variant,
+            assignment.phase,
+            route.revision,
+            "error" if served is None else "fallback" if fell_back else "served",
+            assignment.assigned_by,
+            served is not None and served.tier is not None,
+            answer.score if answer else None,
+            answer.decision if answer else None,
+            (worker.clock() - started) * 1000,
+            status,
+            None,
+            None,
+            None,
+        ),
+    )

@@ -1,0 +1,114 @@
+"""What a worker routes by: the snapshot's plans, each with the lanes of its versions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from experiments.document import Version
+from experiments.snapshot import Plan, Snapshot
+from router.cache import LocalCache, SharedCache
+from router.endpoints import Endpoint, Endpoints
+from router.events import Events
+from router.lane import Lane
+from router.metrics import Metrics, VersionMetrics
+from router.service import ModelService
+from router.shadow import MAX_SHADOW_QUEUE, Shadow
+
+
+class ServiceMaker(Protocol):
+    """Opens the service at an endpoint."""
+
+    def __call__(self, url: str) -> ModelService: ...
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRoute:
+    """A version of a model in this worker: how it is reached, and the lane that serves."""
+
+    version: str
+    spec: Version
+    ttl_s: int
+    endpoints: Endpoints
+    lane: Lane
+    metrics: VersionMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRoute:
+    """A model in this worker."""
+
+    plan: Plan
+    versions: Mapping[str, VersionRoute]
+    shadows: tuple[Shadow, ...]
+    revision: int
+
+
+class RouteBuilder:
+    """Builds the routes of a snapshot, keeping the lanes of versions that did not change."""
+
+    def __init__(
+        self,
+        make_service: ServiceMaker,
+        shared: SharedCache,
+        metrics: Metrics,
+        events: Events,
+        local_cache_entries: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._make_service = make_service
+        self._shared = shared
+        self._metrics = metrics
+        self._events = events
+        self._local_cache_entries = local_cache_entries
+        self._clock = clock
+
+    def build(self, snapshot: Snapshot, old: Mapping[str, ModelRoute]) -> dict[str, ModelRoute]:
+        """The routes of `snapshot`."""
+        return {name: self._model(plan, snapshot, old.get(name)) for name, plan in snapshot.plans.items()}
+
+    def _model(self, plan: Plan, snapshot: Snapshot, old: ModelRoute | None) -> ModelRoute:
+        versions = {
+            name: self._version(plan, name, spec, old.versions.get(name) if old else None)
+            for name, spec in plan.versions.items()
+        }
+        shadows = tuple(
+            self._shadow(plan, versions[name], share, old) for name, share in plan.shadow if share > 0
+        )
+        return ModelRoute(plan, versions, shadows, snapshot.revision)
+
+    def _version(self, plan: Plan, name: str, spec: Version, old: VersionRoute | None) -> VersionRoute:
+        if old is not None and old.spec == spec and old.ttl_s == plan.cache_ttl_s:
+            return old
+        endpoints = Endpoints(
+            [Endpoint(url, self._make_service(url)) for url in spec.endpoints], spec.workers, self._clock
+        )
+        metrics = VersionMetrics(self._metrics, plan.name, name)
+        lane = self._lane(plan, endpoints, metrics)
+        return VersionRoute(name, spec, plan.cache_ttl_s, endpoints, lane, metrics)
+
+    def _shadow(self, plan: Plan, route: VersionRoute, share: float, old: ModelRoute | None) -> Shadow:
+        kept = {shadow.version: shadow.lane for shadow in old.shadows} if old else {}
+        lane = kept.get(route.version)
+        if lane is None or lane.endpoints is not route.endpoints:
+            lane = self._lane(plan, route.endpoints, route.metrics, MAX_SHADOW_QUEUE)
+        return Shadow(plan.name, route.version, share, lane, self._metrics, self._events, self._clock)
+
+    def _lane(self, plan: Plan, endpoints: Endpoints, metrics: VersionMetrics, max_queue: int = 4096) -> Lane:
+        return Lane(
+            endpoints,
+            self._shared,
+            LocalCache(self._local_cache_entries),
+            metrics,
+            ttl_s=plan.cache_ttl_s,
+            max_queue=max_queue,
+            clock=self._clock,
+        )
+
+
+def lanes_of(routes: Mapping[str, ModelRoute]) -> set[Lane]:
+    """Every lane that `routes` use."""
+    serving = {version.lane for route in routes.values() for version in route.versions.values()}
+    return serving | {shadow.lane for route in routes.values() for shadow in route.shadows}

@@ -1,0 +1,74 @@
+"""The router's settings: one table of environment variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from state.embedded import addresses
+
+MIB: Final = 1024 * 1024
+
+
+class BadSetting(ValueError):
+    """An environment variable that cannot be used; the message names it and says what it may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one router process is told. `docs/settings.md` describes each variable."""
+
+    cache_url: str
+    state_url: str
+    host: str = "127.0.0.1"
+    port: int = 3000
+    workers: int = 1
+    data_dir: Path = Path(".ekiben")
+    experiments_file: Path = Path("experiments.yaml")
+    max_body_bytes: int = MIB
+    local_cache_entries: int = 20_000
+    exposures_max_bytes: int = 256 * MIB
+    shutdown_grace_s: float = 20.0
+    log_format: str = "json"
+    log_level: str = "info"
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read the environment. Raises `BadSetting`."""
+        data_dir = Path(environ.get("EKIBEN_DATA_DIR", ".ekiben"))
+        redis = addresses(environ, data_dir)
+        return cls(
+            cache_url=redis.cache_url,
+            state_url=redis.state_url,
+            host=environ.get("EKIBEN_HOST", "127.0.0.1"),
+            port=_whole(environ, "EKIBEN_PORT", 3000, 0, 65_535),
+            workers=_whole(environ, "EKIBEN_WORKERS", 1, 1, 256),
+            data_dir=data_dir,
+            experiments_file=Path(environ.get("EKIBEN_EXPERIMENTS_FILE", "experiments.yaml")),
+            max_body_bytes=_whole(environ, "EKIBEN_MAX_BODY_BYTES", MIB, 1024, 4 * MIB),
+            local_cache_entries=_whole(environ, "EKIBEN_LOCAL_CACHE_ENTRIES", 20_000, 0, 10_000_000),
+            exposures_max_bytes=_whole(environ, "EKIBEN_EXPOSURES_MAX_BYTES", 256 * MIB, MIB, 1 << 40),
+            shutdown_grace_s=float(_whole(environ, "EKIBEN_SHUTDOWN_GRACE_S", 20, 1, 3600)),
+            log_format=_choice(environ, "EKIBEN_LOG_FORMAT", "json", ("json", "console")),
+            log_level=_choice(
+                environ, "EKIBEN_LOG_LEVEL", "info", ("debug", "info", "warning", "error", "critical")
+            ),
+        )
+
+
+def _whole(environ: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = environ.get(name, "")
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise BadSetting(f"{name} must be a whole number from {least} to {most}, not {text!r}")
+    return int(text)
+
+
+def _choice(environ: Mapping[str, str], name: str, default: str, choices: tuple[str, ...]) -> str:
+    text = environ.get(name, "") or default
+    if text not in choices:
+        raise BadSetting(f"{name} must be one of {', '.join(choices)}, not {text!r}")
+    return text

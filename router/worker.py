@@ -1,0 +1,89 @@
+"""One router worker: what it holds, and its life from start to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final, Protocol
+
+from experiments.snapshot import Snapshot
+from router.events import Events
+from router.metrics import Metrics
+from router.probes import probe_all
+from router.routes import ModelRoute, RouteBuilder, lanes_of
+from state.document import Stored
+
+log = logging.getLogger(__name__)
+
+_RETIRE_S: Final = 60.0
+
+
+class HealthCheck(Protocol):
+    """Tells whether something that the worker depends on answers."""
+
+    async def __call__(self) -> bool: ...
+
+
+class Worker:
+    """What the request handlers share. The only mutable state of a worker is reached from here."""
+
+    def __init__(
+        self,
+        builder: RouteBuilder,
+        events: Events,
+        metrics: Metrics,
+        new_id: Callable[[], str],
+        *,
+        max_body_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.events = events
+        self.metrics = metrics
+        self.new_id = new_id
+        self.max_body_bytes = max_body_bytes
+        self.clock = clock
+        self.snapshot: Snapshot | None = None
+        self.routes: Mapping[str, ModelRoute] = {}
+        self.draining = False
+        self.dependencies: dict[str, HealthCheck] = {}
+        self._builder = builder
+        self._background: set[asyncio.Task[None]] = set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has experiments to route by and is not stopping."""
+        return self.snapshot is not None and not self.draining
+
+    def adopt(self, stored: Stored) -> None:
+        """Route by `stored` from the next request on. Requests under way end as they began."""
+        snapshot = Snapshot(stored.lineage, stored.revision, stored.document)
+        old = self.routes
+        self.routes = self._builder.build(snapshot, old)
+        self.snapshot = snapshot
+        self.metrics.revision.set(stored.revision)
+        for lane in lanes_of(old) - lanes_of(self.routes):
+            self.spawn(lane.close(_RETIRE_S))
+        self.spawn(probe_all(self.routes, everyone=False))
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something in the background until it ends or the worker stops."""
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a background task failed", exc_info=error)
+
+    async def stop(self, grace_s: float) -> None:
+        """Answer what is in flight, then end the background tasks."""
+        self.draining = True
+        await asyncio.gather(*(lane.close(grace_s) for lane in lanes_of(self.routes)))
+        for task in list(self._background):
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*self._background, return_exceptions=True)
