@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -53,9 +55,86 @@ def up(
     raise typer.Exit(run(settings, options, screen()))
 
 
+@app.command()
+def status() -> None:
+    """Show what the running router serves: models, versions, their endpoints' health, the revision.
+
+    The router is the one on this machine, or the one that EKIBEN_ROUTER_URL names.
+    """
+    from ekiben.client import RouterClient
+    from ekiben.screen import screen
+    from ekiben.status import show_status
+
+    show_status(screen(), RouterClient(Settings.from_environ(os.environ).router_url))
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="The model to ask, such as credit.", show_default=False)],
+    features: Annotated[
+        str,
+        typer.Option(
+            "--features",
+            metavar="JSON|@FILE",
+            help="The features as a JSON object, such as '{\"age\": 41}', or @ and a file that holds one.",
+            show_default=False,
+        ),
+    ],
+    user: Annotated[
+        str | None,
+        typer.Option("--user", metavar="USER", help="Who asks; without one the live version answers."),
+    ] = None,
+) -> None:
+    """Ask the running router for a prediction and print its answer as JSON."""
+    from ekiben.client import RouterClient
+
+    settings = Settings.from_environ(os.environ)
+    answer = RouterClient(settings.router_url).predict(model, user, read_features(features))
+    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+
+
+@app.command()
+def explain(
+    experiment: Annotated[
+        str, typer.Argument(help="The experiment's key, such as credit-boosting.", show_default=False)
+    ],
+    user: Annotated[str, typer.Option("--user", metavar="USER", help="The user's id.", show_default=False)],
+) -> None:
+    """Explain which variant a user gets, and why: bucket, ranges, what decided, which revision.
+
+    Needs no running router: what the experiments are is read from the state Redis, else from the router's
+    copy on disk, else from experiments.yaml; the last line says which. Nothing is recorded.
+    """
+    from ekiben.explain import find_source, show_explanation
+    from ekiben.screen import screen
+
+    source = asyncio.run(find_source(Settings.from_environ(os.environ)))
+    show_explanation(screen(), source, experiment, user)
+
+
 def main() -> None:
     """Run the command line and exit: 0, 1 for a failure, 2 for wrong usage, each told in lines on stderr."""
     raise SystemExit(guarded(sys.argv[1:]))
+
+
+def read_features(text: str) -> dict[str, Any]:
+    """Return the object that `--features` gives, as JSON or as @ and a file. Raises UsageError."""
+    content = text
+    if text.startswith("@"):
+        try:
+            content = Path(text[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not UTF-8"
+            raise UsageError(f"--features: cannot read {text[1:]}: {reason}") from None
+    try:
+        features = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"--features is not JSON ({error}): give an object, such as '{{\"age\": 41}}'"
+        ) from None
+    if not isinstance(features, dict):
+        raise UsageError("--features must be a JSON object, such as '{\"age\": 41}'")
+    return features
 
 
 def guarded(arguments: list[str]) -> int:

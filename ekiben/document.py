@@ -2,62 +2,58 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from ekiben.errors import EkibenError
-from experiments.document import Document, DocumentError, parse_document
+from experiments.document import Document, DocumentError
 from experiments.lifecycle import Status, check_change
-from state.document import StateUnavailable, dump_document, open_store
+from state.document import StateUnavailable, Stored, dump_document, open_store
+from state.experiments_file import BadExperimentsFile, ExperimentsFile, read_experiments_file
 
 
-@dataclass(frozen=True, slots=True)
-class FileDocument:
-    """An experiments file that was read: its document and the SHA-256 of its bytes."""
-
-    document: Document
-    digest: str
-
-
-def read_document(path: Path) -> FileDocument:
+def read_document(path: Path) -> ExperimentsFile:
     """Read and validate an experiments file. Raises EkibenError, a line for each problem."""
     try:
-        content = path.read_bytes()
+        return read_experiments_file(path)
     except OSError as error:
         raise EkibenError(
             f"cannot read {path}: {error.strerror}; run this where the experiments file is, "
             "or name it with EKIBEN_EXPERIMENTS_FILE"
         ) from None
-    try:
-        document = parse_document(yaml.safe_load(content))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark is not None else ""
-        raise EkibenError(f"{path}{where}: not YAML: {getattr(error, 'problem', error)}") from None
-    except (UnicodeDecodeError, RecursionError):
-        raise EkibenError(f"{path}: not YAML in UTF-8") from None
-    except DocumentError as error:
-        raise EkibenError("\n".join(f"{path}: {problem}" for problem in error.problems)) from None
-    return FileDocument(document, hashlib.sha256(content).hexdigest())
+    except BadExperimentsFile as error:
+        raise EkibenError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
 
 
-async def document_in_force(path: Path, state_url: str) -> Document:
-    """Return what a router that starts now will route by: the file's document, or Redis's when that is ahead.
-
-    As the router does, it applies a file that is not what was applied last, and keeps what Redis holds
-    otherwise. Raises EkibenError when the file is invalid, or may not follow what Redis holds.
-    """
-    file = read_document(path)
+async def load_stored(state_url: str) -> Stored | None:
+    """Return what the state Redis holds, None when it is empty. Raises EkibenError without an answer."""
     store = open_store(state_url)
     try:
-        stored = await store.load()
+        return await store.load()
     except StateUnavailable as error:
         raise EkibenError(f"the state Redis at {state_url} does not answer: {error}") from None
     finally:
         await store.close()
+
+
+def read_copy(data_dir: Path) -> Stored | None:
+    """Return the router's copy on disk, None when there is no good one."""
+    try:
+        return Stored.from_json((data_dir / "snapshot.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+async def document_in_force(path: Path, state_url: str, data_dir: Path) -> Document:
+    """Return what a router that starts now will route by: the file's document, or Redis's when that is ahead.
+
+    As the router does, it applies a file that is not what was applied last, keeps what Redis holds otherwise,
+    and takes its own copy for an empty Redis. Raises EkibenError when the file is invalid, or may not follow
+    what is held.
+    """
+    file = read_document(path)
+    stored = await load_stored(state_url) or read_copy(data_dir)
     if stored is None:
         return file.document
     if stored.applied == file.digest:

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -45,9 +47,11 @@ class Children:
         """
         self._log_dir = log_dir
         self.mark = secrets.token_hex(12)
+        # Temporary files of killed children would stay for ever in a folder that is everybody's.
+        self._temporary = tempfile.mkdtemp(prefix="ekiben-up-", dir="/tmp")
         self._children: list[Child] = []
         self._guard = subprocess.Popen(  # noqa: S603 - this interpreter, arguments from here
-            [sys.executable, "-m", "ekiben.guard", self.mark, str(sockets_of)],
+            [sys.executable, "-m", "ekiben.guard", self.mark, str(sockets_of), self._temporary],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -56,8 +60,8 @@ class Children:
         )
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        """This process's environment with the mark, and `more`."""
-        return {**os.environ, **(more or {}), MARK_NAME: self.mark}
+        """This process's environment with the mark and a folder for temporary files, and `more`."""
+        return {**os.environ, "TMPDIR": self._temporary, **(more or {}), MARK_NAME: self.mark}
 
     def start(self, name: str, command: Sequence[str], more: Mapping[str, str] | None = None) -> Child:
         """Start `command` in a session of its own; its output goes to `NAME.log`, which begins anew."""
@@ -108,6 +112,7 @@ class Children:
         for child in self._children:
             child.process.wait()
         self._children.clear()
+        shutil.rmtree(self._temporary, ignore_errors=True)
         assert self._guard.stdin is not None
         with suppress(OSError):
             self._guard.stdin.write(b"done\n")

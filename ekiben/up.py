@@ -96,7 +96,7 @@ class _Up:
             children = Children(self._data_dir / "logs", lock, self._data_dir)
             undo.callback(children.end)
             redis = self._start_redis(children, undo)
-            document = await document_in_force(self._file, redis["EKIBEN_STATE_URL"])
+            document = await document_in_force(self._file, redis["EKIBEN_STATE_URL"], self._data_dir)
             services, elsewhere = services_of(document, Path.cwd())
             if services != here:  # Redis is ahead of the file
                 self._check_ports(services)
@@ -118,6 +118,7 @@ class _Up:
 
     def _prepare_bench(self) -> None:
         shutil.rmtree(self._data_dir / "redis", ignore_errors=True)
+        (self._data_dir / "snapshot.json").unlink(missing_ok=True)
         document = bench_document(read_document(self._file).document)
         path = self._data_dir / "experiments.yaml"
         write_document(

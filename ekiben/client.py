@@ -1,0 +1,87 @@
+"""Asking a running router, and telling in one line what it refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote
+from urllib.request import Request, urlopen
+
+from ekiben.errors import EkibenError
+
+TIMEOUT_S = 10.0
+
+
+class RouterClient:
+    """A router at an http(s) address. Every method raises EkibenError when there is no good answer."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def health(self) -> dict[str, Any]:
+        """GET /healthz, also of a router that is not ready."""
+        return self._ask("/healthz", also=(503,))
+
+    def models(self) -> list[dict[str, Any]]:
+        """GET /models."""
+        models: list[dict[str, Any]] = self._ask("/models")["models"]
+        return models
+
+    def model(self, name: str) -> dict[str, Any]:
+        """GET /models/{name}."""
+        return self._ask(f"/models/{quote(name, safe='')}")
+
+    def predict(self, model: str, user: str | None, features: dict[str, Any]) -> dict[str, Any]:
+        """POST /predict/{model}."""
+        body = {"features": features} if user is None else {"user_id": user, "features": features}
+        return self._ask(f"/predict/{quote(model, safe='')}", body)
+
+    def _ask(self, path: str, body: Any = None, also: tuple[int, ...] = ()) -> dict[str, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(  # noqa: S310 - Settings lets only http and https through
+            self.url + path, data, {"Content-Type": "application/json", "Accept": "application/json"}
+        )
+        try:
+            with urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - as above
+                return _object(response.read(), self.url)
+        except HTTPError as error:
+            with error:
+                content = error.read()
+            if error.code in also:
+                return _object(content, self.url)
+            raise EkibenError(_refusal(error.code, content)) from None
+        except (URLError, OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            why = getattr(reason, "strerror", None) or reason
+            raise EkibenError(
+                f"no router answers at {self.url} ({why}): start one with `ekiben up`, "
+                "or name another with EKIBEN_ROUTER_URL"
+            ) from None
+
+
+def _object(content: bytes, url: str) -> dict[str, Any]:
+    try:
+        answer = json.loads(content)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise EkibenError(
+            f"what answers at {url} is no Ekiben router: name the right one with EKIBEN_ROUTER_URL"
+        )
+    return answer
+
+
+def _refusal(status: int, content: bytes) -> str:
+    """Return a problem+json as one line."""
+    try:
+        problem = json.loads(content)
+        line = f"{status}: {problem.get('detail') or problem['title']}"
+        wrong = [f"{_place(each['loc'])}: {each['msg']}" for each in problem.get("errors", [])]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"the router answered {status}"
+    return "; ".join([line, *wrong])
+
+
+def _place(loc: Any) -> str:
+    return ".".join(str(part) for part in loc) if isinstance(loc, list) else str(loc)

@@ -1,0 +1,47 @@
+"""`ekiben status`: what a running router serves, and how it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ekiben.client import RouterClient
+from ekiben.tables import NONE
+
+
+def show_status(console: Console, router: RouterClient) -> None:
+    """Print the router's state and a row for each endpoint of each version. Raises EkibenError."""
+    health = router.health()
+    state = "ready" if health.get("ready") else "not ready"
+    console.print(f"router {router.url}: {state}, revision {health.get('revision') or NONE}", soft_wrap=True)
+    dependencies = health.get("dependencies", {})
+    redis = [f"{name} {dependencies[name]}" for name in ("cache", "state") if name in dependencies]
+    console.print("Redis: " + ", ".join(redis))
+    if not health.get("ready"):
+        return
+    for summary in router.models():
+        console.print()
+        console.print(status_table(router.model(summary["name"])))
+
+
+def status_table(model: dict[str, Any]) -> Table:
+    """One model: its versions, what they are, their endpoints and how those are."""
+    experiment = model.get("experiment") or "none"
+    table = Table(title=f"model {model['name']}: experiment {experiment}", title_justify="left")
+    for name in ("version", "model version", "framework", "endpoint", "health"):
+        table.add_column(name, overflow="fold")
+    for version, its in model["versions"].items():
+        info = its.get("info") or {}
+        for number, endpoint in enumerate(its["endpoints"]):
+            first = number == 0
+            live = " (live)" if version == model["live"] else ""
+            table.add_row(
+                version + live if first else "",
+                str(info.get("model_version", NONE)) if first else "",
+                str(info.get("framework", NONE)) if first else "",
+                endpoint["url"],
+                "healthy" if endpoint["healthy"] else f"down: {endpoint.get('last_error') or 'no answer'}",
+            )
+    return table
