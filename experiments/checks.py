@@ -68,7 +68,7 @@ def plain_data(data: object, found: list[tuple[Path, str]]) -> Any:
                 return True
             found.append(((*path, key), "the key is not valid Unicode"))
         else:
-            example = f': "{key}"' if isinstance(key, int | float) and not isinstance(key, bool) else ""
+            example = f': "{show(key)}"' if isinstance(key, int | float) and not isinstance(key, bool) else ""
             found.append(((*path, show(key)), f"the key must be text: write it in quotes{example}"))
         return False
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from experiments.problems import DocumentError, problem
+from experiments.problems import DocumentError, Path, problem
 
 if TYPE_CHECKING:
     from experiments.document import Document, Experiment
@@ -42,9 +42,11 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
 # An experiment in one of these holds its users: its model's traffic and its ranges are taken.
 ACTIVE = frozenset({Status.RUNNING, Status.PAUSED})
 
+_OWN_SEED = "a new phase has a seed that was not used before"
+_RAISE = "raise phase too, and the analysis begins anew"
 _INSTEAD = (
-    "to widen the experiment raise coverage, which moves nobody; "
-    "or begin a new phase: raise phase and name a seed that was not used before"
+    "raise coverage, which moves nobody; or begin a new phase: raise phase and name a seed that was not "
+    "used before"
 )
 
 
@@ -65,56 +67,56 @@ def check_change(before: Document | None, after: Document) -> None:
                     problem(path, f"is {old.status}: set its status to rolled_back before you remove it")
                 )
             continue
-        problems += [problem((*path, name), message) for name, message in _changes(old, new, key, after)]
+        problems += [problem((*path, *where), message) for where, message in _changes(old, new, key, after)]
     if problems:
         raise DocumentError(problems)
 
 
-def _changes(old: Experiment, new: Experiment, key: str, after: Document) -> Iterator[tuple[str, str]]:
-    """Yield (field, message) for each change from `old` to `new` that is not allowed."""
+def _changes(old: Experiment, new: Experiment, key: str, after: Document) -> Iterator[tuple[Path, str]]:
+    """Yield (path in the experiment, message) for each change from `old` to `new` that is not allowed."""
     if new.status != old.status:
         if new.status not in TRANSITIONS[old.status]:
-            yield "status", _no_way(old.status, new.status)
+            yield ("status",), _no_way(old.status, new.status)
         elif new.status == Status.PROMOTED:
-            yield from _promotion(new, after)
+            yield from _promotion_problems(new, after)
     if old.status not in ACTIVE:
         return
     same_seed = (old.seed or key) == (new.seed or key)
     if new.phase < old.phase:
-        yield "phase", f"goes back from {old.phase} to {new.phase}: a phase only rises"
+        yield ("phase",), f"goes back from {old.phase} to {new.phase}: a phase only rises"
     elif new.phase > old.phase:
         if same_seed:
-            message = (
-                f"is still {new.seed or key}: a new phase needs a seed that was not used before, such as "
-            )
-            yield "seed", f"{message}{key}-{new.phase}"
+            yield ("seed",), f"is still {new.seed or key}: {_OWN_SEED}, such as {key}-{new.phase}"
     else:
         if not same_seed:
-            yield "seed", f"cannot change while the experiment is {old.status} in one phase: raise phase too"
-        for field in _fixed_fields_changed(old, new):
-            yield field, f"cannot change while the experiment is {old.status}: {_INSTEAD}"
+            yield (
+                ("seed",),
+                f"cannot change while the experiment is {old.status}, but with a new phase: {_RAISE}",
+            )
+        for path in _fixed_paths_changed(old, new):
+            yield path, f"cannot change while the experiment is {old.status}: {_INSTEAD}"
 
 
-def _fixed_fields_changed(old: Experiment, new: Experiment) -> Iterator[str]:
+def _fixed_paths_changed(old: Experiment, new: Experiment) -> Iterator[Path]:
     if new.model != old.model:
-        yield "model"
+        yield ("model",)
     if list(new.variants) != list(old.variants):
-        yield "variants"
+        yield ("variants",)
     else:
         for name, variant in old.variants.items():
             if new.variants[name].version != variant.version:
-                yield f"variants.{name}.version"
+                yield "variants", name, "version"
             if new.variants[name].weight != variant.weight:
-                yield f"variants.{name}.weight"
+                yield "variants", name, "weight"
     if new.namespace != old.namespace:
-        yield "namespace"
+        yield ("namespace",)
 
 
-def _promotion(new: Experiment, after: Document) -> Iterator[tuple[str, str]]:
+def _promotion_problems(new: Experiment, after: Document) -> Iterator[tuple[Path, str]]:
     treatments = [variant.version for variant in list(new.variants.values())[1:]]
     if after.models[new.model].live not in treatments:
-        message = f"promoted means that a treatment has become live: set models.{new.model}.live to "
-        yield "status", message + " or ".join(treatments)
+        message = "promoted means that a treatment has become live: set"
+        yield ("status",), f"{message} models.{new.model}.live to {' or '.join(treatments)}"
 
 
 def _no_way(old: Status, new: Status) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import yaml
 
-from experiments.document import Document, parse_document
+from experiments.document import Document, DocumentError, parse_document
 
 CREDIT = """
 models:
@@ -45,3 +46,11 @@ def variants(**weights: float) -> dict[str, Any]:
         name: {"version": f"v{number}", "weight": weight}
         for number, (name, weight) in enumerate(weights.items(), start=1)
     }
+
+
+def problems(data: object) -> tuple[str, ...]:
+    """The lines with which `data` is refused."""
+    with pytest.raises(DocumentError) as refused:
+        parse_document(data)
+    assert str(refused.value) == "\n".join(refused.value.problems)
+    return refused.value.problems
