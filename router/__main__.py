@@ -11,6 +11,7 @@ import tempfile
 import uvicorn
 
 from router.logs import configure_logs
+from router.server import JoiningProtocol
 from router.settings import BadSetting, Settings
 from state.user import SaltMissing, user_salt
 
@@ -36,13 +37,14 @@ def main() -> int:
             port=settings.port,
             workers=settings.workers,
             loop="uvloop",
-            http="httptools",
+            http=JoiningProtocol,
             ws="none",
             lifespan="on",
             access_log=False,
             log_config=None,
             server_header=False,
             date_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=int(settings.shutdown_grace_s),
         )
     finally:
