@@ -1,0 +1,39 @@
+"""The router as a BentoML service: the same app behind BentoML's door, for `bentoml serve`.
+
+In production its image starts `python -m router` instead, which answers several times as many requests.
+Mounted here, BentoML's own `/livez`, `/readyz`, `/healthz` and `/metrics` come first, and BentoML runs no
+lifespan of a bare ASGI app: the hooks below start and stop it.
+"""
+
+from __future__ import annotations
+
+import os
+
+import bentoml
+
+from router.app import RouterApp, open_worker
+from router.settings import Settings
+
+app = RouterApp(lambda stack: open_worker(Settings.from_environ(os.environ), stack))
+
+
+@bentoml.service(
+    name="ekiben_router",
+    workers=1,
+    traffic={"timeout": 60},
+    logging={"access": {"enabled": False}},
+    tracing={"excluded_urls": ".*"},
+)
+@bentoml.asgi_app(app, path="/")
+class EkibenRouter:
+    """Sticky, cached, batching: versions of a model behind one address."""
+
+    @bentoml.on_startup
+    async def start(self) -> None:
+        """Start the worker before the first request."""
+        await app.startup()
+
+    @bentoml.on_shutdown
+    async def stop(self) -> None:
+        """Answer what is in flight, then close."""
+        await app.shutdown()
