@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from experiments.lifecycle import ACTIVE
-from experiments.problems import Path, listed, show, unknown
+from experiments.problems import Path, listed, show, unknown, word
 
 if TYPE_CHECKING:
     from experiments.document import Document, Experiment, Model
@@ -132,7 +132,10 @@ def _model_problems(name: str, model: Model) -> Problems:
             if (why := _endpoint_problem(endpoint)) is not None:
                 yield path, why
             elif (owner := taken.setdefault(endpoint, version_name)) != version_name:
-                yield path, f"{endpoint} already serves version {owner}: each version has its own service"
+                yield (
+                    path,
+                    f"{endpoint} already serves version {word(owner)}: each version has its own service",
+                )
             elif endpoint in version.endpoints[:index]:
                 yield path, f"{endpoint} is listed twice"
     for version_name in model.shadow:
@@ -142,7 +145,7 @@ def _model_problems(name: str, model: Model) -> Problems:
 
 def _name_problems(what: str, name: str) -> Problems:
     if _NAME.fullmatch(name) is None or len(name) > 100:
-        yield (), f"{what} is made of a-z, 0-9, - and _, begins with a letter or digit, and has at most 100"
+        yield (), f"{what} is 1 to 100 of a-z, 0-9, - and _, and begins with a letter or digit"
 
 
 def _endpoint_problem(endpoint: str) -> str | None:
@@ -190,7 +193,7 @@ def _variant_problems(experiment: Experiment, model: Model | None) -> Problems:
     if active and model is not None and variant.version != model.live:
         message = (
             f"is {show(variant.version)}, but the first variant is the control, and serves the live version "
-            f"({model.live}) while the experiment is {experiment.status}"
+            f"({word(model.live)}) while the experiment is {experiment.status}"
         )
         yield ("variants", control, "version"), message
 
@@ -200,16 +203,16 @@ def _pair_problems(first_key: str, first: Experiment, second: Experiment) -> Pro
     ours, theirs = second.namespace, first.namespace
     if ours is None or theirs is None or ours.name != theirs.name:
         message = (
-            f"{first_key} is {first.status} on the same model: give both one namespace, "
+            f"{word(first_key)} is {first.status} on the same model: give both one namespace, "
             "and each its own share of it (from, to)"
         )
         yield ("namespace",), message
     elif ours.from_ < theirs.to and theirs.from_ < ours.to:
         message = (
             f"{ours.from_:g} to {ours.to:g} overlaps the {theirs.from_:g} to {theirs.to:g} "
-            f"of {first_key} on the same model"
+            f"of {word(first_key)} on the same model"
         )
         yield ("namespace",), message
     both = [user for user in second.overrides if user in first.overrides]
     if both:
-        yield ("overrides",), f"{first_key} already overrides {listed(map(show, both))} on the same model"
+        yield ("overrides",), f"{word(first_key)} already overrides {listed(both)} on the same model"

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from experiments.problems import DocumentError, Path, problem
+from experiments.problems import DocumentError, Path, problem, word
 
 if TYPE_CHECKING:
     from experiments.document import Document, Experiment
@@ -86,7 +86,7 @@ def _changes(old: Experiment, new: Experiment, key: str, after: Document) -> Ite
         yield ("phase",), f"goes back from {old.phase} to {new.phase}: a phase only rises"
     elif new.phase > old.phase:
         if same_seed:
-            yield ("seed",), f"is still {new.seed or key}: {_OWN_SEED}, such as {key}-{new.phase}"
+            yield ("seed",), f"is still {word(new.seed or key)}: {_OWN_SEED}, such as {key}-{new.phase}"
     else:
         if not same_seed:
             yield (

@@ -42,9 +42,12 @@ def problem(path: Path, message: str) -> str:
 
 def dotted(path: Path) -> str:
     """Return `path` as it is written in messages: models.credit.versions.v1.endpoints.0."""
-    return ".".join(
-        str(part) if isinstance(part, int) or _PLAIN_KEY.fullmatch(part) else show(part) for part in path
-    )
+    return ".".join(str(part) if isinstance(part, int) else word(part) for part in path)
+
+
+def word(name: str) -> str:
+    """Return a name as it is when it is a plain word, else quoted."""
+    return name if _PLAIN_KEY.fullmatch(name) else show(name)
 
 
 def show(value: object) -> str:
@@ -70,7 +73,7 @@ def show(value: object) -> str:
 
 def listed(names: Iterable[str]) -> str:
     """Return the names for a message: "v1, v2, v3", at most ten of them."""
-    known = list(names)
+    known = [word(name) for name in names]
     return ", ".join(known[:10]) + (", …" if len(known) > 10 else "") if known else "none"
 
 
@@ -78,7 +81,7 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """Return "there is no version "v9" (known: v1, v2)", and the name that was meant when one is near."""
     names = list(known)
     near = difflib.get_close_matches(name[:100], names, n=1)
-    meant = f"; did you mean {near[0]}?" if near else ""
+    meant = f"; did you mean {word(near[0])}?" if near else ""
     return f"there is no {what} {show(name)}{meant} (known: {listed(names)})"
 
 

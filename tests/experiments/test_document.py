@@ -202,7 +202,7 @@ def test_a_bad_weight_is_named_by_its_path(weight: object, why: str) -> None:
                 namespace={"name": "n", "from": 0, "to": 50},
                 status="paused",
             ),
-            'experiments.credit-torch.overrides: credit-net already overrides "u-qa-1" on the same model',
+            "experiments.credit-torch.overrides: credit-net already overrides u-qa-1 on the same model",
         ),
     ],
 )
@@ -265,7 +265,12 @@ def test_an_endpoint_serves_one_version_and_is_listed_once() -> None:
 @pytest.mark.parametrize("name", ["Credit", "-credit", "", "cre dit", "crédit", "a/b", "a.b", "a" * 101])
 def test_names_are_plain(name: str) -> None:
     (line,) = problems({"models": {name: model()["models"]["credit"]}})
-    assert "is made of a-z, 0-9, - and _" in line
+    assert "is 1 to 100 of a-z, 0-9, - and _" in line
+
+
+def test_an_odd_name_is_quoted_wherever_it_is_told() -> None:
+    line = problems(credit(overrides={"u": "x"}, variants=variants(control=50, **{"a\nb": 50})))[-1]
+    assert line == f'{NET}.overrides.u: there is no variant "x" (known: control, "a\\nb")'
 
 
 def test_weights_that_reach_every_bucket_make_a_hundred() -> None:
