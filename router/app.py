@@ -76,7 +76,7 @@ class RouterApp:
                 return
             handler, rest = find_page(path)
             if method not in ("GET", "HEAD"):
-                raise MethodNotAllowed("GET")
+                raise MethodNotAllowed("GET, HEAD")
             status, content_type, body = await handler(
                 worker, rest, cast("bytes", scope.get("query_string", b"")).decode("latin-1")
             )
