@@ -56,6 +56,24 @@ def up(
 
 
 @app.command()
+def train(
+    version: Annotated[
+        list[str] | None,
+        typer.Option("--version", metavar="VERSION", help="Only this version; may be given several times."),
+    ] = None,
+) -> None:
+    """Train and publish the versions of the model credit, and print how they compare.
+
+    What is published lies in the BentoML model store (`bentoml models list`). The same data and code give the
+    same digest: training again changes nothing.
+    """
+    from ekiben.screen import screen
+    from ekiben.train import train_and_compare
+
+    train_and_compare(screen(), version or None)
+
+
+@app.command()
 def status() -> None:
     """Show what the running router serves: models, versions, their endpoints' health, the revision.
 
@@ -148,7 +166,9 @@ def guarded(arguments: list[str]) -> int:
     except EkibenError as error:
         return _fail(str(error), 1)
     except TyperException as error:
-        return _fail(f"{error.format_message()} (try --help)", error.exit_code)
+        # Without a message it is the help itself, which has been printed.
+        message = error.format_message().rstrip(".")
+        return _fail(f"{message} (try --help)" if message else "", error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except Exception as error:

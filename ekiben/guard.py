@@ -16,7 +16,7 @@ from pathlib import Path
 from ekiben.processes import POLL_S, kill_marked, marked, signal_all
 from state.embedded import remove_sockets
 
-GRACE_S = 5.0
+GRACE_S = 2.0
 
 
 def main() -> None:

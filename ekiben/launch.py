@@ -36,11 +36,11 @@ class Service:
     @property
     def stored_model(self) -> str:
         """The name of its model in the BentoML store."""
-        return self.module
+        return f"{self.model}_{self.version}"
 
 
 def module_name(model: str, version: str) -> str:
-    """The module of a version under services/, and its model's name in the BentoML store: credit_v2."""
+    """The module of a version under services/: credit_v2."""
     return f"{model}_{version}".replace("-", "_")
 
 
@@ -101,15 +101,18 @@ def bentoml_home(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("BENTOML_HOME") or Path.home() / "bentoml").resolve()
 
 
-def without_model(services: Iterable[Service], environ: Mapping[str, str]) -> list[Service]:
+def without_model(services: Iterable[Service], root: Path, environ: Mapping[str, str]) -> list[Service]:
     """Return those whose model is not in the store, each version once.
 
-    The store is looked at as the folder it is: importing BentoML for the question takes a second.
+    A module that does not name the model (`credit_v2:…`) brings its own. The store is looked at as the folder
+    it is: importing BentoML for the question takes a second.
     """
     models = bentoml_home(environ) / "models"
-    missing = {
-        each.module: each for each in services if not (models / each.stored_model / "latest").is_file()
-    }
+    missing = {}
+    for each in services:
+        source = (root / "services" / f"{each.module}.py").read_text(encoding="utf-8")
+        if f"{each.stored_model}:" in source and not (models / each.stored_model / "latest").is_file():
+            missing[each.module] = each
     return list(missing.values())
 
 

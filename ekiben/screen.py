@@ -27,8 +27,11 @@ PLAIN_WIDTH = 140
 
 def screen() -> Console:
     """Standard output."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
+    # No markup: what is printed comes from files and answers, and may hold brackets.
+    plain = Console(highlight=False, markup=False, emoji=False)
+    return (
+        plain if plain.is_terminal else Console(highlight=False, markup=False, emoji=False, width=PLAIN_WIDTH)
+    )
 
 
 class Steps:

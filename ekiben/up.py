@@ -147,12 +147,13 @@ class _Up:
 
     async def _train(self, children: Children, services: Sequence[Service]) -> None:
         """Train the demo's versions that are not in the BentoML store."""
-        missing = without_model(services, os.environ)
+        missing = without_model(services, Path.cwd(), os.environ)
         for each in missing:
             if each.model != DEMO_MODEL:
                 raise EkibenError(
                     f"{each.name} cannot start: there is no model {each.stored_model} in the BentoML store; "
-                    f"train and publish it under that name, then run `ekiben up` again"
+                    f"publish it (training.publishing, name={each.model!r}, version={each.version!r}) "
+                    "and run `ekiben up` again"
                 )
         if not missing:
             return
