@@ -1,0 +1,98 @@
+"""Reading a request's body: JSON only, at most 8 MiB, strictly."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+from starlette.types import Receive, Scope
+
+MAX_BODY_BYTES: Final = 8 * 1024 * 1024
+MAX_DEPTH: Final = 64
+
+_TITLES: Final = {
+    400: "Bad Request",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    422: "Unprocessable Content",
+    500: "Internal Server Error",
+}
+
+
+class BodyRefused(Exception):
+    """The whole request is refused with this status; `errors` are the fields at fault, if fields are."""
+
+    def __init__(self, status: int, detail: str, errors: list[dict[str, Any]] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = errors
+
+    def as_problem(self) -> bytes:
+        """The body of an `application/problem+json` answer (RFC 9457)."""
+        problem: dict[str, Any] = {
+            "type": "about:blank",
+            "title": _TITLES[self.status],
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.errors is not None:
+            problem["errors"] = self.errors
+        return orjson.dumps(problem)
+
+
+async def read_body(scope: Scope, receive: Receive) -> bytes:
+    """The body. Raises `BodyRefused` 415 for what is not declared as JSON and 413 beyond 8 MiB, without reading on.
+
+    Raises `ClientGone` when the client leaves before the end.
+    """
+    content_type = b""
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            content_type = value
+        elif name == b"content-length" and int(value) > MAX_BODY_BYTES:
+            raise BodyRefused(413, f"a body has at most {MAX_BODY_BYTES} bytes")
+    if content_type.split(b";", 1)[0].strip().lower() != b"application/json":
+        raise BodyRefused(415, "the content type must be application/json")
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        body: bytes = message.get("body", b"")
+        if len(body) <= MAX_BODY_BYTES:
+            return body
+    chunks = bytearray()
+    while True:
+        if message["type"] != "http.request":
+            raise ClientGone
+        chunks += message.get("body", b"")
+        if len(chunks) > MAX_BODY_BYTES:
+            raise BodyRefused(413, f"a body has at most {MAX_BODY_BYTES} bytes")
+        if not message.get("more_body"):
+            return bytes(chunks)
+        message = await receive()
+
+
+class ClientGone(Exception):
+    """The client left before its request was complete; there is nobody to answer."""
+
+
+def parse(body: bytes) -> Any:
+    """The JSON in `body`. Raises `BodyRefused` 400 for what JSON (RFC 8259) or a double cannot hold."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BodyRefused(400, f"not strict JSON: {error}") from None
+
+
+def is_deeper_than(value: Any, depth: int) -> bool:
+    """Whether arrays and objects lie in each other more than `depth` deep in parsed JSON."""
+    level = [value]
+    for _ in range(depth):
+        level = [
+            inner
+            for outer in level
+            if type(outer) in (list, dict)
+            for inner in (outer if type(outer) is list else outer.values())
+        ]
+        if not level:
+            return False
+    return any(type(value) in (list, dict) for value in level)

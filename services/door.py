@@ -1,0 +1,210 @@
+"""What every model service has in common: `/bulk`, `/model/info`, and the way from checked rows to answers."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+import bentoml
+import numpy as np
+import orjson
+from bentoml.models import BentoModel
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from services.body import BodyRefused, ClientGone, parse, read_body
+from services.features import Features, json_schema
+from services.measure import Measure
+from services.model import Loader, Model, Row
+from services.output import ANY_VALUE, Output
+from services.rows import RowChecker
+from services.stored import ModelRefused, Stored, check
+
+F = TypeVar("F", bound=Features)
+
+# Reasons and measurements: docs/decisions/0012-service-settings.md
+SETTINGS: Final[dict[str, Any]] = {
+    "workers": 1,
+    "traffic": {"timeout": 5},
+    "tracing": {"excluded_urls": ".*"},
+    "logging": {"access": {"enabled": False}},
+}
+BATCHING: Final[dict[str, Any]] = {
+    "route": "/predict",
+    "batchable": True,
+    "max_batch_size": 256,
+    "max_latency_ms": 10_000,
+}
+
+_NOT_FINITE: Final = [{"loc": [], "msg": "the model has no finite answer for these features"}]
+
+
+class Door(Generic[F]):
+    """The way in to one version: made with its module, opened when a worker starts.
+
+    `app` answers `POST /bulk` and `GET /model/info`. Everything runs in the event loop: a call of the model
+    takes microseconds, a thread to run it in would take longer.
+    """
+
+    def __init__(self, model: BentoModel, features: type[F], output: Output, load: Loader) -> None:
+        self.model = model
+        self.load = load
+        self.features = features
+        self.output = output
+        self.rows = RowChecker(features)
+        routes = [
+            Route("/bulk", _Endpoint(self._bulk), methods=["POST"]),
+            Route("/model/info", _Endpoint(self._info), methods=["GET"]),
+        ]
+        self.app = Starlette(routes=routes)
+        self.model_version = ""
+        self._loaded: Model
+        self._measure: Measure
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._info_body = b""
+
+    def check(self) -> Stored:
+        """The model in the store, every file of it checked. Raises `ModelRefused`."""
+        return check(self.model)
+
+    def open(self) -> None:
+        """Check and load the model; afterwards the door answers. Raises `ModelRefused`."""
+        stored = self.check()
+        self._loaded = self.load(stored)
+        unknown = set(self._loaded.inputs) - set(self.features.model_fields)
+        if unknown:
+            raise ModelRefused(
+                f"{stored.tag} looks at {', '.join(sorted(unknown))}, which {self.features.__name__} does not have"
+            )
+        self.model_version = _model_version(stored, self._loaded.runtime)
+        self._headers = [
+            (b"content-type", b"application/json"),
+            (b"x-model-version", self.model_version.encode()),
+        ]
+        self._info_body = orjson.dumps(self._describe(stored))
+        self._loaded.scores([dict.fromkeys(self.features.model_fields)])  # the first call is the slow one
+        self._measure = Measure(self.model_version, self.output.labels())
+        # What has been loaded stays: without this a full collection walks through all of it, 56 to 203 ms.
+        gc.collect()
+        gc.freeze()
+
+    def answer(self, rows: Sequence[Row]) -> list[dict[str, Any] | None]:
+        """The answers for checked rows, in order, from one call of the model; None where it has no finite one."""
+        if not rows:
+            return []
+        begun = time.perf_counter()
+        scores = self._loaded.scores(rows)
+        answers: list[dict[str, Any] | None] = list(self.output.answers(scores))
+        finite = np.isfinite(scores)
+        if not finite.all():
+            answers = [answer if good else None for answer, good in zip(answers, finite, strict=True)]
+        seconds = time.perf_counter() - begun
+        field = self.output.decision
+        labels = Counter(ANY_VALUE if field is None else a[field] for a in answers if a is not None)
+        self._measure.record(labels, seconds)
+        return answers
+
+    def predict(self, instances: Sequence[F]) -> list[Any]:
+        """The predictions for `instances`, for BentoML's `/predict`."""
+        answers = self.answer([instance.__dict__ for instance in instances])
+        if None in answers:
+            raise bentoml.exceptions.InternalServerError(_NOT_FINITE[0]["msg"])
+        predictions: list[BaseModel] = [self.output.prediction(**a) for a in answers if a is not None]
+        return predictions
+
+    def answer_bulk(self, data: Sequence[Any]) -> list[dict[str, Any]]:
+        """`{"ok": …}` or `{"error": …}` for each of the parsed rows, in order."""
+        checked = self.rows.check_each(data)
+        answers = iter(self.answer([row.__dict__ for row in checked if type(row) is not list]))
+        items = []
+        for row in checked:
+            if type(row) is list:
+                items.append({"error": {"status": 422, "errors": row}})
+            else:
+                answer = next(answers)
+                items.append(
+                    {"ok": answer}
+                    if answer is not None
+                    else {"error": {"status": 422, "errors": _NOT_FINITE}}
+                )
+        return items
+
+    async def _bulk(self, scope: Scope, receive: Receive) -> bytes:
+        data = parse(await read_body(scope, receive))
+        if type(data) is not list:
+            raise BodyRefused(400, "the body must be an array of feature objects")
+        return orjson.dumps(self.answer_bulk(data))
+
+    async def _info(self, scope: Scope, receive: Receive) -> bytes:
+        return self._info_body
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers of a good answer."""
+        return self._headers
+
+    def _describe(self, stored: Stored) -> dict[str, Any]:
+        metadata = dict(stored.metadata)
+        return {
+            "name": metadata["name"],
+            "version": metadata["version"],
+            "model_version": self.model_version,
+            "framework": metadata["framework"],
+            "served_as": metadata["served_as"],
+            "features": json_schema(self.features),
+            "output": self.output.as_json(),
+            "target": metadata["target"],
+            "metrics": metadata["metrics"],
+            "created_at": metadata["created_at"],
+            "data_digest": metadata["data_digest"],
+            "git_revision": metadata["git_revision"],
+            "digest": metadata["digest"],
+            "files": metadata["files"],
+        }
+
+
+class _Endpoint:
+    """One route of a door, as bare ASGI: Starlette's Request and Response cost more than the model."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+        self._door: Door[Any] = handle.__self__
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status, headers = 200, self._door.headers
+        try:
+            body = await self._handle(scope, receive)
+        except ClientGone:
+            return
+        except BodyRefused as refused:
+            status, body = refused.status, refused.as_problem()
+            headers = [(b"content-type", b"application/problem+json"), *headers[1:]]
+        headers = [*headers, (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def _model_version(stored: Stored, runtime: str) -> str:
+    """What answers, exactly: the Bento's tag, else the model's tag and a digest of the code that serves it."""
+    context = bentoml.server_context
+    if context.bento_version and context.bento_version != "not available":
+        return f"{context.bento_name}:{context.bento_version}"
+    return f"{stored.tag}+{code_digest(runtime)}"
+
+
+def code_digest(runtime: str) -> str:
+    """8 hex digits over the source of every module of `services` that this process has loaded, and `runtime`."""
+    digest = hashlib.sha256(runtime.encode())
+    for name, module in sorted(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and (name == "services" or name.startswith("services.")):
+            digest.update(name.encode() + b"\0" + hashlib.sha256(Path(file).read_bytes()).digest())
+    return digest.hexdigest()[:8]

@@ -1,0 +1,73 @@
+"""In front of `/predict`: what BentoML would take too kindly, or refuse without naming the field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.body import MAX_DEPTH, BodyRefused, ClientGone, is_deeper_than, parse, read_body
+from services.rows import RowChecker, row_errors
+
+
+class Guard:
+    """Refuses a bad `POST /predict` as problem+json and hands a good one on, its body already read.
+
+    400: not strict JSON, or nested deeper than 64. 413: over 8 MiB. 415: not declared as JSON, so that no
+    pickle, form or file reaches BentoML. 422: an instance is not valid; the errors name the field.
+    """
+
+    def __init__(self, app: ASGIApp, rows: RowChecker[Any]) -> None:
+        self._app = app
+        self._rows = rows
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] != "/predict":
+            await self._app(scope, receive, send)
+            return
+        try:
+            body = await read_body(scope, receive)
+            self._check(parse(body))
+        except ClientGone:
+            return
+        except BodyRefused as refused:
+            problem = refused.as_problem()
+            headers = [
+                (b"content-type", b"application/problem+json"),
+                (b"content-length", b"%d" % len(problem)),
+            ]
+            await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+            await send({"type": "http.response.body", "body": problem})
+            return
+        given = False
+
+        async def receive_read() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app(scope, receive_read, send)
+
+    def _check(self, data: Any) -> None:
+        if type(data) is not dict:
+            raise BodyRefused(400, 'the body must be an object: {"instances": […]}')
+        errors: list[dict[str, Any]] = []
+        instances = data.get("instances")
+        if type(instances) is not list:
+            errors = [{"loc": ["instances"], "msg": "an array of instances is required"}]
+        elif len(data) > 1:
+            errors = [{"loc": [], "msg": "the body has no field but instances"}]
+        else:
+            try:
+                self._rows.check_all(instances)
+            except ValidationError as error:
+                errors = row_errors(error, ("instances",))
+        if errors:
+            # A valid body is flat; only an invalid one has to be looked at for its depth.
+            if is_deeper_than(data, MAX_DEPTH):
+                raise BodyRefused(400, f"nested deeper than {MAX_DEPTH}")
+            raise BodyRefused(422, "the instances are not valid", errors)

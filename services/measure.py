@@ -1,0 +1,47 @@
+"""What a service counts beside BentoML's own metrics, in the same `/metrics`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import prometheus_client
+
+_SECONDS: Final = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0)
+
+
+@lru_cache(maxsize=1)
+def _metrics() -> tuple[prometheus_client.Counter, prometheus_client.Histogram]:
+    # Imported when the first service is opened: a BentoML worker names the directory that its processes
+    # share only after it has imported the service's module, and prometheus_client looks for it once.
+    import prometheus_client
+
+    return (
+        prometheus_client.Counter(
+            "ml_predictions", "Predictions answered", labelnames=["model_version", "prediction"]
+        ),
+        prometheus_client.Histogram(
+            "ml_prediction_latency_seconds",
+            "Time of one model call, from checked rows to answers; a call serves a whole batch",
+            labelnames=["model_version"],
+            buckets=_SECONDS,
+        ),
+    )
+
+
+class Measure:
+    """The counters of one model version. `labels` are all values that the label `prediction` takes."""
+
+    def __init__(self, model_version: str, labels: Iterable[str]) -> None:
+        predictions, latency = _metrics()
+        self._predictions = {label: predictions.labels(model_version, label) for label in labels}
+        self._latency = latency.labels(model_version)
+
+    def record(self, labels: Counter[Any], seconds: float) -> None:
+        """Count one model call of `seconds` that answered with these labels."""
+        for label, count in labels.items():
+            self._predictions[label].inc(count)
+        self._latency.observe(seconds)

@@ -1,0 +1,145 @@
+"""The three versions of the model `credit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from services.credit import BREAK_EVEN, Applicant
+from services.credit_net import NetModel
+from training.credit_net import train_net
+from training.data import CATEGORIES, NUMBERS, POSITIVE, TARGET, Split, data_digest, split
+from training.metrics import profit_per_applicant
+from training.publishing import Published, publish_sklearn, publish_torch
+
+MODEL: Final = "credit"
+SCORECARD_FEATURES: Final = ("age", "income", "expenses", "amount", "price", "time")
+SEED: Final = 2026
+
+
+class UnknownVersion(Exception):
+    """There is no such version of the model. The message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One row of the table that `ekiben train` prints: a version and how it does on the held-out rows."""
+
+    version: str
+    about: str
+    tag: str
+    digest: str
+    is_new: bool
+    metrics: Mapping[str, float]
+
+
+def train_v1(cut: Split) -> Published:
+    """The old scorecard: a logistic regression on six numbers."""
+    columns = ColumnTransformer(
+        [("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), SCORECARD_FEATURES)]
+    )
+    model = make_pipeline(columns, LogisticRegression())
+    model.fit(cut.train[list(SCORECARD_FEATURES)], cut.train_bad)
+    return _publish_pipeline("v1", model, cut)
+
+
+def train_v2(cut: Split) -> Published:
+    """Gradient boosting on all 13 features."""
+    # Without the empty string among its categories the encoder gives missing and unknown ones the same: zeros.
+    known = [sorted(set(cut.train[name]) - {""}) for name in CATEGORIES]
+    encoder = OneHotEncoder(categories=known, handle_unknown="ignore", sparse_output=False)
+    columns = ColumnTransformer(
+        [("numbers", SimpleImputer(strategy="median"), NUMBERS), ("categories", encoder, CATEGORIES)]
+    )
+    boosting = GradientBoostingClassifier(
+        n_estimators=300,
+        learning_rate=0.05,
+        max_depth=3,
+        subsample=0.7,
+        min_samples_leaf=20,
+        random_state=SEED,
+    )
+    model = make_pipeline(columns, boosting)
+    model.fit(cut.train, cut.train_bad)
+    return _publish_pipeline("v2", model, cut)
+
+
+def train_v3(cut: Split) -> Published:
+    """A small torch network with embedded categories."""
+    net = train_net(cut.train_rows, cut.train_bad)
+    served = NetModel(net)
+    scores = served.scores(cut.held_out_rows)
+    return publish_torch(
+        name=MODEL,
+        version="v3",
+        module=net,
+        shape=net.shape.as_json(),
+        inputs=served.inputs,
+        held_out=(scores, cut.held_out_bad),
+        more_metrics=_profit(cut, scores),
+        **_COMMON,
+    )
+
+
+VERSIONS: Final[Mapping[str, Callable[[Split], Published]]] = {
+    "v1": train_v1,
+    "v2": train_v2,
+    "v3": train_v3,
+}
+
+_COMMON: Final[dict[str, Any]] = {
+    "features": Applicant,
+    "target": f"{TARGET} = {POSITIVE}",
+    "task": "classification",
+    "threshold": BREAK_EVEN,
+    "data_digest": data_digest(),
+}
+
+
+def train(
+    versions: Sequence[str] | None = None, progress: Callable[[str], None] | None = None
+) -> list[Comparison]:
+    """Train and publish these versions, all of them by default, in order; `progress` is told each before it begins.
+
+    Raises `UnknownVersion`, or `PublishingError`.
+    """
+    wanted = list(VERSIONS) if versions is None else list(versions)
+    for version in wanted:
+        if version not in VERSIONS:
+            raise UnknownVersion(f"{MODEL} has no version {version}: there are {', '.join(VERSIONS)}")
+    cut = split()
+    rows = []
+    for version in wanted:
+        if progress is not None:
+            progress(version)
+        about = (VERSIONS[version].__doc__ or "").removesuffix(".")
+        done = VERSIONS[version](cut)
+        rows.append(Comparison(version, about, done.tag, done.digest, done.is_new, done.metrics))
+    return rows
+
+
+def _publish_pipeline(version: str, model: Pipeline, cut: Split) -> Published:
+    scores = model.predict_proba(cut.held_out[list(model.feature_names_in_)])[:, 1]
+    return publish_sklearn(
+        name=MODEL,
+        version=version,
+        model=model,
+        held_out=(cut.held_out, cut.held_out_bad),
+        more_metrics=_profit(cut, scores),
+        **_COMMON,
+    )
+
+
+def _profit(cut: Split, scores: NDArray[np.float64]) -> dict[str, float]:
+    amounts = cut.held_out["amount"].to_numpy()
+    return {"profit_per_applicant": profit_per_applicant(cut.held_out_bad, scores, amounts)}

@@ -1,0 +1,61 @@
+"""Training credit v3's network."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from services.credit_net import CreditNet, NetModel, Shape
+from services.model import Row
+from training.data import CATEGORIES, NUMBERS
+
+SEED: Final = 11
+EPOCHS: Final = 30
+BATCH_ROWS: Final = 128
+
+
+def train_net(rows: list[Row], bad: NDArray[np.int64]) -> CreditNet:
+    """A network trained on `rows` (as JSON has them) and their targets (1 for bad); the same every time."""
+    with torch.random.fork_rng():
+        torch.manual_seed(SEED)
+        return _train(rows, bad)
+
+
+def _train(rows: list[Row], bad: NDArray[np.int64]) -> CreditNet:
+    categories = {
+        name: tuple(sorted({row[name] for row in rows if row[name] is not None})) for name in CATEGORIES
+    }
+    net = CreditNet(Shape(NUMBERS, categories, embedding=4, hidden=(64, 32)))
+    numbers, codes = NetModel(net).tensors(rows)
+    _fit_preprocessing(net, numbers)
+    target = torch.from_numpy(bad).float()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)
+    loss = torch.nn.BCEWithLogitsLoss()
+    net.train()
+    for _ in range(EPOCHS):
+        for batch in torch.randperm(len(target)).split(BATCH_ROWS):
+            optimizer.zero_grad()
+            loss(net(numbers[batch], _forget_some(codes[batch], net.shape)), target[batch]).backward()
+            optimizer.step()
+        schedule.step()
+    return net.eval()
+
+
+def _fit_preprocessing(net: CreditNet, numbers: torch.Tensor) -> None:
+    values = numbers.numpy()
+    medians = np.nanmedian(values, axis=0)
+    filled = np.log1p(np.where(np.isnan(values), medians, values).astype(np.float64))
+    net.medians.copy_(torch.from_numpy(medians))
+    net.means.copy_(torch.from_numpy(filled.mean(axis=0)))
+    net.scales.copy_(torch.from_numpy(filled.std(axis=0)))
+
+
+def _forget_some(codes: torch.Tensor, shape: Shape) -> torch.Tensor:
+    """One category in fifty as if unknown, or the embedding for unknown ones would stay what it began as."""
+    widths = [len(known) + 1 for known in shape.categories.values()]
+    unknown = torch.tensor(np.cumsum([0, *widths[:-1]]))
+    return torch.where(torch.rand(codes.shape) < 0.02, unknown, codes)

@@ -1,0 +1,278 @@
+"""Putting a trained model into the BentoML model store, without pickle and in the form it serves from.
+
+A scikit-learn model is stored twice: as skops, the original, and compiled to ONNX, which serves; the two must
+agree on the held-out rows or nothing is published. A torch module is stored as safetensors and JSON. The tag
+is `{name}_{version}:{digest}`: the digest covers what serves and the data it came from, so that training the
+same again keeps the tag that is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+from zipfile import ZIP_DEFLATED
+
+import bentoml
+import numpy as np
+import orjson
+import pandas as pd
+import sklearn
+import skops.io
+import torch
+from bentoml.models import BentoModel
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from sklearn.compose import ColumnTransformer
+from skl2onnx import convert_sklearn
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+
+from services.credit_net import SHAPE_FILE, WEIGHTS_FILE
+from services.features import Features, json_schema, kinds
+from services.onnx_model import FILE as ONNX_FILE
+from services.onnx_model import MATRIX, OnnxModel
+from services.stored import find_fault
+from training import metrics
+
+SKOPS_FILE: Final = "model.skops"
+TOLERANCE: Final = 1e-6
+
+# Beyond what skops trusts by itself, and harmless: the nodes of a fitted tree (an array), the type of an array.
+TRUSTED: Final = frozenset({"numpy.dtype", "sklearn.tree._tree.Tree"})
+
+Task = Literal["classification", "regression"]
+
+
+class PublishingError(Exception):
+    """The model was not published. The message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A version in the store. `is_new` is false when the store had this very version already."""
+
+    name: str
+    version: str
+    tag: str
+    digest: str
+    metrics: Mapping[str, float]
+    is_new: bool
+
+
+def publish_sklearn(
+    *,
+    name: str,
+    version: str,
+    model: Any,
+    features: type[Features],
+    target: str,
+    held_out: tuple[pd.DataFrame, NDArray[Any]],
+    task: Task,
+    data_digest: str,
+    threshold: float = 0.5,
+    more_metrics: Mapping[str, float] | None = None,
+) -> Published:
+    """Publish a fitted scikit-learn model, for `services.onnx_model` to serve.
+
+    `model` takes a DataFrame whose columns are fields of `features` (all, or some). `held_out` are rows it was
+    not trained on and their targets; the targets of a classification are 0 and 1, the score is the probability
+    of 1 and `threshold` what counts as 1 in the metrics. Raises `PublishingError` when the compiled model
+    differs from `model` on them: by more than 1e-6, for a regression by more than 1e-6 of the largest value.
+    """
+    rows, actual = held_out
+    inputs = list(model.feature_names_in_)
+    expected = np.asarray(_score(model, rows[inputs], task), dtype=np.float64)
+    column = 1 if task == "classification" else 0
+    content = _compile(f"{name}_{version}", model, inputs, features)
+    compiled = OnnxModel(content, inputs, column)
+    got = compiled.scores([dict(row) for row in rows.to_dict("records")])
+    scale = 1.0 if task == "classification" else max(1.0, float(np.max(np.abs(expected))))
+    difference = float(np.max(np.abs(got - expected)))
+    if not difference <= TOLERANCE * scale:
+        raise PublishingError(
+            f"{name} {version}: compiled to ONNX it differs by {difference:.2g} on the held-out rows, "
+            f"more than {TOLERANCE * scale:.2g}: not published"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        original = Path(folder) / SKOPS_FILE
+        skops.io.dump(model, original, compression=ZIP_DEFLATED)
+        untrusted = set(skops.io.get_untrusted_types(file=original)) - TRUSTED
+        if untrusted:
+            raise PublishingError(f"{name} {version}: skops does not trust {', '.join(sorted(untrusted))}")
+        return publish(
+            name=name,
+            version=version,
+            framework=f"scikit-learn {sklearn.__version__}",
+            served_as=f"onnx ({compiled.runtime})",
+            serving={ONNX_FILE: content},
+            beside={SKOPS_FILE: original.read_bytes()},
+            inputs=compiled.inputs,
+            score_column=column,
+            features=features,
+            target=target,
+            metrics={**_measure(task, actual, got, threshold), **(more_metrics or {})},
+            data_digest=data_digest,
+        )
+
+
+def publish_torch(
+    *,
+    name: str,
+    version: str,
+    module: torch.nn.Module,
+    shape: Mapping[str, Any],
+    inputs: Sequence[str],
+    features: type[Features],
+    target: str,
+    held_out: tuple[NDArray[np.float64], NDArray[Any]],
+    task: Task,
+    data_digest: str,
+    threshold: float = 0.5,
+    more_metrics: Mapping[str, float] | None = None,
+) -> Published:
+    """Publish a trained torch module: its weights as safetensors, and `shape`, what rebuilds it, as JSON.
+
+    `held_out` are the scores it gives held-out rows as it will be served, and their targets.
+    """
+    scores, actual = held_out
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / WEIGHTS_FILE
+        save_file({key: value.contiguous() for key, value in module.state_dict().items()}, weights)
+        return publish(
+            name=name,
+            version=version,
+            framework=f"torch {torch.__version__}",
+            served_as="torch",
+            serving={
+                WEIGHTS_FILE: weights.read_bytes(),
+                SHAPE_FILE: orjson.dumps(shape, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS),
+            },
+            beside={},
+            inputs=inputs,
+            score_column=0,
+            features=features,
+            target=target,
+            metrics={**_measure(task, actual, scores, threshold), **(more_metrics or {})},
+            data_digest=data_digest,
+        )
+
+
+def publish(
+    *,
+    name: str,
+    version: str,
+    framework: str,
+    served_as: str,
+    serving: Mapping[str, bytes],
+    beside: Mapping[str, bytes],
+    inputs: Sequence[str],
+    score_column: int,
+    features: type[Features],
+    target: str,
+    metrics: Mapping[str, float],
+    data_digest: str,
+) -> Published:
+    """Store the files in `serving` (what the digest covers) and `beside`, with the metadata that goes with them."""
+    schema = json_schema(features)
+    identity = {
+        "serving": {file: _sha256(content) for file, content in serving.items()},
+        "inputs": list(inputs),
+        "score_column": score_column,
+        "features": schema,
+        "data_digest": data_digest,
+        "framework": framework,
+    }
+    digest = _sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS))
+    stored_name = f"{name}_{version}"
+    present = BentoModel(f"{stored_name}:latest").stored
+    if present is not None and present.info.metadata.get("digest") == digest:
+        if find_fault(Path(present.path), present.info.metadata["files"]) is None:
+            return Published(name, version, str(present.tag), digest, dict(metrics), is_new=False)
+    tag = f"{stored_name}:{digest[:16]}"
+    if BentoModel(tag).stored is not None:  # damaged, or an older version that is to be the latest again
+        bentoml.models.delete(tag)
+    files = {**serving, **beside}
+    metadata = {
+        "name": name,
+        "version": version,
+        "framework": framework,
+        "served_as": served_as,
+        "target": target,
+        "inputs": list(inputs),
+        "score_column": score_column,
+        "metrics": dict(metrics),
+        "data_digest": data_digest,
+        "digest": digest,
+        "git_revision": git_revision(),
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "files": {file: _sha256(content) for file, content in files.items()},
+        "features": schema,
+    }
+    labels = {"model": name, "version": version, "framework": framework.split()[0]}
+    with bentoml.models.create(tag, labels=labels, metadata=metadata) as model:
+        for file, content in files.items():
+            Path(model.path_of(file)).write_bytes(content)
+    # BentoML makes the folder for its owner alone; in an image the service runs as somebody else.
+    folder = Path(bentoml.models.get(tag).path)
+    folder.chmod(0o755)
+    for file in folder.iterdir():
+        file.chmod(0o644)
+    return Published(name, version, tag, digest, dict(metrics), is_new=True)
+
+
+def git_revision() -> str:
+    """The commit of the working tree, `-dirty` if anything differs from it; `unknown` outside a repository."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        done = subprocess.run(  # noqa: S603  # a constant command
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+def _compile(name: str, model: Any, inputs: Sequence[str], features: type[Features]) -> bytes:
+    known = kinds(features)
+    missing = [feature for feature in inputs if feature not in known]
+    if missing:
+        raise PublishingError(f"{features.__name__} lacks {', '.join(missing)}, which the model looks at")
+    first = model.steps[0][1] if hasattr(model, "steps") else model
+    if isinstance(first, ColumnTransformer):
+        text, number = StringTensorType([None, 1]), FloatTensorType([None, 1])
+        types = [(feature, text if known[feature] == "category" else number) for feature in inputs]
+    elif any(known[feature] == "category" for feature in inputs):
+        raise PublishingError("a model with categories must begin with a ColumnTransformer that encodes them")
+    else:
+        types = [(MATRIX, FloatTensorType([None, len(inputs)]))]
+    last = model.steps[-1][1] if hasattr(model, "steps") else model
+    options = {id(last): {"zipmap": False}} if hasattr(last, "predict_proba") else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of skl2onnx and onnx, about each other
+        graph = convert_sklearn(model, name, initial_types=types, options=options)
+    # Without a name of ours (above) and an order of its own the same model had other bytes each time.
+    graph.opset_import.sort(key=lambda opset: opset.domain)
+    compiled: bytes = graph.SerializeToString(deterministic=True)
+    return compiled
+
+
+def _score(model: Any, rows: pd.DataFrame, task: Task) -> Any:
+    return model.predict_proba(rows)[:, 1] if task == "classification" else model.predict(rows)
+
+
+def _measure(
+    task: Task, actual: NDArray[Any], scores: NDArray[np.float64], threshold: float
+) -> dict[str, float]:
+    if task == "classification":
+        return metrics.classification(actual, scores, threshold)
+    return metrics.regression(actual, scores)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
