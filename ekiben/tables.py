@@ -99,7 +99,7 @@ def demo_table(model: str, rows: Iterable[VersionRow]) -> Table:
             row.version,
             row.role,
             str(row.users) if served else NONE,
-            str(row.requests) if served else NONE,
+            str(row.requests) if served else _copies(row.shadow),
             _share(row) if served or row.expected_share else NONE,
             str(row.cached) if served else NONE,
             NONE if row.p50_ms is None else f"{row.p50_ms:.1f}",
@@ -108,6 +108,11 @@ def demo_table(model: str, rows: Iterable[VersionRow]) -> Table:
             difference,
         )
     return table
+
+
+def _copies(shadow: Mapping[str, Comparison]) -> str:
+    compared = sum(each.compared for each in shadow.values())
+    return f"{compared:.0f} copies" if compared else NONE
 
 
 def _shadow_cells(shadow: Mapping[str, Comparison]) -> tuple[str, str]:

@@ -29,7 +29,15 @@ from ekiben.lock import locked
 from ekiben.processes import Child, Children
 from ekiben.screen import show_addresses, steps
 from ekiben.settings import Settings
-from ekiben.stack import ROUTER_GRACE_S, SERVICES_GRACE_S, Part, how_it_ended, until_ready, watched
+from ekiben.stack import (
+    ROUTER_GRACE_S,
+    SERVICES_GRACE_S,
+    Part,
+    how_it_ended,
+    until_ready,
+    until_routed,
+    watched,
+)
 from state.embedded import EmbeddedRedis, EmbeddedRedisError, addresses
 
 WORKERS = 2
@@ -191,6 +199,7 @@ class _Up:
             undo.callback(lambda: children.stop([router], ROUTER_GRACE_S))
             parts.append(Part(router, f"{self._url}/readyz"))
             await until_ready(parts, lambda part, _: shown.done(part.child.name))
+            await until_routed(self._url, {f"{each.model}/{each.version}" for each in services}, workers)
 
     def _router_environment(self, redis: Mapping[str, str], workers: int) -> dict[str, str]:
         return {
