@@ -114,7 +114,8 @@ class NetModel:
         names, codes = self._numbers, self._codes
         numbers = np.array([[row[name] for name in names] for row in rows], dtype=np.float32)
         coded = np.array(
-            [[known.get(row[name], unknown) for name, known, unknown in codes] for row in rows], dtype=np.int64
+            [[known.get(row[name], unknown) for name, known, unknown in codes] for row in rows],
+            dtype=np.int64,
         )
         return torch.from_numpy(numbers), torch.from_numpy(coded)
 

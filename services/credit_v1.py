@@ -7,7 +7,6 @@ from bentoml.models import BentoModel
 
 from services.credit import OUTPUT, Applicant, Prediction
 from services.door import BATCHING, SETTINGS, Door
-from services.guard import Guard
 from services.onnx_model import load_onnx
 
 door = Door(BentoModel("credit_v1:latest"), Applicant, OUTPUT, load_onnx)
@@ -35,4 +34,4 @@ class CreditV1:
         return door.predict(instances)
 
 
-CreditV1.add_asgi_middleware(Guard, rows=door.rows)
+door.attach(CreditV1)

@@ -8,7 +8,6 @@ from bentoml.models import BentoModel
 from services.credit import OUTPUT, Applicant, Prediction
 from services.credit_net import load_credit_net
 from services.door import BATCHING, SETTINGS, Door
-from services.guard import Guard
 
 door = Door(BentoModel("credit_v3:latest"), Applicant, OUTPUT, load_credit_net)
 
@@ -35,4 +34,4 @@ class CreditV3:
         return door.predict(instances)
 
 
-CreditV3.add_asgi_middleware(Guard, rows=door.rows)
+door.attach(CreditV3)

@@ -1,4 +1,4 @@
-"""What every model service has in common: `/bulk`, `/model/info`, and the way from checked rows to answers."""
+"""What all model services share: `/bulk`, `/model/info`, and the way from checked rows to answers."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
-import bentoml
 import numpy as np
 import orjson
+from bentoml.exceptions import InternalServerError
 from bentoml.models import BentoModel
 from pydantic import BaseModel
 from starlette.applications import Starlette
@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.body import BodyRefused, ClientGone, parse, read_body
 from services.features import Features, json_schema
+from services.guard import Guard
 from services.measure import Measure
 from services.model import Loader, Model, Row
 from services.output import ANY_VALUE, Output
@@ -66,14 +67,28 @@ class Door(Generic[F]):
         ]
         self.app = Starlette(routes=routes)
         self.model_version = ""
+        self._service: Any
         self._loaded: Model
         self._measure: Measure
         self._headers: list[tuple[bytes, bytes]] = []
         self._info_body = b""
 
+    def attach(self, service: Any) -> None:
+        """Tell the door the BentoML service that it is mounted in, and guard that service's `/predict`."""
+        self._service = service
+        service.add_asgi_middleware(Guard, rows=self.rows)
+
     def check(self) -> Stored:
         """The model in the store, every file of it checked. Raises `ModelRefused`."""
-        return check(self.model)
+        return check(self._pinned())
+
+    def _pinned(self) -> BentoModel:
+        # On the machine where a Bento was built BentoML serves it with the *latest* model of the store.
+        if self._service.bento is not None:
+            for packed in self._service.bento.info.all_models:
+                if packed.tag.name == self.model.tag.name:
+                    return BentoModel(packed.tag)
+        return self.model
 
     def open(self) -> None:
         """Check and load the model; afterwards the door answers. Raises `ModelRefused`."""
@@ -81,10 +96,11 @@ class Door(Generic[F]):
         self._loaded = self.load(stored)
         unknown = set(self._loaded.inputs) - set(self.features.model_fields)
         if unknown:
-            raise ModelRefused(
-                f"{stored.tag} looks at {', '.join(sorted(unknown))}, which {self.features.__name__} does not have"
-            )
-        self.model_version = _model_version(stored, self._loaded.runtime)
+            names = ", ".join(sorted(unknown))
+            raise ModelRefused(f"{stored.tag} looks at {names}, which {self.features.__name__} does not have")
+        bento = self._service.bento
+        code = code_digest(self._loaded.runtime)
+        self.model_version = str(bento.tag) if bento is not None else f"{stored.tag}+{code}"
         self._headers = [
             (b"content-type", b"application/json"),
             (b"x-model-version", self.model_version.encode()),
@@ -97,7 +113,7 @@ class Door(Generic[F]):
         gc.freeze()
 
     def answer(self, rows: Sequence[Row]) -> list[dict[str, Any] | None]:
-        """The answers for checked rows, in order, from one call of the model; None where it has no finite one."""
+        """The answers for checked rows, in order, from one call of the model; None where none is finite."""
         if not rows:
             return []
         begun = time.perf_counter()
@@ -116,7 +132,7 @@ class Door(Generic[F]):
         """The predictions for `instances`, for BentoML's `/predict`."""
         answers = self.answer([instance.__dict__ for instance in instances])
         if None in answers:
-            raise bentoml.exceptions.InternalServerError(_NOT_FINITE[0]["msg"])
+            raise InternalServerError(_NOT_FINITE[0]["msg"])
         predictions: list[BaseModel] = [self.output.prediction(**a) for a in answers if a is not None]
         return predictions
 
@@ -192,16 +208,8 @@ class _Endpoint:
         await send({"type": "http.response.body", "body": body})
 
 
-def _model_version(stored: Stored, runtime: str) -> str:
-    """What answers, exactly: the Bento's tag, else the model's tag and a digest of the code that serves it."""
-    context = bentoml.server_context
-    if context.bento_version and context.bento_version != "not available":
-        return f"{context.bento_name}:{context.bento_version}"
-    return f"{stored.tag}+{code_digest(runtime)}"
-
-
 def code_digest(runtime: str) -> str:
-    """8 hex digits over the source of every module of `services` that this process has loaded, and `runtime`."""
+    """8 hex digits over `runtime` and the source of every module of `services` loaded in this process."""
     digest = hashlib.sha256(runtime.encode())
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None)

@@ -50,7 +50,7 @@ def category(about: str, *, missing: bool = False) -> Any:
 
 
 def kinds(features: type[Features]) -> Mapping[str, Kind]:
-    """Each field of `features`, in order, and its kind. Raises TypeError for a field made without the above."""
+    """Each field of `features`, in order, and its kind. Raises TypeError for one made without the above."""
     found: dict[str, Kind] = {}
     for name, field in features.model_fields.items():
         extra = field.json_schema_extra

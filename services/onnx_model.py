@@ -24,7 +24,7 @@ _TEXT: Final = "tensor(string)"
 
 
 class OnnxModel:
-    """A loaded `model.onnx`. One thread: a service scales by its replicas, and these calls take microseconds."""
+    """A loaded `model.onnx`, on one thread: calls take microseconds, and a service scales by replicas."""
 
     def __init__(self, content: bytes, inputs: Sequence[str], column: int) -> None:
         options = onnxruntime.SessionOptions()

@@ -1,4 +1,4 @@
-"""A version as it lies in the BentoML model store: found, and checked file by file before anything loads it."""
+"""A version as it lies in the BentoML model store: found, and every file checked before it is loaded."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def sha256_of(path: Path) -> str:
 
 
 def find_fault(path: Path, files: Mapping[str, str]) -> str | None:
-    """What is wrong with the folder `path`, whose files should have these SHA-256 digests; None if nothing."""
+    """What is wrong with the folder `path`, whose files should have these SHA-256 digests; or None."""
     for name, expected in files.items():
         file = path / name
         if not file.is_file():
@@ -42,7 +42,7 @@ def find_fault(path: Path, files: Mapping[str, str]) -> str | None:
 
 
 def check(reference: BentoModel) -> Stored:
-    """Find the model and check every file of it. Raises `ModelRefused` when it is missing or was tampered with."""
+    """Find the model and check its files. Raises `ModelRefused` if it is missing or was tampered with."""
     name = reference.tag.name
     model = reference.stored
     if model is None:

@@ -55,7 +55,7 @@ def train_v1(cut: Split) -> Published:
 
 def train_v2(cut: Split) -> Published:
     """Gradient boosting on all 13 features."""
-    # Without the empty string among its categories the encoder gives missing and unknown ones the same: zeros.
+    # With the empty string not among its categories the encoder gives missing and unknown alike: zeros.
     known = [sorted(set(cut.train[name]) - {""}) for name in CATEGORIES]
     encoder = OneHotEncoder(categories=known, handle_unknown="ignore", sparse_output=False)
     columns = ColumnTransformer(
@@ -109,7 +109,7 @@ _COMMON: Final[dict[str, Any]] = {
 def train(
     versions: Sequence[str] | None = None, progress: Callable[[str], None] | None = None
 ) -> list[Comparison]:
-    """Train and publish these versions, all of them by default, in order; `progress` is told each before it begins.
+    """Train and publish these versions, or all of them, in order; `progress` is told each before it begins.
 
     Raises `UnknownVersion`, or `PublishingError`.
     """

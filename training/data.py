@@ -89,7 +89,7 @@ def data_digest(path: Path = CREDIT_CSV) -> str:
 
 
 def held_out_lines() -> list[str]:
-    """The content of `held_out.jsonl`: `{"features": {…}, "status": "good"}` a line, for who must not import this."""
+    """The lines of `held_out.jsonl`, for who may not import this: `{"features": {…}, "status": "good"}`."""
     cut = split()
     return [
         json.dumps({"features": row, "status": POSITIVE if bad else "good"})

@@ -13,7 +13,9 @@ from services.credit import BREAK_EVEN, GAIN_OF_GOOD, LOSS_OF_BAD
 Floats = NDArray[np.float64]
 
 
-def classification(actual: NDArray[np.int64], probability: Floats, threshold: float = 0.5) -> dict[str, float]:
+def classification(
+    actual: NDArray[np.int64], probability: Floats, threshold: float = 0.5
+) -> dict[str, float]:
     """AUC and Brier score of the probabilities of class 1, and what `probability >= threshold` gets right."""
     predicted = (probability >= threshold).astype(np.int64)
     return {

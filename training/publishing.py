@@ -29,9 +29,9 @@ import torch
 from bentoml.models import BentoModel
 from numpy.typing import NDArray
 from safetensors.torch import save_file
-from sklearn.compose import ColumnTransformer
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from sklearn.compose import ColumnTransformer
 
 from services.credit_net import SHAPE_FILE, WEIGHTS_FILE
 from services.features import Features, json_schema, kinds
@@ -43,7 +43,7 @@ from training import metrics
 SKOPS_FILE: Final = "model.skops"
 TOLERANCE: Final = 1e-6
 
-# Beyond what skops trusts by itself, and harmless: the nodes of a fitted tree (an array), the type of an array.
+# Beyond what skops trusts by itself, and harmless: the nodes of a fitted tree, the type of an array.
 TRUSTED: Final = frozenset({"numpy.dtype", "sklearn.tree._tree.Tree"})
 
 Task = Literal["classification", "regression"]
@@ -80,10 +80,11 @@ def publish_sklearn(
 ) -> Published:
     """Publish a fitted scikit-learn model, for `services.onnx_model` to serve.
 
-    `model` takes a DataFrame whose columns are fields of `features` (all, or some). `held_out` are rows it was
-    not trained on and their targets; the targets of a classification are 0 and 1, the score is the probability
-    of 1 and `threshold` what counts as 1 in the metrics. Raises `PublishingError` when the compiled model
-    differs from `model` on them: by more than 1e-6, for a regression by more than 1e-6 of the largest value.
+    `model` takes a DataFrame whose columns are fields of `features` (all, or some). `held_out` are rows that
+    it was not trained on and their targets; the targets of a classification are 0 and 1, the score is the
+    probability of 1, and `threshold` and above counts as 1 in the metrics. Raises `PublishingError` when the
+    compiled model differs from `model` on these rows: by more than 1e-6, for a regression by more than 1e-6
+    of the largest value.
     """
     rows, actual = held_out
     inputs = list(model.feature_names_in_)
@@ -178,7 +179,7 @@ def publish(
     metrics: Mapping[str, float],
     data_digest: str,
 ) -> Published:
-    """Store the files in `serving` (what the digest covers) and `beside`, with the metadata that goes with them."""
+    """Store the files in `serving`, which the digest covers, and those `beside`, with their metadata."""
     schema = json_schema(features)
     identity = {
         "serving": {file: _sha256(content) for file, content in serving.items()},
@@ -192,7 +193,8 @@ def publish(
     stored_name = f"{name}_{version}"
     present = BentoModel(f"{stored_name}:latest").stored
     if present is not None and present.info.metadata.get("digest") == digest:
-        if find_fault(Path(present.path), present.info.metadata["files"]) is None:
+        whole = find_fault(Path(present.path), present.info.metadata["files"]) is None
+        if whole:
             return Published(name, version, str(present.tag), digest, dict(metrics), is_new=False)
     tag = f"{stored_name}:{digest[:16]}"
     if BentoModel(tag).stored is not None:  # damaged, or an older version that is to be the latest again
@@ -219,15 +221,15 @@ def publish(
         for file, content in files.items():
             Path(model.path_of(file)).write_bytes(content)
     # BentoML makes the folder for its owner alone; in an image the service runs as somebody else.
-    folder = Path(bentoml.models.get(tag).path)
-    folder.chmod(0o755)
-    for file in folder.iterdir():
-        file.chmod(0o644)
+    published = Path(bentoml.models.get(tag).path)
+    published.chmod(0o755)
+    for path in published.iterdir():
+        path.chmod(0o644)
     return Published(name, version, tag, digest, dict(metrics), is_new=True)
 
 
 def git_revision() -> str:
-    """The commit of the working tree, `-dirty` if anything differs from it; `unknown` outside a repository."""
+    """The commit of the working tree, `-dirty` if anything differs; outside a repository `unknown`."""
     command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     try:
         done = subprocess.run(  # noqa: S603  # a constant command
