@@ -6,23 +6,35 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Awaitable, Callable
-from typing import Final, cast
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from router.asgi import Receive, Request, Scope, Send, send_response
 from router.cache import RedisCache
-from router.errors import InternalError, MethodNotAllowed, NotReady, RouterError
+from router.errors import (
+    Forbidden,
+    InternalError,
+    MethodNotAllowed,
+    NotReady,
+    RouterError,
+    TooManyRequests,
+    Unauthorized,
+)
 from router.events import IdMaker, RedisEvents
+from router.keys import PREDICT, Door, given_key
 from router.logs import configure_logs
 from router.metrics import Metrics
-from router.pages import find_page
+from router.pages import OPEN_PAGES, find_page
+from router.panic import watch_panic
 from router.predict import predict
 from router.probes import run_probes
 from router.problems import render_problem
+from router.resolve import resolve_host
 from router.routes import RouteBuilder
+from router.server import drain_on_sigterm
 from router.service import HttpService, open_session
 from router.settings import Settings
 from router.snapshots import SnapshotSource, listen
@@ -36,16 +48,29 @@ _PREDICT: Final = "/predict/"
 
 
 class RouterApp:
-    """The ASGI app around a worker. `open_worker` builds and starts one; its exit stack stops it again."""
+    """The ASGI app around a worker. `open_worker` builds and starts one; its exit stack stops it again.
 
-    def __init__(self, open_worker: Callable[[contextlib.AsyncExitStack], Awaitable[Worker]]) -> None:
+    `started` is called once a server's lifespan has started the app.
+    """
+
+    def __init__(
+        self,
+        open_worker: Callable[[contextlib.AsyncExitStack], Awaitable[Worker]],
+        started: Callable[[RouterApp], None] = lambda _app: None,
+    ) -> None:
         self._open_worker = open_worker
+        self._started = started
         self._stack = contextlib.AsyncExitStack()
         self.worker: Worker | None = None
 
     async def startup(self) -> None:
         """Open the worker. A server that runs no lifespan calls this and `shutdown` itself."""
         self.worker = await self._open_worker(self._stack)
+
+    def drain(self) -> None:
+        """Turn `/readyz` to 503; requests are answered as before, until the server stops."""
+        if self.worker is not None:
+            self.worker.draining = True
 
     async def shutdown(self) -> None:
         """Answer what is in flight and close everything."""
@@ -64,23 +89,20 @@ class RouterApp:
         worker = self.worker
         assert worker is not None, "startup has not run"
         request = Request(scope, receive, worker.new_id)
-        path: str = scope["path"]
-        method: str = scope["method"]
+        if worker.draining:
+            send = _closing(send)
         try:
+            path: str = scope["path"]
             if path.startswith(_PREDICT) and "/" not in path[len(_PREDICT) :]:
-                if method != "POST":
+                if scope["method"] != "POST":
                     raise MethodNotAllowed("POST")
+                if not worker.door.is_open:
+                    self._admit(worker, request)
                 if worker.snapshot is None:
                     raise NotReady("there are no experiments to route by yet")
                 await predict(worker, path[len(_PREDICT) :], request, send)
-                return
-            handler, rest = find_page(path)
-            if method not in ("GET", "HEAD"):
-                raise MethodNotAllowed("GET, HEAD")
-            status, content_type, body = await handler(
-                worker, rest, cast("bytes", scope.get("query_string", b"")).decode("latin-1")
-            )
-            await send_response(send, status, [content_type, request.id_header], body)
+            else:
+                await self._page(worker, request, scope, send)
         except RouterError as error:
             await _problem(worker, request, send, error)
         except Exception:
@@ -90,10 +112,30 @@ class RouterApp:
                     worker, request, send, InternalError("the router's log has more under this id")
                 )
 
+    async def _page(self, worker: Worker, request: Request, scope: Scope, send: Send) -> None:
+        path: str = scope["path"]
+        handler, rest = find_page(path)
+        if scope["method"] not in ("GET", "HEAD"):
+            raise MethodNotAllowed("GET")
+        if not worker.door.is_open and path not in OPEN_PAGES:
+            self._admit(worker, request)
+        query = cast("bytes", scope.get("query_string", b"")).decode("latin-1")
+        status, content_type, body = await handler(worker, rest, query)
+        await send_response(send, status, [content_type, request.id_header], body)
+
+    def _admit(self, worker: Worker, request: Request) -> None:
+        try:
+            name = worker.door.admit(given_key(request.authorization), PREDICT, worker.clock())
+        except (Forbidden, TooManyRequests, Unauthorized) as error:
+            worker.metrics.key_refusals.labels(type(error).__name__).inc()
+            raise
+        worker.metrics.key_requests.labels(name).inc()
+
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
             await self.startup()
+            self._started(self)
         except Exception as error:
             log.exception("the worker cannot start")
             await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -102,6 +144,17 @@ class RouterApp:
         await receive()
         await self.shutdown()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _closing(send: Send) -> Send:
+    """Ask the client to come back on another connection: this worker is about to stop."""
+
+    async def send_and_close(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (b"connection", b"close")]
+        await send(message)
+
+    return send_and_close
 
 
 async def _problem(worker: Worker, request: Request, send: Send, error: RouterError) -> None:
@@ -122,9 +175,20 @@ async def open_worker(settings: Settings, stack: contextlib.AsyncExitStack) -> W
     session = await stack.enter_async_context(open_session())
     events = RedisEvents(state, salt, metrics, settings.exposures_max_bytes, new_id)
     builder = RouteBuilder(
-        lambda url: HttpService(session, url), cache, metrics, events, settings.local_cache_entries
+        lambda url, host=None: HttpService(session, url, host),
+        cache,
+        metrics,
+        events,
+        settings.local_cache_entries,
     )
-    worker = Worker(builder, events, metrics, new_id, max_body_bytes=settings.max_body_bytes)
+    worker = Worker(
+        builder,
+        events,
+        metrics,
+        new_id,
+        max_body_bytes=settings.max_body_bytes,
+        door=Door.from_setting(settings.api_keys) if settings.api_keys else Door.open(),
+    )
     worker.dependencies = {"cache": cache.ping, "state": lambda: _ping(state)}
     source = SnapshotSource(
         DocumentStore(state), settings.experiments_file, settings.data_dir / "snapshot.json", worker.adopt
@@ -133,7 +197,8 @@ async def open_worker(settings: Settings, stack: contextlib.AsyncExitStack) -> W
     changed = asyncio.Event()
     worker.spawn(listen(state, changed))
     worker.spawn(source.run(changed))
-    worker.spawn(run_probes(lambda: worker.routes))
+    worker.spawn(run_probes(lambda: worker.routes, lambda routes: builder.resolve(routes, resolve_host)))
+    worker.spawn(watch_panic(settings.panic_file, worker.panic))
     worker.spawn(events.run())
     stack.push_async_callback(worker.stop, settings.shutdown_grace_s)
     return worker
@@ -149,7 +214,9 @@ async def _ping(redis: Redis) -> bool:
 
 
 def create_app() -> RouterApp:
-    """The app as the environment describes it: what uvicorn's workers and the router's Bento run."""
+    """The app as the environment describes it: what uvicorn's workers run."""
     settings = Settings.from_environ(os.environ)
     configure_logs(settings.log_format, settings.log_level)
-    return RouterApp(lambda stack: open_worker(settings, stack))
+    return RouterApp(
+        lambda stack: open_worker(settings, stack), lambda app: drain_on_sigterm(app.drain, settings.drain_s)
+    )

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final
 
-from router.errors import BadRequest, BodyTooLarge
+from router.errors import BadRequest, BodyTooLarge, TooSlow
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
+BODY_TIMEOUT_S: Final = 10.0
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.-]{1,128}")
 
 
 class Request:
     """What the app reads of a request: the headers it knows, taken in one pass, and the body."""
 
-    __slots__ = ("_length", "_receive", "answered", "id", "id_header", "no_cache", "user_id")
+    __slots__ = (
+        "_length",
+        "_receive",
+        "answered",
+        "authorization",
+        "id",
+        "id_header",
+        "no_cache",
+        "user_id",
+    )
 
     def __init__(self, scope: Scope, receive: Receive, new_id: Callable[[], str]) -> None:
         self._receive = receive
         self._length: bytes | None = None
         self.answered = False
         self.user_id: bytes | None = None
+        self.authorization: bytes | None = None
         self.no_cache = False
         given = None
         for name, value in scope["headers"]:
@@ -35,6 +47,8 @@ class Request:
                 self.user_id = value
             elif name == b"x-request-id":
                 given = value
+            elif name == b"authorization":
+                self.authorization = value
             elif name == b"cache-control":
                 self.no_cache = b"no-cache" in value.lower()
         if given is not None and _REQUEST_ID.fullmatch(given):
@@ -44,7 +58,9 @@ class Request:
         self.id_header: Header = (b"x-request-id", self.id.encode("ascii"))
 
     async def body(self, limit: int) -> bytes:
-        """The whole body. Raises `BodyTooLarge` past `limit` bytes, `BadRequest` when the client leaves."""
+        """The whole body. Raises `BodyTooLarge` past `limit` bytes, `TooSlow` past 10 s, and
+        `BadRequest` when the client leaves.
+        """
         if self._length is not None and self._length.isdigit() and int(self._length) > limit:
             raise BodyTooLarge(f"a body may have {limit} bytes")
         message = await self._receive()
@@ -53,18 +69,25 @@ class Request:
             if len(body) > limit:
                 raise BodyTooLarge(f"a body may have {limit} bytes")
             return body
-        parts = [body]
-        size = len(body)
-        while message["type"] == "http.request" and message.get("more_body", False):
-            message = await self._receive()
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                return await self._rest_of_body(message, limit)
+        except TimeoutError:
+            raise TooSlow(f"a body has to arrive within {BODY_TIMEOUT_S:.0f} s") from None
+
+    async def _rest_of_body(self, message: MutableMapping[str, Any], limit: int) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        while message["type"] == "http.request":
             part = message.get("body", b"")
             size += len(part)
             if size > limit:
                 raise BodyTooLarge(f"a body may have {limit} bytes")
             parts.append(part)
-        if message["type"] != "http.request":
-            raise BadRequest("the client left before its request was complete")
-        return b"".join(parts)
+            if not message.get("more_body", False):
+                return b"".join(parts)
+            message = await self._receive()
+        raise BadRequest("the client left before its request was complete")
 
 
 async def send_response(send: Send, status: int, headers: Iterable[Header], body: bytes) -> None:

@@ -18,10 +18,11 @@ _LEAST_TIME_S: Final = 0.001
 
 
 class Endpoint:
-    """One replica of a version's model service."""
+    """One replica of a version's model service; `given` is the URL in the experiments that led to it."""
 
-    def __init__(self, url: str, service: ModelService) -> None:
+    def __init__(self, url: str, service: ModelService, given: str | None = None) -> None:
         self.url = url
+        self.given = given or url
         self.service = service
         self.breaker = Breaker(threshold=3, cool_down_s=0.5, max_cool_down_s=5.0, return_s=2.0)
         self.in_flight = 0
@@ -40,7 +41,7 @@ class Endpoints:
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        self.all = tuple(endpoints)
+        self.all: tuple[Endpoint, ...] = tuple(endpoints)
         self._workers = workers
         self._clock = clock
         self._draw = draw

@@ -17,6 +17,26 @@ class BodyTooLarge(RouterError):
     """More bytes than the limit."""
 
 
+class Unauthorized(RouterError):
+    """No key, or one that is not known."""
+
+
+class Forbidden(RouterError):
+    """The key may not do this."""
+
+
+class TooManyRequests(RouterError):
+    """The key's rate is used up."""
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class TooSlow(RouterError):
+    """The client took too long to send its request."""
+
+
 class UnknownName(RouterError):
     """No such model, experiment or page."""
 

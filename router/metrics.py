@@ -39,6 +39,15 @@ class Metrics:
         self.problems = Counter(
             "ekiben_problems_total", "Answers that were a problem, by status", ("status",), registry=registry
         )
+        self.key_requests = Counter(
+            "ekiben_key_requests_total",
+            "Admitted requests by the first 12 hex digits of the key's SHA-256",
+            ("key",),
+            registry=registry,
+        )
+        self.key_refusals = Counter(
+            "ekiben_key_refusals_total", "Requests turned away at the door", ("reason",), registry=registry
+        )
         self.batch_rows = Histogram(
             "ekiben_batch_rows", "Rows of a bulk call", version, buckets=_ROWS, registry=registry
         )

@@ -163,6 +163,10 @@ EXACT: Final[dict[str, Handler]] = {
 PREFIXED: Final[dict[str, Handler]] = {"/models/": model, "/assignment/": assignment}
 
 
+# What load balancers, Prometheus and newcomers read; none of it tells of users or models' answers.
+OPEN_PAGES: Final = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/openapi.json", "/docs"})
+
+
 def find_page(path: str) -> tuple[Handler, str]:
     """The handler of `path` and what it has to look up. Raises `UnknownName`."""
     handler = EXACT.get(path)

@@ -12,6 +12,7 @@ from router.asgi import Request, Send, send_response
 from router.envelope import Envelope, parse_envelope, row_digest
 from router.errors import RouterError, RowRefused, UnknownName, VersionFailed
 from router.lane import Served
+from router.panic import ALL_MODELS
 from router.problems import render_problem
 from router.routes import ModelRoute, VersionRoute
 from router.shadow import Original
@@ -33,7 +34,8 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
     route = worker.routes.get(model)
     if route is None:
         raise UnknownName(f"there is no model {model[:100]!r}")
-    assignment = route.plan.assign(envelope.user_id)
+    calm = not worker.panicked or (model not in worker.panicked and ALL_MODELS not in worker.panicked)
+    assignment = route.plan.assign(envelope.user_id if calm else None)
 
     # 3 to 5. the lane looks up, calls, stores
     assigned = route.versions[assignment.version]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from router.endpoints import Endpoint
@@ -19,11 +19,17 @@ _EVERY_ROUNDS: Final = 5
 _TIMEOUT_S: Final = 2.0
 
 
-async def run_probes(routes: Callable[[], Mapping[str, ModelRoute]]) -> None:
-    """Probe every endpoint every 5 s, those that are not well every second, until cancelled."""
+async def run_probes(
+    routes: Callable[[], Mapping[str, ModelRoute]],
+    resolve: Callable[[Mapping[str, ModelRoute]], Awaitable[None]],
+) -> None:
+    """Resolve every host name and probe every endpoint every 5 s, those that are not well every second."""
     rounds = 0
     while True:
-        await probe_all(routes(), everyone=rounds % _EVERY_ROUNDS == 0)
+        everyone = rounds % _EVERY_ROUNDS == 0
+        if everyone:
+            await resolve(routes())
+        await probe_all(routes(), everyone=everyone)
         rounds += 1
         await asyncio.sleep(_ROUND_S)
 

@@ -13,10 +13,14 @@ PROBLEM_TYPE: Final = b"application/problem+json"
 # The first class that fits decides, so the special ones stand before the general ones.
 _TABLE: Final[tuple[tuple[type[errors.RouterError], int, str, str], ...]] = (
     (errors.BadRequest, 400, "bad-request", "The request cannot be read"),
+    (errors.Unauthorized, 401, "unauthorized", "A key is needed"),
+    (errors.Forbidden, 403, "forbidden", "Not allowed"),
     (errors.UnknownName, 404, "not-found", "Not found"),
     (errors.MethodNotAllowed, 405, "method-not-allowed", "Method not allowed"),
+    (errors.TooSlow, 408, "too-slow", "The request took too long to arrive"),
     (errors.BodyTooLarge, 413, "body-too-large", "The body is too large"),
     (errors.RowRefused, 422, "features-refused", "The features were refused"),
+    (errors.TooManyRequests, 429, "too-many-requests", "Too many requests"),
     (errors.Overloaded, 503, "overloaded", "Too busy"),
     (errors.NotReady, 503, "not-ready", "Not ready"),
     (errors.DeadlinePassed, 504, "deadline-passed", "The deadline passed"),
@@ -42,7 +46,11 @@ def render_problem(error: errors.RouterError, request_id: str) -> tuple[int, Hea
         problem["errors"] = error.errors
     elif isinstance(error, errors.MethodNotAllowed):
         headers.append((b"allow", error.allowed.encode()))
-    elif isinstance(error, errors.Overloaded):
+    elif isinstance(error, errors.Unauthorized):
+        headers.append((b"www-authenticate", b"Bearer"))
+    elif isinstance(error, errors.TooSlow):
+        headers.append((b"connection", b"close"))
+    elif isinstance(error, errors.Overloaded | errors.TooManyRequests):
         headers.append((b"retry-after", str(error.retry_after_s).encode()))
     elif isinstance(error, errors.NotReady):
         headers.append((b"retry-after", b"1"))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from experiments.document import Version
 from experiments.snapshot import Plan, Snapshot
@@ -14,14 +16,41 @@ from router.endpoints import Endpoint, Endpoints
 from router.events import Events
 from router.lane import Lane
 from router.metrics import Metrics, VersionMetrics
+from router.resolve import Resolve, host_to_resolve, with_address
 from router.service import ModelService
 from router.shadow import MAX_SHADOW_QUEUE, Shadow
+
+log = logging.getLogger(__name__)
 
 
 class ServiceMaker(Protocol):
     """Opens the service at an endpoint."""
 
-    def __call__(self, url: str) -> ModelService: ...
+    def __call__(self, url: str, host: str | None = None) -> ModelService: ...
+
+
+async def resolve_endpoints(endpoints: Endpoints, make_service: ServiceMaker, resolve: Resolve) -> None:
+    """Give each endpoint whose URL has a host name one endpoint for each address behind it.
+
+    Addresses that stayed keep their breaker and connections. A name that cannot be resolved now keeps
+    the addresses it had.
+    """
+    fresh: list[Endpoint] = []
+    for given in dict.fromkeys(endpoint.given for endpoint in endpoints.all):
+        held = {endpoint.url: endpoint for endpoint in endpoints.all if endpoint.given == given}
+        host = host_to_resolve(given)
+        try:
+            addresses = [] if host is None else await resolve(host)
+        except OSError as error:
+            log.warning("%s cannot be resolved: %s", host, error)
+            addresses = []
+        if not addresses:
+            fresh += held.values()
+            continue
+        name = urlsplit(given).netloc
+        for url in (with_address(given, address) for address in addresses):
+            fresh.append(held.get(url) or Endpoint(url, make_service(url, name), given))
+    endpoints.all = tuple(fresh)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +93,12 @@ class RouteBuilder:
         self._events = events
         self._local_cache_entries = local_cache_entries
         self._clock = clock
+
+    async def resolve(self, routes: Mapping[str, ModelRoute], resolve: Resolve) -> None:
+        """Look every host name up again."""
+        for route in routes.values():
+            for version in route.versions.values():
+                await resolve_endpoints(version.endpoints, self._make_service, resolve)
 
     def build(self, snapshot: Snapshot, old: Mapping[str, ModelRoute]) -> dict[str, ModelRoute]:
         """The routes of `snapshot`."""

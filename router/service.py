@@ -91,10 +91,11 @@ def open_session() -> aiohttp.ClientSession:
 
 
 class HttpService:
-    """A model service at `url`."""
+    """A model service at `url`; `host` is its name where the URL has only one of its addresses."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, host: str | None = None) -> None:
         self._session = session
+        self._headers = _JSON if host is None else {**_JSON, "host": host}
         self._bulk_url = f"{url}/bulk"
         self._info_url = f"{url}/model/info"
 
@@ -114,7 +115,7 @@ class HttpService:
 
     async def _post(self, body: bytes, rows: int) -> BulkAnswer:
         async with self._session.post(
-            self._bulk_url, data=body, headers=_JSON, allow_redirects=False
+            self._bulk_url, data=body, headers=self._headers, allow_redirects=False
         ) as response:
             if response.status == 200:
                 if (response.content_length or 0) > _MAX_ANSWER_BYTES:
@@ -129,7 +130,7 @@ class HttpService:
         try:
             async with (
                 asyncio.timeout(timeout_s),
-                self._session.get(self._info_url, allow_redirects=False) as response,
+                self._session.get(self._info_url, headers=self._headers, allow_redirects=False) as response,
             ):
                 if response.status != 200:
                     raise VersionUnavailable(f"/model/info answered with status {response.status}")

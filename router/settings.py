@@ -16,7 +16,7 @@ class BadSetting(ValueError):
     """An environment variable that cannot be used; the message names it and says what it may be."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)  # it holds keys
 class Settings:
     """What one router process is told. `docs/settings.md` describes each variable."""
 
@@ -31,6 +31,9 @@ class Settings:
     local_cache_entries: int = 20_000
     exposures_max_bytes: int = 256 * MIB
     shutdown_grace_s: float = 20.0
+    drain_s: float = 1.0
+    panic_file: Path = Path(".ekiben/panic")
+    api_keys: str = ""
     log_format: str = "json"
     log_level: str = "info"
 
@@ -51,6 +54,9 @@ class Settings:
             local_cache_entries=_whole(environ, "EKIBEN_LOCAL_CACHE_ENTRIES", 20_000, 0, 10_000_000),
             exposures_max_bytes=_whole(environ, "EKIBEN_EXPOSURES_MAX_BYTES", 256 * MIB, MIB, 1 << 40),
             shutdown_grace_s=float(_whole(environ, "EKIBEN_SHUTDOWN_GRACE_S", 20, 1, 3600)),
+            drain_s=float(_whole(environ, "EKIBEN_DRAIN_S", 1, 0, 600)),
+            panic_file=Path(environ.get("EKIBEN_PANIC_FILE") or data_dir / "panic"),
+            api_keys=environ.get("EKIBEN_API_KEYS", ""),
             log_format=_choice(environ, "EKIBEN_LOG_FORMAT", "json", ("json", "console")),
             log_level=_choice(
                 environ, "EKIBEN_LOG_LEVEL", "info", ("debug", "info", "warning", "error", "critical")

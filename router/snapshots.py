@@ -61,8 +61,8 @@ class SnapshotSource:
     async def start(self) -> None:
         """Take the first snapshot from wherever there is one; without any, wait for `run` to find it."""
         await self.sync()
-        if self._held is None:
-            self._start_from_copy()
+        if self._held is None and (copy := self._read_copy()) is not None:
+            self._take(copy, f"from the copy in {self._copy}")
         if self._held is None and (read := self._read_file()) is not None:
             # Lineage "" and revision 0: Redis has never seen it, and any document there replaces it.
             self._take(Stored("", 0, read.digest, read.document), "from the experiments file")
@@ -101,10 +101,7 @@ class SnapshotSource:
             self._take(stored, "from Redis")
 
     async def _refill(self, stored: Stored | None) -> Stored | None:
-        held = self._held
-        if held is None:
-            self._start_from_copy()
-            held = self._held
+        held = self._held or self._read_copy()
         if held is None or not held.lineage:
             return stored
         lost = stored is None or (stored.lineage == held.lineage and stored.revision < held.revision)
@@ -175,13 +172,14 @@ class SnapshotSource:
         if stored.lineage:
             self._write_copy(stored)
 
-    def _start_from_copy(self) -> None:
+    def _read_copy(self) -> Stored | None:
         try:
-            self._take(Stored.from_json(self._copy.read_bytes()), f"from the copy in {self._copy}")
+            return Stored.from_json(self._copy.read_bytes())
         except FileNotFoundError:
-            pass
+            return None
         except (OSError, ValueError) as error:
             log.warning("the copy of the experiments in %s cannot be used: %s", self._copy, error)
+            return None
 
     def _write_copy(self, stored: Stored) -> None:
         draft = self._copy.with_suffix(f".{os.getpid()}")

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 from experiments.snapshot import Snapshot
 from router.events import Events
+from router.keys import Door
 from router.metrics import Metrics
 from router.probes import probe_all
 from router.routes import ModelRoute, RouteBuilder, lanes_of
@@ -38,16 +39,19 @@ class Worker:
         new_id: Callable[[], str],
         *,
         max_body_bytes: int,
+        door: Door | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.events = events
         self.metrics = metrics
         self.new_id = new_id
         self.max_body_bytes = max_body_bytes
+        self.door = door or Door.open()
         self.clock = clock
         self.snapshot: Snapshot | None = None
         self.routes: Mapping[str, ModelRoute] = {}
         self.draining = False
+        self.panicked: frozenset[str] = frozenset()
         self.dependencies: dict[str, HealthCheck] = {}
         self._builder = builder
         self._background: set[asyncio.Task[None]] = set()
@@ -67,6 +71,10 @@ class Worker:
         for lane in lanes_of(old) - lanes_of(self.routes):
             self.spawn(lane.close(_RETIRE_S))
         self.spawn(probe_all(self.routes, everyone=False))
+
+    def panic(self, models: frozenset[str]) -> None:
+        """Send everyone of `models` to live from the next request on, whatever the experiments say."""
+        self.panicked = models
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something in the background until it ends or the worker stops."""

@@ -1,0 +1,42 @@
+"""The panic switch: a file that sends everyone of a model to live, and needs neither Redis nor controller."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+log = logging.getLogger(__name__)
+
+ALL_MODELS: Final = "*"
+_LOOK_S: Final = 0.25
+
+
+def read_panic(path: Path) -> frozenset[str]:
+    """The models named in the file, one a line; `*` is all of them. Nobody where there is no file.
+
+    A file that is there and names nobody, or cannot be read, means everybody: somebody who presses the
+    switch in a hurry is not asked for its syntax.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return frozenset()
+    except (OSError, UnicodeDecodeError):
+        return frozenset({ALL_MODELS})
+    names = frozenset(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    return names or frozenset({ALL_MODELS})
+
+
+async def watch_panic(path: Path, panicked: Callable[[frozenset[str]], None]) -> None:
+    """Hand over what the file says, at once and at every change, until cancelled."""
+    held: frozenset[str] = frozenset()
+    while True:
+        said = read_panic(path)
+        if said != held:
+            held = said
+            panicked(said)
+            log.warning("panic switch %s: to live go %s", path, ", ".join(sorted(said)) or "no models")
+        await asyncio.sleep(_LOOK_S)
