@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import bentoml
-from bentoml.models import BentoModel
 
 from services.credit import OUTPUT, Applicant, Prediction
 from services.door import BATCHING, SETTINGS, Door
 from services.onnx_model import load_onnx
 
-door = Door(BentoModel("credit_v1:latest"), Applicant, OUTPUT, load_onnx)
+door = Door("credit_v1", Applicant, OUTPUT, load_onnx)
 
 
 @bentoml.service(name="credit_v1", **SETTINGS)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import bentoml
-from bentoml.models import BentoModel
 
 from services.credit import OUTPUT, Applicant, Prediction
 from services.credit_net import load_credit_net
 from services.door import BATCHING, SETTINGS, Door
 
-door = Door(BentoModel("credit_v3:latest"), Applicant, OUTPUT, load_credit_net)
+door = Door("credit_v3", Applicant, OUTPUT, load_credit_net)
 
 
 @bentoml.service(name="credit_v3", **SETTINGS)

@@ -27,7 +27,7 @@ from services.measure import Measure
 from services.model import Loader, Model, Row
 from services.output import ANY_VALUE, Output
 from services.rows import RowChecker
-from services.stored import ModelRefused, Stored, check
+from services.stored import LatestModel, ModelRefused, Stored, check
 
 F = TypeVar("F", bound=Features)
 
@@ -55,8 +55,8 @@ class Door(Generic[F]):
     takes microseconds, a thread to run it in would take longer.
     """
 
-    def __init__(self, model: BentoModel, features: type[F], output: Output, load: Loader) -> None:
-        self.model = model
+    def __init__(self, name: str, features: type[F], output: Output, load: Loader) -> None:
+        self.model = LatestModel(name)
         self.load = load
         self.features = features
         self.output = output

@@ -41,12 +41,36 @@ def find_fault(path: Path, files: Mapping[str, str]) -> str | None:
     return None
 
 
+class LatestModel(BentoModel):  # type: ignore[misc]
+    """The latest of a model in this machine's store. BentoML's own asks its cloud for a missing one."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name}:latest")
+
+    def to_info(self, alias: str | None = None) -> Any:
+        """What `bentoml build` packs."""
+        _find(self)
+        return super().to_info(alias)
+
+    def resolve(self, base_path: Any = None) -> Any:
+        """What BentoML looks for before it starts a service."""
+        _find(self)
+        return super().resolve(base_path)
+
+
+def _find(reference: BentoModel) -> Any:
+    model = reference.stored
+    if model is None:
+        raise ModelRefused(
+            f"{reference.tag} is not in the model store: run `ekiben train` first (or your own training)"
+        )
+    return model
+
+
 def check(reference: BentoModel) -> Stored:
     """Find the model and check its files. Raises `ModelRefused` if it is missing or was tampered with."""
     name = reference.tag.name
-    model = reference.stored
-    if model is None:
-        raise ModelRefused(f"{reference.tag} is not in the model store: run `ekiben train` first")
+    model = _find(reference)
     metadata = model.info.metadata
     files = metadata.get("files")
     if not isinstance(files, dict) or not files:

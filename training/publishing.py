@@ -228,6 +228,11 @@ def publish(
     return Published(name, version, tag, digest, dict(metrics), is_new=True)
 
 
+def frame_digest(data: pd.DataFrame) -> str:
+    """A `data_digest` for data that is no file of its own: the SHA-256 of the frame as CSV."""
+    return _sha256(data.to_csv(index=False, lineterminator="\n").encode())
+
+
 def git_revision() -> str:
     """The commit of the working tree, `-dirty` if anything differs; outside a repository `unknown`."""
     command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
