@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import traceback
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,14 @@ import typer
 
 from ekiben.errors import EkibenError, UsageError
 from ekiben.settings import Settings
+
+
+class Kind(StrEnum):
+    """What a new model answers."""
+
+    REGRESSION = "regression"
+    CLASSIFICATION = "classification"
+
 
 app = typer.Typer(
     name="ekiben",
@@ -128,6 +137,37 @@ def explain(
 
     source = asyncio.run(find_source(Settings.from_environ(os.environ)))
     show_explanation(screen(), source, experiment, user)
+
+
+@app.command()
+def new(
+    model: Annotated[str, typer.Argument(help="The model's name, such as diabetes.", show_default=False)],
+    version: Annotated[str, typer.Argument(help="The version's name, such as v1.", show_default=False)],
+    kind: Annotated[
+        Kind, typer.Option("--kind", help="A new model's task: a value, or yes and no with a probability.")
+    ] = Kind.REGRESSION,
+    features: Annotated[
+        str,
+        typer.Option(
+            "--features",
+            metavar="NAME,NAME,…",
+            help="A new model's features. All begin as numbers; describe them in the file afterwards.",
+            show_default=False,
+        ),
+    ] = "",
+) -> None:
+    """Begin a version of your own: writes its service, its schema and its entry in experiments.yaml.
+
+    For a new model it writes services/MODEL.py, what the model is asked and what it answers. For every
+    version it writes services/MODEL_VERSION.py, a BentoML service on the next free port. Nothing that is
+    there is written over. What is left to do, training and publishing, is printed.
+    """
+    from ekiben.new import write_new
+    from ekiben.screen import screen
+
+    settings = Settings.from_environ(os.environ)
+    names = [name.strip() for name in features.split(",") if name.strip()]
+    write_new(screen(), Path.cwd(), settings.experiments_file, model, version, kind.value, names)
 
 
 def main() -> None:

@@ -93,7 +93,11 @@ def service_environment(service: Service, data_dir: Path, environ: Mapping[str, 
         if not link.is_symlink() or link.readlink() != target:
             link.unlink(missing_ok=True)
             link.symlink_to(target)
-    return {"BENTOML_DO_NOT_TRACK": "true", "BENTOML_HOME": str(home.resolve())}
+    more = {"BENTOML_DO_NOT_TRACK": "true", "BENTOML_HOME": str(home.resolve())}
+    if service.workers != 1:
+        workers = f"services.{service.stored_model}.workers={service.workers}"
+        more["BENTOML_CONFIG_OPTIONS"] = f"{environ.get('BENTOML_CONFIG_OPTIONS', '')} {workers}".strip()
+    return more
 
 
 def bentoml_home(environ: Mapping[str, str]) -> Path:
@@ -104,14 +108,15 @@ def bentoml_home(environ: Mapping[str, str]) -> Path:
 def without_model(services: Iterable[Service], root: Path, environ: Mapping[str, str]) -> list[Service]:
     """Return those whose model is not in the store, each version once.
 
-    A module that does not name the model (`credit_v2:…`) brings its own. The store is looked at as the folder
+    A module that does not name the model ("credit_v2") brings its own. The store is looked at as the folder
     it is: importing BentoML for the question takes a second.
     """
     models = bentoml_home(environ) / "models"
     missing = {}
     for each in services:
         source = (root / "services" / f"{each.module}.py").read_text(encoding="utf-8")
-        if f"{each.stored_model}:" in source and not (models / each.stored_model / "latest").is_file():
+        named = re.search(rf"""["']{each.stored_model}[:"']""", source)
+        if named and not (models / each.stored_model / "latest").is_file():
             missing[each.module] = each
     return list(missing.values())
 
