@@ -47,4 +47,22 @@ def read_answer(prediction: Any, model_version: str, output: OutputFields) -> An
         decision = prediction.get(output.decision)
         if type(decision) is not str:
             raise VersionMalformed(f"a prediction without a text in `{output.decision}`")
-    return Answer(orjson.dumps(prediction), model_version, score, decision)
+    try:
+        body = orjson.dumps(prediction)
+    except orjson.JSONEncodeError:  # orjson reads deeper nesting than it writes
+        raise VersionMalformed("a prediction that cannot be written as JSON again") from None
+    return Answer(body, model_version, score, decision)
+
+
+def read_refusal(errors: Any) -> list[dict[str, Any]]:
+    """Check why a service refused a row: a list of `{"loc": […], "msg": "…"}`. Raises `VersionMalformed`."""
+    if type(errors) is not list or not all(
+        type(each) is dict
+        and type(each.get("msg")) is str
+        and type(each.get("loc")) is list
+        and all(type(part) in (str, int) for part in each["loc"])
+        for each in errors
+    ):
+        raise VersionMalformed("a refusal without a list of `loc` and `msg`")
+    # Only these two: what else a service says of a row may be the row itself.
+    return [{"loc": each["loc"], "msg": each["msg"]} for each in errors]

@@ -116,7 +116,7 @@ class RouterApp:
         path: str = scope["path"]
         handler, rest = find_page(path)
         if scope["method"] not in ("GET", "HEAD"):
-            raise MethodNotAllowed("GET")
+            raise MethodNotAllowed("GET, HEAD")
         if not worker.door.is_open and path not in OPEN_PAGES:
             self._admit(worker, request)
         query = cast("bytes", scope.get("query_string", b"")).decode("latin-1")

@@ -28,7 +28,7 @@ class Forbidden(RouterError):
 class TooManyRequests(RouterError):
     """The key's rate is used up."""
 
-    def __init__(self, message: str, retry_after_s: int) -> None:
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
 

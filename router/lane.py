@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from router.answer import UNKNOWN_OUTPUT, Answer, OutputFields, read_answer
+from router.answer import UNKNOWN_OUTPUT, Answer, OutputFields, read_answer, read_refusal
 from router.cache import LocalCache, SharedCache
 from router.endpoints import Endpoints
 from router.errors import (
@@ -290,10 +290,12 @@ class Lane:
             except VersionMalformed as error:
                 return error
         refusal = item["error"]
-        errors = refusal.get("errors")
-        if refusal.get("status") != 422 or type(errors) is not list:
+        if refusal.get("status") != 422:
             return VersionUnavailable("the service failed on this row")
-        return RowRefused(errors)
+        try:
+            return RowRefused(read_refusal(refusal.get("errors")))
+        except VersionMalformed as error:
+            return error
 
     def _answers_as(self, tag: str) -> None:
         if tag != self.model_version:
