@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ekiben.demo import DEMO_MODEL, run_demo
+from ekiben.demo import DEMO_MODEL, TRAINED_HERE, run_demo
 from ekiben.document import bench_document, document_in_force, read_document, write_document
 from ekiben.errors import EkibenError
 from ekiben.launch import (
@@ -157,7 +157,7 @@ class _Up:
         """Train the demo's versions that are not in the BentoML store."""
         missing = without_model(services, Path.cwd(), os.environ)
         for each in missing:
-            if each.model != DEMO_MODEL:
+            if each.model != DEMO_MODEL or each.version not in TRAINED_HERE:
                 raise EkibenError(
                     f"{each.name} cannot start: there is no model {each.stored_model} in the BentoML store; "
                     f"publish it (training.publishing, name={each.model!r}, version={each.version!r}) "

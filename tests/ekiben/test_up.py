@@ -1,0 +1,163 @@
+"""`ekiben up` with real services, a real router and a real Redis."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+import urllib.request
+from pathlib import Path
+
+from tests.ekiben.running import (
+    ONE_VERSION,
+    ROOT,
+    assert_nothing_left,
+    ekiben,
+    environment,
+    processes_of,
+    start_up,
+)  # fmt: skip
+
+ROUTER = 13200
+PORT = 13201
+
+
+def one_version(tmp_path: Path) -> dict[str, str]:
+    experiments = tmp_path / "experiments.yaml"
+    experiments.write_text(ONE_VERSION.format(port=PORT))
+    return environment(tmp_path / "data", experiments, ROUTER)
+
+
+def test_up_once_prints_the_table_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    ours = (ROOT / "experiments.yaml").read_text()
+    for number in (1, 2, 3):
+        ours = ours.replace(f":300{number}", f":{ROUTER + number}")
+    (tmp_path / "experiments.yaml").write_text(ours)
+    done = ekiben(["up", "--once"], environment(tmp_path / "data", tmp_path / "experiments.yaml", ROUTER))
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = {}
+    for line in done.stdout.splitlines():
+        cells = [cell.strip() for cell in line.split("│")[1:-1]]
+        if len(cells) == 10 and cells[0]:
+            rows[cells[0]] = cells
+    assert list(rows) == ["v1", "v2", "v3"]
+    users, requests = ([int(rows[version][column]) for version in ("v1", "v2")] for column in (2, 3))
+    assert (sum(users), sum(requests)) == (1500, 2000)
+    assert 0.16 < users[1] / 1500 < 0.24
+    assert rows["v3"][1:4] == ["shadow", "-", "2000 copies"]
+    assert "with v1" in done.stdout
+    assert f"curl -s http://127.0.0.1:{ROUTER}/predict/credit" in done.stdout
+    assert f"http://127.0.0.1:{ROUTER}/docs" in done.stdout
+    assert "could not answer" not in done.stdout
+    assert_nothing_left(tmp_path / "data", range(ROUTER, ROUTER + 4))
+
+
+def test_a_child_that_dies_is_one_line_with_its_log_and_everything_else_ends(tmp_path: Path) -> None:
+    env = one_version(tmp_path)
+    with start_up(["--no-demo"], env) as up:
+        up.wait_for("Ctrl-C")
+        # BentoML's supervisor, whose worker is in a session of its own.
+        pids = [
+            pid for pid, command in processes_of(tmp_path / "data").items() if " bentoml serve " in command
+        ]
+        assert len(pids) == 1
+        os.kill(pids[0], signal.SIGKILL)
+        assert up.process.wait(20) == 1
+        (line,) = up.errors()
+        assert "credit_v1 was killed by signal 9" in line
+        assert line.endswith(f"see {tmp_path / 'data' / 'logs' / 'credit_v1.log'}")
+    assert_nothing_left(tmp_path / "data", (ROUTER, PORT))
+
+
+def test_a_killed_up_leaves_nothing_behind_and_the_next_one_starts(tmp_path: Path) -> None:
+    env = one_version(tmp_path)
+    with start_up(["--no-demo"], env) as up:
+        up.wait_for("Ctrl-C")
+        assert up.end(signal.SIGKILL) == -signal.SIGKILL
+    deadline = time.monotonic() + 20
+    while processes_of(tmp_path / "data") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert_nothing_left(tmp_path / "data", (ROUTER, PORT))
+    with start_up(["--no-demo"], env) as up:
+        up.wait_for("Ctrl-C")
+        assert up.end(signal.SIGHUP) == 0
+    assert_nothing_left(tmp_path / "data", (ROUTER, PORT))
+
+
+def test_a_signal_while_it_starts_ends_it_too(tmp_path: Path) -> None:
+    with start_up(["--no-demo"], one_version(tmp_path)) as up:
+        while not any(" bentoml serve " in command for command in processes_of(tmp_path / "data").values()):
+            time.sleep(0.02)
+        assert up.end(signal.SIGTERM) == 128 + signal.SIGTERM
+        assert up.errors() == []
+    assert_nothing_left(tmp_path / "data", (ROUTER, PORT))
+
+
+def test_a_taken_port_is_one_line_and_nothing_is_started(tmp_path: Path) -> None:
+    env = one_version(tmp_path)
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", PORT))
+        taken.listen()
+        done = ekiben(["up", "--once"], env)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert f"port {PORT}, wanted by credit_v1, is taken" in line
+    assert_nothing_left(tmp_path / "data", (ROUTER,))
+
+
+def test_every_problem_of_the_experiments_file_is_a_line_with_its_path(tmp_path: Path) -> None:
+    env = one_version(tmp_path)
+    text = ONE_VERSION.format(port=PORT).replace("live: v1", "live: v7")
+    (tmp_path / "experiments.yaml").write_text(text)
+    done = ekiben(["up"], env)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "models.credit.live" in line
+    assert_nothing_left(tmp_path / "data", (ROUTER, PORT))
+
+
+def test_a_change_that_may_not_follow_what_ran_before_is_told_before_anything_starts(tmp_path: Path) -> None:
+    env = one_version(tmp_path)
+    experiment = """
+experiments:
+  e:
+    model: credit
+    status: running
+    variants: {control: {version: v1, weight: 80}, treatment: {version: v9, weight: 20}}
+"""
+    text = ONE_VERSION.format(port=PORT) + '      v9: {endpoints: ["http://127.0.0.1:13299"]}\n' + experiment
+    (tmp_path / "experiments.yaml").write_text(text)
+    with start_up(["--no-demo"], env) as up:
+        up.wait_for("Ctrl-C")
+        assert "http://127.0.0.1:13299 (taken as running)" in up.out.read_text()
+        assert up.end() == 0
+    (tmp_path / "experiments.yaml").write_text(text.replace("80", "50").replace("20}", "50}"))
+    done = ekiben(["up"], env)
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert "experiments.e.variants.control.weight: cannot change while the experiment is running" in first
+    assert "experiments.e.variants.treatment.weight" in second
+    assert_nothing_left(tmp_path / "data", (ROUTER, PORT))
+
+
+def test_bench_runs_one_router_worker_on_equal_parts_without_shadow(tmp_path: Path) -> None:
+    ours = (ROOT / "experiments.yaml").read_text()
+    for number in (1, 2, 3):
+        ours = ours.replace(f":300{number}", f":{ROUTER + number}")
+    (tmp_path / "experiments.yaml").write_text(ours)
+    env = environment(tmp_path / "data", tmp_path / "experiments.yaml", ROUTER)
+    with start_up(["--bench"], env) as up:
+        up.wait_for("Ctrl-C")
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{ROUTER}/assignment/credit-boosting?user_id=u"
+        ) as answer:
+            assert json.load(answer)["in_experiment"]
+        derived = (tmp_path / "data" / "bench" / "experiments.yaml").read_text()
+        assert "weight: 50" in derived
+        assert "shadow" not in derived
+        assert "1 worker" in up.out.read_text()
+        assert up.end(signal.SIGTERM) == 0
+    assert_nothing_left(tmp_path / "data", range(ROUTER, ROUTER + 4))
