@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 
 from router.errors import VersionMalformed
@@ -22,8 +23,7 @@ class OutputFields:
 UNKNOWN_OUTPUT = OutputFields()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """A prediction: its JSON as the service gave it, what gave it, and what of it is recorded."""
 
     body: bytes

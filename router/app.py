@@ -119,7 +119,7 @@ class RouterApp:
             raise MethodNotAllowed("GET, HEAD")
         if not worker.door.is_open and path not in OPEN_PAGES:
             self._admit(worker, request)
-        query = cast("bytes", scope.get("query_string", b"")).decode("latin-1")
+        query = cast("bytes", scope.get("query_string", b"")).decode("utf-8", "surrogateescape")
         status, content_type, body = await handler(worker, rest, query)
         await send_response(send, status, [content_type, request.id_header], body)
 

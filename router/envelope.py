@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import orjson
 
 from router.errors import BadRequest
@@ -14,8 +14,7 @@ MAX_USER_ID_CHARS: Final = 256
 _FIELDS: Final = frozenset({"user_id", "features"})
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True, gc=False):
     """A prediction asked for: who (None for nobody) and the canonical bytes of the features."""
 
     user_id: str | None

@@ -17,9 +17,9 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+import msgspec
 import orjson
 
 from router.answer import UNKNOWN_OUTPUT, Answer, OutputFields, read_answer, read_refusal
@@ -44,8 +44,7 @@ MAX_BYTES: Final = 4 * 1024 * 1024
 _LOCAL_TTL_OF_SHARED_S: Final = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(msgspec.Struct, frozen=True, gc=False):
     """An answer and how it came about: the cache tier it came from, and where the time went, in ms."""
 
     answer: Answer
@@ -68,7 +67,7 @@ class LaneMetrics(Protocol):
 class _Pending:
     """A row on its way, and everyone who waits for it."""
 
-    __slots__ = ("deadline", "digest", "fresh", "queued_at", "requeued", "row", "waiters")
+    __slots__ = ("deadline", "digest", "fresh", "queued_at", "requeued", "row", "timers", "waiters")
 
     def __init__(self, row: bytes, digest: str, fresh: bool, queued_at: float) -> None:
         self.row = row
@@ -78,6 +77,7 @@ class _Pending:
         self.deadline = 0.0
         self.requeued = False
         self.waiters: list[asyncio.Future[Served]] = []
+        self.timers: list[asyncio.TimerHandle] = []
 
     def is_awaited(self) -> bool:
         return any(not waiter.done() for waiter in self.waiters)
@@ -150,8 +150,7 @@ class Lane:
         pending.waiters.append(waiter)
         if deadline > pending.deadline:
             pending.deadline = deadline
-        timer = loop.call_later(max(deadline - now, 0.0), _expire, waiter)
-        waiter.add_done_callback(lambda _: timer.cancel())
+        pending.timers.append(loop.call_later(max(deadline - now, 0.0), _expire, waiter))
         return waiter
 
     async def close(self, grace_s: float) -> None:
@@ -331,6 +330,8 @@ class Lane:
         key = (pending.digest, pending.fresh)
         if self._pending.get(key) is pending:
             del self._pending[key]
+        for timer in pending.timers:
+            timer.cancel()
 
 
 def _expire(waiter: asyncio.Future[Served]) -> None:

@@ -80,6 +80,7 @@ async def assignment(worker: Worker, experiment: str, query: str) -> Page:
     assert worker.snapshot is not None
     try:
         users = parse_qs(query, keep_blank_values=True, errors="strict").get("user_id", [])
+        "".join(users).encode()  # bytes that stand there without a percent sign have to be UTF-8 too
     except ValueError:
         raise BadRequest("the query is not UTF-8") from None
     if len(users) != 1 or not 0 < len(users[0]) <= MAX_USER_ID_CHARS:

@@ -19,6 +19,7 @@ from router.shadow import Original
 from router.worker import Worker
 
 _JSON: Final = (b"content-type", b"application/json")
+_NO_TIME: Final = b"cache;dur=0.00, queue;dur=0.00, model;dur=0.00"
 
 
 async def predict(worker: Worker, model: str, request: Request, send: Send) -> None:
@@ -72,11 +73,8 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
     }
     if answered is not assigned:
         reply["fallback_from"] = assigned.version
-    timing = (
-        f"cache;dur={served.cache_ms:.2f}, queue;dur={served.queue_ms:.2f}, model;dur={served.model_ms:.2f}"
-    )
     await send_response(
-        send, 200, [_JSON, request.id_header, (b"server-timing", timing.encode())], orjson.dumps(reply)
+        send, 200, [_JSON, request.id_header, (b"server-timing", _timing(served))], orjson.dumps(reply)
     )
     request.answered = True
 
@@ -106,6 +104,14 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
                 route.revision,
             ),
         )
+
+
+def _timing(served: Served) -> bytes:
+    if served.tier == "local":
+        return _NO_TIME
+    return (
+        f"cache;dur={served.cache_ms:.2f}, queue;dur={served.queue_ms:.2f}, model;dur={served.model_ms:.2f}"
+    ).encode()
 
 
 async def _answer(

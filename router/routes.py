@@ -129,6 +129,10 @@ class RouteBuilder:
         lane = kept.get(route.version)
         if lane is None or lane.endpoints is not route.endpoints:
             lane = self._lane(plan, route.endpoints, route.metrics, MAX_SHADOW_QUEUE)
+            # A version that was probed already is not asked again soon: its new lane learns from what is known.
+            known = next((each.info for each in route.endpoints.all if each.info is not None), None)
+            if known is not None:
+                lane.learn(known.model_version, known.output)
         return Shadow(plan.name, route.version, share, lane, self._metrics, self._events, self._clock)
 
     def _lane(self, plan: Plan, endpoints: Endpoints, metrics: VersionMetrics, max_queue: int = 4096) -> Lane:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from router.answer import Answer
 from router.errors import Overloaded
@@ -19,8 +20,7 @@ SHADOW_TIMEOUT_S: Final = 5.0
 MAX_SHADOW_QUEUE: Final = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Original:
+class Original(msgspec.Struct, frozen=True, gc=False):
     """The served answer that a shadow's is compared with, and the request it belongs to."""
 
     user_id: str | None
