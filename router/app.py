@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -217,6 +218,11 @@ def create_app() -> RouterApp:
     """The app as the environment describes it: what uvicorn's workers run."""
     settings = Settings.from_environ(os.environ)
     configure_logs(settings.log_format, settings.log_level)
-    return RouterApp(
-        lambda stack: open_worker(settings, stack), lambda app: drain_on_sigterm(app.drain, settings.drain_s)
-    )
+
+    def started(app: RouterApp) -> None:
+        drain_on_sigterm(app.drain, settings.drain_s)
+        # What is loaded by now stays: a full collection need not look at it while requests wait.
+        gc.collect()
+        gc.freeze()
+
+    return RouterApp(lambda stack: open_worker(settings, stack), started)
