@@ -39,12 +39,13 @@ class Client:
         headers: Mapping[str, str | bytes] | None = None,
         *,
         leaves: bool = False,
+        query: bytes | None = None,
     ) -> Response:
         """One request. A body in several parts is sent chunked; with `leaves` the client goes before its end.
 
         Asserts what ASGI asks of an app: one start, one whole body, the length that was promised.
         """
-        path, _, query = path.partition("?")
+        path, _, asked = path.partition("?")
         given = {name.lower(): value for name, value in (headers or {}).items()}
         if isinstance(body, bytes):
             parts = [body]
@@ -71,7 +72,7 @@ class Client:
             "method": method,
             "path": unquote(path),
             "raw_path": path.encode(),
-            "query_string": query.encode("latin-1"),
+            "query_string": asked.encode() if query is None else query,
             "headers": [
                 (name.encode(), value if isinstance(value, bytes) else value.encode())
                 for name, value in given.items()

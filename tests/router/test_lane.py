@@ -97,7 +97,7 @@ async def test_no_more_calls_are_in_flight_than_the_endpoints_have_workers(
     version = {"endpoints": urls, "workers": workers}
     document = credit_document(versions={"v1": version, "v2": {"endpoints": [V2]}})
     capacity = endpoints * workers
-    async with build_app(document, {url: v1 for url in urls} | {V2: v1}) as router:
+    async with build_app(document, dict.fromkeys(urls, v1) | {V2: v1}) as router:
         v1.hold()
         asked: list[asyncio.Task[Response]] = []
         for row in range(capacity + 5):
