@@ -24,6 +24,8 @@ class Kind(StrEnum):
     CLASSIFICATION = "classification"
 
 
+MAX_USER_CHARS = 256  # the router takes no longer ones
+
 app = typer.Typer(
     name="ekiben",
     help="Versions of a model behind one address, and which of them is better.",
@@ -116,6 +118,8 @@ def predict(
     from ekiben.client import RouterClient
 
     settings = Settings.from_environ(os.environ)
+    if user is not None:
+        check_user(user)
     answer = RouterClient(settings.router_url).predict(model, user, read_features(features))
     typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
 
@@ -135,6 +139,7 @@ def explain(
     from ekiben.explain import find_source, show_explanation
     from ekiben.screen import screen
 
+    check_user(user)
     source = asyncio.run(find_source(Settings.from_environ(os.environ)))
     show_explanation(screen(), source, experiment, user)
 
@@ -173,6 +178,14 @@ def new(
 def main() -> None:
     """Run the command line and exit: 0, 1 for a failure, 2 for wrong usage, each told in lines on stderr."""
     raise SystemExit(guarded(sys.argv[1:]))
+
+
+def check_user(user: str) -> None:
+    """Raise UsageError for what cannot be a user's id."""
+    if not 0 < len(user) <= MAX_USER_CHARS:
+        raise UsageError(f"--user must have 1 to {MAX_USER_CHARS} characters")
+    if not user.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in user):
+        raise UsageError("--user is not UTF-8")
 
 
 def read_features(text: str) -> dict[str, Any]:

@@ -28,7 +28,10 @@ def read_document(path: Path) -> ExperimentsFile:
 
 async def load_stored(state_url: str) -> Stored | None:
     """Return what the state Redis holds, None when it is empty. Raises EkibenError without an answer."""
-    store = open_store(state_url)
+    try:
+        store = open_store(state_url)
+    except ValueError as error:
+        raise EkibenError(f"{state_url} is no address of a Redis: {error}") from None
     try:
         return await store.load()
     except StateUnavailable as error:

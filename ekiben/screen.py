@@ -43,6 +43,7 @@ class Steps:
 
     def begin(self, name: str, what: str) -> None:
         """Show that something is under way."""
+        self._progress.start()
         self._tasks[name] = self._progress.add_task(what, total=1)
 
     def done(self, name: str) -> None:
@@ -54,8 +55,13 @@ class Steps:
 def steps(console: Console) -> Iterator[Steps]:
     """Show steps for as long as the block runs."""
     columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        yield Steps(progress)
+    progress = Progress(*columns, console=console)
+    shown = Steps(progress)
+    try:
+        yield shown
+    finally:
+        if progress.tasks:  # stopping prints a line, where nothing was shown too
+            progress.stop()
 
 
 @contextmanager

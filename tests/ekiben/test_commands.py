@@ -1,0 +1,169 @@
+"""The commands that ask a running router, against one that runs; and what they say when there is none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from ekiben.cli import app, guarded
+from tests.ekiben.running import ekiben, environment, start_up
+
+ROUTER = 13210
+EXPERIMENTS = """\
+models:
+  credit:
+    live: v1
+    versions:
+      v1: {endpoints: ["http://127.0.0.1:13211"]}
+      v2: {endpoints: ["http://127.0.0.1:13212"]}
+experiments:
+  credit-boosting:
+    model: credit
+    status: running
+    variants:
+      control:   {version: v1, weight: 80}
+      treatment: {version: v2, weight: 20}
+    overrides: {u-qa: treatment}
+"""
+APPLICANT = {
+    "seniority": 9, "home": "rent", "time": 60, "age": 30, "marital": "married", "records": "no",
+    "job": "freelance", "expenses": 73, "income": 129, "assets": 0, "debt": 0, "amount": 800, "price": 846,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    folder = tmp_path_factory.mktemp("running")
+    (folder / "experiments.yaml").write_text(EXPERIMENTS)
+    env = environment(folder / "data", folder / "experiments.yaml", ROUTER)
+    with start_up(["--no-demo"], env) as up:
+        up.wait_for("Ctrl-C")
+        yield env
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Mapping[str, str]:
+    (tmp_path / "experiments.yaml").write_text(EXPERIMENTS)
+    return environment(tmp_path / "data", tmp_path / "experiments.yaml", ROUTER + 9)
+
+
+def test_predict_prints_the_answer_as_json(running: Mapping[str, str]) -> None:
+    done = ekiben(["predict", "credit", "--user", "u-qa", "--features", json.dumps(APPLICANT)], running)
+    assert (done.returncode, done.stderr) == (0, "")
+    answer = json.loads(done.stdout)
+    assert (answer["version"], answer["variant"]) == ("v2", "treatment")
+    assert 0 <= answer["prediction"]["probability_bad"] <= 1
+
+
+def test_predict_takes_the_features_from_a_file_and_without_a_user_live_answers(
+    running: Mapping[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "applicant.json"
+    file.write_text(json.dumps(APPLICANT))
+    done = ekiben(["predict", "credit", "--features", f"@{file}"], running)
+    answer = json.loads(done.stdout)
+    assert (answer["version"], answer["experiment"]) == ("v1", None)
+
+
+def test_a_refused_prediction_is_one_line_that_names_the_field(running: Mapping[str, str]) -> None:
+    features = json.dumps({**APPLICANT, "age": "thirty"})
+    done = ekiben(["predict", "credit", "--user", "u", "--features", features], running)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert "422" in line
+    assert "age:" in line
+
+
+def test_status_shows_versions_health_experiment_and_revision(running: Mapping[str, str]) -> None:
+    done = ekiben(["status"], running)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "ready, revision 1" in done.stdout
+    assert "cache up, state up" in done.stdout
+    assert "experiment credit-boosting" in done.stdout
+    for text in ("v1 (live)", "credit_v1:", "credit_v2:", "http://127.0.0.1:13212", "healthy"):
+        assert text in done.stdout
+
+
+def test_explain_reads_the_running_revision_from_redis_and_agrees_with_the_router(
+    running: Mapping[str, str],
+) -> None:
+    for user in ("u-1", "u-2", "u-3", "u-qa"):
+        done = ekiben(["explain", "credit-boosting", "--user", user], running)
+        assert (done.returncode, done.stderr) == (0, "")
+        answer = ekiben(["predict", "credit", "--user", user, "--features", json.dumps(APPLICANT)], running)
+        served = json.loads(answer.stdout)
+        assert f"variant {served['variant']}, version {served['version']}" in done.stdout
+        assert "1, from the state Redis (unix:///tmp/" in done.stdout
+        assert "treatment (v2): 8,000 to 9,999" in done.stdout
+    assert "override: the experiment names this user" in done.stdout
+
+
+def test_a_second_up_in_the_same_data_dir_is_one_line(running: Mapping[str, str]) -> None:
+    done = ekiben(["up"], running)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "already runs in" in line
+
+
+def test_explain_without_a_router_reads_the_file_and_says_so(alone: Mapping[str, str]) -> None:
+    done = ekiben(["explain", "credit-boosting", "--user", "u-1"], alone)
+    assert done.returncode == 0
+    assert "no router has applied it yet" in done.stdout
+    assert not Path(alone["EKIBEN_DATA_DIR"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["status"], 1, "no router answers at http://127.0.0.1:13219"),
+        (["predict", "credit", "--features", "{}"], 1, "start one with `ekiben up`"),
+        (["predict", "credit", "--features", "{"], 2, "--features is not JSON"),
+        (["predict", "credit", "--features", "[1]"], 2, "must be a JSON object"),
+        (["predict", "credit", "--features", "@nowhere"], 2, "cannot read nowhere"),
+        (["explain", "nothing", "--user", "u"], 1, "there is no experiment 'nothing'"),
+        (["explain", "credit-boosting"], 2, "Missing option '--user' (try --help)"),
+        (["explain", "credit-boosting", "--user", ""], 2, "--user"),
+        (["explain", "credit-boosting", "--user", "\udcff"], 2, "--user is not UTF-8"),
+        (["train", "--version", "v99"], 2, "credit has no version v99"),
+        (["up", "--port", "0"], 2, "--port"),
+        (["fly"], 2, "No such command 'fly'"),
+    ],
+)
+def test_what_cannot_work_is_one_line_on_stderr(
+    alone: Mapping[str, str], arguments: list[str], code: int, words: str
+) -> None:
+    done = ekiben(arguments, alone)
+    assert (done.returncode, done.stdout) == (code, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("ekiben: ")
+    assert words in line
+
+
+def test_an_error_nobody_foresaw_is_one_line_and_its_traceback_is_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EKIBEN_DATA_DIR", str(tmp_path))
+
+    @app.command()
+    def break_down() -> None:
+        raise RuntimeError("one\ntwo")
+
+    try:
+        assert guarded(["break-down"]) == 1
+    finally:
+        app.registered_commands.pop()
+    log = tmp_path / "logs" / "ekiben.log"
+    assert capsys.readouterr().err == f"ekiben: unexpected RuntimeError: one; the details are in {log}\n"
+    assert "in break_down" in log.read_text()
+
+
+@pytest.mark.parametrize("command", ["up", "train", "status", "predict", "explain", "new"])
+def test_every_command_explains_itself(alone: Mapping[str, str], command: str) -> None:
+    assert command in ekiben(["--help"], alone).stdout
+    done = ekiben([command, "--help"], alone)
+    assert done.returncode == 0
+    assert f"ekiben {command}" in done.stdout
+    assert len(done.stdout.splitlines()) > 5
