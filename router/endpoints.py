@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from router.breaker import Breaker, BreakerState
+from router.breaker import Breaker
 from router.errors import BulkRefused, VersionFailed, VersionUnavailable
 from router.service import BulkAnswer, ModelService, ServiceInfo
 
@@ -110,11 +110,12 @@ class Endpoints:
         return answer
 
     def health(self) -> list[dict[str, object]]:
-        """Each endpoint's state, for people."""
+        """Each endpoint's state, for people. One that failed is well again once it may be called."""
+        now = self._clock()
         return [
             {
                 "url": endpoint.url,
-                "healthy": endpoint.reached and endpoint.breaker.state is not BreakerState.OPEN,
+                "healthy": endpoint.reached and not endpoint.breaker.is_open(now),
                 "breaker": endpoint.breaker.state.name.lower(),
                 "calls_in_flight": endpoint.in_flight,
                 "last_error": endpoint.last_error,

@@ -1,0 +1,180 @@
+"""Which endpoint takes a call, and what becomes of a call that failed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from router.breaker import BreakerState
+from router.endpoints import Endpoint, Endpoints
+from router.errors import BulkRefused, DeadlinePassed, VersionFailed, VersionUnavailable
+from router.service import BulkAnswer
+from tests.router.services import Service
+from tests.router.waiting import settle
+
+ROW = [b'{"row":1}']
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def endpoints(*services: Service, clock: Clock | None = None, workers: int = 1) -> Endpoints:
+    return Endpoints(
+        [Endpoint(f"http://e{number}:1", service) for number, service in enumerate(services)],
+        workers,
+        clock or Clock(),
+        draw=lambda: 0.5,
+    )
+
+
+async def test_a_call_goes_to_the_least_loaded_endpoint() -> None:
+    one, other = Service("v1"), Service("v1")
+    one.hold()
+    other.hold()
+    version = endpoints(one, other)
+    calls = [asyncio.create_task(version.call(ROW, 200.0)) for _ in range(6)]
+    await settle()
+    assert (one.in_flight, other.in_flight) == (3, 3)
+    one.release()
+    other.release()
+    await asyncio.gather(*calls)
+
+
+async def test_one_retry_goes_to_another_endpoint() -> None:
+    dead, well = Service("v1"), Service("v1")
+    dead.die()
+    version = endpoints(dead, well)
+    for _ in range(10):
+        assert (await version.call(ROW, 200.0)).model_version == "credit_v1:1"
+    assert well.arrivals == 10
+
+
+async def test_there_is_one_retry_and_not_two() -> None:
+    services = [Service("v1") for _ in range(4)]
+    for service in services:
+        service.die()
+    with pytest.raises(VersionUnavailable):
+        await endpoints(*services).call(ROW, 200.0)
+    assert sum(service.arrivals for service in services) == 2
+
+
+async def test_a_lone_endpoint_is_not_asked_twice() -> None:
+    dead = Service("v1")
+    dead.die()
+    with pytest.raises(VersionUnavailable):
+        await endpoints(dead).call(ROW, 200.0)
+    assert dead.arrivals == 1
+
+
+async def test_a_refused_call_is_neither_retried_nor_held_against_the_endpoint() -> None:
+    refusing, other = Service("v1"), Service("v1")
+    for service in (refusing, other):
+        service.failure = BulkRefused("status 400")
+    version = endpoints(refusing, other)
+    for _ in range(5):
+        with pytest.raises(BulkRefused):
+            await version.call(ROW, 200.0)
+    assert refusing.arrivals + other.arrivals == 5
+    assert {each.breaker.state for each in version.all} == {BreakerState.CLOSED}
+
+
+async def test_retries_end_when_their_budget_is_used_up_and_a_tenth_of_calls_fills_it() -> None:
+    """Endpoints that fail now and then, so that no breaker opens."""
+
+    class Flaky(Service):
+        async def bulk(self, rows: Sequence[bytes], timeout_s: float) -> BulkAnswer:
+            self.arrivals += 1
+            raise VersionUnavailable("refused")
+
+    services = [Flaky("v1"), Flaky("v1")]
+    version = endpoints(*services)
+
+    async def call() -> int:
+        before = sum(service.arrivals for service in services)
+        with pytest.raises(VersionFailed):
+            await version.call(ROW, 200.0)
+        for each in version.all:
+            each.breaker.succeeded(100.0)
+            each.breaker.state = BreakerState.CLOSED
+        return sum(service.arrivals for service in services) - before
+
+    attempts = [await call() for _ in range(200)]
+    retries = [attempt - 1 for attempt in attempts]
+    assert retries[:10] == [1] * 10
+    assert sum(retries) <= 10 + 0.1 * len(attempts)
+    assert sum(retries[100:]) >= 5  # and they come back
+
+
+async def test_a_first_attempt_leaves_half_of_the_time_for_the_second() -> None:
+    given: list[float] = []
+
+    class Noting(Service):
+        async def bulk(self, rows: Sequence[bytes], timeout_s: float) -> BulkAnswer:
+            given.append(timeout_s)
+            raise DeadlinePassed("too late")
+
+    with pytest.raises(DeadlinePassed):
+        await endpoints(Noting("v1"), Noting("v1")).call(ROW, 110.0)
+    assert given == [5.0, 10.0]
+
+
+async def test_a_lone_endpoint_has_all_of_the_time() -> None:
+    given: list[float] = []
+
+    class Noting(Service):
+        async def bulk(self, rows: Sequence[bytes], timeout_s: float) -> BulkAnswer:
+            given.append(timeout_s)
+            return await super().bulk(rows, timeout_s)
+
+    await endpoints(Noting("v1")).call(ROW, 110.0)
+    assert given == [10.0]
+
+
+async def test_an_endpoint_that_keeps_failing_is_not_asked_until_it_has_cooled_down() -> None:
+    clock = Clock()
+    dead = Service("v1")
+    dead.die()
+    version = endpoints(dead, clock=clock)
+    for _ in range(10):
+        with pytest.raises(VersionUnavailable):
+            await version.call(ROW, 200.0)
+    assert dead.arrivals == 3
+    dead.failure = None
+    clock.now += 1.0
+    assert await version.call(ROW, 200.0)
+
+
+async def test_capacity_counts_the_workers_of_endpoints_that_may_be_called() -> None:
+    clock = Clock()
+    dead, well = Service("v1"), Service("v1")
+    version = endpoints(dead, well, clock=clock, workers=3)
+    assert version.capacity == 6
+    for _ in range(3):
+        version.all[0].breaker.failed(clock.now)
+    assert version.capacity == 3
+    for _ in range(3):
+        version.all[1].breaker.failed(clock.now)
+    assert version.capacity == 3  # somebody has to tell those who wait
+    clock.now += 60
+    assert version.capacity == 6
+
+
+async def test_a_call_that_is_cancelled_is_no_longer_counted_as_in_flight() -> None:
+    service = Service("v1")
+    service.hold()
+    version = endpoints(service)
+    call = asyncio.create_task(version.call(ROW, 200.0))
+    await settle()
+    assert version.all[0].in_flight == 1
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    assert version.all[0].in_flight == 0
