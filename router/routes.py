@@ -129,7 +129,7 @@ class RouteBuilder:
         lane = kept.get(route.version)
         if lane is None or lane.endpoints is not route.endpoints:
             lane = self._lane(plan, route.endpoints, route.metrics, MAX_SHADOW_QUEUE)
-            # A version that was probed already is not asked again soon: its new lane learns from what is known.
+            # A version that was probed already is not probed again soon: its new lane is told.
             known = next((each.info for each in route.endpoints.all if each.info is not None), None)
             if known is not None:
                 lane.learn(known.model_version, known.output)
