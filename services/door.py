@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 from services.body import BodyRefused, ClientGone, parse, read_body
 from services.features import Features, json_schema
 from services.guard import Guard
-from services.measure import Measure
+from services.measure import Measure, use_own_directory
 from services.model import Loader, Model, Row
 from services.output import ANY_VALUE, Output
 from services.rows import RowChecker
@@ -77,6 +77,7 @@ class Door(Generic[F]):
         """Tell the door the BentoML service that it is mounted in, and guard that service's `/predict`."""
         self._service = service
         service.add_asgi_middleware(Guard, rows=self.rows)
+        use_own_directory(service.name)
 
     def check(self) -> Stored:
         """The model in the store, every file of it checked. Raises `ModelRefused`."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from bentoml._internal.configuration.containers import BentoMLContainer
 
 if TYPE_CHECKING:
     import prometheus_client
@@ -30,6 +36,18 @@ def _metrics() -> tuple[prometheus_client.Counter, prometheus_client.Histogram]:
             buckets=_SECONDS,
         ),
     )
+
+
+def use_own_directory(service: str) -> None:
+    """Keep the metrics of this process and its workers to themselves; called when the module is imported.
+
+    BentoML has one directory for all services of a BENTOML_HOME, empties it whenever one of them starts, and
+    shows in each `/metrics` what all of them wrote there.
+    """
+    name = f"{service}-{os.getpid()}"
+    path = Path(BentoMLContainer.bentoml_home.get()) / "ekiben_metrics" / name
+    BentoMLContainer.prometheus_multiproc_dir.set(str(path))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
 
 
 class Measure:

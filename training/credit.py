@@ -62,8 +62,8 @@ def train_v2(cut: Split) -> Published:
         [("numbers", SimpleImputer(strategy="median"), NUMBERS), ("categories", encoder, CATEGORIES)]
     )
     boosting = GradientBoostingClassifier(
-        n_estimators=300,
-        learning_rate=0.05,
+        n_estimators=150,
+        learning_rate=0.1,
         max_depth=3,
         subsample=0.7,
         min_samples_leaf=20,

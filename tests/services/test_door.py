@@ -1,0 +1,98 @@
+"""The way from rows to answers, without a process around it."""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import bentoml
+import numpy as np
+import pytest
+from bentoml._internal.configuration.containers import BentoMLContainer
+from numpy.typing import NDArray
+
+from services.credit import OUTPUT, Applicant
+from services.door import SETTINGS, Door, code_digest
+from services.features import Features, number
+from services.model import Row
+from services.onnx_model import load_onnx
+from services.stored import ModelRefused, Stored
+
+
+@pytest.fixture(autouse=True)
+def store(home: Path) -> Iterator[None]:
+    """BentoML looks into the store of the tests."""
+    before = BentoMLContainer.model_store.get()
+    BentoMLContainer.model_store.set(type(before)(home / "models"))
+    yield
+    BentoMLContainer.model_store.set(before)
+    gc.unfreeze()
+
+
+class HalfTheAge:
+    """A model that says half the age, in percent, and has no number for the very young."""
+
+    inputs = ("age",)
+    runtime = "tests"
+
+    def __init__(self, stored: Stored) -> None:
+        self.batches: list[int] = []
+
+    def scores(self, rows: Sequence[Row]) -> NDArray[np.float64]:
+        self.batches.append(len(rows))
+        return np.array([math.nan if not row["age"] else row["age"] / 200 for row in rows])
+
+
+class OnlyIncome(Features):
+    income: float = number(0, 1, "money", "")
+
+
+def opened(features: type[Features] = Applicant, load: Any = HalfTheAge) -> Door[Any]:
+    door = Door("credit_v1", features, OUTPUT, load)
+
+    @bentoml.service(name="credit_v1", **SETTINGS)
+    class Service:
+        model = door.model
+
+    door.attach(Service)
+    door.open()
+    return door
+
+
+def test_one_bulk_call_is_one_model_call(applicant: dict[str, Any]) -> None:
+    made: list[HalfTheAge] = []
+
+    def load(stored: Stored) -> HalfTheAge:
+        made.append(HalfTheAge(stored))
+        return made[0]
+
+    door = opened(load=load)
+    made[0].batches.clear()
+    answers = door.answer_bulk([{**applicant, "age": age} for age in (20, "?", 30, 40)])
+    assert [answer.get("ok", {}).get("probability_bad") for answer in answers] == [0.1, None, 0.15, 0.2]
+    assert made[0].batches == [3]
+
+
+def test_a_row_without_a_finite_answer_gets_an_error_and_no_number(applicant: dict[str, Any]) -> None:
+    good, bad, last = opened().answer_bulk([{**applicant, "age": age} for age in (20, 0, 40)])
+    assert [good["ok"]["decision"], last["ok"]["decision"]] == ["approve", "decline"]
+    assert bad["error"]["status"] == 422
+
+
+def test_what_was_loaded_is_kept_out_of_garbage_collections() -> None:
+    gc.unfreeze()
+    opened()
+    assert gc.get_freeze_count() > 10_000
+
+
+def test_a_model_that_looks_at_features_the_service_lacks_is_refused() -> None:
+    with pytest.raises(ModelRefused, match="looks at age, .* which OnlyIncome does not have"):
+        opened(OnlyIncome, load_onnx)
+
+
+def test_the_code_digest_covers_the_runtime() -> None:
+    assert len(code_digest("a")) == 8
+    assert code_digest("a") == code_digest("a") != code_digest("b")
