@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -33,13 +34,16 @@ class Shape:
     hidden: tuple[int, int]
 
     def as_json(self) -> dict[str, Any]:
-        """The content of `model.json`."""
-        return asdict(self)
+        """The content of `model.json`. The categories are a list: their order is the network's."""
+        return {
+            **asdict(self),
+            "categories": [[name, list(known)] for name, known in self.categories.items()],
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Shape:
         """The shape that `as_json` wrote."""
-        categories = {name: tuple(known) for name, known in data["categories"].items()}
+        categories = {name: tuple(known) for name, known in data["categories"]}
         return cls(tuple(data["numbers"]), categories, data["embedding"], tuple(data["hidden"]))
 
 
@@ -126,8 +130,13 @@ class NetModel:
         return scores
 
 
+def read_credit_net(folder: Path) -> NetModel:
+    """The network in the files of `folder`."""
+    net = CreditNet(Shape.from_json(orjson.loads((folder / SHAPE_FILE).read_bytes())))
+    net.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    return NetModel(net)
+
+
 def load_credit_net(stored: Stored) -> NetModel:
     """Load the version in `stored`."""
-    net = CreditNet(Shape.from_json(orjson.loads((stored.path / SHAPE_FILE).read_bytes())))
-    net.load_state_dict(load_file(stored.path / WEIGHTS_FILE))
-    return NetModel(net)
+    return read_credit_net(stored.path)

@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from services.credit import BREAK_EVEN, Applicant
-from services.credit_net import NetModel
+from services.credit_net import NetModel, read_credit_net
 from training.credit_net import train_net
 from training.data import CATEGORIES, NUMBERS, POSITIVE, TARGET, Split, data_digest, split
 from training.metrics import profit_per_applicant
@@ -86,6 +86,7 @@ def train_v3(cut: Split) -> Published:
         shape=net.shape.as_json(),
         inputs=served.inputs,
         held_out=(scores, cut.held_out_bad),
+        rescore=lambda folder: read_credit_net(folder).scores(cut.held_out_rows),
         more_metrics=_profit(cut, scores),
         **_COMMON,
     )

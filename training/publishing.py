@@ -12,7 +12,7 @@ import hashlib
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,6 +132,7 @@ def publish_torch(
     features: type[Features],
     target: str,
     held_out: tuple[NDArray[np.float64], NDArray[Any]],
+    rescore: Callable[[Path], NDArray[np.float64]],
     task: Task,
     data_digest: str,
     threshold: float = 0.5,
@@ -139,12 +140,21 @@ def publish_torch(
 ) -> Published:
     """Publish a trained torch module: its weights as safetensors, and `shape`, what rebuilds it, as JSON.
 
-    `held_out` are the scores it gives held-out rows as it will be served, and their targets.
+    `held_out` are the scores it gives held-out rows, and their targets. `rescore` loads the model from a folder
+    as its service will, and scores the same rows: a difference of more than 1e-6 raises `PublishingError`.
     """
     scores, actual = held_out
+    content = orjson.dumps(shape, option=orjson.OPT_INDENT_2)
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / WEIGHTS_FILE
         save_file({key: value.contiguous() for key, value in module.state_dict().items()}, weights)
+        (Path(folder) / SHAPE_FILE).write_bytes(content)
+        difference = float(np.max(np.abs(rescore(Path(folder)) - scores)))
+        if not difference <= TOLERANCE:
+            raise PublishingError(
+                f"{name} {version}: loaded again it differs by {difference:.2g} on the held-out rows, "
+                f"more than {TOLERANCE:.2g}: not published"
+            )
         return publish(
             name=name,
             version=version,
@@ -152,7 +162,7 @@ def publish_torch(
             served_as="torch",
             serving={
                 WEIGHTS_FILE: weights.read_bytes(),
-                SHAPE_FILE: orjson.dumps(shape, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS),
+                SHAPE_FILE: content,
             },
             beside={},
             inputs=inputs,
