@@ -140,8 +140,9 @@ def publish_torch(
 ) -> Published:
     """Publish a trained torch module: its weights as safetensors, and `shape`, what rebuilds it, as JSON.
 
-    `held_out` are the scores it gives held-out rows, and their targets. `rescore` loads the model from a folder
-    as its service will, and scores the same rows: a difference of more than 1e-6 raises `PublishingError`.
+    `held_out` are the scores it gives held-out rows, and their targets. `rescore` loads the model from a
+    folder as its service will and scores the same rows: where they differ by more than 1e-6,
+    `PublishingError`.
     """
     scores, actual = held_out
     content = orjson.dumps(shape, option=orjson.OPT_INDENT_2)
