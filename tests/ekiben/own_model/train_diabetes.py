@@ -1,0 +1,29 @@
+"""Train a regression on scikit-learn's diabetes data, and publish it as diabetes v1."""
+
+import hashlib
+
+from sklearn.datasets import load_diabetes
+from sklearn.ensemble import GradientBoostingRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+
+from services import diabetes
+from training.publishing import publish_sklearn
+
+rows, target = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
+train_rows, held_out_rows, train_target, held_out_target = train_test_split(rows, target, random_state=1)
+model = make_pipeline(
+    SimpleImputer(), GradientBoostingRegressor(n_estimators=60, max_depth=2, random_state=1)
+)
+model.fit(train_rows, train_target)
+publish_sklearn(
+    name="diabetes",
+    version="v1",
+    model=model,
+    features=diabetes.DiabetesFeatures,
+    target="disease progression after a year",
+    held_out=(held_out_rows, held_out_target.to_numpy()),
+    task="regression",
+    data_digest=hashlib.sha256(rows.to_csv().encode()).hexdigest(),
+)

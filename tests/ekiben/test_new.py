@@ -1,0 +1,193 @@
+"""`ekiben new`: what it writes, what it refuses, and the way of a new user's own model to an answer."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sklearn.datasets import load_diabetes
+
+from ekiben.entry import next_port, with_version
+from ekiben.errors import EkibenError
+from ekiben.template import Schema, new_schema, read_schema, schema_module, service_module
+from experiments.document import parse_document
+from tests.ekiben.running import ONE_VERSION, ROOT, assert_nothing_left, ekiben, environment, start_up
+
+ROUTER = 13220
+OWN_MODEL = Path(__file__).parent / "own_model"
+OURS = (ROOT / "experiments.yaml").read_text()
+FIELDS = ["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]
+
+
+def without_docstrings(source: str) -> str:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def clone(folder: Path) -> Path:
+    """The repository as a new user has it, without what git ignores."""
+    target = folder / "clone"
+    what = ("*.py", "pyproject.toml", "training/data")
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *what]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    for name in listed:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, target / name)
+    (target / "experiments.yaml").write_text(ONE_VERSION.format(port=ROUTER + 1))
+    return target
+
+
+def test_a_written_service_is_what_the_services_of_credit_are() -> None:
+    ours = (ROOT / "services" / "credit_v1.py").read_text()
+    schema = read_schema((ROOT / "services" / "credit.py").read_text(), "services/credit.py")
+    assert without_docstrings(service_module("credit", "v1", schema)) == without_docstrings(ours)
+
+
+def test_a_schema_is_read_as_it_was_written() -> None:
+    for kind in ("regression", "classification"):
+        schema = new_schema("loan_risk", kind, ["age", "income"])
+        assert schema == Schema("LoanRiskFeatures", "LoanRiskPrediction", ("age", "income"), kind)
+        assert read_schema(schema_module("loan_risk", schema), "there") == schema
+
+
+def test_an_entry_is_added_and_every_line_that_was_there_stays() -> None:
+    for model, version in (("diabetes", "v1"), ("credit", "v4")):
+        text = with_version(OURS, model, version, 3004)
+        left = iter(text.splitlines())
+        assert all(line in left for line in OURS.splitlines())
+        assert f'{version}: {{endpoints: ["http://127.0.0.1:3004"]}}' in text
+
+
+FLOW = """\
+models: {m: {live: a, versions: {a: {endpoints: ["http://127.0.0.1:3001"]}}}}
+"""
+WIDE_AND_WITHOUT_A_LAST_NEWLINE = """\
+models:
+    m:
+        live: a
+        versions:
+            a:
+                endpoints:
+                    - "http://127.0.0.1:3001"  # the only one"""
+MIXED = """\
+experiments: {}
+models:
+  m:
+    versions: {a: {endpoints: ["http://127.0.0.1:3001"]}}
+    live: a
+
+# the end
+"""
+EXPLICIT_KEYS = """\
+models:
+  ? m
+  : live: a
+    versions: {a: {endpoints: ["http://127.0.0.1:3001"]}}
+"""
+
+
+@pytest.mark.parametrize("text", [FLOW, WIDE_AND_WITHOUT_A_LAST_NEWLINE, MIXED])
+@pytest.mark.parametrize(("model", "version"), [("m", "b"), ("n", "a")])
+def test_an_entry_fits_into_files_of_any_layout(text: str, model: str, version: str) -> None:
+    added = with_version(text, model, version, 3002)
+    assert added.count("#") == text.count("#")
+    assert with_version(added, model, "later", 3003).count("127.0.0.1") == 3
+
+
+def test_a_file_that_cannot_be_edited_as_text_is_refused_with_the_entry_to_write() -> None:
+    with pytest.raises(EkibenError, match=r"write models\.n\.versions\.b: \{endpoints"):
+        with_version(EXPLICIT_KEYS, "n", "b", 3002)
+
+
+def test_the_next_port_is_after_the_highest_one_of_this_machine() -> None:
+    def document(*endpoints: str) -> object:
+        versions = {f"v{n}": {"endpoints": [endpoint]} for n, endpoint in enumerate(endpoints)}
+        return {"models": {"m": {"live": "v0", "versions": versions}}}
+
+    assert next_port(parse_document(document("http://10.0.0.1:9000"))) == 3001
+    assert next_port(parse_document(document("http://127.0.0.1:3002", "http://10.0.0.1:9000"))) == 3003
+    assert next_port(parse_document(document("http://localhost:3099"))) == 3101
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["credit", "v1"], 1, "has credit v1 already"),
+        (["door", "v1"], 1, "choose another name"),
+        (["Bad-Name", "v1"], 2, "cannot be a module"),
+        (["diabetes", "v1", "--features", "age,class"], 2, "'class' cannot be the name of a field"),
+        (["credit", "v9", "--features", "age"], 2, "has its features in"),
+        (["diabetes", "v1", "--kind", "poetry"], 2, "--kind"),
+    ],
+)
+def test_what_new_refuses_is_one_line_and_nothing_is_written(
+    tmp_path: Path, arguments: list[str], code: int, words: str
+) -> None:
+    root = clone(tmp_path)
+    before = {file: file.read_bytes() for file in root.rglob("*") if file.is_file()}
+    env = environment(tmp_path / "data", root / "experiments.yaml", ROUTER)
+    done = ekiben(["new", *arguments], env, cwd=root)
+    assert (done.returncode, done.stdout) == (code, "")
+    (line,) = done.stderr.splitlines()
+    assert words in line
+    after = {file: file.read_bytes() for file in root.rglob("*") if file.is_file() and file.suffix != ".pyc"}
+    assert after == before
+
+
+def test_a_model_of_ones_own_is_served_through_the_router_with_under_40_lines_by_hand(tmp_path: Path) -> None:
+    by_hand = [(OWN_MODEL / name).read_text() for name in ("features.txt", "train_diabetes.py")]
+    assert sum(len(text.splitlines()) for text in by_hand) < 40
+    root = clone(tmp_path)
+    store = tmp_path / "bentoml"
+    trained = Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml") / "models" / "credit_v1"
+    if trained.is_dir():  # else `ekiben up` trains it
+        (store / "models").mkdir(parents=True)
+        shutil.copytree(trained, store / "models" / "credit_v1")
+    env = {**environment(tmp_path / "data", root / "experiments.yaml", ROUTER), "BENTOML_HOME": str(store)}
+
+    done = ekiben(["new", "diabetes", "v1", "--features", ",".join(FIELDS)], env, cwd=root)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "training.publishing" in done.stdout
+
+    done = ekiben(["up", "--no-demo"], env, cwd=root)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "there is no model diabetes_v1 in the BentoML store" in line
+
+    schema = root / "services" / "diabetes.py"
+    lines = schema.read_text().splitlines(keepends=True)
+    first = next(number for number, line in enumerate(lines) if "    age: float" in line)
+    schema.write_text("".join([*lines[:first], by_hand[0], *lines[first + len(FIELDS) :]]))
+    (root / "train_diabetes.py").write_text(by_hand[1])
+    subprocess.run([sys.executable, "-W", "ignore", "train_diabetes.py"], cwd=root, env=env, check=True)
+
+    with start_up(["--no-demo"], env, cwd=root) as up:
+        up.wait_for("Ctrl-C")
+        rows, targets = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
+        features = rows.iloc[0].to_dict()
+        done = ekiben(
+            ["predict", "diabetes", "--user", "u", "--features", json.dumps(features)], env, cwd=root
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        answer = json.loads(done.stdout)
+        assert answer["model_version"].startswith("diabetes_v1:")
+        assert abs(answer["prediction"]["value"] - targets.iloc[0]) < 100
+        done = ekiben(
+            ["predict", "diabetes", "--features", json.dumps({**features, "bmi": 7})], env, cwd=root
+        )
+        assert "bmi" in done.stderr
+        status = ekiben(["status"], env, cwd=root).stdout
+        assert "model diabetes" in status
+        assert up.end() == 0
+    assert_nothing_left(tmp_path / "data", range(ROUTER, ROUTER + 3))
