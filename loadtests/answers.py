@@ -90,6 +90,18 @@ def read_answer(body: bytes | None, model: str, request_id: str, outputs: Mappin
         raise WrongAnswer("schema: not JSON") from None
     if type(answer) is not dict:
         raise WrongAnswer("schema: not an object")
+    _check_schema(answer)
+    if answer["model"] != model:
+        raise WrongAnswer("the answer of another model")
+    if answer["request_id"] != request_id:
+        raise WrongAnswer("the answer to another request")
+    version: str = answer["version"]
+    decision = _check_prediction(answer["prediction"], outputs.get(version, UNKNOWN_OUTPUT))
+    assigned = answer.get("fallback_from", version)
+    return Answer(version, assigned, answer["prediction_id"], decision, answer["cached"])
+
+
+def _check_schema(answer: Mapping[str, Any]) -> None:
     if missing := _REQUIRED - answer.keys():
         raise WrongAnswer(f"schema: no `{min(missing)}`")
     if answer.keys() - _REQUIRED - _OPTIONAL:
@@ -101,21 +113,8 @@ def read_answer(body: bytes | None, model: str, request_id: str, outputs: Mappin
         raise WrongAnswer("schema: `cached` is not a boolean")
     if {type(answer["experiment"]), type(answer["variant"])} not in ({str}, {type(None)}):
         raise WrongAnswer("schema: `experiment` and `variant` are neither two texts nor both null")
-    if answer["model"] != model:
-        raise WrongAnswer("the answer of another model")
-    if answer["request_id"] != request_id:
-        raise WrongAnswer("the answer to another request")
     if answer.get("fallback_from") == answer["version"]:
         raise WrongAnswer("schema: `fallback_from` is the version that answered")
-    version = answer["version"]
-    decision = _check_prediction(answer["prediction"], outputs.get(version, UNKNOWN_OUTPUT))
-    return Answer(
-        version,
-        answer.get("fallback_from", version),
-        answer["prediction_id"],
-        decision,
-        answer["cached"],
-    )
 
 
 def _check_prediction(prediction: Any, output: Output) -> str | None:
@@ -123,7 +122,8 @@ def _check_prediction(prediction: Any, output: Output) -> str | None:
         raise WrongAnswer("schema: `prediction` is not an object with something in it")
     if output.score is not None:
         score = prediction.get(output.score)
-        if type(score) not in (int, float) or not math.isfinite(score):
+        # bool is an int in Python, and no number in JSON.
+        if type(score) is bool or not isinstance(score, int | float) or not math.isfinite(score):
             raise WrongAnswer(f"schema: no number in `prediction.{output.score}`")
     if output.decision is None:
         return None
@@ -140,7 +140,7 @@ class Assignments:
         self._versions: dict[str, str] = {}
 
     def check(self, user_id: str, answer: Answer) -> None:
-        """Compare with the first time, by the assigned version: a fallback moves nobody. Raises `WrongAnswer`."""
+        """Compare the assigned version, which a fallback leaves as it was. Raises `WrongAnswer`."""
         first = self._versions.setdefault(user_id, answer.assigned)
         if first != answer.assigned:
             raise WrongAnswer(f"the user's version changed from {first} to {answer.assigned}")

@@ -8,20 +8,19 @@ from abc import abstractmethod
 from typing import Final
 
 from locust import LoadTestShape
-from locust.runners import MasterRunner
 
 from loadtests.slo import Figures, Slo, Step
 
 # Above this many a second Locust warns that starting users disturbs what it measures.
 _MOST_SPAWNED_PER_S: Final = 100
+# For workers to report that their users are gone, beyond what the last request may take.
+_PATIENCE_S: Final = 5.0
 
 Tick = tuple[int, float]
 
 
 class Shape(LoadTestShape):
     """A shape that is told its options, and that ends by letting every request in flight be answered."""
-
-    abstract = True
 
     def __init__(self, options: argparse.Namespace) -> None:
         super().__init__()
@@ -44,9 +43,8 @@ class Shape(LoadTestShape):
         now = time.monotonic()
         if self._ending_since is None:
             self._ending_since = now
-        elif self.runner is None or self.runner.user_count == 0:
-            return None
-        elif now > self._ending_since + self.options.timeout_s + 5.0:
+        late = now > self._ending_since + self.options.timeout_s + _PATIENCE_S
+        if self.runner is None or self.runner.user_count == 0 or late:
             return None
         return 0, _MOST_SPAWNED_PER_S
 
@@ -54,20 +52,16 @@ class Shape(LoadTestShape):
 class Ramp(Shape):
     """From one user to the peak in a straight line, then on at the peak."""
 
-    abstract = True
-
     def users_at(self, second: float) -> int | None:
         """See the class."""
         climb_s, peak = self.options.climb_s, self.options.peak_users
         if second >= climb_s + self.options.hold_s:
             return None
-        return peak if second >= climb_s else max(1, round(peak * second / climb_s))
+        return int(peak) if second >= climb_s else max(1, round(peak * second / climb_s))
 
 
 class Spike(Shape):
     """A base load, suddenly the peak, and back: what breaks, and does it come back?"""
-
-    abstract = True
 
     def users_at(self, second: float) -> int | None:
         """See the class."""
@@ -82,8 +76,6 @@ class Spike(Shape):
 class Soak(Shape):
     """The same load for a long time: what leaks, grows or drifts?"""
 
-    abstract = True
-
     def users_at(self, second: float) -> int | None:
         """See the class."""
         return int(self.options.peak_users) if second < self.options.soak_s else None
@@ -91,8 +83,6 @@ class Soak(Shape):
 
 class Steps(Shape):
     """A staircase. Each step is judged by itself; the first one that breaks the objective ends the run."""
-
-    abstract = True
 
     def __init__(self, options: argparse.Namespace) -> None:
         super().__init__(options)

@@ -26,7 +26,10 @@ class Figures:
         times = Counter(self.times)
         times.subtract(before.times)
         return Figures(
-            self.requests - before.requests, self.failures - before.failures, times, self.seconds - before.seconds
+            self.requests - before.requests,
+            self.failures - before.failures,
+            times,
+            self.seconds - before.seconds,
         )
 
     def percentile_ms(self, share: float) -> int | None:
@@ -140,7 +143,9 @@ def describe_knee(steps: Sequence[Step]) -> str:
     knee = find_knee(steps)
     if knee is None:
         return "no knee: no step held the SLO"
-    found = f"{knee.users} users, {knee.figures.rate:.0f} requests/s, p99 {knee.figures.percentile_ms(0.99)} ms"
+    found = (
+        f"{knee.users} users, {knee.figures.rate:.0f} requests/s, p99 {knee.figures.percentile_ms(0.99)} ms"
+    )
     if knee is steps[-1]:
-        return f"the knee was not reached: the SLO still held at {found}; go on with more --steps or --step-users"
+        return f"the knee was not reached, the SLO still held at {found}: go on with more --step-users"
     return f"the knee: {found}"

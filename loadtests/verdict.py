@@ -1,0 +1,85 @@
+"""The end of a run: the exit code, one line that says why, and for steps the table with the knee."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from locust.env import Environment
+from locust.runners import Runner
+
+from loadtests.shapes import Steps
+from loadtests.slo import Figures, Slo, describe_knee, find_knee, render_table, write_table
+
+# Exit codes: the SLO is broken; there was no proper run.
+_BROKEN, _NO_RUN = 1, 2
+
+
+class Verdict:
+    """What a run came to. `mistake` is why there could be none; whoever finds it sets it."""
+
+    def __init__(self) -> None:
+        self.mistake: str | None = None
+        self._lines: list[str] = []
+
+    def judge(self, environment: Environment) -> None:
+        """Decide on the exit code. Steps pass when there is a knee, everything else when the SLO holds."""
+        options, runner = environment.parsed_options, environment.runner
+        assert options is not None
+        assert runner is not None
+        if self.mistake is not None:
+            self._lines.append(f"load test: {self.mistake}")
+            environment.process_exit_code = _NO_RUN
+            return
+        if runner.exceptions:
+            self._lines.append("load test: the locustfile itself failed; Locust shows the exceptions above")
+            environment.process_exit_code = _NO_RUN
+            return
+        if runner.cpu_warning_emitted or getattr(runner, "worker_cpu_warning_emitted", False):
+            self._lines.append(
+                "load test: a Locust process used over 90 % of a core, so the times hold its own delays: "
+                "use more --processes or more machines"
+            )
+        shape = environment.shape_class
+        broken = (
+            self._judge_steps(shape, options) if isinstance(shape, Steps) else _judge_all(runner, options)
+        )
+        if broken is None:
+            self._lines.append(
+                f"SLO held: {_in_short(runner)}" if not isinstance(shape, Steps) else "SLO held"
+            )
+        else:
+            self._lines.append(f"SLO broken: {broken}")
+        environment.process_exit_code = 0 if broken is None else _BROKEN
+
+    def _judge_steps(self, shape: Steps, options: argparse.Namespace) -> str | None:
+        if not shape.steps:
+            return "no step was measured to its end"
+        self._lines += ["", render_table(shape.steps), "", describe_knee(shape.steps)]
+        if options.csv_prefix:
+            write_table(Path(f"{options.csv_prefix}_knee.csv"), shape.steps)
+        return None if find_knee(shape.steps) else shape.steps[0].broken
+
+    def tell(self) -> None:
+        """Print it."""
+        sys.stdout.write("".join(f"{line}\n" for line in self._lines))
+        sys.stdout.flush()
+
+
+def _figures(runner: Runner) -> Figures:
+    total = runner.stats.total
+    seconds = (total.last_request_timestamp or total.start_time) - total.start_time
+    return Figures(total.num_requests, total.num_failures, dict(total.response_times), seconds)
+
+
+def _judge_all(runner: Runner, options: argparse.Namespace) -> str | None:
+    return Slo(options.slo_p99_ms, options.slo_error_rate).broken(_figures(runner))
+
+
+def _in_short(runner: Runner) -> str:
+    figures = _figures(runner)
+    return (
+        f"{figures.requests} requests, {figures.rate:.0f} a second, "
+        f"p99 {figures.percentile_ms(0.99)} ms, {figures.failures} failed"
+    )
