@@ -25,7 +25,7 @@ _NO_TIME: Final = b"cache;dur=0.00, queue;dur=0.00, model;dur=0.00"
 async def predict(worker: Worker, model: str, request: Request, send: Send) -> None:
     """Answer `POST /predict/{model}`. Raises `RouterError` for what went wrong before a user was assigned."""
     # 1. parse
-    body = await request.body(worker.max_body_bytes)
+    body = await request.body(worker.max_body_bytes, worker.body_timeout_s)
     clock = worker.clock
     started = clock()
     envelope = parse_envelope(body, request.user_id)

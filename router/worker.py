@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, Protocol
 
 from experiments.snapshot import Snapshot
+from router.asgi import BODY_TIMEOUT_S
 from router.events import Events
 from router.keys import Door
 from router.metrics import Metrics
@@ -46,6 +47,7 @@ class Worker:
         self.metrics = metrics
         self.new_id = new_id
         self.max_body_bytes = max_body_bytes
+        self.body_timeout_s = BODY_TIMEOUT_S
         self.door = door or Door.open()
         self.clock = clock
         self.snapshot: Snapshot | None = None
