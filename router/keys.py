@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,7 +60,10 @@ class Door:
     @classmethod
     def from_setting(cls, text: str) -> Door:
         """Read the setting. Raises `BadKeys`."""
-        return cls(tuple(_read_key(part.strip(), place) for place, part in enumerate(text.split(","), 1)))
+        keys = tuple(_read_key(part, place) for place, part in enumerate(text.split(","), 1))
+        if len({key.digest for key in keys}) < len(keys):
+            raise BadKeys("EKIBEN_API_KEYS: the same key stands there twice")
+        return cls(keys)
 
     @classmethod
     def open(cls) -> Door:
@@ -91,11 +95,10 @@ class Door:
 
 
 def _read_key(text: str, place: int) -> ApiKey:
-    key, _, rest = text.partition(":")
-    scopes_text, _, rate_text = rest.partition(":")
+    key, scopes_text, rate_text = (part.strip() for part in (*text.split(":", 2), "", "")[:3])
     if not key:
         raise BadKeys(f"EKIBEN_API_KEYS: key {place} is empty")
-    scopes = frozenset(scopes_text.split("+")) if scopes_text else SCOPES
+    scopes = frozenset(scope.strip() for scope in scopes_text.split("+")) if scopes_text else SCOPES
     if not scopes <= SCOPES:
         raise BadKeys(
             f"EKIBEN_API_KEYS: key {place} has an unknown scope; there are {', '.join(sorted(SCOPES))}"
@@ -109,7 +112,7 @@ def _read_key(text: str, place: int) -> ApiKey:
         if not 0 < rate < 1e9:
             raise BadKeys(f"EKIBEN_API_KEYS: key {place} needs a rate above 0, in requests a second")
         bucket = TokenBucket(rate)
-    digest = hashlib.sha256(key.encode()).digest()
+    digest = hashlib.sha256(os.fsencode(key)).digest()  # the bytes that were set, UTF-8 or not
     return ApiKey(digest, digest.hex()[:12], scopes, bucket)
 
 

@@ -15,18 +15,19 @@ _LOOK_S: Final = 0.25
 
 
 def read_panic(path: Path) -> frozenset[str]:
-    """The models named in the file, one a line; `*` is all of them. Nobody where there is no file.
+    """The models named in the file, one a line; `*` is all of them, `#` begins a remark. Nobody where there
+    is no file.
 
     A file that is there and names nobody, or cannot be read, means everybody: somebody who presses the
     switch in a hurry is not asked for its syntax.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except FileNotFoundError:
         return frozenset()
     except (OSError, UnicodeDecodeError):
         return frozenset({ALL_MODELS})
-    names = frozenset(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    names = frozenset(line for line in lines if line and not line.startswith("#"))
     return names or frozenset({ALL_MODELS})
 
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import logging
 import socket
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
-
-log = logging.getLogger(__name__)
 
 Resolve = Callable[[str], Awaitable[list[str]]]
 """From a host name to its addresses, sorted. Raises `OSError`."""
@@ -18,7 +15,10 @@ Resolve = Callable[[str], Awaitable[list[str]]]
 async def resolve_host(host: str) -> list[str]:
     """The IPv4 addresses of `host`, or the IPv6 ones where it has no other."""
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    try:
+        found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # a label of no or more than 63 characters
+        raise OSError(f"no host name: {error}") from None
     addresses = {family: set[str]() for family in (socket.AF_INET, socket.AF_INET6)}
     for family, _, _, _, address in found:
         if family in addresses:

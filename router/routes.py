@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from experiments.document import Version
@@ -21,6 +22,8 @@ from router.service import ModelService
 from router.shadow import MAX_SHADOW_QUEUE, Shadow
 
 log = logging.getLogger(__name__)
+
+_RESOLVE_TIMEOUT_S: Final = 2.0
 
 
 class ServiceMaker(Protocol):
@@ -40,9 +43,11 @@ async def resolve_endpoints(endpoints: Endpoints, make_service: ServiceMaker, re
         held = {endpoint.url: endpoint for endpoint in endpoints.all if endpoint.given == given}
         host = host_to_resolve(given)
         try:
-            addresses = [] if host is None else await resolve(host)
+            # A name server that is away is not waited for: the probes that follow would wait too.
+            async with asyncio.timeout(_RESOLVE_TIMEOUT_S):
+                addresses = [] if host is None else await resolve(host)
         except OSError as error:
-            log.warning("%s cannot be resolved: %s", host, error)
+            log.warning("%s cannot be resolved: %s", host, str(error) or "no answer in time")
             addresses = []
         if not addresses:
             fresh += held.values()
@@ -96,9 +101,10 @@ class RouteBuilder:
 
     async def resolve(self, routes: Mapping[str, ModelRoute], resolve: Resolve) -> None:
         """Look every host name up again."""
-        for route in routes.values():
-            for version in route.versions.values():
-                await resolve_endpoints(version.endpoints, self._make_service, resolve)
+        versions = [version for route in routes.values() for version in route.versions.values()]
+        await asyncio.gather(
+            *(resolve_endpoints(version.endpoints, self._make_service, resolve) for version in versions)
+        )
 
     def build(self, snapshot: Snapshot, old: Mapping[str, ModelRoute]) -> dict[str, ModelRoute]:
         """The routes of `snapshot`."""
