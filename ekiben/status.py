@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ekiben.client import RouterClient
-from ekiben.tables import NONE
+from ekiben.tables import NONE, plain_table
 
 
 def show_status(console: Console, router: RouterClient) -> None:
@@ -29,7 +29,7 @@ def show_status(console: Console, router: RouterClient) -> None:
 def status_table(model: dict[str, Any]) -> Table:
     """One model: its versions, what they are, their endpoints and how those are."""
     experiment = model.get("experiment") or "none"
-    table = Table(title=f"model {model['name']}: experiment {experiment}", title_justify="left")
+    table = plain_table(f"model {model['name']}: experiment {experiment}")
     for name in ("version", "model version", "framework", "endpoint", "health"):
         table.add_column(name, overflow="fold")
     for version, its in model["versions"].items():

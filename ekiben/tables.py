@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from rich import box
 from rich.table import Table
 
 from ekiben.replay import Answer
@@ -77,59 +78,53 @@ def quantile(ordered: Sequence[float], share: float) -> float | None:
 
 
 def demo_table(model: str, rows: Iterable[VersionRow]) -> Table:
-    """The table at the end of `ekiben up`."""
-    table = Table(title=f"model {model}: what each version answered", title_justify="left")
+    """The table at the end of `ekiben up`, narrow enough for 80 columns."""
+    table = plain_table(f"model {model}: what each version answered", gap=0)
     for name in ("version", "role"):
         table.add_column(name)
-    for name in (
-        "users",
-        "requests",
-        "share / weight",
-        "cache hits",
-        "p50 ms",
-        "p99 ms",
-        "agreement",
-        "score diff.",
-    ):
-        table.add_column(name, justify="right")
+    for name in ("users", "requests", "share /\nweight", "cache\nhits", "p50\nms", "p99\nms"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("shadow\nagrees", justify="right", no_wrap=True)
+    table.add_column("score\ndiff.", justify="right", no_wrap=True)
     for row in rows:
-        served = row.requests > 0
-        agreement, difference = _shadow_cells(row.shadow)
+        copies = sum(each.compared for each in row.shadow.values())
+        compared = sorted(row.shadow.items())
         table.add_row(
             row.version,
             row.role,
-            str(row.users) if served else NONE,
-            str(row.requests) if served else _copies(row.shadow),
-            _share(row) if served or row.expected_share else NONE,
-            str(row.cached) if served else NONE,
+            str(row.users) if row.requests else NONE,
+            str(row.requests) if row.requests else f"{copies:.0f}" if copies else NONE,
+            _share(row) if row.requests or row.expected_share else NONE,
+            str(row.cached) if row.requests else NONE,
             NONE if row.p50_ms is None else f"{row.p50_ms:.1f}",
             NONE if row.p99_ms is None else f"{row.p99_ms:.1f}",
-            agreement,
-            difference,
+            "\n".join(f"{against}: {_percent(each.agreement)}" for against, each in compared) or NONE,
+            "\n".join(_number(each.mean_difference) for _, each in compared) or NONE,
         )
     return table
 
 
-def _copies(shadow: Mapping[str, Comparison]) -> str:
-    compared = sum(each.compared for each in shadow.values())
-    return f"{compared:.0f} copies" if compared else NONE
-
-
-def _shadow_cells(shadow: Mapping[str, Comparison]) -> tuple[str, str]:
-    if not shadow:
-        return NONE, NONE
-    agreement = [f"{_percent(each.agreement)} with {against}" for against, each in sorted(shadow.items())]
-    difference = [
-        NONE if each.mean_difference is None else f"{each.mean_difference:.3f}"
-        for _, each in sorted(shadow.items())
-    ]
-    return "\n".join(agreement), "\n".join(difference)
+def plain_table(title: str, gap: int = 1) -> Table:
+    """A table with a line under its head and no other; `gap` more spaces than one between columns."""
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, gap, 0, 0),
+        pad_edge=False,
+    )
 
 
 def _share(row: VersionRow) -> str:
     if row.expected_share is None:
         return _percent(row.share)
-    return f"{_percent(row.share)} / {row.expected_share * 100:g} %"
+    return f"{0 if row.share is None else row.share * 100:.1f}/{row.expected_share * 100:g} %"
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3f}"
 
 
 def _percent(share: float | None) -> str:

@@ -10,19 +10,20 @@ from rich.table import Table
 
 from ekiben.errors import EkibenError, UsageError
 from ekiben.screen import steps
+from ekiben.tables import plain_table
 
 if TYPE_CHECKING:
     from training.credit import Comparison
 
 # Of the metrics, those of the table, in this order, under these names.
 COLUMNS = {
-    "auc": "ROC AUC",
+    "auc": "ROC\nAUC",
     "brier": "Brier",
     "accuracy": "accuracy",
     "precision": "precision",
     "recall": "recall",
     "f1": "F1",
-    "profit_per_applicant": "profit / applicant",
+    "profit_per_applicant": "profit per\napplicant",
 }
 
 
@@ -53,7 +54,7 @@ def train_and_compare(console: Console, versions: Sequence[str] | None) -> None:
 
 def comparison_table(rows: Sequence[Comparison]) -> Table:
     """A row for each version: what it is, its tag, its metrics on the held-out rows."""
-    table = Table(title="model credit on the 1,337 held-out applications", title_justify="left")
+    table = plain_table("model credit on the 1,337 held-out applications")
     table.add_column("version")
     table.add_column("what it is", overflow="fold")
     table.add_column("model tag", overflow="fold")
