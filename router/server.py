@@ -1,4 +1,4 @@
-"""What the router adds to uvicorn: one write a response, a time limit for slow heads, and draining."""
+"""What the router adds to uvicorn: one write a response, limits for heads, and draining."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import asyncio
 import signal
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Final, cast
+from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-_HEAD_TIMEOUT_S: Final = 10.0
 
 
 class _JoiningTransport:
@@ -45,28 +43,55 @@ class _JoiningTransport:
 
 
 class RouterProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with two differences.
+    """uvicorn's protocol with three differences.
 
     uvicorn writes a response's head and its body one after the other; here they leave together. For a
     cached answer the second write would cost as much as everything the router does for it.
 
     uvicorn waits for a request's head without an end; here a connection that does not complete its first
-    or any later head within 10 s is closed. (Between requests uvicorn's own keep-alive time-out holds.)
+    or any later head within `head_timeout_s` is closed, and so is one that goes on sending what nobody
+    reads any more. (Between requests uvicorn's own keep-alive time-out holds.)
+
+    uvicorn takes a head, or the trailers of a body, of any size; here a connection is closed past
+    `max_head_bytes` and `max_request_bytes`. What came in one read with the request before is not counted.
     """
 
+    head_timeout_s: ClassVar[float] = 10.0
+    max_head_bytes: ClassVar[int] = 64 * 1024
+    # Far more than the largest body that can be allowed: chunks of one byte take six.
+    max_request_bytes: ClassVar[int] = 32 * 1024 * 1024
+
     _head_due: float | None = None
+    _look: asyncio.TimerHandle | None = None
+    _taken = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Put the joining transport in front of the real one, and start to wait for a head."""
         super().connection_made(cast("asyncio.Transport", _JoiningTransport(transport, self.loop)))
-        self._head_due = self.loop.time() + _HEAD_TIMEOUT_S
-        self.loop.call_later(_HEAD_TIMEOUT_S, self._look_for_head)
+        self._head_due = self.loop.time() + self.head_timeout_s
+        self._look = self.loop.call_later(self.head_timeout_s, self._look_for_head)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing more will come."""
+        if self._look is not None:
+            self._look.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes of a request, or of several."""
+        self._taken += len(data)
+        super().data_received(data)
+        if self._taken > self.max_head_bytes and (
+            self._head_due is not None or self._taken > self.max_request_bytes
+        ):
+            self.transport.close()
 
     def on_message_begin(self) -> None:
         """The first byte of a head is here."""
         super().on_message_begin()
+        self._taken = 0
         if self._head_due is None:
-            self._head_due = self.loop.time() + _HEAD_TIMEOUT_S
+            self._head_due = self.loop.time() + self.head_timeout_s
 
     def on_headers_complete(self) -> None:
         """The head is complete."""
@@ -77,10 +102,14 @@ class RouterProtocol(HttpToolsProtocol):
         # One look every 10 s instead of a timer a request: a slow head is closed within 20 s.
         if self.transport.is_closing():
             return
-        if self._head_due is not None and self.loop.time() >= self._head_due:
+        now = self.loop.time()
+        if self._head_due is not None and now >= self._head_due:
             self.transport.close()
-        else:
-            self.loop.call_later(_HEAD_TIMEOUT_S, self._look_for_head)
+            return
+        answered = self.cycle is not None and self.cycle.response_complete
+        if self._head_due is None and answered and self.timeout_keep_alive_task is None:
+            self._head_due = now + self.head_timeout_s
+        self._look = self.loop.call_later(self.head_timeout_s, self._look_for_head)
 
 
 def drain_on_sigterm(drain: Callable[[], None], drain_s: float) -> None:
