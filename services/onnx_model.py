@@ -62,7 +62,7 @@ class OnnxModel:
                 feed[name] = column.reshape(-1, 1)
         for name in self._texts:
             feed[name] = np.array([row[name] or "" for row in rows], dtype=object).reshape(-1, 1)
-        scores: NDArray[np.float32] = self._session.run(self._output, feed)[0]
+        scores: NDArray[Any] = self._session.run(self._output, feed)[0]
         return scores[:, self._column].astype(np.float64)
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import tempfile
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from zipfile import ZIP_DEFLATED
 
 import bentoml
 import numpy as np
+import onnxruntime
 import orjson
 import pandas as pd
 import sklearn
@@ -29,28 +29,21 @@ import torch
 from bentoml.models import BentoModel
 from numpy.typing import NDArray
 from safetensors.torch import save_file
-from skl2onnx import convert_sklearn
-from skl2onnx.common.data_types import FloatTensorType, StringTensorType
-from sklearn.compose import ColumnTransformer
 
 from services.credit_net import SHAPE_FILE, WEIGHTS_FILE
-from services.features import Features, json_schema, kinds
+from services.features import Features, json_schema
 from services.onnx_model import FILE as ONNX_FILE
-from services.onnx_model import MATRIX, OnnxModel
 from services.stored import find_fault
 from training import metrics
+from training.compiling import TOLERANCE, compile_alike
+from training.compiling import PublishingError as PublishingError
 
 SKOPS_FILE: Final = "model.skops"
-TOLERANCE: Final = 1e-6
 
 # Beyond what skops trusts by itself, and harmless: the nodes of a fitted tree, the type of an array.
 TRUSTED: Final = frozenset({"numpy.dtype", "sklearn.tree._tree.Tree"})
 
 Task = Literal["classification", "regression"]
-
-
-class PublishingError(Exception):
-    """The model was not published. The message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +83,7 @@ def publish_sklearn(
     inputs = list(model.feature_names_in_)
     expected = np.asarray(_score(model, rows[inputs], task), dtype=np.float64)
     column = 1 if task == "classification" else 0
-    content = _compile(f"{name}_{version}", model, inputs, features)
-    compiled = OnnxModel(content, inputs, column)
-    got = compiled.scores([dict(row) for row in rows.to_dict("records")])
-    scale = 1.0 if task == "classification" else max(1.0, float(np.max(np.abs(expected))))
-    difference = float(np.max(np.abs(got - expected)))
-    if not difference <= TOLERANCE * scale:
-        raise PublishingError(
-            f"{name} {version}: compiled to ONNX it differs by {difference:.2g} on the held-out rows, "
-            f"more than {TOLERANCE * scale:.2g}: not published"
-        )
+    content, got = compile_alike(f"{name} {version}", model, features, rows, expected, column)
     with tempfile.TemporaryDirectory() as folder:
         original = Path(folder) / SKOPS_FILE
         skops.io.dump(model, original, compression=ZIP_DEFLATED)
@@ -110,10 +94,10 @@ def publish_sklearn(
             name=name,
             version=version,
             framework=f"scikit-learn {sklearn.__version__}",
-            served_as=f"onnx ({compiled.runtime})",
+            served_as=f"onnx (onnxruntime {onnxruntime.__version__})",
             serving={ONNX_FILE: content},
             beside={SKOPS_FILE: original.read_bytes()},
-            inputs=compiled.inputs,
+            inputs=inputs,
             score_column=column,
             features=features,
             target=target,
@@ -254,30 +238,6 @@ def git_revision() -> str:
     except (OSError, subprocess.SubprocessError):
         return "unknown"
     return done.stdout.strip()
-
-
-def _compile(name: str, model: Any, inputs: Sequence[str], features: type[Features]) -> bytes:
-    known = kinds(features)
-    missing = [feature for feature in inputs if feature not in known]
-    if missing:
-        raise PublishingError(f"{features.__name__} lacks {', '.join(missing)}, which the model looks at")
-    first = model.steps[0][1] if hasattr(model, "steps") else model
-    if isinstance(first, ColumnTransformer):
-        text, number = StringTensorType([None, 1]), FloatTensorType([None, 1])
-        types = [(feature, text if known[feature] == "category" else number) for feature in inputs]
-    elif any(known[feature] == "category" for feature in inputs):
-        raise PublishingError("a model with categories must begin with a ColumnTransformer that encodes them")
-    else:
-        types = [(MATRIX, FloatTensorType([None, len(inputs)]))]
-    last = model.steps[-1][1] if hasattr(model, "steps") else model
-    options = {id(last): {"zipmap": False}} if hasattr(last, "predict_proba") else None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of skl2onnx and onnx, about each other
-        graph = convert_sklearn(model, name, initial_types=types, options=options)
-    # Without a name of ours (above) and an order of its own the same model had other bytes each time.
-    graph.opset_import.sort(key=lambda opset: opset.domain)
-    compiled: bytes = graph.SerializeToString(deterministic=True)
-    return compiled
 
 
 def _score(model: Any, rows: pd.DataFrame, task: Task) -> Any:

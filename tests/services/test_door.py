@@ -89,7 +89,7 @@ def test_what_was_loaded_is_kept_out_of_garbage_collections() -> None:
 
 
 def test_a_model_that_looks_at_features_the_service_lacks_is_refused() -> None:
-    with pytest.raises(ModelRefused, match="looks at age, .* which OnlyIncome does not have"):
+    with pytest.raises(ModelRefused, match=r"looks at age, .* which OnlyIncome does not have"):
         opened(OnlyIncome, load_onnx)
 
 
