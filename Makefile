@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export BENTOML_DO_NOT_TRACK := true
 
-.PHONY: help up setup train bentos test check format bench-services
+.PHONY: help up setup train bentos test check format bench-services load
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 20
@@ -14,7 +14,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Ekiben needs Python 3.11: install it, or name one with make PYTHON=…"; exit 1; }
 	@echo "Setting up $(VENV): about two minutes the first time"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[embedded,cli,services,training,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[embedded,cli,services,loadtests,training,dev]'
 	@touch $@
 
 setup: $(VENV)/.installed  ## create .venv and install, once
@@ -43,3 +43,14 @@ format: setup    ## let ruff mend what it can
 
 bench-services: setup  ## what a model call costs in each service
 	@$(BIN)/python -m loadtests.bench_services
+
+# What `make load` takes: SHAPE, PROCESSES, ROUTER_URL, and any option of loadtests/README.md as ARGS.
+SHAPE ?= ramp
+PROCESSES ?= 1
+ROUTER_URL ?= http://127.0.0.1:3000
+ARGS ?=
+LOAD_WORKERS := $(if $(filter-out 1,$(PROCESSES)),--processes $(PROCESSES) --master-bind-host 127.0.0.1)
+
+load: setup      ## load test ROUTER_URL: SHAPE=ramp|spike|soak|steps PROCESSES=2 ARGS='--peak-users 50'
+	@$(BIN)/locust -f loadtests/locustfile.py --headless --host $(ROUTER_URL) --shape $(SHAPE) $(LOAD_WORKERS) \
+		--csv loadtests/reports/$(SHAPE) --html loadtests/reports/$(SHAPE).html $(ARGS)

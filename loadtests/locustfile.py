@@ -146,6 +146,7 @@ def _prepare(environment: Environment, runner: Any, **_kwargs: Any) -> None:
     """Put the chosen shape in place, and see that there is something to send."""
     options = environment.parsed_options
     assert options is not None
+    environment.host = (environment.host or Client.host).rstrip("/")
     # Nobody's request is cut off at the end: one that hangs would never be counted.
     environment.stop_timeout = max(environment.stop_timeout, options.timeout_s + 1.0)
     if isinstance(runner, WorkerRunner):
@@ -184,13 +185,19 @@ def _start(environment: Environment, **_kwargs: Any) -> None:
         raise StopTest(VERDICT.mistake) from None
 
 
+_CONNECTIONS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+
+
 def meet_router(url: str, model: str) -> dict[str, Output]:
     """The output fields of each version of the model. Raises `WrongAnswer` when there is no such model."""
-    address = urlsplit(url)
-    secure = address.scheme == "https"
-    connect = http.client.HTTPSConnection if secure else http.client.HTTPConnection
     try:
-        connection = connect(address.hostname or "", address.port, timeout=5.0)
+        address = urlsplit(url)
+        connect = _CONNECTIONS[address.scheme]
+        host, port = address.hostname or "", address.port
+    except (KeyError, ValueError):
+        raise WrongAnswer(f"the router's address must look like http://host:port, not {url!r}") from None
+    try:
+        connection = connect(host, port, timeout=5.0)
         try:
             connection.request("GET", f"{address.path.rstrip('/')}/models/{model}")
             response = connection.getresponse()
@@ -210,9 +217,11 @@ def meet_router(url: str, model: str) -> dict[str, Output]:
 
 @events.quitting.add_listener
 def _judge(environment: Environment, **_kwargs: Any) -> None:
+    if isinstance(environment.runner, WorkerRunner):
+        environment.process_exit_code = 0  # the master judges; a worker has done its work
+        return
     # Fired in reverse order: the master has gathered its workers' last figures by now.
-    if not isinstance(environment.runner, WorkerRunner):
-        VERDICT.judge(environment)
+    VERDICT.judge(environment)
 
 
 @events.quit.add_listener

@@ -47,7 +47,9 @@ class Verdict:
         )
         if broken is None:
             self._lines.append(
-                f"SLO held: {_in_short(runner)}" if not isinstance(shape, Steps) else "SLO held"
+                f"SLO held: {_in_short(runner)}"
+                if not isinstance(shape, Steps)
+                else "SLO held, up to the knee"
             )
         else:
             self._lines.append(f"SLO broken: {broken}")
