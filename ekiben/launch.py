@@ -79,21 +79,9 @@ def service_command(service: Service) -> list[str]:
     ]  # fmt: skip
 
 
-def service_environment(service: Service, data_dir: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of its process: no usage reports, and a BentoML home of its own.
-
-    Every `bentoml serve` empties the folder of its home in which its workers count (for /metrics) as it
-    starts, and so wipes the counters of the others. The homes share the one store of models.
-    """
-    home = data_dir / "bentoml" / service.name
-    home.mkdir(parents=True, exist_ok=True)
-    for shared in ("models", "bentos"):
-        link, target = home / shared, bentoml_home(environ) / shared
-        target.mkdir(parents=True, exist_ok=True)
-        if not link.is_symlink() or link.readlink() != target:
-            link.unlink(missing_ok=True)
-            link.symlink_to(target)
-    more = {"BENTOML_DO_NOT_TRACK": "true", "BENTOML_HOME": str(home.resolve())}
+def service_environment(service: Service, environ: Mapping[str, str]) -> dict[str, str]:
+    """What its process needs in its environment: as many workers as the document says, no usage reports."""
+    more = {"BENTOML_DO_NOT_TRACK": "true"}
     if service.workers != 1:
         workers = f"services.{service.stored_model}.workers={service.workers}"
         more["BENTOML_CONFIG_OPTIONS"] = f"{environ.get('BENTOML_CONFIG_OPTIONS', '')} {workers}".strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -18,6 +19,11 @@ START_TIMEOUT_S = 120.0
 ROUTED_TIMEOUT_S = 20.0
 ROUTER_GRACE_S = 3.0
 SERVICES_GRACE_S = 4.0
+
+# What uvicorn says when a worker cannot start: its supervisor would start another one for ever.
+STARTUP_FAILED = "Application startup failed"
+# Where in a line the reason begins, in what Python and BentoML print.
+TELLING = re.compile(r"(\w*(Error|Exception|Refused): |Failed to ).*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,8 @@ async def until_ready(parts: Sequence[Part], on_ready: Callable[[Part, float], N
 
     async def wait(session: aiohttp.ClientSession, part: Part) -> None:
         while not await _is_ready(session, part.ready_url):
+            if STARTUP_FAILED in _end_of(part.child.log):
+                raise EkibenError(_with_words(f"{part.child.name} cannot start", part.child.log))
             if time.monotonic() - begun > START_TIMEOUT_S:
                 raise EkibenError(
                     f"{part.child.name} was not ready within {START_TIMEOUT_S:.0f} s: see {part.child.log}"
@@ -101,21 +109,30 @@ def how_it_ended(child: Child) -> str:
     """One line: which child, how, its last words where they say something, and where the rest is."""
     code = child.process.poll()
     how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
-    words = last_words(child.log)
-    return f"{child.name} {how}" + (f" ({words})" if words else "") + f": see {child.log}"
+    return _with_words(f"{child.name} {how}", child.log)
 
 
-def last_words(log: Path, limit: int = 160) -> str:
-    """Return the last line of a log that is no indented or empty one, cut to `limit` characters."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 8192))
-            lines = file.read().decode("utf-8", "replace").splitlines()
-    except OSError:
-        return ""
-    line = next((line for line in reversed(lines) if line.strip() and not line.startswith((" ", "\t"))), "")
+def _with_words(line: str, log: Path) -> str:
+    words = last_words(log)
+    return f"{line} ({words}): see {log}" if words else f"{line}: see {log}"
+
+
+def last_words(log: Path, limit: int = 300) -> str:
+    """Return the error that a log ends with, else its last line, cut to `limit` characters."""
+    lines = [line for line in _end_of(log).splitlines() if line.strip() and not line.startswith((" ", "\t"))]
+    told = (found[0] for line in reversed(lines) if (found := TELLING.search(line)))
+    line = next(told, lines[-1] if lines else "")
     line = "".join(letter for letter in line.strip() if letter.isprintable())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _end_of(log: Path) -> str:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 16_384))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 @asynccontextmanager

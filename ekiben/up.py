@@ -188,7 +188,7 @@ class _Up:
             undo.callback(lambda: children.stop(running, SERVICES_GRACE_S))
             for service in services:
                 shown.begin(service.name, f"{service.model} {service.version} on port {service.port}")
-                more = service_environment(service, self._data_dir, os.environ)
+                more = service_environment(service, os.environ)
                 running.append(children.start(service.name, service_command(service), more))
                 parts.append(Part(running[-1], f"{service.url}/readyz"))
             workers = 1 if self._options.bench else WORKERS

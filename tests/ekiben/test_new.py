@@ -172,6 +172,15 @@ def test_a_model_of_ones_own_is_served_through_the_router_with_under_40_lines_by
     (root / "train_diabetes.py").write_text(by_hand[1])
     subprocess.run([sys.executable, "-W", "ignore", "train_diabetes.py"], cwd=root, env=env, check=True)
 
+    service = root / "services" / "diabetes_v1.py"
+    works = service.read_text()
+    service.write_text(works.replace("door.open()", 'raise ValueError("not today")'))
+    done = ekiben(["up", "--no-demo"], env, cwd=root)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "diabetes_v1 cannot start (ValueError: not today): see" in line
+    service.write_text(works)
+
     with start_up(["--no-demo"], env, cwd=root) as up:
         up.wait_for("Ctrl-C")
         rows, targets = load_diabetes(return_X_y=True, as_frame=True, scaled=False)

@@ -107,9 +107,13 @@ def test_the_way_a_child_ended_is_one_line_with_its_last_words_and_its_log(tmp_p
     assert line == f"credit_v9 ended with exit code 1 (no such model): see {tmp_path / 'credit_v9.log'}"
 
 
-def test_last_words_skip_the_indented_lines_of_a_traceback_and_stay_short(tmp_path: Path) -> None:
+def test_last_words_are_the_error_a_log_ends_with_and_stay_short(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    log.write_text("Traceback:\n  File x\nValueError: " + "very " * 100 + "long\n    ^^^\n\n")
+    log.write_text("Traceback:\n  File x\nValueError: " + "very " * 100 + "long\n    ^^^\nstopped\n\n")
     assert last_words(log).startswith("ValueError: very")
-    assert len(last_words(log)) == 160
+    assert len(last_words(log)) == 300
+    log.write_text("started\nIf you import: 'Failed to import module: No module named x'\nsome advice\n")
+    assert last_words(log) == "Failed to import module: No module named x'"
+    log.write_text("started\n\n  bye\n")
+    assert last_words(log) == "started"
     assert last_words(tmp_path / "none") == ""

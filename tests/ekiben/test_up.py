@@ -11,6 +11,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+from ekiben.document import bench_document, read_document
 from tests.ekiben.running import (
     ONE_VERSION,
     ROOT,
@@ -145,20 +146,29 @@ experiments:
 
 
 def test_bench_runs_one_router_worker_on_equal_parts_without_shadow(tmp_path: Path) -> None:
-    ours = (ROOT / "experiments.yaml").read_text()
-    for number in (1, 2, 3):
-        ours = ours.replace(f":300{number}", f":{ROUTER + number}")
-    (tmp_path / "experiments.yaml").write_text(ours)
-    env = environment(tmp_path / "data", tmp_path / "experiments.yaml", ROUTER)
+    experiments = tmp_path / "experiments.yaml"
+    experiments.write_text(f"""
+models:
+  credit:
+    live: v1
+    versions: {{v1: {{endpoints: ["http://127.0.0.1:{PORT}"]}}, v2: {{endpoints: ["http://127.0.0.1:{PORT + 1}"]}}}}
+    shadow: {{v2: 100}}
+experiments:
+  e:
+    model: credit
+    status: running
+    coverage: 10
+    variants: {{control: {{version: v1, weight: 80}}, treatment: {{version: v2, weight: 20}}}}
+""")
+    env = environment(tmp_path / "data", experiments, ROUTER)
     with start_up(["--bench"], env) as up:
         up.wait_for("Ctrl-C")
-        with urllib.request.urlopen(
-            f"http://127.0.0.1:{ROUTER}/assignment/credit-boosting?user_id=u"
-        ) as answer:
-            assert json.load(answer)["in_experiment"]
-        derived = (tmp_path / "data" / "bench" / "experiments.yaml").read_text()
-        assert "weight: 50" in derived
-        assert "shadow" not in derived
         assert "1 worker" in up.out.read_text()
+        for user in range(20):
+            url = f"http://127.0.0.1:{ROUTER}/assignment/e?user_id={user}"
+            with urllib.request.urlopen(url) as answer:
+                assert json.load(answer)["in_experiment"]
         assert up.end(signal.SIGTERM) == 0
-    assert_nothing_left(tmp_path / "data", range(ROUTER, ROUTER + 4))
+    derived = read_document(tmp_path / "data" / "bench" / "experiments.yaml").document
+    assert derived == bench_document(read_document(experiments).document)
+    assert_nothing_left(tmp_path / "data", (ROUTER, PORT, PORT + 1))
