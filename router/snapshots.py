@@ -54,7 +54,7 @@ class SnapshotSource:
         self._copy = copy
         self._adopt = adopt
         self._held: Stored | None = None
-        self._read: tuple[tuple[int, int], ExperimentsFile | None] | None = None
+        self._read: tuple[tuple[int, int, int], ExperimentsFile | None] | None = None
         self._refused: str | None = None
         self.state_reached = False
 
@@ -144,12 +144,13 @@ class SnapshotSource:
     def _read_file(self) -> ExperimentsFile | None:
         try:
             stat = self._file.stat()
-            stamp = (stat.st_mtime_ns, stat.st_size)
+            stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
             if self._read is not None and self._read[0] == stamp:
                 return self._read[1]
             content = self._file.read_bytes()
         except OSError:
             return None
+        self._refused = None  # whoever saved it again wants to hear again
         read = None
         try:
             read = parse_experiments(content)

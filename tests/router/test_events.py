@@ -1,0 +1,229 @@
+"""What was served, on its way to the state Redis: whole, pseudonymous, and never in the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+import router.events as events_module
+from router.events import IdMaker, RedisEvents
+from state.blocks import COLUMNS, EXPOSURES_STREAM, decode_block
+from state.document import open_state
+from state.user import user_hash
+from tests.router.conftest import Router
+from tests.router.redis_server import RedisServer
+from tests.router.waiting import until
+
+SALT = b"a salt of the tests"
+
+
+class Counts:
+    """What the events tell of themselves."""
+
+    def __init__(self) -> None:
+        self.n_sent = self.n_dropped = self.n_trimmed = 0
+
+    def sent(self, events: int) -> None:
+        self.n_sent += events
+
+    def dropped(self, events: int) -> None:
+        self.n_dropped += events
+
+    def trimmed(self, blocks: int) -> None:
+        self.n_trimmed += blocks
+
+
+def event(event_id: str, **columns: Any) -> tuple[Any, ...]:
+    values = dict.fromkeys(COLUMNS) | {"event_id": event_id, "kind": "exposure"} | columns
+    return tuple(values[column] for column in COLUMNS)
+
+
+class Sender:
+    """Events to a real Redis, flushed by the test."""
+
+    def __init__(self, server: RedisServer, limit: int = 1 << 30) -> None:
+        self.server = server
+        self.counts = Counts()
+        self.redis = open_state(server.url)
+        self.events = RedisEvents(self.redis, SALT, self.counts, limit, IdMaker())
+
+    async def read(self) -> list[dict[str, Any]]:
+        async with self.server.client() as client:
+            blocks = [decode_block(fields) for _, fields in await client.xrange(EXPOSURES_STREAM)]
+        assert len({block_id for block_id, _ in blocks}) == len(blocks)
+        return [dict(zip(COLUMNS, each, strict=True)) for _, block in blocks for each in block]
+
+
+@pytest.fixture
+async def sender(redis: RedisServer) -> AsyncIterator[Sender]:
+    sender = Sender(redis)
+    yield sender
+    await sender.redis.aclose()
+
+
+async def test_an_exposure_has_the_columns_of_the_design(router: Router) -> None:
+    reply = (await router.client.predict("u-treatment", {"row": 1})).json
+    (exposure,) = router.exposures()
+    assert exposure.pop("at") > 1.7e9  # type: ignore[operator]
+    assert exposure.pop("latency_ms") >= 0  # type: ignore[operator]
+    assert exposure == {
+        "event_id": reply["prediction_id"],
+        "kind": "exposure",
+        "prediction_id": reply["prediction_id"],
+        "user_hash": "u-treatment",  # in clear only in the memory of these tests
+        "model": "credit",
+        "version": "v2",
+        "model_version": "credit_v2:1",
+        "experiment": "credit-boosting",
+        "variant": "treatment",
+        "phase": 1,
+        "revision": 1,
+        "result": "served",
+        "assigned_by": "override",
+        "cached": False,
+        "score": 0.2,
+        "decision": "yes",
+        "status": 200,
+        "name": None,
+        "value": None,
+        "features": None,
+    }
+
+
+async def test_a_refused_request_is_recorded_as_an_error_with_its_status(router: Router) -> None:
+    await router.client.predict("u-treatment", {"refuse": True})
+    (exposure,) = router.exposures()
+    assert (exposure["result"], exposure["status"], exposure["score"]) == ("error", 422, None)
+
+
+async def test_a_cached_answer_is_recorded_as_one(router: Router) -> None:
+    for _ in range(2):
+        await router.client.predict("u-treatment", {"row": 1})
+    assert [exposure["cached"] for exposure in router.exposures()] == [False, True]
+
+
+async def test_what_cannot_be_read_is_not_recorded(router: Router) -> None:
+    await router.client.post("/predict/credit", b'{"user_id": "u-1"}')
+    assert router.events.held == []
+
+
+async def test_a_request_records_the_revision_it_was_routed_by(router: Router) -> None:
+    from tests.router.documents import credit_document
+
+    router.adopt(credit_document(), revision=7)
+    await router.client.predict("u-treatment", {"row": 1})
+    assert router.exposures()[0]["revision"] == 7
+
+
+async def test_events_reach_redis_in_order_and_are_counted(sender: Sender) -> None:
+    for number in range(12_000):
+        sender.events.add(f"u-{number % 3}", event(str(number), score=number / 7, cached=True))
+    await sender.events.flush()
+    rows = await sender.read()
+    assert [row["event_id"] for row in rows] == [str(number) for number in range(12_000)]
+    assert rows[7]["score"] == 1.0
+    assert sender.counts.n_sent == 12_000
+
+
+async def test_the_user_is_never_in_clear_in_redis(sender: Sender) -> None:
+    user = "somebody@example.com"
+    sender.events.add(user, event("1"))
+    sender.events.add(None, event("2"))
+    await sender.events.flush()
+    rows = await sender.read()
+    assert [row["user_hash"] for row in rows] == [user_hash(SALT, user), None]
+    assert user not in str(rows)
+    async with sender.server.client() as client:
+        for key in await client.keys("*"):
+            assert user.encode() not in (await client.dump(key) or b"")
+
+
+async def test_while_redis_is_away_events_wait_and_are_then_sent_once(sender: Sender) -> None:
+    sender.server.kill()
+    for number in range(10):
+        sender.events.add("u", event(str(number)))
+    await sender.events.flush()
+    assert sender.events.failing
+    for number in range(10, 20):
+        sender.events.add("u", event(str(number)))
+    await sender.events.flush()
+    assert sender.counts.n_sent == 0
+    await sender.server.start()
+    await sender.events.flush()
+    assert not sender.events.failing
+    assert [row["event_id"] for row in await sender.read()] == [str(number) for number in range(20)]
+    assert (sender.counts.n_sent, sender.counts.n_dropped) == (20, 0)
+
+
+async def test_a_full_redis_makes_events_wait_too(sender: Sender) -> None:
+    async with sender.server.client() as client:
+        await client.config_set("maxmemory", "1")
+        sender.events.add("u", event("1"))
+        await sender.events.flush()
+        assert sender.events.failing
+        await client.config_set("maxmemory", "0")
+    await sender.events.flush()
+    assert len(await sender.read()) == 1
+
+
+async def test_past_the_limit_events_are_dropped_and_counted(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events_module, "_MAX_HELD", 100)
+    sender.server.kill()
+    for number in range(250):
+        sender.events.add("u", event(str(number)))
+    assert sender.counts.n_dropped == 150
+    await sender.server.start()
+    await sender.events.flush()
+    assert len(await sender.read()) == 100
+
+
+async def test_past_its_byte_limit_the_old_end_of_the_stream_is_trimmed_and_counted(
+    redis: RedisServer,
+) -> None:
+    limit = 100_000
+    sender = Sender(redis, limit)
+    try:
+        for block in range(300):
+            for number in range(20):
+                sender.events.add("u", event(f"{block}-{number}", features=str(hash((block, number))) * 5))
+            await sender.events.flush()
+        async with redis.client() as client:
+            before = await client.xlen(EXPOSURES_STREAM)
+            assert (await client.memory_usage(EXPOSURES_STREAM)) > limit
+            await sender.events._trim()
+            assert (await client.memory_usage(EXPOSURES_STREAM)) <= limit
+            assert sender.counts.n_trimmed == before - await client.xlen(EXPOSURES_STREAM) > 0
+        rows = await sender.read()
+        assert rows[-1]["event_id"] == "299-19"  # the young end stays
+    finally:
+        await sender.redis.aclose()
+
+
+async def test_a_stream_within_its_limit_is_left_alone(sender: Sender) -> None:
+    sender.events.add("u", event("1"))
+    await sender.events.flush()
+    await sender.events._trim()
+    assert sender.counts.n_trimmed == 0
+    assert len(await sender.read()) == 1
+
+
+async def test_what_is_left_is_sent_when_the_sender_stops(sender: Sender) -> None:
+    task = asyncio.create_task(sender.events.run())
+    sender.events.add("u", event("1"))
+    await until(lambda: sender.counts.n_sent == 1)  # by itself
+    sender.events.add("u", event("2"))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [row["event_id"] for row in await sender.read()] == ["1", "2"]
+
+
+def test_ids_of_two_processes_never_meet_and_one_process_never_repeats() -> None:
+    one, other = IdMaker(), IdMaker()
+    ids = [maker() for maker in (one, other) for _ in range(10_000)]
+    assert len(set(ids)) == 20_000
