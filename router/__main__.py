@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from router.keys import BadKeys, Door
 from router.logs import configure_logs
 from router.server import RouterProtocol
 from router.settings import BadSetting, Settings
+from router.workers import Workers
+from state.embedded import EmbeddedRedisError
 from state.user import SaltMissing, user_salt
 
 
@@ -24,17 +26,20 @@ def main() -> int:
         settings = Settings.from_environ(os.environ)
         user_salt(os.environ, settings.data_dir, settings.host)
         door = Door.from_setting(settings.api_keys) if settings.api_keys else Door.open()
-    except (BadKeys, BadSetting, SaltMissing) as error:
+    except (BadKeys, BadSetting, EmbeddedRedisError, OSError, SaltMissing) as error:
         sys.stderr.write(f"router: {error}\n")
         return 2
     configure_logs(settings.log_format, settings.log_level)
     log = logging.getLogger("router")
-    address = f"http://{settings.host}:{settings.port}"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = f"http://{host}:{settings.port}"
     if door.is_open:
         log.warning("open: whoever reaches %s may use it (EKIBEN_API_KEYS sets keys)", address)
     # Workers add their metrics up through files; a fresh directory, so that no dead worker's are counted.
     shared = tempfile.mkdtemp(prefix="ekiben-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
+    # uvicorn raises the signal that stopped it once more when it has stopped: told to stop is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         return _serve(settings)
     except KeyboardInterrupt:
@@ -60,15 +65,13 @@ def _serve(settings: Settings) -> int:
         date_header=False,
         proxy_headers=False,
         backlog=4096,
-        timeout_graceful_shutdown=max(1, int(settings.shutdown_grace_s - settings.drain_s)),
+        timeout_graceful_shutdown=settings.answer_in_flight_s,
     )
     if settings.workers == 1:
         server = uvicorn.Server(config)
         server.run()
         return 0 if server.started else 1
-    # The parent holds the listening socket: what arrives while a dead worker is replaced waits in it.
-    Multiprocess(config, sockets=[config.bind_socket()]).run()
-    return 0
+    return Workers(config, settings.shutdown_grace_s).serve()
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ from router.resolve import resolve_host
 from router.routes import RouteBuilder
 from router.server import drain_on_sigterm
 from router.service import HttpService, open_session
-from router.settings import Settings
+from router.settings import LAST_STEPS_S, Settings
 from router.snapshots import SnapshotSource, listen
 from router.worker import Worker
 from state.document import DocumentStore, open_state
@@ -152,7 +152,8 @@ def _closing(send: Send) -> Send:
 
     async def send_and_close(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], (b"connection", b"close")]
+            others = [header for header in message["headers"] if header[0] != b"connection"]
+            message["headers"] = [*others, (b"connection", b"close")]
         await send(message)
 
     return send_and_close
@@ -201,7 +202,7 @@ async def open_worker(settings: Settings, stack: contextlib.AsyncExitStack) -> W
     worker.spawn(run_probes(lambda: worker.routes, lambda routes: builder.resolve(routes, resolve_host)))
     worker.spawn(watch_panic(settings.panic_file, worker.panic))
     worker.spawn(events.run())
-    stack.push_async_callback(worker.stop, settings.shutdown_grace_s)
+    stack.push_async_callback(worker.stop, LAST_STEPS_S)  # the server has waited for what is in flight
     return worker
 
 

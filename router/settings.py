@@ -10,6 +10,8 @@ from typing import Final, Self
 from state.embedded import addresses
 
 MIB: Final = 1024 * 1024
+LAST_STEPS_S: Final = 1.0
+"""For what nobody waits for any more as the router stops: shadow copies and the last events."""
 
 
 class BadSetting(ValueError):
@@ -37,15 +39,21 @@ class Settings:
     log_format: str = "json"
     log_level: str = "info"
 
+    @property
+    def answer_in_flight_s(self) -> int:
+        """How long requests in flight are waited for: what draining and the last steps leave of the grace."""
+        return max(1, int(self.shutdown_grace_s - self.drain_s - LAST_STEPS_S))
+
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read the environment. Raises `BadSetting`."""
         data_dir = Path(environ.get("EKIBEN_DATA_DIR", ".ekiben"))
+        grace_s = _whole(environ, "EKIBEN_SHUTDOWN_GRACE_S", 20, 1, 3600)
         redis = addresses(environ, data_dir)
         return cls(
             cache_url=redis.cache_url,
             state_url=redis.state_url,
-            host=environ.get("EKIBEN_HOST", "127.0.0.1"),
+            host=environ.get("EKIBEN_HOST") or "127.0.0.1",
             port=_whole(environ, "EKIBEN_PORT", 3000, 0, 65_535),
             workers=_whole(environ, "EKIBEN_WORKERS", 1, 1, 256),
             data_dir=data_dir,
@@ -53,8 +61,9 @@ class Settings:
             max_body_bytes=_whole(environ, "EKIBEN_MAX_BODY_BYTES", MIB, 1024, 4 * MIB),
             local_cache_entries=_whole(environ, "EKIBEN_LOCAL_CACHE_ENTRIES", 20_000, 0, 10_000_000),
             exposures_max_bytes=_whole(environ, "EKIBEN_EXPOSURES_MAX_BYTES", 256 * MIB, MIB, 1 << 40),
-            shutdown_grace_s=float(_whole(environ, "EKIBEN_SHUTDOWN_GRACE_S", 20, 1, 3600)),
-            drain_s=float(_whole(environ, "EKIBEN_DRAIN_S", 1, 0, 600)),
+            shutdown_grace_s=float(grace_s),
+            # Draining is a part of the grace.
+            drain_s=float(_whole(environ, "EKIBEN_DRAIN_S", min(1, grace_s - 1), 0, grace_s - 1)),
             panic_file=Path(environ.get("EKIBEN_PANIC_FILE") or data_dir / "panic"),
             api_keys=environ.get("EKIBEN_API_KEYS", ""),
             log_format=_choice(environ, "EKIBEN_LOG_FORMAT", "json", ("json", "console")),

@@ -1,0 +1,69 @@
+"""Several router workers under one parent, which starts them again, and stops them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from multiprocessing import connection
+from typing import Final
+
+from uvicorn import Config
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+log = logging.getLogger(__name__)
+
+_POLL_S: Final = 0.1
+# A worker that is on its way out by its own clock is not killed.
+_LATE_S: Final = 2.0
+
+
+class Workers(Multiprocess):
+    """uvicorn's parent process with three differences.
+
+    It holds the listening socket, so that what arrives while a dead worker is replaced waits in it; but when
+    it stops, it lets go of it: nobody would answer what is accepted after the workers have closed theirs.
+
+    While it stops, a second SIGTERM reaches the workers too. A worker that has not ended `grace_s` after the
+    first is killed.
+    """
+
+    def __init__(self, config: Config, grace_s: float) -> None:
+        super().__init__(config, sockets=[config.bind_socket()])
+        self._grace_s = grace_s
+        self._at_once = False
+
+    def serve(self) -> int:
+        """Run until told to stop. Returns the exit code: 1 when a worker could not start."""
+        self.run()
+        return 1 if any(worker.exitcode == STARTUP_FAILURE for worker in self.processes) else 0
+
+    def handle_term(self) -> None:
+        """SIGTERM: stop; the second one: at once."""
+        self._at_once = self.should_exit.is_set()
+        super().handle_term()
+
+    def terminate_all(self) -> None:
+        """Tell every worker to stop."""
+        super().terminate_all()
+        for listener in self.sockets:
+            listener.close()
+
+    def join_all(self) -> None:
+        """Wait until every worker has ended."""
+        give_up = time.monotonic() + self._grace_s + _LATE_S
+        while running := [worker.process for worker in self.processes if worker.process.is_alive()]:
+            connection.wait([process.sentinel for process in running], timeout=_POLL_S)
+            self.handle_signals()
+            if self._at_once:
+                self._at_once = False
+                for process in running:
+                    if process.is_alive() and process.pid is not None:
+                        os.kill(process.pid, signal.SIGTERM)
+            if time.monotonic() > give_up:
+                for process in running:
+                    log.error("worker %s has not stopped in time and is killed", process.pid)
+                    process.kill()
+        super().join_all()
