@@ -46,13 +46,18 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 def parse_experiments(content: bytes) -> ExperimentsFile:
     """Read the bytes of an experiments file. Raises `BadExperimentsFile`."""
     try:
-        document = parse_document(yaml.load(content, _Loader))  # noqa: S506 - a SafeLoader
+        data = yaml.load(content, _Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark is not None else ""
         raise BadExperimentsFile(f"{where}not YAML: {getattr(error, 'problem', error)}") from None
     except (UnicodeDecodeError, RecursionError):
         raise BadExperimentsFile("not YAML in UTF-8") from None
+    except (AttributeError, KeyError, ValueError) as error:
+        # PyYAML's own constructors fail so on values such as 2026-13-01 or !!int x.
+        raise BadExperimentsFile(f"not YAML: a value that cannot be read: {error}") from None
+    try:
+        document = parse_document(data)
     except DocumentError as error:
         raise BadExperimentsFile("\n".join(error.problems)) from None
     return ExperimentsFile(document, hashlib.sha256(content).hexdigest())
