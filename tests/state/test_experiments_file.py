@@ -60,5 +60,5 @@ def test_every_problem_is_a_line() -> None:
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace")))
 def test_whatever_the_file_holds_it_is_refused_in_words(content: bytes) -> None:
-    with pytest.raises(BadExperimentsFile, match="."):
+    with pytest.raises(BadExperimentsFile, match=r".+"):
         parse_experiments(content)
