@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export BENTOML_DO_NOT_TRACK := true
 
-.PHONY: help up setup train bentos test check format bench-services load
+.PHONY: help up setup train bentos test check format bench-services load bench bench-peers
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 20
@@ -40,6 +40,12 @@ check: setup     ## ruff, mypy strict, import-linter
 format: setup    ## let ruff mend what it can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+bench: setup     ## the router beside the service called directly: req/s, latency, memory
+	@$(BIN)/python -m loadtests.bench $(ARGS)
+
+bench-peers: setup  ## the same beside nginx, Envoy, MLServer and LitServe
+	@$(BIN)/python -m loadtests.bench.peers $(ARGS)
 
 bench-services: setup  ## what a model call costs in each service
 	@$(BIN)/python -m loadtests.bench_services

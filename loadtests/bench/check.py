@@ -1,0 +1,151 @@
+"""Whether the answers are right: the same requests, under the same load, each answer looked at.
+
+wrk cannot look at answers without slowing what it measures. So this goes beside the measured rounds: while
+wrk keeps the server busy with 64 clients, a client of our own sends more applicants of the same stream and
+compares every answer with what the model service itself says about that applicant.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+
+from experiments.assignment import bucket_ranges, choose_variation, hash_v2
+from loadtests.bench.errors import BenchError
+from loadtests.bench.streams import DIRECT, FIRST_CHECKED, ROUTER, Ask, Row, applicant
+
+EXPERIMENT: Final = "credit-boosting"
+VARIANTS: Final = (("control", "v1"), ("treatment", "v2"))
+_AT_ONCE: Final = 16
+_BATCH: Final = 200
+
+Prediction = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """How many answers were compared, and the first differences, a line each."""
+
+    answers: int
+    wrong: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One applicant of the stream, and what each version says about it."""
+
+    number: int
+    row: Row
+    expected: Mapping[str, Prediction]
+
+
+async def make_cases(
+    session: aiohttp.ClientSession, services: Mapping[str, str], rows: Sequence[Row], count: int
+) -> list[Case]:
+    """The first `count` applicants of the stream for checks, and what each service answers itself."""
+    numbers = range(FIRST_CHECKED, FIRST_CHECKED + count)
+    chosen = [(number, rows[place % len(rows)]) for place, number in enumerate(numbers)]
+    said: dict[str, list[Prediction]] = {version: [] for version in services}
+    for start in range(0, count, _BATCH):
+        instances = [applicant(row, number) for number, row in chosen[start : start + _BATCH]]
+        for version, url in services.items():
+            async with session.post(f"{url}/predict", json={"instances": instances}) as response:
+                if response.status != 200:
+                    raise BenchError(f"credit {version} answered {response.status}: {await response.text()}")
+                said[version] += await response.json()
+    return [
+        Case(number, row, {version: said[version][place] for version in services})
+        for place, (number, row) in enumerate(chosen)
+    ]
+
+
+async def check_router(session: aiohttp.ClientSession, router: str, cases: Sequence[Case]) -> Checked:
+    """Ask the router for every case, twice: the first answer is the model's, the second the cache's."""
+
+    async def ask(case: Case) -> list[str]:
+        wrong = []
+        for cached in (False, True):
+            own = f"check-{case.number}-{cached:d}"
+            status, header, answer = await _post(session, router, ROUTER, case, own)
+            wrong += [
+                f"number {case.number}: {fault}"
+                for fault in router_faults(case, own, cached, status, header, answer)
+            ]
+        return wrong
+
+    return Checked(2 * len(cases), await _all(cases, ask))
+
+
+async def check_direct(
+    session: aiohttp.ClientSession, direct: str, version: str, cases: Sequence[Case]
+) -> Checked:
+    """Ask the service that is called directly for every case, one row a call."""
+
+    async def ask(case: Case) -> list[str]:
+        status, _, answer = await _post(session, direct, DIRECT, case, "check")
+        expected = [case.expected[version]]
+        if status == 200 and answer == expected:
+            return []
+        return [f"number {case.number}: {status} {str(answer)[:200]}, and not {expected}"]
+
+    return Checked(len(cases), await _all(cases, ask))
+
+
+def router_faults(
+    case: Case, request_id: str, cached: bool, status: int, header: str | None, answer: Any
+) -> list[str]:
+    """What is wrong with the router's answer to a case."""
+    if status != 200 or not isinstance(answer, dict):
+        return [f"status {status}: {str(answer)[:200]}"]
+    bucket = hash_v2(EXPERIMENT, f"u-{case.number}")
+    variant, version = VARIANTS[choose_variation(bucket, bucket_ranges(2, 1.0))]
+    expected = {
+        "version": version,
+        "variant": variant,
+        "experiment": EXPERIMENT,
+        "prediction": case.expected[version],
+        "request_id": request_id,
+        "cached": cached,
+    }
+    found = [
+        f"{field} is {answer.get(field)!r} and not {value!r}"
+        for field, value in expected.items()
+        if answer.get(field) != value
+    ]
+    if header != request_id:
+        found.append(f"x-request-id is {header!r} and not {request_id!r}")
+    if "fallback_from" in answer:
+        found.append(f"it fell back from {answer['fallback_from']!r}")
+    return found
+
+
+async def _post(
+    session: aiohttp.ClientSession, url: str, ask: Ask, case: Case, request_id: str
+) -> tuple[int, str | None, Any]:
+    body = ask.body(case.row, case.number)
+    headers = {"content-type": "application/json", "x-request-id": request_id}
+    try:
+        async with session.post(url + ask.path, data=body, headers=headers) as response:
+            return (
+                response.status,
+                response.headers.get("x-request-id"),
+                await response.json(content_type=None),
+            )
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        return 0, None, f"{type(error).__name__}: {error}"
+
+
+async def _all(cases: Sequence[Case], ask: Any) -> tuple[str, ...]:
+    waiting = iter(cases)
+    wrong: list[str] = []
+
+    async def work() -> None:
+        for case in waiting:
+            wrong.extend(await ask(case))
+
+    await asyncio.gather(*(work() for _ in range(_AT_ONCE)))
+    return tuple(wrong)

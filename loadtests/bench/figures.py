@@ -1,0 +1,109 @@
+"""What must hold: the figures of the run against what was promised of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from loadtests.bench.measure import Cell, Table
+from loadtests.bench.memory import REQUESTS, Memory, is_flat
+
+DIRECT: Final = "direct"
+UNCACHED: Final = "router, uncached"
+REPEATS: Final = "router, repeats"
+EMPTY: Final = "empty app"
+NAMES: Final = (DIRECT, UNCACHED, REPEATS, EMPTY)
+
+TIMES: Final = "\N{MULTIPLICATION SIGN}"
+MEMORY_MIB: Final = 200.0
+FLAT_MIB: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One promise: what was measured, what is required, and whether it holds."""
+
+    name: str
+    measured: str
+    required: str
+    holds: bool
+
+
+def figures(table: Table, memory: Memory | None) -> list[Figure]:
+    """Every promise that the table can answer."""
+
+    def cell(name: str, clients: int) -> Cell:
+        return table[name, clients]
+
+    found = [
+        at_least("uncached, 64 clients, against direct", cell(UNCACHED, 64), cell(DIRECT, 64), 5.0),
+        at_most(
+            "uncached, 64 clients: p99, against direct's p50",
+            cell(UNCACHED, 64).p99_ms,
+            cell(DIRECT, 64).p50_ms,
+            "direct's p50",
+        ),
+        at_least("uncached, 256 clients, against direct", cell(UNCACHED, 256), cell(DIRECT, 256), 7.0),
+        no_errors("uncached, 256 clients: responses but 200", cell(UNCACHED, 256)),
+        at_least("repeats, 64 clients, against direct", cell(REPEATS, 64), cell(DIRECT, 64), 13.0),
+        at_least("repeats, 64 clients, against the empty app", cell(REPEATS, 64), cell(EMPTY, 64), 0.5),
+        at_most(
+            "1 client, cached: p50, against the empty app's",
+            cell(REPEATS, 1).p50_ms,
+            cell(EMPTY, 1).p50_ms + 0.25,
+            "the empty app's + 0.25 ms",
+        ),
+        at_most(
+            "1 client, uncached: p50, against direct's",
+            cell(UNCACHED, 1).p50_ms,
+            cell(DIRECT, 1).p50_ms + 0.2,
+            "direct's + 0.2 ms",
+        ),
+    ]
+    if memory is not None:
+        found += memory_figures(memory)
+    return found
+
+
+def at_least(name: str, one: Cell, other: Cell, ratio: float) -> Figure:
+    """`one` answers at least `ratio` times as many requests a second as `other`."""
+    measured = one.per_second / other.per_second
+    return Figure(
+        name,
+        f"{measured:.2f} {TIMES} ({one.per_second:,.0f} / {other.per_second:,.0f} a second)",
+        f"at least {ratio:g} {TIMES}",
+        measured >= ratio,
+    )
+
+
+def at_most(name: str, measured_ms: float, limit_ms: float, limit: str) -> Figure:
+    """A latency is no longer than its limit."""
+    return Figure(
+        name, f"{measured_ms:.2f} ms", f"at most {limit_ms:.2f} ms, {limit}", measured_ms <= limit_ms
+    )
+
+
+def no_errors(name: str, cell: Cell) -> Figure:
+    """Every response counts: nothing failed, nothing fell back, nothing came from where it should not."""
+    bad = cell.errors + len(cell.problems)
+    measured = f"{bad}" if bad else f"0 of {cell.requests:,}"
+    return Figure(name, measured, "0", not bad)
+
+
+def memory_figures(memory: Memory) -> list[Figure]:
+    """A worker's memory after a million requests: how much, and whether it still grows."""
+    enough = memory.requests >= REQUESTS
+    return [
+        Figure(
+            f"a router worker's memory after {memory.requests:,} distinct requests",
+            f"{memory.highest_mib:.0f} MiB",
+            f"at most {MEMORY_MIB:.0f} MiB" + ("" if enough else f" after {REQUESTS:,}"),
+            enough and memory.highest_mib <= MEMORY_MIB and not memory.errors,
+        ),
+        Figure(
+            "its growth over the last half",
+            f"{memory.growth_mib:+.1f} MiB",
+            f"at most {FLAT_MIB:.0f} MiB",
+            enough and is_flat(memory, FLAT_MIB),
+        ),
+    ]

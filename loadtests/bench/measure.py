@@ -1,0 +1,143 @@
+"""Rounds of several targets in turn, and their medians."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+from loadtests.bench.errors import BenchError
+from loadtests.bench.streams import Numbers, Stream
+from loadtests.bench.wrk import Round, drive
+
+# What is in flight when wrk stops is still answered, then it is the next one's turn.
+_BREATHE_S: Final = 0.2
+_SIZE_TOLERANCE: Final = 0.2
+
+Counts = Callable[[], Awaitable[Counter[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Something that is measured: where, with which requests, how large a good response is.
+
+    `counts` are the router's own counters; they must say that every request got what `expect` says.
+    """
+
+    name: str
+    url: str
+    stream: Stream
+    response_bytes: float
+    counts: Counts | None = None
+    expect: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A target at a number of clients: the medians over its rounds, and what was wrong in any of them."""
+
+    rounds: tuple[Round, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def per_second(self) -> float:
+        """Requests a second."""
+        return median(one.per_second for one in self.rounds)
+
+    @property
+    def p50_ms(self) -> float:
+        """Half of the requests took no longer."""
+        return median(one.p50_ms for one in self.rounds)
+
+    @property
+    def p99_ms(self) -> float:
+        """One request of a hundred took longer."""
+        return median(one.p99_ms for one in self.rounds)
+
+    @property
+    def requests(self) -> int:
+        """Requests of all rounds."""
+        return sum(one.requests for one in self.rounds)
+
+    @property
+    def errors(self) -> int:
+        """Connections that failed, responses that were not 2xx or came too late, in all rounds."""
+        return sum(one.errors for one in self.rounds)
+
+
+Table = Mapping[tuple[str, int], Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long each target is measured: rounds of so many seconds, after a warm-up that does not count."""
+
+    rounds: int
+    seconds: int
+    warm_up_s: int
+
+
+async def measure(
+    targets: Sequence[Target],
+    clients: Sequence[int],
+    effort: Effort,
+    numbers: Numbers,
+    on_round: Callable[[str, int], None] = lambda _name, _clients: None,
+) -> Table:
+    """Measure every target at every number of clients, from few to many: round by round, the targets in turn.
+
+    In turn, because a machine's speed changes while one looks: what is compared is measured within seconds.
+    From few to many, because BentoML's batching remembers a crowd for a while and lets a lone client wait.
+    """
+    table: dict[tuple[str, int], Cell] = {}
+    for count in sorted(clients):
+        rounds: dict[str, list[Round]] = {target.name: [] for target in targets}
+        problems: dict[str, list[str]] = {target.name: [] for target in targets}
+        if effort.warm_up_s:
+            for target in targets:
+                await _round(target, count, effort.warm_up_s, numbers)
+        for _ in range(effort.rounds):
+            for target in targets:
+                on_round(target.name, count)
+                one, wrong = await _round(target, count, effort.seconds, numbers)
+                rounds[target.name].append(one)
+                problems[target.name].extend(wrong)
+        for target in targets:
+            table[target.name, count] = Cell(tuple(rounds[target.name]), tuple(problems[target.name]))
+    return table
+
+
+async def _round(target: Target, clients: int, seconds: int, numbers: Numbers) -> tuple[Round, list[str]]:
+    before = await target.counts() if target.counts else Counter[str]()
+    one = await drive(target.url, target.stream, numbers.next, clients, seconds)
+    if not target.stream.repeats:
+        numbers.sent(one.requests + one.errors + clients)
+    await asyncio.sleep(_BREATHE_S)
+    after = await target.counts() if target.counts else Counter[str]()
+    if not one.requests:
+        raise BenchError(f"{target.name} answered nothing at {clients} clients")
+    return one, faults(target, one, after - before, clients)
+
+
+def faults(target: Target, one: Round, counted: Counter[str], clients: int) -> list[str]:
+    """Why responses of a round do not count, a line each."""
+    found = []
+    if one.errors:
+        found.append(f"{one.errors} of {one.requests} responses were errors")
+    if abs(one.bytes_each / target.response_bytes - 1) > _SIZE_TOLERANCE:
+        found.append(f"responses had {one.bytes_each:.0f} bytes, a good one has {target.response_bytes:.0f}")
+    if target.counts is not None:
+        found += [
+            f"{counted[result]} were {result}"
+            for result in ("fallback", "refused", "error")
+            if counted[result]
+        ]
+        wanted = counted[target.expect]
+        # Some of the repeated come for the first time; those in flight when wrk stopped it has not counted.
+        least = one.requests * (0.9 if target.stream.repeats else 1.0)
+        if not least <= wanted <= one.requests + clients:
+            found.append(f"{wanted} of {one.requests} were {target.expect}")
+    return found

@@ -1,0 +1,88 @@
+"""A router worker's memory while it answers a million distinct requests."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+from loadtests.bench.streams import Numbers, Stream
+from loadtests.bench.wrk import Load
+
+REQUESTS: Final = 1_000_000
+_CLIENTS: Final = 256
+_SAMPLE_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Pairs of requests answered so far and resident memory in MiB, in order."""
+
+    samples: tuple[tuple[int, float], ...]
+    errors: int
+
+    @property
+    def requests(self) -> int:
+        """Requests answered."""
+        return self.samples[-1][0]
+
+    @property
+    def at_start_mib(self) -> float:
+        """Before the first request of the run."""
+        return self.samples[0][1]
+
+    @property
+    def highest_mib(self) -> float:
+        """The most that was seen."""
+        return max(mib for _, mib in self.samples)
+
+    @property
+    def growth_mib(self) -> float:
+        """How much the last tenth of the requests found more than the tenth after the half did."""
+        return self._around(0.9, 1.0) - self._around(0.5, 0.6)
+
+    def _around(self, start: float, end: float) -> float:
+        within = [mib for count, mib in self.samples if start <= count / self.requests <= end]
+        nearest = min(self.samples, key=lambda sample: abs(sample[0] / self.requests - end))
+        return median(within or [nearest[1]])
+
+
+async def watch_memory(
+    url: str,
+    stream: Stream,
+    numbers: Numbers,
+    answered: Callable[[], Awaitable[int]],
+    rss_mib: Callable[[], float],
+    limit_s: int,
+    on_sample: Callable[[int], None],
+    requests: int = REQUESTS,
+) -> Memory:
+    """Send `requests` distinct requests, or what `limit_s` allows, and look at the memory each second."""
+    begun = time.monotonic()
+    before = await answered()
+    samples: list[tuple[int, float]] = [(0, rss_mib())]
+    async with Load(url, stream, numbers.next, _CLIENTS, limit_s) as load:
+        while samples[-1][0] < requests and time.monotonic() - begun < limit_s:
+            await asyncio.sleep(_SAMPLE_S)
+            samples.append((await answered() - before, rss_mib()))
+            on_sample(samples[-1][0])
+        load.stop()
+        one = await load.result()
+    numbers.sent(one.requests + one.errors + _CLIENTS)
+    return Memory(tuple(samples), one.errors)
+
+
+def is_flat(memory: Memory, most_mib: float) -> bool:
+    """Whether the last half added no more than `most_mib`."""
+    return memory.growth_mib <= most_mib
+
+
+def thinned(samples: Sequence[tuple[int, float]], count: int) -> list[tuple[int, float]]:
+    """About `count` of the samples, evenly spread, first and last among them."""
+    if len(samples) <= count:
+        return list(samples)
+    step = (len(samples) - 1) / (count - 1)
+    return [samples[round(place * step)] for place in range(count)]

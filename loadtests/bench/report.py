@@ -1,0 +1,133 @@
+"""The run as tables: on the screen, and as the section of docs/benchmarks.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, Group
+from rich.table import Table as Screen
+
+from loadtests.bench.figures import DIRECT, EMPTY, NAMES, TIMES, Figure
+from loadtests.bench.measure import Effort, Table
+from loadtests.bench.memory import Memory, thinned
+from loadtests.bench.section import markdown_table
+
+_HEAD = """\
+## The router beside the service called directly (`make bench`)
+
+{run.date}, revision {run.revision}. {run.machine}, shared with wrk and everything else. {run.versions}.
+
+One run of {minutes:.1f} minutes; each figure is the median of {effort.rounds} rounds of {effort.seconds} s
+after a warm-up that does not count, the four of a row in turn. One router worker, one worker a service, users
+split 50/50 over v1 and v2, no shadow; cache, events and metrics on. *Direct* is the service's own `/predict`
+({run.direct_version}), with adaptive batching, the same module and settings as behind the router. The *empty
+app* answers `{{}}` to the same requests on the router's own server. *Uncached*: every request is another user
+with another application, made of the held-out rows. *Repeats*: 1,000 applicants, the one of rank r drawn with
+a weight of 1/r."""
+
+_WHAT_COUNTS = """\
+What makes a response count: wrk counts statuses from 400 on and failed connections (*errors*), the mean size
+of the responses is that of a good answer, and the router's own counters say for each round that all were
+`served` (uncached) or `cached` (repeats), none a fallback, refused or an error. Answers are compared one by
+one beside the rounds, under the same load. """
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """All that one run found out."""
+
+    table: Table
+    clients: Sequence[int]
+    effort: Effort
+    figures: Sequence[Figure]
+    checks: Sequence[str]
+    memory: Memory | None
+    direct_version: str
+    machine: str
+    versions: str
+    revision: str
+    date: str
+    took_s: float
+
+    @property
+    def problems(self) -> list[str]:
+        """Rounds whose responses do not all count, a line each."""
+        return [
+            f"{name}, {clients} clients: {problem}"
+            for (name, clients), cell in self.table.items()
+            for problem in cell.problems
+        ]
+
+
+def rows(run: Run) -> list[list[str]]:
+    """A row for each number of clients and target."""
+    found = []
+    for clients in run.clients:
+        direct, empty = run.table[DIRECT, clients], run.table[EMPTY, clients]
+        for name in NAMES:
+            cell = run.table[name, clients]
+            found.append(
+                [
+                    str(clients),
+                    name,
+                    f"{cell.per_second:,.0f}",
+                    f"{cell.p50_ms:.2f}",
+                    f"{cell.p99_ms:.2f}",
+                    f"{cell.per_second / direct.per_second:.2f}",
+                    f"{cell.per_second / empty.per_second:.2f}",
+                    str(cell.errors),
+                ]
+            )
+    return found
+
+
+HEADER = ["clients", "", "requests/s", "p50 ms", "p99 ms", f"{TIMES} direct", f"{TIMES} empty", "errors"]
+
+
+def show(console: Console, run: Run) -> None:
+    """Print the run."""
+    measured = Screen(title="One run: medians of the rounds", title_justify="left")
+    for place, name in enumerate(HEADER):
+        measured.add_column(name, justify="left" if place == 1 else "right")
+    last = ""
+    for row in rows(run):
+        if last and row[0] != last:
+            measured.add_section()
+        measured.add_row(row[0] if row[0] != last else "", *row[1:])
+        last = row[0]
+    promised = Screen(title="What must hold", title_justify="left")
+    for name in ("figure", "measured", "required", ""):
+        promised.add_column(name, overflow="fold")
+    for figure in run.figures:
+        verdict = "[green]holds[/]" if figure.holds else "[red]MISSED[/]"
+        promised.add_row(figure.name, figure.measured, figure.required, verdict)
+    lines = [*run.checks, *(f"[red]{problem}[/]" for problem in run.problems)]
+    console.print(Group(measured, promised, *lines))
+
+
+def section(run: Run) -> str:
+    """The run in Markdown."""
+    promised = markdown_table(
+        ["figure", "measured", "required", ""],
+        [[f.name, f.measured, f.required, "holds" if f.holds else "**missed**"] for f in run.figures],
+        numbers_from=9,
+    )
+    parts = [
+        _HEAD.format(run=run, minutes=run.took_s / 60, effort=run.effort),
+        promised,
+        markdown_table(HEADER, rows(run), numbers_from=2),
+        _WHAT_COUNTS + " ".join(run.checks),
+    ]
+    if run.problems:
+        parts.append("What was wrong: " + "; ".join(run.problems) + ".")
+    if run.memory is not None:
+        samples = thinned(run.memory.samples, 11)
+        parts.append("Memory of the router worker (RSS) while it answers distinct requests at 256 clients:")
+        parts.append(
+            markdown_table(
+                ["requests", *(f"{count:,}" for count, _ in samples)],
+                [["MiB", *(f"{mib:.0f}" for _, mib in samples)]],
+            )
+        )
+    return "\n\n".join(parts)

@@ -1,0 +1,119 @@
+"""One run of wrk, and what it printed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from loadtests.bench.errors import BenchError
+from loadtests.bench.streams import SCRIPT, Stream
+
+_MARK: Final = "BENCH "
+# A response that late is an error; what waits in an honest queue is not.
+_TIMEOUT: Final = "10s"
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one run measured. Latencies are of whole requests, as the client sees them."""
+
+    requests: int
+    seconds: float
+    bytes: int
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    max_ms: float
+    errors: int
+
+    @property
+    def per_second(self) -> float:
+        """Requests a second."""
+        return self.requests / self.seconds if self.seconds else 0.0
+
+    @property
+    def bytes_each(self) -> float:
+        """The mean size of a response, head and body."""
+        return self.bytes / self.requests if self.requests else 0.0
+
+
+def require_wrk() -> str:
+    """Where wrk is. Raises BenchError."""
+    found = shutil.which("wrk")
+    if found is None:
+        raise BenchError("wrk is not installed, and drives the load: install the Debian package `wrk`")
+    return found
+
+
+def read_output(output: str) -> Round:
+    """What `stream.lua` printed last. Raises BenchError, with wrk's own words, when it did not get there."""
+    line = next((line for line in reversed(output.splitlines()) if line.startswith(_MARK)), None)
+    if line is None:
+        words = " ".join(output.split())[-200:]
+        raise BenchError(f"wrk measured nothing: {words or 'it printed nothing'}")
+    told = json.loads(line[len(_MARK) :])
+    return Round(
+        requests=told["requests"],
+        seconds=told["duration_us"] / 1e6,
+        bytes=told["bytes"],
+        p50_ms=told["p50_us"] / 1000,
+        p90_ms=told["p90_us"] / 1000,
+        p99_ms=told["p99_us"] / 1000,
+        max_ms=told["max_us"] / 1000,
+        errors=sum(told[kind] for kind in ("connect", "read", "write", "status", "timeout")),
+    )
+
+
+def command(url: str, stream: Stream, first: int, clients: int, seconds: int) -> list[str]:
+    """The command line: one thread of wrk, which is enough to keep two cores busy with serving."""
+    start = "repeats" if stream.repeats else str(first - 1)
+    return [
+        require_wrk(), "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", _TIMEOUT, "-s", str(SCRIPT), url,
+        "--", str(stream.data), start,
+    ]  # fmt: skip
+
+
+class Load:
+    """A run of wrk under way. Leaving the block ends it."""
+
+    def __init__(self, url: str, stream: Stream, first: int, clients: int, seconds: int) -> None:
+        self._command = command(url, stream, first, clients, seconds)
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> Load:
+        """Start."""
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Kill it if it still runs."""
+        assert self._process is not None
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+
+    def stop(self) -> None:
+        """Ask it to end now; `result` has what it measured until then."""
+        assert self._process is not None
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGINT)
+
+    async def result(self) -> Round:
+        """Wait for its end and return what it measured."""
+        assert self._process is not None
+        output, _ = await self._process.communicate()
+        return read_output(output.decode("utf-8", "replace"))
+
+
+async def drive(url: str, stream: Stream, first: int, clients: int, seconds: int) -> Round:
+    """Run wrk once."""
+    async with Load(url, stream, first, clients, seconds) as load:
+        return await load.result()

@@ -1,0 +1,197 @@
+"""What the benchmark makes of what was measured."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from experiments.assignment import bucket_ranges, choose_variation, hash_v2
+from loadtests.bench.check import EXPERIMENT, VARIANTS, Case, router_faults
+from loadtests.bench.counters import read_counters
+from loadtests.bench.errors import BenchError
+from loadtests.bench.figures import DIRECT, EMPTY, NAMES, REPEATS, UNCACHED, figures
+from loadtests.bench.measure import Cell, Target, faults
+from loadtests.bench.memory import Memory, thinned
+from loadtests.bench.section import markdown_table, put_section
+from loadtests.bench.streams import Stream
+from loadtests.bench.wrk import Round, read_output
+
+OUTPUT = """Running 1s test @ http://127.0.0.1:1
+  1 threads and 64 connections
+BENCH {"requests": 3000, "duration_us": 1500000, "bytes": 1200000, "p50_us": 4100, "p90_us": 5000, \
+"p99_us": 15250, "max_us": 20000, "connect": 1, "read": 2, "write": 0, "status": 3, "timeout": 0}
+"""
+
+
+def measured(per_second: float, p50_ms: float = 1.0, p99_ms: float = 2.0, errors: int = 0) -> Round:
+    return Round(int(per_second), 1.0, int(per_second) * 400, p50_ms, p99_ms, p99_ms, p99_ms, errors)
+
+
+def cell(*rounds: Round) -> Cell:
+    return Cell(rounds, ())
+
+
+def test_wrks_output_is_read_in_requests_milliseconds_and_errors() -> None:
+    one = read_output(OUTPUT)
+    assert (one.per_second, one.p50_ms, one.p99_ms, one.errors) == (2000.0, 4.1, 15.25, 6)
+    assert one.bytes_each == 400
+
+
+def test_wrk_that_could_not_run_is_told_in_its_own_words() -> None:
+    with pytest.raises(BenchError, match="unable to connect"):
+        read_output("unable to connect to 127.0.0.1:1 Connection refused\n")
+
+
+def test_a_cell_is_the_median_of_its_rounds() -> None:
+    one = cell(measured(100, 1, 9), measured(300, 3, 7), measured(200, 2, 8, errors=2))
+    assert (one.per_second, one.p50_ms, one.p99_ms, one.errors, one.requests) == (200, 2, 8, 2, 600)
+
+
+def table(**per_second_at_64: float) -> dict[tuple[str, int], Cell]:
+    usual = {DIRECT: 1_000.0, UNCACHED: 8_000.0, REPEATS: 20_000.0, EMPTY: 36_000.0} | per_second_at_64
+    p50 = {DIRECT: 30.0, UNCACHED: 6.0, REPEATS: 2.0, EMPTY: 1.0}
+    found = {(name, 64): cell(measured(usual[name], p50[name], 2 * p50[name])) for name in NAMES}
+    found |= {(name, 256): found[name, 64] for name in NAMES}
+    lone = {DIRECT: 1.4, UNCACHED: 1.5, REPEATS: 0.2, EMPTY: 0.1}
+    return found | {(name, 1): cell(measured(700, lone[name])) for name in NAMES}
+
+
+def missed(**per_second_at_64: float) -> list[str]:
+    return [figure.name for figure in figures(table(**per_second_at_64), None) if not figure.holds]
+
+
+def test_every_promise_holds_where_every_figure_is_good() -> None:
+    assert missed() == []
+
+
+def test_a_promise_is_missed_where_its_ratio_is_too_small() -> None:
+    assert missed(**{EMPTY: 41_000.0}) == ["repeats, 64 clients, against the empty app"]
+    assert missed(**{UNCACHED: 4_900.0}) == [
+        "uncached, 64 clients, against direct",
+        "uncached, 256 clients, against direct",
+    ]
+
+
+def test_a_round_with_problems_misses_the_promise_of_no_errors() -> None:
+    worse = table() | {(UNCACHED, 256): Cell((measured(8_000),), ("12 were fallback",))}
+    names = [figure.name for figure in figures(worse, None) if not figure.holds]
+    assert names == ["uncached, 256 clients: responses but 200"]
+
+
+def test_memory_that_still_grows_in_the_last_half_is_not_flat() -> None:
+    flat = Memory(tuple((n * 10_000, min(120.0, 80.0 + n)) for n in range(101)), 0)
+    assert (flat.highest_mib, flat.growth_mib) == (120.0, 0.0)
+    leaking = Memory(tuple((n * 10_000, 80.0 + n) for n in range(101)), 0)
+    assert leaking.growth_mib == pytest.approx(40.0)
+    assert [f.holds for f in figures(table(), leaking)[-2:]] == [True, False]
+
+
+def test_memory_after_fewer_requests_than_promised_does_not_hold() -> None:
+    short = Memory(tuple((n * 1_000, 80.0) for n in range(101)), 0)
+    assert [f.holds for f in figures(table(), short)[-2:]] == [False, False]
+
+
+def test_a_thinned_series_keeps_its_ends() -> None:
+    series = [(n, float(n)) for n in range(100)]
+    assert thinned(series, 11)[0] == series[0]
+    assert thinned(series, 11)[-1] == series[-1]
+    assert len(thinned(series, 11)) == 11
+
+
+METRICS = """# TYPE ekiben_requests_total counter
+ekiben_requests_total{model="credit",result="served",version="v1"} 40.0
+ekiben_requests_total{model="credit",result="served",version="v2"} 50.0
+ekiben_requests_total{model="credit",result="fallback",version="v2"} 3.0
+# TYPE ekiben_events_sent_total counter
+ekiben_events_sent_total 93.0
+"""
+
+
+def test_the_routers_counters_are_summed_by_result_and_by_version() -> None:
+    counted = read_counters(METRICS)
+    assert (counted["served"], counted["fallback"], counted["version v2"], counted["events"]) == (
+        90,
+        3,
+        53,
+        93,
+    )
+
+
+async def _nothing() -> Counter[str]:
+    return Counter()
+
+
+ROUTER = Target("router", "http://h", Stream(Path("x"), repeats=False), 400.0, _nothing, "served")
+
+
+def test_a_round_that_all_answered_well_has_no_faults() -> None:
+    assert faults(ROUTER, measured(1_000), Counter(served=1_040), clients=64) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "counted", "words"),
+    [
+        (measured(1_000, errors=2), Counter(served=1_000), "2 of 1000 responses were errors"),
+        (measured(1_000), Counter(served=990, fallback=10), "10 were fallback"),
+        (measured(1_000), Counter(served=900, cached=100), "900 of 1000 were served"),
+        (Round(1_000, 1.0, 90_000, 1, 1, 1, 1, 0), Counter(served=1_000), "90 bytes"),
+    ],
+)
+def test_what_does_not_count_is_said(one: Round, counted: Counter[str], words: str) -> None:
+    assert any(words in fault for fault in faults(ROUTER, one, counted, clients=64))
+
+
+def good_answer(case: Case) -> dict[str, object]:
+    bucket = hash_v2(EXPERIMENT, f"u-{case.number}")
+    variant, version = VARIANTS[choose_variation(bucket, bucket_ranges(2, 1.0))]
+    return {
+        "prediction": case.expected[version],
+        "version": version,
+        "variant": variant,
+        "experiment": EXPERIMENT,
+        "request_id": "r",
+        "cached": False,
+    }
+
+
+CASE = Case(9_000_001, {}, {"v1": {"probability_bad": 0.1}, "v2": {"probability_bad": 0.2}})
+
+
+def test_a_right_answer_has_no_faults() -> None:
+    assert router_faults(CASE, "r", False, 200, "r", good_answer(CASE)) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prediction": {"probability_bad": 0.3}},
+        {"request_id": "another's"},
+        {"fallback_from": "v2"},
+        {"cached": True},
+        {"version": "v9"},
+    ],
+)
+def test_an_answer_that_is_somebody_elses_is_a_fault(change: dict[str, object]) -> None:
+    assert router_faults(CASE, "r", False, 200, "r", good_answer(CASE) | change)
+
+
+def test_an_answer_that_is_no_200_is_a_fault() -> None:
+    assert router_faults(CASE, "r", False, 503, "r", {"title": "Service Unavailable"})
+
+
+def test_a_section_is_replaced_between_its_markers_and_nothing_else_is() -> None:
+    page = "# B\n\n<!-- a:begin -->\nold\n<!-- a:end -->\n\n<!-- b:begin -->\nkept\n<!-- b:end -->\n"
+    new = put_section(page, "a", "new\n")
+    assert new == page.replace("old", "new")
+    assert put_section(new, "a", "new") == new
+
+
+def test_a_section_that_is_not_there_goes_to_the_end() -> None:
+    page = put_section("# B\n", "bench", "text")
+    assert page == "# B\n\n<!-- bench:begin -->\ntext\n<!-- bench:end -->\n"
+
+
+def test_a_markdown_table_sets_its_numbers_to_the_right() -> None:
+    assert markdown_table(["a", "b"], [["x", "1"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |"
