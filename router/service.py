@@ -52,8 +52,8 @@ class ModelService(Protocol):
 
 def read_bulk(model_version: str | None, body: bytes, rows: int) -> BulkAnswer:
     """Check the body of a bulk answer. Raises `VersionMalformed`."""
-    if not model_version:
-        raise VersionMalformed("an answer without X-Model-Version")
+    if not model_version or not model_version.isprintable():  # bytes that are no UTF-8 are not printable
+        raise VersionMalformed("an answer without a readable X-Model-Version")
     try:
         items = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -68,8 +68,12 @@ def read_bulk(model_version: str | None, body: bytes, rows: int) -> BulkAnswer:
 
 def read_info(raw: Any) -> ServiceInfo:
     """Check what `/model/info` gave. Raises `VersionMalformed`."""
-    if type(raw) is not dict or type(raw.get("model_version")) is not str:
+    if type(raw) is not dict or type(raw.get("model_version")) is not str or not raw["model_version"]:
         raise VersionMalformed("/model/info without a model_version")
+    try:
+        orjson.dumps(raw)  # orjson reads deeper nesting than it writes, and this is shown to people
+    except orjson.JSONEncodeError:
+        raise VersionMalformed("/model/info cannot be written as JSON again") from None
     output = raw.get("output")
     fields = UNKNOWN_OUTPUT
     if type(output) is dict:

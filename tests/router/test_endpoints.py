@@ -178,3 +178,32 @@ async def test_a_call_that_is_cancelled_is_no_longer_counted_as_in_flight() -> N
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
     assert version.all[0].in_flight == 0
+
+
+async def test_an_endpoint_whose_answers_nobody_can_use_is_left_for_one_that_can_answer_the_same_rows() -> (
+    None
+):
+    odd, well = Service("v1", tag="odd"), Service("v1", tag="well")
+    version = endpoints(odd, well)
+    for _ in range(20):
+        answer = await version.call(ROW, 200.0, lambda answer: answer.model_version == "well")
+        assert answer.model_version == "well"
+    assert odd.arrivals == 3
+    assert version.all[0].breaker.state is BreakerState.OPEN
+
+
+async def test_a_row_that_nobody_can_answer_usably_is_not_held_against_any_endpoint() -> None:
+    services = [Service("v1"), Service("v1")]
+    version = endpoints(*services)
+    for _ in range(20):
+        assert await version.call(ROW, 200.0, lambda _answer: False)
+    assert {each.breaker.state for each in version.all} == {BreakerState.CLOSED}
+
+
+async def test_an_answer_that_nobody_can_use_stands_when_the_other_endpoint_has_none() -> None:
+    odd, dead = Service("v1", tag="odd"), Service("v1")
+    dead.die()
+    version = endpoints(odd, dead)
+    for _ in range(20):
+        assert (await version.call(ROW, 200.0, lambda _answer: False)).model_version == "odd"
+    assert version.all[0].breaker.state is BreakerState.CLOSED
