@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from rich.console import Console
 
 from ekiben.errors import EkibenError
-from ekiben.replay import draw, read_rows, replay
-from ekiben.screen import bar, show_curl
+from ekiben.replay import Answer, draw, read_rows, replay
+from ekiben.screen import bar
 from ekiben.shadows import ShadowCounts, parse_shadow_counts
 from ekiben.tables import demo_table, version_rows
 from experiments.document import Document
@@ -20,47 +23,50 @@ TRAINED_HERE = ("v1", "v2", "v3")  # its versions that `ekiben train` makes
 HELD_OUT = Path("training/data/held_out.jsonl")
 
 
-async def run_demo(console: Console, router_url: str, document: Document) -> None:
-    """Send the demo's requests and print the table. Raises EkibenError when one was not answered."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the demo leaves to tell: features to try again with, and what went wrong, in a line."""
+
+    features: dict[str, Any]
+    failure: str | None
+
+
+async def run_demo(console: Console, router_url: str, document: Document) -> Shown | None:
+    """Send the demo's requests and print the table; None when its model is not served. Raises EkibenError."""
     if DEMO_MODEL not in document.models:
         console.print(f"No demo: its applicants are for the model {DEMO_MODEL}, which is not served here.")
-        return
+        return None
     requests = draw(read_rows(HELD_OUT))
+    users = len({each.user for each in requests})
     before = await _shadow_counts(router_url)
-    with bar(
-        console,
-        f"{len(requests):,} requests of {len({each.user for each in requests}):,} users",
-        len(requests),
-    ) as shown:
+    with bar(console, f"{len(requests):,} requests of {users:,} users", len(requests)) as shown:
         answers = await replay(router_url, DEMO_MODEL, requests, lambda: shown.advance(shown.task_ids[0]))
-    shadows = (
-        await _settled(router_url, before, len(answers))
-        if document.models[DEMO_MODEL].shadow
-        else before.since(before)
-    )
+    after = await _settled(router_url, before, len(answers)) if document.models[DEMO_MODEL].shadow else before
     console.print()
-    console.print(demo_table(DEMO_MODEL, version_rows(document, DEMO_MODEL, answers, shadows)))
+    console.print(demo_table(DEMO_MODEL, version_rows(document, DEMO_MODEL, answers, after.since(before))))
     if fallbacks := sum(answer.fallback_from is not None for answer in answers):
         console.print(f"{fallbacks} answers are live's, because the assigned version could not answer.")
+    return Shown(requests[0].features, _failure(answers))
+
+
+def _failure(answers: Sequence[Answer]) -> str | None:
     failed = [answer for answer in answers if answer.status != 200]
-    if failed:
-        statuses = ", ".join(sorted({str(answer.status or "no answer") for answer in failed}))
-        raise EkibenError(
-            f"{len(failed)} of {len(answers)} demo requests got no answer ({statuses}); see router.log"
-        )
-    show_curl(console, router_url, DEMO_MODEL, requests[0].features)
+    if not failed:
+        return None
+    statuses = ", ".join(sorted({str(answer.status or "no connection") for answer in failed}))
+    return f"{len(failed)} of {len(answers)} demo requests were refused or lost ({statuses}): see router.log"
 
 
 async def _settled(router_url: str, before: ShadowCounts, expected: int) -> ShadowCounts:
     """Return the shadow's counts when all copies are done with, or their number has stopped growing."""
     seen = -1.0
-    for _ in range(25):
-        counts = (await _shadow_counts(router_url)).since(before)
-        if counts.settled >= expected or counts.settled == seen:
-            break
-        seen = counts.settled
+    while True:
+        counts = await _shadow_counts(router_url)
+        settled = counts.since(before).settled
+        if settled >= expected or settled == seen:
+            return counts
+        seen = settled
         await asyncio.sleep(0.4)
-    return counts
 
 
 async def _shadow_counts(router_url: str) -> ShadowCounts:

@@ -97,7 +97,7 @@ def without_model(services: Iterable[Service], root: Path, environ: Mapping[str,
     """Return those whose model is not in the store, each version once.
 
     A module that does not name the model ("credit_v2") brings its own. The store is looked at as the folder
-    it is: importing BentoML for the question takes a second.
+    it is: asking BentoML takes 0.8 s.
     """
     models = bentoml_home(environ) / "models"
     missing = {}

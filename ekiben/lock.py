@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from ekiben.errors import EkibenError
+
+CLEAN_UP_S = 10.0
 
 
 @contextmanager
@@ -26,16 +29,38 @@ def locked(data_dir: Path) -> Iterator[IO[bytes]]:
             f"cannot write to {data_dir} ({error.strerror}): mend that, or name another with EKIBEN_DATA_DIR"
         ) from None
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        deadline = time.monotonic() + CLEAN_UP_S
+        while not _taken(file):
             file.seek(0)
             holder = file.read(20).decode("ascii", "replace").strip()
-            raise EkibenError(
-                f"`ekiben up` already runs in {data_dir} (process {holder or 'unknown'}): end it first, "
-                "or use another folder (EKIBEN_DATA_DIR) and other ports"
-            ) from None
+            # One that was killed leaves the lock to its guard for a moment.
+            if _runs(holder) or time.monotonic() > deadline:
+                raise EkibenError(
+                    f"`ekiben up` already runs in {data_dir} (process {holder or 'unknown'}): end it first, "
+                    "or use another folder (EKIBEN_DATA_DIR) and other ports"
+                )
+            time.sleep(0.05)
         file.truncate(0)
         file.write(f"{os.getpid()}\n".encode())
         file.flush()
         yield file
+
+
+def _taken(file: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _runs(pid: str) -> bool:
+    if not pid.isdigit():
+        return True  # it has the lock, and is about to write its number
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True

@@ -27,7 +27,7 @@ from ekiben.launch import (
 )  # fmt: skip
 from ekiben.lock import locked
 from ekiben.processes import Child, Children
-from ekiben.screen import show_addresses, steps
+from ekiben.screen import show_addresses, show_curl, steps
 from ekiben.settings import Settings
 from ekiben.stack import (
     ROUTER_GRACE_S,
@@ -112,9 +112,15 @@ class _Up:
             async with watched(children):
                 await self._start(children, undo, services, redis)
                 self.stands = True
-                if self._options.demo and not self._options.bench:
-                    await run_demo(self._console, self._url, document)
+                demo = self._options.demo and not self._options.bench
+                shown = await run_demo(self._console, self._url, document) if demo else None
                 show_addresses(self._console, self._url, services, elsewhere)
+                if shown is not None:
+                    show_curl(self._console, self._url, DEMO_MODEL, shown.features)
+                    if shown.failure is not None and self._options.once:
+                        raise EkibenError(shown.failure)
+                    if shown.failure is not None:
+                        self._console.print(f"\n{shown.failure}")
                 if self._options.once:
                     return
                 self._console.print("\nCtrl-C ends everything.")
@@ -210,4 +216,5 @@ class _Up:
             "EKIBEN_DATA_DIR": str(self._data_dir),
             "EKIBEN_EXPERIMENTS_FILE": str(self._file.absolute()),
             "EKIBEN_SHUTDOWN_GRACE_S": "2",
+            "EKIBEN_DRAIN_S": "0",  # no load balancer has to notice first
         }

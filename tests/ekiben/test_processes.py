@@ -15,6 +15,7 @@ from ekiben.errors import EkibenError
 from ekiben.lock import locked
 from ekiben.processes import Children, marked
 from ekiben.stack import how_it_ended, last_words
+from state.embedded import socket_dir
 
 # A child that starts a grandchild in a session of its own, as BentoML does, and ignores being asked to end.
 STUBBORN = """
@@ -64,9 +65,12 @@ import os, signal, sys, time
 from pathlib import Path
 from ekiben.lock import locked
 from ekiben.processes import Children
+from state.embedded import socket_dir
 folder = Path({str(tmp_path)!r})
 with locked(folder) as lock:
     children = Children(folder, lock, folder)
+    socket_dir(folder).mkdir(mode=0o700)
+    (socket_dir(folder) / "cache.sock").touch()
     child = children.start("stubborn", [sys.executable, "-c", {STUBBORN!r}])
     while "started" not in child.log.read_text():
         time.sleep(0.01)
@@ -76,14 +80,9 @@ with locked(folder) as lock:
     killed = subprocess.run([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True, check=False)
     assert killed.returncode == -signal.SIGKILL
     mark = killed.stdout.strip()
-    while marked(mark):
-        time.sleep(0.05)
-    while True:  # the guard itself ends right after
-        try:
-            with locked(tmp_path):
-                break
-        except EkibenError:
-            time.sleep(0.05)
+    with locked(tmp_path):  # the guard lets go of it when everything has ended
+        assert marked(mark) == []
+        assert not socket_dir(tmp_path).exists()
 
 
 def test_only_one_holds_a_data_dir_and_the_other_learns_who(tmp_path: Path) -> None:
