@@ -56,8 +56,17 @@ class Endpoints:
             max(usable, 1) * self._workers
         )  # with none usable a call still has to fail, for its waiters' sake
 
-    async def call(self, rows: Sequence[bytes], deadline: float) -> BulkAnswer:
-        """Answer `rows` before `deadline` (of the clock). Raises `VersionFailed`."""
+    async def call(
+        self,
+        rows: Sequence[bytes],
+        deadline: float,
+        usable: Callable[[BulkAnswer], bool] = lambda _answer: True,
+    ) -> BulkAnswer:
+        """Answer `rows` before `deadline` (of the clock). Raises `VersionFailed`.
+
+        `usable` reads each answer. One that is not usable is asked for once more, elsewhere; what was read
+        last is returned, usable or not.
+        """
         self._retries = min(_RETRY_RESERVE, self._retries + _RETRY_SHARE)
         first = self._choose(None)
         if first is None:
@@ -65,17 +74,51 @@ class Endpoints:
         others = len(self.all) > 1
         try:
             # A first attempt that hangs must leave time for the second.
-            return await self._attempt(first, rows, deadline, 0.5 if others else 1.0)
+            answer = await self._attempt(first, rows, deadline, 0.5 if others else 1.0)
         except BulkRefused:
             raise
         except VersionFailed:
-            if not others or self._retries < 1.0:
+            second = self._choose_second(first, deadline)
+            if second is None:
                 raise
-            second = self._choose(first)
-            if second is None or deadline - self._clock() < _LEAST_TIME_S:
-                raise
+            answer = await self._attempt(second, rows, deadline, 1.0)
+            usable(answer)
+            second.breaker.succeeded(self._clock())
+            return answer
+        if not usable(answer):
+            # The rows may be to blame, or the endpoint: it is, if somebody else can answer them.
+            another = await self._attempt_elsewhere(first, rows, deadline)
+            if another is not None:
+                if usable(another):
+                    first.last_error = "an answer that nobody can use"
+                    first.breaker.failed(self._clock())
+                else:
+                    first.breaker.succeeded(self._clock())
+                return another
+        first.breaker.succeeded(self._clock())
+        return answer
+
+    async def _attempt_elsewhere(
+        self, first: Endpoint, rows: Sequence[bytes], deadline: float
+    ) -> BulkAnswer | None:
+        second = self._choose_second(first, deadline)
+        if second is None:
+            return None
+        try:
+            answer = await self._attempt(second, rows, deadline, 1.0)
+        except VersionFailed:
+            return None
+        second.breaker.succeeded(self._clock())
+        return answer
+
+    def _choose_second(self, first: Endpoint, deadline: float) -> Endpoint | None:
+        """Where to try once more, if there is another endpoint, time, and room in the budget: it is spent."""
+        if len(self.all) < 2 or self._retries < 1.0 or deadline - self._clock() < _LEAST_TIME_S:
+            return None
+        second = self._choose(first)
+        if second is not None:
             self._retries -= 1.0
-            return await self._attempt(second, rows, deadline, 1.0)
+        return second
 
     def _choose(self, tried: Endpoint | None) -> Endpoint | None:
         now = self._clock()
@@ -92,6 +135,7 @@ class Endpoints:
     async def _attempt(
         self, endpoint: Endpoint, rows: Sequence[bytes], deadline: float, share: float
     ) -> BulkAnswer:
+        """One call. A failure is told to the breaker here; whether an answer is a success, the caller knows."""
         left = deadline - self._clock()
         endpoint.in_flight += 1
         try:
@@ -106,7 +150,6 @@ class Endpoints:
         finally:
             endpoint.in_flight -= 1
         endpoint.reached = True
-        endpoint.breaker.succeeded(self._clock())
         return answer
 
     def health(self) -> list[dict[str, object]]:

@@ -35,6 +35,7 @@ from router.errors import (
     VersionMalformed,
     VersionUnavailable,
 )
+from router.service import BulkAnswer
 
 log = logging.getLogger(__name__)
 
@@ -251,8 +252,15 @@ class Lane:
     async def _ask(self, rows: Sequence[_Pending], started: float, cache_ms: float) -> None:
         called = self._clock()
         deadline = max(pending.deadline for pending in rows)
+        outcomes: list[Answer | RouterError] = []
+
+        def usable(answer: BulkAnswer) -> bool:
+            tag = answer.model_version
+            outcomes[:] = [self._read_item(item, tag) for item in answer.items]
+            return not any(isinstance(outcome, VersionFailed) for outcome in outcomes)
+
         try:
-            bulk = await self.endpoints.call([pending.row for pending in rows], deadline)
+            bulk = await self.endpoints.call([pending.row for pending in rows], deadline, usable)
         except BulkRefused as error:
             if len(rows) == 1:
                 self._reject(rows[0], RowRefused([{"loc": [], "msg": str(error)}]))
@@ -269,8 +277,7 @@ class Lane:
         model_ms = (now - called) * 1000
         expires = now + self._ttl_s
         stores: list[tuple[str, bytes]] = []
-        for pending, item in zip(rows, bulk.items, strict=True):
-            outcome = self._read_item(item, tag)
+        for pending, outcome in zip(rows, outcomes, strict=True):
             if isinstance(outcome, RouterError):
                 self._reject(pending, outcome)
                 continue
