@@ -112,7 +112,13 @@ class _Rest:
         self._steps = steps
 
     def __await__(self) -> Generator[Any, None, Any]:
-        yield self._waits_for
+        try:
+            yield self._waits_for
+        except BaseException as error:  # cancelled, too late: for it to know
+            try:
+                yield self._steps.throw(error)
+            except StopIteration as done:
+                return done.value
         return (yield from self._steps)
 
 
