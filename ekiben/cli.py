@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from ekiben.errors import EkibenError, UsageError
-from ekiben.settings import Settings
+from ekiben.settings import Settings, key_headers
 
 
 class Kind(StrEnum):
@@ -94,7 +94,7 @@ def status() -> None:
     from ekiben.screen import screen
     from ekiben.status import show_status
 
-    show_status(screen(), RouterClient(Settings.from_environ(os.environ).router_url))
+    show_status(screen(), RouterClient(Settings.from_environ(os.environ).router_url, key_headers(os.environ)))
 
 
 @app.command()
@@ -120,7 +120,9 @@ def predict(
     settings = Settings.from_environ(os.environ)
     if user is not None:
         check_user(user)
-    answer = RouterClient(settings.router_url).predict(model, user, read_features(features))
+    answer = RouterClient(settings.router_url, key_headers(os.environ)).predict(
+        model, user, read_features(features)
+    )
     typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
 
 

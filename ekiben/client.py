@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote
@@ -14,10 +15,11 @@ TIMEOUT_S = 10.0
 
 
 class RouterClient:
-    """A router at an http(s) address. Every method raises EkibenError when there is no good answer."""
+    """A router at an http(s) address, asked with these headers besides. Every method raises EkibenError when there is no good answer."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         self.url = url
+        self._headers = {"Content-Type": "application/json", "Accept": "application/json", **headers}
 
     def health(self) -> dict[str, Any]:
         """GET /healthz, also of a router that is not ready."""
@@ -40,7 +42,7 @@ class RouterClient:
     def _ask(self, path: str, body: Any = None, also: tuple[int, ...] = ()) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         request = Request(  # noqa: S310 - Settings lets only http and https through
-            self.url + path, data, {"Content-Type": "application/json", "Accept": "application/json"}
+            self.url + path, data, self._headers
         )
         try:
             with urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - as above

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 import aiohttp
 
 from ekiben.errors import EkibenError
+from ekiben.settings import key_headers
 
 REQUESTS = 2_000
 USERS = 1_500
@@ -78,7 +80,9 @@ async def replay(
             on_answer()
 
     limits = aiohttp.ClientTimeout(total=10.0)
-    async with aiohttp.ClientSession(timeout=limits, connector=aiohttp.TCPConnector(limit=0)) as session:
+    async with aiohttp.ClientSession(
+        timeout=limits, connector=aiohttp.TCPConnector(limit=0), headers=key_headers(os.environ)
+    ) as session:
         await asyncio.gather(*(client(session) for _ in range(CONCURRENCY)))
     return answers
 
