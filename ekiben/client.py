@@ -15,7 +15,10 @@ TIMEOUT_S = 10.0
 
 
 class RouterClient:
-    """A router at an http(s) address, asked with these headers besides. Every method raises EkibenError when there is no good answer."""
+    """A router at an http(s) address, asked with `headers` besides its own.
+
+    Every method raises EkibenError when there is no good answer.
+    """
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         self.url = url

@@ -41,7 +41,7 @@ class Settings:
 
 
 def key_headers(environ: Mapping[str, str]) -> dict[str, str]:
-    """The header that shows a key to the router: EKIBEN_API_KEY, else the first of EKIBEN_API_KEYS, else none."""
+    """The header that shows the router a key: EKIBEN_API_KEY, else the first of EKIBEN_API_KEYS."""
     first = environ.get("EKIBEN_API_KEYS", "").partition(",")[0].partition(":")[0].strip()
     key = environ.get("EKIBEN_API_KEY") or first
     return {"Authorization": f"Bearer {key}"} if key else {}

@@ -11,6 +11,7 @@ from ekiben.document import bench_document, read_document, write_document
 from ekiben.errors import EkibenError
 from ekiben.launch import check_ports, class_name, module_name, services_of
 from ekiben.replay import Answer, draw
+from ekiben.settings import key_headers
 from ekiben.shadows import ShadowCounts, parse_shadow_counts
 from ekiben.tables import quantile, version_rows
 from experiments.document import parse_document
@@ -173,3 +174,17 @@ def test_a_quantile_is_a_value_that_was_seen() -> None:
     assert quantile([3.0], 0.99) == 3.0
     assert quantile([float(n) for n in range(1, 101)], 0.99) == 99.0
     assert quantile([float(n) for n in range(1, 101)], 0.50) == 50.0
+
+
+@pytest.mark.parametrize(
+    ("environ", "headers"),
+    [
+        ({}, {}),
+        ({"EKIBEN_API_KEYS": "a:predict:5,b"}, {"Authorization": "Bearer a"}),
+        ({"EKIBEN_API_KEYS": "a", "EKIBEN_API_KEY": "mine"}, {"Authorization": "Bearer mine"}),
+    ],
+)
+def test_the_command_line_shows_its_own_key_or_the_routers_first(
+    environ: dict[str, str], headers: dict[str, str]
+) -> None:
+    assert key_headers(environ) == headers
