@@ -177,6 +177,29 @@ def new(
     write_new(screen(), Path.cwd(), settings.experiments_file, model, version, kind.value, names)
 
 
+@app.command()
+def panic(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="The model whose users all get live, such as credit.", show_default=False),
+    ] = None,
+    all_models: Annotated[bool, typer.Option("--all", help="Every model.")] = False,
+    off: Annotated[bool, typer.Option("--off", help="End it: the experiments decide again.")] = False,
+) -> None:
+    """Send everyone of a model to its live version, now: for when an experiment goes wrong.
+
+    It takes effect within a second and needs no Redis: the router's workers on this machine watch a file,
+    EKIBEN_PANIC_FILE or else `panic` in the data directory, and this command writes it. It lasts, restarts
+    too, until --off. With neither a model nor --all it shows for which models it is on.
+    """
+    from ekiben.panic import press
+
+    said = press(Settings.from_environ(os.environ), os.environ, model, everyone=all_models, off=off)
+    for line in said.warnings:
+        typer.echo(f"ekiben: {line}", err=True)
+    typer.echo(said.message)
+
+
 def main() -> None:
     """Run the command line and exit: 0, 1 for a failure, 2 for wrong usage, each told in lines on stderr."""
     raise SystemExit(guarded(sys.argv[1:]))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,11 @@ log = logging.getLogger(__name__)
 
 ALL_MODELS: Final = "*"
 _LOOK_S: Final = 0.25
+
+
+def panic_file(environ: Mapping[str, str], data_dir: Path) -> Path:
+    """Where the switch is: `EKIBEN_PANIC_FILE`, else `panic` in the data directory."""
+    return Path(environ.get("EKIBEN_PANIC_FILE") or data_dir / "panic")
 
 
 def read_panic(path: Path) -> frozenset[str]:
@@ -29,6 +35,18 @@ def read_panic(path: Path) -> frozenset[str]:
         return frozenset({ALL_MODELS})
     names = frozenset(line for line in lines if line and not line.startswith("#"))
     return names or frozenset({ALL_MODELS})
+
+
+def write_panic(path: Path, models: Collection[str]) -> None:
+    """Let the file name these models, or go away when there are none. Raises `OSError`."""
+    if not models:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Put in place whole: a file that is still empty would mean everybody.
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text("".join(f"{model}\n" for model in sorted(models)), encoding="utf-8")
+    draft.replace(path)
 
 
 async def watch_panic(path: Path, panicked: Callable[[frozenset[str]], None]) -> None:

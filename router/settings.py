@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from router.panic import panic_file
 from state.embedded import addresses
 
 MIB: Final = 1024 * 1024
@@ -64,7 +65,7 @@ class Settings:
             shutdown_grace_s=float(grace_s),
             # Draining is a part of the grace.
             drain_s=float(_whole(environ, "EKIBEN_DRAIN_S", min(1, grace_s - 1), 0, grace_s - 1)),
-            panic_file=Path(environ.get("EKIBEN_PANIC_FILE") or data_dir / "panic"),
+            panic_file=panic_file(environ, data_dir),
             api_keys=environ.get("EKIBEN_API_KEYS", ""),
             log_format=_choice(environ, "EKIBEN_LOG_FORMAT", "json", ("json", "console")),
             log_level=_choice(
