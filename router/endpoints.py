@@ -135,7 +135,7 @@ class Endpoints:
     async def _attempt(
         self, endpoint: Endpoint, rows: Sequence[bytes], deadline: float, share: float
     ) -> BulkAnswer:
-        """One call. A failure is told to the breaker here; whether an answer is a success, the caller knows."""
+        """One call. The breaker hears of a failure here; whether an answer is a success, the caller knows."""
         left = deadline - self._clock()
         endpoint.in_flight += 1
         try:

@@ -102,7 +102,9 @@ class Expected:
         if type(said) is not dict or said.get("request_id") != asked.request_id:
             return "another request's answer"
         version = said.get("version")
-        if version not in self.tags or not self.is_answer(version, asked.row, said.get("prediction")):
+        if type(version) is not str or version not in self.tags:
+            return "no such version"
+        if not self.is_answer(version, asked.row, said.get("prediction")):
             return "not what the version answers for the row"
         if said.get("model") != "credit" or said.get("model_version") != self.tags[version]:
             return "another model version"

@@ -1,4 +1,4 @@
-"""Every fault of the table, one at a time and in pairs. docs/decisions/0046 gives the reason for each pair."""
+"""Every fault of the table, alone and in pairs. docs/decisions/0046 gives the reason for each pair."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class Fault:
     """A row of the table.
 
     `errors` is true where nothing is left to answer with: then each error has to be a problem+json within
-    the deadline. Everywhere else there may be none. `load_ends` is true where the load stops with the fault.
+    the deadline. Everywhere else there may be none. `is_event` is true where no end of the fault counts, and
+    `load_ends` where the load stops with it.
     """
 
     group: str
@@ -44,6 +45,7 @@ class Fault:
     apply: Apply
     errors: bool = False
     hold_s: float = HOLD_S
+    is_event: bool = False
     load_ends: bool = False
 
 
@@ -85,9 +87,22 @@ def _redis_faults(group: str, name: str) -> list[Fault]:
         Fault(group, "paused (SIGSTOP)", paused(name)),
         Fault(group, "out of memory", out_of_memory(name)),
         Fault(group, "read-only", read_only(name)),
-        Fault(group, "flushed", flushed(name), hold_s=1.0),
-        Fault(group, "restarted empty", restarted_empty(name), hold_s=1.0),
+        Fault(group, "flushed", flushed(name), hold_s=1.0, is_event=True),
+        Fault(group, "restarted empty", restarted_empty(name), hold_s=1.0, is_event=True),
     ]
+
+
+def _pair(
+    name: str,
+    first: Apply,
+    second: Apply,
+    *,
+    errors: bool = False,
+    hold_s: float = HOLD_S,
+    is_event: bool = False,
+    load_ends: bool = False,
+) -> Fault:
+    return Fault("two at once", name, both(first, second), errors, hold_s, is_event, load_ends)
 
 
 BOTH_LIVE_DEAD: Final = both(killed("live-a"), killed("live-b"))
@@ -97,70 +112,44 @@ SINGLE: Final[tuple[Fault, ...]] = (
     *_service_faults("live, one of two endpoints", "live-a"),
     *_redis_faults("cache Redis", "cache"),
     *_redis_faults("state Redis", "state"),
-    Fault("router", "one of two workers killed", worker_killed, hold_s=1.0),
+    Fault("router", "one of two workers killed", worker_killed, hold_s=1.0, is_event=True),
     Fault("router", "told to stop (SIGTERM)", router_told_to_stop, hold_s=0.0, load_ends=True),
     Fault("router", "panic switch pressed", panic_pressed, hold_s=1.0),
-    Fault("experiments", "coverage changed 100 times", coverage_moved(100), hold_s=0.0),
+    Fault("experiments", "coverage changed 100 times", coverage_moved(100), hold_s=0.0, is_event=True),
     Fault("clients", "200 send a byte every half second", slow_senders),
     Fault("clients", "leave mid-request, over and over", clients_disconnecting),
     Fault("clients", "5,000 idle connections", idle_connections(5000)),
     Fault("live, both endpoints", "killed: nothing stands in", BOTH_LIVE_DEAD, errors=True),
 )
 
-PAIRS: Final[tuple[Fault, ...]] = tuple(
-    Fault("pair", name, apply, errors=errors, hold_s=hold_s, load_ends=load_ends)
-    for name, apply, errors, hold_s, load_ends in (
-        (
-            "cache killed + treatment answers 500",
-            both(killed("cache"), misbehaving("treatment", "500")),
-            False,
-            HOLD_S,
-            False,
-        ),
-        ("both Redis killed", both(killed("cache"), killed("state")), False, HOLD_S, False),
-        ("both Redis paused", both(paused("cache"), paused("state")), False, HOLD_S, False),
-        (
-            "treatment slow by 10 s + a live endpoint killed",
-            both(misbehaving("treatment", "slow"), killed("live-a")),
-            False,
-            HOLD_S,
-            False,
-        ),
-        (
-            "treatment stopped + a live endpoint stopped",
-            both(paused("treatment"), paused("live-a")),
-            False,
-            HOLD_S,
-            False,
-        ),
-        (
-            "a live endpoint killed + the other closes mid-answer",
-            both(killed("live-a"), misbehaving("live-b", "cut")),
-            True,
-            HOLD_S,
-            False,
-        ),
-        ("state killed + a router worker killed", both(killed("state"), worker_killed), False, 4.0, False),
-        (
-            "a live endpoint stopped + a router worker killed",
-            both(paused("live-a"), worker_killed),
-            False,
-            4.0,
-            False,
-        ),
-        (
-            "state restarted empty + coverage changed 20 times",
-            both(restarted_empty("state"), coverage_moved(20)),
-            False,
-            0.0,
-            False,
-        ),
-        (
-            "treatment slow by 10 s + router told to stop",
-            both(misbehaving("treatment", "slow"), router_told_to_stop),
-            False,
-            0.0,
-            True,
-        ),
-    )
+PAIRS: Final[tuple[Fault, ...]] = (
+    _pair("cache killed + treatment answers 500", killed("cache"), misbehaving("treatment", "500")),
+    _pair("both Redis killed", killed("cache"), killed("state")),
+    _pair("both Redis paused", paused("cache"), paused("state")),
+    _pair(
+        "treatment slow by 10 s + a live endpoint killed", misbehaving("treatment", "slow"), killed("live-a")
+    ),
+    _pair("treatment stopped + a live endpoint stopped", paused("treatment"), paused("live-a")),
+    _pair(
+        "a live endpoint killed + the other closes mid-answer: nothing stands in",
+        killed("live-a"),
+        misbehaving("live-b", "cut"),
+        errors=True,
+    ),
+    _pair("state killed + a router worker killed", killed("state"), worker_killed, hold_s=4.0),
+    _pair("a live endpoint stopped + a router worker killed", paused("live-a"), worker_killed, hold_s=4.0),
+    _pair(
+        "state restarted empty + coverage changed 20 times",
+        restarted_empty("state"),
+        coverage_moved(20),
+        hold_s=0.0,
+        is_event=True,
+    ),
+    _pair(
+        "treatment slow by 10 s + router told to stop",
+        misbehaving("treatment", "slow"),
+        router_told_to_stop,
+        hold_s=0.0,
+        load_ends=True,
+    ),
 )

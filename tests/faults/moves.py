@@ -14,7 +14,7 @@ import aiohttp
 from experiments.document import Document
 from state.document import Conflict, DocumentStore, StateUnavailable, open_store
 from tests.faults.answers import TREATMENT
-from tests.faults.scene import Apply, Scene
+from tests.faults.scene import Apply, Scene, until
 from tests.faults.station import EXPERIMENT
 
 _SETTLE_S: Final = 30.0
@@ -117,9 +117,7 @@ async def slow_senders(scene: Scene) -> AsyncIterator[None]:
     tasks += [asyncio.create_task(send(body, len(body) - 900)) for _ in range(100)]
     try:
         yield
-        end = time.monotonic() + 30.0
-        while closed < len(tasks) and time.monotonic() < end:
-            await asyncio.sleep(0.1)
+        await until(lambda: closed == len(tasks), 30.0)
         scene.expect(closed == len(tasks), f"{len(tasks) - closed} slow senders were never closed")
     finally:
         await _end(tasks)

@@ -48,6 +48,16 @@ class Scene:
             self.broken.append(otherwise)
 
 
+async def until(what: Callable[[], bool], within_s: float, every_s: float = 0.05) -> bool:
+    """Wait until `what` is true, at most so long; whether it is."""
+    end = time.monotonic() + within_s
+    while not what():
+        if time.monotonic() > end:
+            return False
+        await asyncio.sleep(every_s)
+    return True
+
+
 Apply = Callable[[Scene], AbstractAsyncContextManager[None]]
 """A fault: present inside the block, mended at its end."""
 
@@ -176,22 +186,17 @@ async def worker_killed(scene: Scene) -> AsyncIterator[None]:
     station, load = scene.station, scene.load
     load.worker_dies()
     pid = station.kill_worker()
-    while is_alive(pid):
-        await asyncio.sleep(0.005)
+    await until(lambda: not is_alive(pid), 30.0, every_s=0.005)
     await asyncio.sleep(0.05)  # the client hears of it in the next turns of its event loop
     load.worker_is_gone()
     yield
-    end = time.monotonic() + 30.0
-    while not await asyncio.to_thread(station.worker_replaced, pid):
-        if time.monotonic() > end:
-            scene.expect(False, "no worker took the killed one's place within 30 s")
-            return
-        await asyncio.sleep(0.05)
+    replaced = await until(lambda: station.worker_replaced(pid), 30.0)
+    scene.expect(replaced, "no worker took the killed one's place within 30 s")
 
 
 @asynccontextmanager
 async def router_told_to_stop(scene: Scene) -> AsyncIterator[None]:
-    """SIGTERM, with a load balancer's eyes: who sees `/readyz` at 503 sends no more. Then it is started again."""
+    """SIGTERM, and a load balancer that sends no more once it sees `/readyz` at 503. It is started again."""
     router, load = scene.station.router, scene.load
     told = time.monotonic()
     os.kill(router.pid, signal.SIGTERM)
@@ -201,8 +206,7 @@ async def router_told_to_stop(scene: Scene) -> AsyncIterator[None]:
     await load.stop()
     try:
         yield
-        while router.runs and time.monotonic() < told + GRACE_S + 5.0:
-            await asyncio.sleep(0.02)
+        await until(lambda: not router.runs, GRACE_S + 5.0)
         took = time.monotonic() - told
         scene.expect(not router.runs, f"the router still ran {took:.0f} s after SIGTERM")
         scene.expect(took <= GRACE_S, f"it took {took:.1f} s to stop, of {GRACE_S} s")

@@ -117,9 +117,7 @@ class Station:
 
     def _services(self) -> dict[str, Process]:
         versions = {"live-a": LIVE, "live-b": LIVE, "treatment": TREATMENT}
-        return {
-            name: Service(name, versions[name], port, self.logs) for name, port in self._ports().items()
-        }
+        return {name: Service(name, versions[name], port, self.logs) for name, port in self._ports().items()}
 
     def _environment(self) -> dict[str, str]:
         others = {

@@ -21,7 +21,8 @@ _PATIENCE_S: Final = 25.0
 class Row:
     """What became of the requests of one fault, and which promises were broken (`broken`, none if all held).
 
-    `recovery_s` is the time from the end of the fault to the last response that was not as it should be.
+    `recovery_s` is the time from the end of the fault (of an event: from the event) to the last response
+    that was not as it should be.
     """
 
     group: str
@@ -51,15 +52,16 @@ class Row:
 async def run_trial(station: Station, fault: Fault, load: Load) -> Row:
     """Run `fault` under `load` (not entered yet). The station is whole again afterwards."""
     scene = Scene(station, load, fault.hold_s)
-    healed: float | None = None
+    over: float | None = None
     try:
         async with load:
             await asyncio.sleep(_CALM_S)
             calm = await _until_calm(load, _PATIENCE_S)
             scene.expect(calm, "the load was never calm before the fault")
+            happened = time.monotonic()
             async with fault.apply(scene):
                 await scene.hold()
-                healed = time.monotonic()
+            over = happened if fault.is_event else time.monotonic()
             if not fault.load_ends:
                 calm = await _until_calm(load, _PATIENCE_S)
                 scene.expect(calm, f"not as before {_PATIENCE_S:.0f} s after the fault's end")
@@ -67,7 +69,7 @@ async def run_trial(station: Station, fault: Fault, load: Load) -> Row:
         scene.expect(False, f"the harness failed: {type(error).__name__}: {error}")
     finally:
         await asyncio.to_thread(station.start)
-    return _row(fault, load, scene, healed)
+    return _row(fault, load, scene, over)
 
 
 async def _until_calm(load: Load, within_s: float) -> bool:
@@ -84,7 +86,7 @@ async def _until_calm(load: Load, within_s: float) -> bool:
             return False
 
 
-def _row(fault: Fault, load: Load, scene: Scene, healed: float | None) -> Row:
+def _row(fault: Fault, load: Load, scene: Scene, over: float | None) -> Row:
     count = load.count()
     errors = sum(count[kind] for kind in ERRORS)
     scene.expect(count[Kind.WRONG] == 0, f"wrong answers: {load.details(Kind.WRONG)}")
@@ -105,7 +107,6 @@ def _row(fault: Fault, load: Load, scene: Scene, healed: float | None) -> Row:
         lost=count[Kind.BROKEN],
         cut=count[Kind.CUT],
         wrong=count[Kind.WRONG],
-        recovery_s=0.0 if healed is None else recovery_s(load.samples, healed),
+        recovery_s=0.0 if over is None else recovery_s(load.samples, over),
         broken=tuple(scene.broken),
     )
-
