@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, ClassVar, cast
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
@@ -43,7 +44,7 @@ class _JoiningTransport:
 
 
 class RouterProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with three differences.
+    """uvicorn's protocol with four differences.
 
     uvicorn writes a response's head and its body one after the other; here they leave together. For a
     cached answer the second write would cost as much as everything the router does for it.
@@ -54,6 +55,9 @@ class RouterProtocol(HttpToolsProtocol):
 
     uvicorn takes a head, or the trailers of a body, of any size; here a connection is closed past
     `max_head_bytes` and `max_request_bytes`. What came in one read with the request before is not counted.
+
+    uvicorn's parser takes a request that offers an upgrade (Java's client does, to HTTP/2) to have no body,
+    and its body to be the next request. Here the offer is ignored, as RFC 9110 7.8 allows.
     """
 
     head_timeout_s: ClassVar[float] = 10.0
@@ -64,6 +68,7 @@ class RouterProtocol(HttpToolsProtocol):
     _head_due: float | None = None
     _look: asyncio.TimerHandle | None = None
     _taken = 0
+    _body_only = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Put the joining transport in front of the real one, and start to wait for a head."""
@@ -80,11 +85,37 @@ class RouterProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Some bytes of a request, or of several."""
         self._taken += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._parse(data)
+        except HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response("Invalid HTTP request received.")
         if self._taken > self.max_head_bytes and (
             self._head_due is not None or self._taken > self.max_request_bytes
         ):
             self.transport.close()
+
+    def _parse(self, data: bytes) -> None:
+        rest: bytes | memoryview = data
+        while True:
+            try:
+                self.parser.feed_data(rest)
+                return
+            except HttpParserUpgrade as stopped:
+                # The parser stopped behind the head. Another one goes on, told how the body is framed.
+                rest = memoryview(rest)[stopped.args[0] :]
+                framing = (b"content-length", b"transfer-encoding")
+                lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] in framing]
+                self.parser = HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+                self._body_only = True
+                self.parser.feed_data(b"GET / HTTP/1.1\r\n%b\r\n" % b"".join(lines))
+
+    def _should_upgrade(self) -> bool:
+        # Asked of an offered upgrade only: no, while the head is read, so that the request is answered; yes,
+        # at what the parser takes for its end, so that its body is waited for.
+        return self._head_due is None
 
     def on_message_begin(self) -> None:
         """The first byte of a head is here."""
@@ -95,8 +126,11 @@ class RouterProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is complete."""
+        if self._body_only:
+            self._body_only = False
+        else:
+            super().on_headers_complete()
         self._head_due = None
-        super().on_headers_complete()
 
     def _look_for_head(self) -> None:
         # One look every 10 s instead of a timer a request: a slow head is closed within 20 s.

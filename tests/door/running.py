@@ -182,7 +182,7 @@ def environment(folder: Path, port: int, **settings: str) -> dict[str, str]:
         "EKIBEN_PORT": str(port),
         "EKIBEN_DATA_DIR": str(folder / "data"),
         "EKIBEN_EXPERIMENTS_FILE": str(folder / "experiments.yaml"),
-        **{f"EKIBEN_{name.upper()}": value for name, value in settings.items()},
+        **{f"EKIBEN_{name.upper()}": value for name, value in ({"drain_s": "0"} | settings).items()},
     }
 
 

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from router.asgi import Request
 from router.errors import BadRequest
+from router.server import RouterProtocol
 from tests.door.running import Connection, ModelServer, RouterProcess, running_router, write_experiments
 from tests.router.client import Response
 from tests.router.conftest import Router, build_app
@@ -134,6 +137,26 @@ async def test_a_body_that_does_not_arrive_in_time_is_408_and_the_connection_is_
         assert response.headers["connection"] == "close"
         assert response.headers["content-type"] == "application/problem+json"
         assert router.counted("ekiben_problems_total", status="408") == 1
+
+
+@pytest.mark.parametrize("body", [b"", b'{"feat'])
+async def test_on_a_real_connection_the_408_is_the_last_that_comes(body: bytes) -> None:
+    async with build_app(
+        credit_document(), {V1: Service("v1"), V2: Service("v2"), V3: Service("v3")}
+    ) as router:
+        router.worker.body_timeout_s = 0.05
+        config = uvicorn.Config(router.app, http=RouterProtocol, ws="none", lifespan="off", log_config=None)
+        config.load()
+        state = ServerState()
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: RouterProtocol(config, state, {}, loop), "127.0.0.1", 0)
+        async with server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(head("Content-Length: 24") + body)
+            answer = await asyncio.wait_for(reader.read(), 30)
+            writer.close()
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"connection: close" in answer
 
 
 async def test_a_slow_body_that_arrives_in_time_is_read_whole() -> None:

@@ -290,3 +290,44 @@ def test_a_head_of_many_reads_that_ends_is_taken(ours: int) -> None:
             long.send(b"X-%d: %b\r\n" % (number, b"x" * 100))
         long.send(b"\r\n")
         assert long.read().body == b"/a"
+
+
+OFFER = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk")
+ONE = b"GET /smuggled HTTP/1.1\r\nHost: r\r\n\r\n"
+
+
+@pytest.mark.parametrize("offer", [OFFER, ("Connection: upgrade", "Upgrade: websocket")])
+def test_the_body_of_a_request_that_offers_an_upgrade_is_its_body(ours: int, offer: tuple[str, ...]) -> None:
+    chunked = get("/echo", *offer, "Transfer-Encoding: chunked", method="POST")
+    sized = get("/echo", *offer, f"Content-Length: {len(ONE)}", method="POST")
+    for parts in (
+        [sized + ONE],
+        [sized, ONE],
+        [sized + ONE[:5], ONE[5:]],
+        [sized[:40], sized[40:] + ONE],
+        [chunked + b"%x\r\n%b\r\n0\r\n\r\n" % (len(ONE), ONE)],
+        [chunked, b"%x\r\n%b\r\n" % (len(ONE), ONE), b"0\r\n\r\n"],
+    ):
+        with Connection(ours) as client:
+            for part in parts:
+                client.send(part)
+            assert client.read().body == ONE
+            client.send(get("/next"))
+            assert client.read().body == b"/next"
+
+
+def test_offers_of_an_upgrade_may_be_pipelined(ours: int) -> None:
+    with Connection(ours) as client:
+        client.send(b"".join(get(f"/{number}", *OFFER) for number in range(50)))
+        client.send(post("/echo", b"last", *OFFER) + get("/a"))
+        assert [client.read().body for _ in range(52)] == [
+            *(b"/%d" % number for number in range(50)),
+            b"last",
+            b"/a",
+        ]
+
+
+def test_no_body_is_waited_for_where_none_was_promised(ours: int) -> None:
+    with Connection(ours) as client:
+        client.send(get("/echo", *OFFER, method="POST"))
+        assert client.read().body == b""

@@ -1,0 +1,82 @@
+"""schemathesis against our own OpenAPI and a running router: no 5xx, and what is documented holds."""
+
+from __future__ import annotations
+
+import subprocess
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.door.running import ModelServer, RouterProcess, ask, running_router, write_experiments
+
+KEY = "s3cret-of-shop"
+SCHEMATHESIS = Path(sysconfig.get_path("scripts")) / "schemathesis"
+
+
+@pytest.fixture
+def tried(folder: Path) -> Iterator[RouterProcess]:
+    """A router over both versions."""
+    with running_router(folder, max_body_bytes="4096") as router:
+        yield router
+
+
+def schemathesis(router: RouterProcess, *more: str) -> str:
+    """Try every operation with what its schema allows and what it does not; the same requests every time."""
+    ended = subprocess.run(
+        [
+            str(SCHEMATHESIS),
+            "run",
+            f"http://127.0.0.1:{router.port}/openapi.json",
+            *("--checks", "all"),
+            *("--max-examples", "60"),
+            *("--seed", "1"),
+            "--generation-deterministic",
+            *("--generation-database", "none"),
+            *("--request-timeout", "30"),
+            "--no-color",
+            *more,
+        ],
+        cwd=router.folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    errors = [line for line in router.told() if line["level"] == "error"]
+    assert errors == []
+    return ended.stdout
+
+
+def counted(router: RouterProcess, metric: str) -> bool:
+    """Whether the router counted any of these."""
+    return any(
+        line.startswith(metric) and float(line.split()[-1]) > 0
+        for line in ask(router.port, "/metrics").body.decode().splitlines()
+    )
+
+
+def test_what_is_documented_holds_and_nothing_is_a_5xx(tried: RouterProcess) -> None:
+    schemathesis(tried)
+    # It got past the door: there were predictions, and each kind of refusal.
+    assert counted(tried, "ekiben_requests_total")
+    for status in ("400", "404"):
+        assert counted(tried, f'ekiben_problems_total{{status="{status}"}}')
+    assert not counted(tried, 'ekiben_problems_total{status="5')
+
+
+def test_it_holds_behind_keys_too(folder: Path) -> None:
+    with running_router(folder, api_keys=KEY) as router:
+        schemathesis(router, "--header", f"Authorization: Bearer {KEY}", "--max-examples", "20")
+        assert counted(router, "ekiben_key_requests_total")
+
+
+def test_it_holds_where_no_version_answers_but_for_the_5xx_that_are_documented(tmp_path: Path) -> None:
+    service = ModelServer("v1")
+    write_experiments(tmp_path, {"v1": service})
+    service.close()
+    with running_router(tmp_path) as router:
+        schemathesis(router, "--exclude-checks", "not_a_server_error", "--max-examples", "20")
+        assert counted(router, 'ekiben_problems_total{status="502"}')
