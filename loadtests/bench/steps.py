@@ -1,0 +1,195 @@
+"""What each step of the hot path costs: `python -m loadtests.bench.steps`, in process, no sockets.
+
+Every step is timed alone on the same requests; the sum of them and the whole are of one run, so that their
+difference shows what lies between the steps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import uvloop
+
+from experiments.document import parse_document
+from router.app import RouterApp
+from router.asgi import Request
+from router.cache import InMemoryCache
+from router.envelope import parse_envelope, row_digest
+from router.events import IdMaker
+from router.metrics import Metrics
+from router.routes import RouteBuilder
+from router.service import InMemoryService
+from router.worker import Worker
+from state.blocks import Event, encode_block
+from state.document import Stored
+from state.user import user_hash
+
+REQUESTS: Final = 20_000
+APPLICANTS: Final = 1_000
+ROUNDS: Final = 5
+HELD_OUT: Final = Path("training/data/held_out.jsonl")
+DOCUMENT: Final = {
+    "models": {
+        "credit": {
+            "live": "v1",
+            "versions": {"v1": {"endpoints": ["http://a:1"]}, "v2": {"endpoints": ["http://b:1"]}},
+        }
+    },
+    "experiments": {
+        "credit-boosting": {
+            "model": "credit",
+            "status": "running",
+            "variants": {
+                "control": {"version": "v1", "weight": 50},
+                "treatment": {"version": "v2", "weight": 50},
+            },
+        }
+    },
+}
+_ANSWER: Final = {"ok": {"probability_bad": 0.279551, "decision": "decline"}}
+
+
+class _Events:
+    """Takes events and keeps the last."""
+
+    def __init__(self) -> None:
+        self.last: Event = ()
+
+    def add(self, user_id: str | None, event: Event) -> None:
+        self.last = event
+
+
+async def _discard(_message: MutableMapping[str, Any]) -> None:
+    pass
+
+
+async def _open(events: _Events) -> tuple[RouterApp, Worker]:
+    metrics = Metrics()
+    builder = RouteBuilder(
+        lambda _url, _host=None: InMemoryService(lambda _row: _ANSWER),
+        InMemoryCache(),
+        metrics,
+        events,
+        APPLICANTS,
+    )
+    worker = Worker(builder, events, metrics, IdMaker(), max_body_bytes=1 << 20)
+
+    async def open_worker(_stack: contextlib.AsyncExitStack) -> Worker:
+        return worker
+
+    app = RouterApp(open_worker)
+    await app.startup()
+    worker.adopt(Stored("bench", 1, "", parse_document(DOCUMENT)))
+    await asyncio.sleep(0.1)  # the probes of the new endpoints
+    return app, worker
+
+
+def _timed(step: Callable[[int], object]) -> float:
+    """Microseconds a call, the median of some rounds."""
+    rounds = []
+    for _ in range(ROUNDS):
+        begun = time.perf_counter()
+        for number in range(REQUESTS):
+            step(number)
+        rounds.append((time.perf_counter() - begun) / REQUESTS * 1e6)
+    return sorted(rounds)[ROUNDS // 2]
+
+
+async def _timed_whole(request: Callable[[int], Awaitable[None]]) -> float:
+    rounds = []
+    for _ in range(ROUNDS):
+        begun = time.perf_counter()
+        for number in range(REQUESTS):
+            await request(number)
+        rounds.append((time.perf_counter() - begun) / REQUESTS * 1e6)
+    return sorted(rounds)[ROUNDS // 2]
+
+
+async def measure() -> Iterator[tuple[str, float]]:
+    """Pairs of a step and its cost in microseconds; the last is the whole cached request."""
+    rows = [json.loads(line)["features"] for line in HELD_OUT.read_text().splitlines()[:APPLICANTS]]
+    bodies = [orjson.dumps({"user_id": f"u-{n}", "features": row}) for n, row in enumerate(rows)]
+    envelopes = [parse_envelope(body, None) for body in bodies]
+    digests = [row_digest(envelope.features) for envelope in envelopes]
+    events = _Events()
+    app, worker = await _open(events)
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/predict/credit",
+        "headers": [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")],
+    }
+
+    async def whole(number: int) -> None:
+        async def receive() -> MutableMapping[str, Any]:
+            return {"type": "http.request", "body": bodies[number % APPLICANTS], "more_body": False}
+
+        await app(scope, receive, _discard)
+
+    for number in range(APPLICANTS):
+        await whole(number)  # from here on every answer is in the worker's own cache
+    route = worker.routes["credit"]
+    lane = route.versions["v1"].lane
+    answered = next(answer for answer in map(lane.recall, digests) if answer is not None)
+    metrics = route.versions["v1"].metrics
+    reply = {
+        "prediction": orjson.Fragment(answered.body),
+        "model": "credit",
+        "version": "v1",
+        "model_version": answered.model_version,
+        "experiment": "credit-boosting",
+        "variant": "control",
+        "prediction_id": worker.new_id(),
+        "request_id": worker.new_id(),
+        "cached": True,
+    }
+
+    def count(_number: int) -> None:
+        metrics.cached.inc()
+        metrics.local_hits.inc()
+        metrics.seconds.observe(0.001)
+
+    block = [events.last] * 500
+    salt = b"salt"
+    steps: list[tuple[str, float]] = [
+        ("request: headers, ids", _timed(lambda n: Request(scope, _never, worker.new_id))),
+        ("1 parse", _timed(lambda n: parse_envelope(bodies[n % APPLICANTS], None))),
+        ("1 digest", _timed(lambda n: row_digest(envelopes[n % APPLICANTS].features))),
+        ("2 assign", _timed(lambda n: route.plan.assign(envelopes[n % APPLICANTS].user_id))),
+        ("3 recall", _timed(lambda n: lane.recall(digests[n % APPLICANTS]))),
+        ("6 respond: the body", _timed(lambda n: orjson.dumps(reply))),
+        ("7 record: metrics", _timed(count)),
+        ("7 record: the user's hash", _timed(lambda n: user_hash(salt, "u-17"))),
+        ("7 record: its part of a block of 500", _timed_block(block)),
+    ]
+    return iter([*steps, ("the whole cached request", await _timed_whole(whole))])
+
+
+def _timed_block(block: list[Event]) -> float:
+    rounds = []
+    for _ in range(ROUNDS * 10):
+        begun = time.perf_counter()
+        encode_block("id", block)
+        rounds.append((time.perf_counter() - begun) / len(block) * 1e6)
+    return sorted(rounds)[len(rounds) // 2]
+
+
+async def _never() -> MutableMapping[str, Any]:
+    raise AssertionError("nothing is received here")
+
+
+def main() -> None:
+    """Print the table."""
+    for step, cost in uvloop.run(measure()):
+        print(f"{step:40} {cost:6.2f} µs")  # noqa: T201 - the program's output
+
+
+if __name__ == "__main__":
+    main()
