@@ -11,9 +11,10 @@ import orjson
 
 from experiments.lifecycle import Status
 from router.asgi import Header
+from router.docs_page import docs_page
 from router.envelope import MAX_USER_ID_CHARS
 from router.errors import BadRequest, NotReady, UnknownName
-from router.openapi import docs_page, openapi_document
+from router.openapi import openapi_document
 from router.routes import ModelRoute
 from router.worker import Worker
 
