@@ -11,6 +11,7 @@ from router.panic import panic_file
 from state.embedded import addresses
 
 MIB: Final = 1024 * 1024
+_REDIS: Final = ("redis://", "rediss://", "unix://")
 LAST_STEPS_S: Final = 1.0
 """For what nobody waits for any more as the router stops: shadow copies and the last events."""
 
@@ -51,6 +52,9 @@ class Settings:
         data_dir = Path(environ.get("EKIBEN_DATA_DIR", ".ekiben"))
         grace_s = _whole(environ, "EKIBEN_SHUTDOWN_GRACE_S", 20, 1, 3600)
         redis = addresses(environ, data_dir)
+        for name, url in (("EKIBEN_CACHE_URL", redis.cache_url), ("EKIBEN_STATE_URL", redis.state_url)):
+            if not url.startswith(_REDIS):  # not shown: it may hold a password
+                raise BadSetting(f"{name} (or REDIS_URL) must begin with one of {', '.join(_REDIS)}")
         return cls(
             cache_url=redis.cache_url,
             state_url=redis.state_url,

@@ -49,6 +49,12 @@ def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> Non
     assert "data" in refusal(tmp_path)
 
 
+def test_an_address_that_is_no_redis_is_told_in_one_line_without_its_password(tmp_path: Path) -> None:
+    line = refusal(tmp_path, cache_url="http://:s3cret@redis:6379")
+    assert "EKIBEN_CACHE_URL" in line
+    assert "s3cret" not in line
+
+
 def test_its_address_is_loopback_unless_told_otherwise(tmp_path: Path) -> None:
     for environ in ({}, {"EKIBEN_HOST": ""}):
         assert Settings.from_environ({"EKIBEN_DATA_DIR": str(tmp_path), **environ}).host == "127.0.0.1"
