@@ -42,11 +42,9 @@ def parse_envelope(body: bytes, header_user: bytes | None) -> Envelope:
         raise BadRequest(
             "`features` must be a JSON object" if "features" in data else "`features` is missing"
         )
-    user_id: str | None
+    user_id = None if header_user is None else _user_of_header(header_user)
     if "user_id" in data:
         user_id = _user(data["user_id"])
-    else:
-        user_id = None if header_user is None else _user_of_header(header_user)
     try:
         return Envelope(user_id, orjson.dumps(features, option=orjson.OPT_SORT_KEYS))
     except (orjson.JSONEncodeError, RecursionError) as error:

@@ -88,8 +88,8 @@ _PREDICT: Final = {
             {
                 "name": "X-User-ID",
                 "in": "header",
-                "description": "The user, in UTF-8, where the body has none: 1 to 256 characters",
-                "schema": {"type": "string"},
+                "description": "The user, where the body has none: 1 to 256 characters, in UTF-8",
+                "schema": {"type": "string", "pattern": "^[!-~]([ -~]{0,254}[!-~])?$"},
                 "example": "u-17",
             },
             {

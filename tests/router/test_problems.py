@@ -80,6 +80,11 @@ async def test_an_empty_or_unreadable_user_in_the_header_is_400(router: Router) 
         problem(response, 400)
 
 
+async def test_a_header_user_is_checked_also_where_the_body_wins(router: Router) -> None:
+    body = b'{"user_id":"u","features":{}}'
+    problem(await router.client.request("POST", "/predict/credit", body, {"x-user-id": b""}), 400)
+
+
 async def test_a_client_that_leaves_in_the_middle_of_its_body_asks_nothing(
     router: Router, v1: Service
 ) -> None:
