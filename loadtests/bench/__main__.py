@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import aiohttp
@@ -23,7 +21,9 @@ from loadtests.bench.errors import BenchError
 from loadtests.bench.machine import describe_machine, describe_tool, describe_versions, revision, today
 from loadtests.bench.measure import Effort, Target, measure
 from loadtests.bench.memory import Memory, watch_memory
+from loadtests.bench.probe import response_size
 from loadtests.bench.report import Run, section, show
+from loadtests.bench.run import clean_environment, run_until_signal
 from loadtests.bench.section import PAGE, write_section
 from loadtests.bench.stack import Stack, router_pid, rss_mib, started
 from loadtests.bench.streams import (
@@ -32,7 +32,6 @@ from loadtests.bench.streams import (
     ROUTER,
     Ask,
     Numbers,
-    Row,
     Stream,
     read_rows,
     write_distinct,
@@ -73,27 +72,20 @@ class Bench:
     async def _counts(self) -> Counter[str]:
         return await counters(self._session, self._stack.router)
 
-    async def _size(self, url: str, ask: Ask, row: Row) -> float:
-        """The bytes of a good response on the wire: the status line, the headers, the body."""
-        body = ask.body(row, 1_050_000)
-        headers = {"content-type": "application/json"}
-        for _ in range(2):  # the second has what the first has not: `cached` is true or false
-            async with self._session.post(url + ask.path, data=body, headers=headers) as response:
-                content = await response.read()
-                if response.status != 200:
-                    raise BenchError(f"{url}{ask.path} answered {response.status}: {content[:200]!r}")
-                head = sum(len(name) + len(value) + 4 for name, value in response.raw_headers)
-        return float(len("HTTP/1.1 200 OK\r\n") + head + 2 + len(content))
-
     async def targets(self) -> list[Target]:
         """The four, with their streams."""
         stack, row = self._stack, self._rows[0]
         distinct, repeats = self._streams("router", ROUTER, stack.router)
         direct, _ = self._streams("direct", DIRECT, stack.direct)
-        router_size = await self._size(stack.router, ROUTER, row)
-        empty_size = await self._size(stack.empty, ROUTER, row)
+        router_size = await response_size(self._session, stack.router, ROUTER, row)
+        empty_size = await response_size(self._session, stack.empty, ROUTER, row)
         return [
-            Target(figures.DIRECT, stack.direct, direct, await self._size(stack.direct, DIRECT, row)),
+            Target(
+                figures.DIRECT,
+                stack.direct,
+                direct,
+                await response_size(self._session, stack.direct, DIRECT, row),
+            ),
             Target(figures.UNCACHED, stack.router, distinct, router_size, self._counts, "served"),
             Target(figures.REPEATS, stack.router, repeats, router_size, self._counts, "cached"),
             Target(figures.EMPTY, stack.empty, repeats, empty_size),
@@ -177,26 +169,6 @@ async def bench(console: Console, effort: Effort, with_memory: bool) -> Run:
             timeout = aiohttp.ClientTimeout(total=30)
             async with aiohttp.ClientSession(timeout=timeout) as session:
                 return await Bench(stack, session, effort, status).run(with_memory, begun)
-
-
-def run_until_signal(work: Coroutine[Any, Any, Run]) -> Run:
-    """Run it; SIGTERM and SIGHUP end it as Ctrl-C does, with every child."""
-
-    async def main() -> Run:
-        task = asyncio.current_task()
-        assert task is not None
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-        return await work
-
-    return asyncio.run(main())
-
-
-def clean_environment() -> None:
-    """What is measured has settings of its own, whatever the shell says."""
-    for name in list(os.environ):
-        if name.startswith("EKIBEN_") or name == "REDIS_URL":
-            del os.environ[name]
 
 
 def main() -> int:

@@ -44,10 +44,14 @@ class Case:
 
 
 async def make_cases(
-    session: aiohttp.ClientSession, services: Mapping[str, str], rows: Sequence[Row], count: int
+    session: aiohttp.ClientSession,
+    services: Mapping[str, str],
+    rows: Sequence[Row],
+    count: int,
+    first: int = FIRST_CHECKED,
 ) -> list[Case]:
-    """The first `count` applicants of the stream for checks, and what each service answers itself."""
-    numbers = range(FIRST_CHECKED, FIRST_CHECKED + count)
+    """`count` applicants, their numbers from `first` on, and what each service answers itself."""
+    numbers = range(first, first + count)
     chosen = [(number, rows[place % len(rows)]) for place, number in enumerate(numbers)]
     said: dict[str, list[Prediction]] = {version: [] for version in services}
     for start in range(0, count, _BATCH):

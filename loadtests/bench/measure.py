@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
 
 from loadtests.bench.errors import BenchError
-from loadtests.bench.streams import Numbers, Stream
+from loadtests.bench.streams import POPULATION, Numbers, Stream
 from loadtests.bench.wrk import Round, drive
 
-# What is in flight when wrk stops is still answered, then it is the next one's turn.
-_BREATHE_S: Final = 0.2
 _SIZE_TOLERANCE: Final = 0.2
+# Those who come again have to have come once: a lone client would take too long.
+_WARMING: Final = 64
 
 Counts = Callable[[], Awaitable[Counter[str]]]
 
@@ -24,7 +24,9 @@ Counts = Callable[[], Awaitable[Counter[str]]]
 class Target:
     """Something that is measured: where, with which requests, how large a good response is.
 
-    `counts` are the router's own counters; they must say that every request got what `expect` says.
+    `counts` are the servers' own counters; where `expect` names a result they must say that every request got
+    it. `rest_s` is for what is in flight when wrk stops, before the next one's turn. A run
+    in which one that `must_answer` does not is no run.
     """
 
     name: str
@@ -33,14 +35,17 @@ class Target:
     response_bytes: float
     counts: Counts | None = None
     expect: str = ""
+    rest_s: float = 0.2
+    must_answer: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A target at a number of clients: the medians over its rounds, and what was wrong in any of them."""
+    """A target at a number of clients: medians of its rounds, what was wrong in any, what servers counted."""
 
     rounds: tuple[Round, ...]
     problems: tuple[str, ...]
+    counted: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def per_second(self) -> float:
@@ -96,30 +101,34 @@ async def measure(
     for count in sorted(clients):
         rounds: dict[str, list[Round]] = {target.name: [] for target in targets}
         problems: dict[str, list[str]] = {target.name: [] for target in targets}
+        counted: dict[str, Counter[str]] = {target.name: Counter() for target in targets}
         if effort.warm_up_s:
             for target in targets:
-                await _round(target, count, effort.warm_up_s, numbers)
+                crowd = max(count, _WARMING) if target.stream.repeats else count
+                await _round(target, crowd, effort.warm_up_s, numbers)
         for _ in range(effort.rounds):
             for target in targets:
                 on_round(target.name, count)
-                one, wrong = await _round(target, count, effort.seconds, numbers)
+                one, told = await _round(target, count, effort.seconds, numbers)
                 rounds[target.name].append(one)
-                problems[target.name].extend(wrong)
+                problems[target.name].extend(faults(target, one, told, count))
+                counted[target.name] += told
         for target in targets:
-            table[target.name, count] = Cell(tuple(rounds[target.name]), tuple(problems[target.name]))
+            name = target.name
+            table[name, count] = Cell(tuple(rounds[name]), tuple(problems[name]), counted[name])
     return table
 
 
-async def _round(target: Target, clients: int, seconds: int, numbers: Numbers) -> tuple[Round, list[str]]:
+async def _round(target: Target, clients: int, seconds: int, numbers: Numbers) -> tuple[Round, Counter[str]]:
     before = await target.counts() if target.counts else Counter[str]()
     one = await drive(target.url, target.stream, numbers.next, clients, seconds)
     if not target.stream.repeats:
         numbers.sent(one.requests + one.errors + clients)
-    await asyncio.sleep(_BREATHE_S)
+    await asyncio.sleep(target.rest_s)
     after = await target.counts() if target.counts else Counter[str]()
-    if not one.requests:
+    if target.must_answer and not one.requests:
         raise BenchError(f"{target.name} answered nothing at {clients} clients")
-    return one, faults(target, one, after - before, clients)
+    return one, after - before
 
 
 def faults(target: Target, one: Round, counted: Counter[str], clients: int) -> list[str]:
@@ -127,17 +136,19 @@ def faults(target: Target, one: Round, counted: Counter[str], clients: int) -> l
     found = []
     if one.errors:
         found.append(f"{one.errors} of {one.requests} responses were errors")
+    if not one.requests:
+        return [*found, "nothing was answered"]
     if abs(one.bytes_each / target.response_bytes - 1) > _SIZE_TOLERANCE:
         found.append(f"responses had {one.bytes_each:.0f} bytes, a good one has {target.response_bytes:.0f}")
-    if target.counts is not None:
+    if target.expect:
         found += [
             f"{counted[result]} were {result}"
             for result in ("fallback", "refused", "error")
             if counted[result]
         ]
         wanted = counted[target.expect]
-        # Some of the repeated come for the first time; those in flight when wrk stopped it has not counted.
-        least = one.requests * (0.9 if target.stream.repeats else 1.0)
+        # Each of the repeated may come for the first time; what was in flight at the end wrk has not counted.
+        least = one.requests - (POPULATION if target.stream.repeats else 0)
         if not least <= wanted <= one.requests + clients:
             found.append(f"{wanted} of {one.requests} were {target.expect}")
     return found

@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 import uvloop
 
-from experiments.document import parse_document
+from experiments.parsing import parse_document
 from router.app import RouterApp
 from router.asgi import Request
 from router.cache import InMemoryCache

@@ -29,12 +29,16 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """How a server takes one applicant: the path, and the JSON around the features. `#` is the number."""
+    """How a server takes one applicant: the path, and the JSON around the features. `#` is the number.
+
+    With `as_text` the features are the JSON of a JSON string.
+    """
 
     path: str
     opening: str
     closing: str
     headers: tuple[str, ...] = ()
+    as_text: bool = False
 
     def body(self, row: Row, number: int) -> str:
         """The body for one applicant."""
@@ -55,7 +59,8 @@ class Ask:
 
     def _template(self, row: Row) -> str:
         features = json.dumps({**row, "amount": "#"}, separators=(",", ":"))
-        return self.opening + features.replace('"#"', f"{int(row['amount'])}.#") + self.closing
+        features = features.replace('"#"', f"{int(row['amount'])}.#")
+        return self.opening + (json.dumps(features) if self.as_text else features) + self.closing
 
 
 ROUTER: Final = Ask("/predict/credit", '{"user_id":"u-#","features":', "}")
