@@ -7,8 +7,10 @@ from pathlib import Path
 import yaml
 
 from ekiben.errors import EkibenError
-from experiments.document import Document, DocumentError
-from experiments.lifecycle import Status, check_change
+from experiments.changes import check_change
+from experiments.document import Document
+from experiments.lifecycle import Status
+from experiments.problems import DocumentError
 from state.document import StateUnavailable, Stored, dump_document, open_store
 from state.experiments_file import BadExperimentsFile, ExperimentsFile, read_experiments_file
 

@@ -6,13 +6,11 @@ import math
 import re
 from collections.abc import Collection, Iterator
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from experiments.document import Document, Experiment, Model
 from experiments.lifecycle import ACTIVE
 from experiments.problems import Path, listed, show, unknown, word
-
-if TYPE_CHECKING:
-    from experiments.document import Document, Experiment, Model
 
 Problems = Iterator[tuple[Path, str]]
 

@@ -17,8 +17,9 @@ from typing import Final, Protocol
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from experiments.document import Document, DocumentError
-from experiments.lifecycle import check_change
+from experiments.changes import check_change
+from experiments.document import Document
+from experiments.problems import DocumentError
 from state.document import CHANGES_CHANNEL, Conflict, StateUnavailable, Stored
 from state.experiments_file import BadExperimentsFile, ExperimentsFile, parse_experiments
 

@@ -15,7 +15,9 @@ import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from experiments.document import Document, DocumentError, parse_document
+from experiments.document import Document
+from experiments.parsing import parse_document
+from experiments.problems import DocumentError
 
 DOCUMENT_KEY: Final = "ekiben:experiments"
 AUDIT_STREAM: Final = "ekiben:audit"

@@ -9,7 +9,9 @@ from typing import Any
 
 import yaml
 
-from experiments.document import Document, DocumentError, parse_document
+from experiments.document import Document
+from experiments.parsing import parse_document
+from experiments.problems import DocumentError
 
 
 class BadExperimentsFile(ValueError):

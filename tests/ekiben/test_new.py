@@ -16,7 +16,7 @@ from sklearn.datasets import load_diabetes
 from ekiben.entry import next_port, with_version
 from ekiben.errors import EkibenError
 from ekiben.template import Schema, new_schema, read_schema, schema_module, service_module
-from experiments.document import parse_document
+from experiments.parsing import parse_document
 from tests.ekiben.running import ONE_VERSION, ROOT, assert_nothing_left, ekiben, environment, start_up
 
 ROUTER = 13220

@@ -14,7 +14,7 @@ from ekiben.replay import Answer, draw
 from ekiben.settings import key_headers
 from ekiben.shadows import ShadowCounts, parse_shadow_counts
 from ekiben.tables import quantile, version_rows
-from experiments.document import parse_document
+from experiments.parsing import parse_document
 
 ROOT = Path(__file__).parents[2]
 OURS = ROOT / "experiments.yaml"

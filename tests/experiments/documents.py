@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from experiments.document import Document, DocumentError, parse_document
+from experiments.document import Document
+from experiments.parsing import parse_document
+from experiments.problems import DocumentError
 
 CREDIT = """
 models:

@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
-from experiments.document import Document, DocumentError, parse_document
-from experiments.lifecycle import ACTIVE, TRANSITIONS, Status, check_change
+from experiments.changes import check_change
+from experiments.document import Document
+from experiments.lifecycle import ACTIVE, TRANSITIONS, Status
+from experiments.parsing import parse_document
+from experiments.problems import DocumentError
 from tests.experiments.documents import credit, credit_document, variants
 
 NET = "experiments.credit-net"

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.assignment import bucket_ranges, choose_variation, hash_v2, in_namespace
-from experiments.document import parse_document
 from experiments.lifecycle import Status
+from experiments.parsing import parse_document
 from experiments.snapshot import Assignment, Plan, Snapshot
 from tests.experiments.documents import credit, credit_document, variants
 

@@ -128,7 +128,7 @@ async def test_each_model_has_its_own_ttl(v1: Service) -> None:
         "b": {"live": "v2", "versions": {"v2": {"endpoints": [V2]}}, "cache_ttl_s": 900},
         "c": {"live": "v3", "versions": {"v3": {"endpoints": [V3]}}, "cache_ttl_s": 0},
     }
-    from experiments.document import parse_document
+    from experiments.parsing import parse_document
 
     services = {V1: v1, V2: Service("v2"), V3: Service("v3")}
     async with build_app(parse_document({"models": models}), services) as router:
