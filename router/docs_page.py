@@ -27,7 +27,8 @@ details { margin: .5rem 0; background: var(--card); border: 1px solid var(--line
 details > div { padding: 0 1rem 1rem; }
 summary { display: flex; flex-wrap: wrap; gap: .25rem .75rem; align-items: baseline; padding: .6rem 1rem;
   cursor: pointer; } summary:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
-summary span { color: var(--soft); }
+summary span { color: var(--soft); } summary::after { content: "+"; margin-left: auto; color: var(--soft); }
+details[open] > summary::after { content: "\\2212"; }
 summary b { min-width: 3rem; color: var(--get); } summary b.post { color: var(--post); }
 table { width: 100%; border-collapse: collapse; } th, td { padding: .35rem .5rem .35rem 0; text-align: left;
   vertical-align: top; border-top: 1px solid var(--line); } th { white-space: nowrap; font-weight: 600; }

@@ -235,7 +235,8 @@ class Lane:
             if answer is None:
                 misses.append(pending)
                 continue
-            self._local.put(pending.digest, answer, expires)
+            if tag == self.model_version:  # and not of one that has been replaced since
+                self._local.put(pending.digest, answer, expires)
             self._resolve(
                 pending,
                 Served(answer, "redis", (now - started) * 1000, (started - pending.queued_at) * 1000),

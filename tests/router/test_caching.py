@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 import orjson
 import pytest
 
+from router.cache import InMemoryCache
 from router.envelope import parse_envelope, row_digest
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
@@ -59,6 +63,30 @@ async def test_a_new_model_version_of_the_same_version_does_not_get_the_old_ones
     reply = (await router.client.predict("u-control", {"row": 1})).json
     assert (reply["cached"], reply["model_version"]) == (False, "credit_v1:2")
     assert set(router.cache.held) == {key(f"credit_v1:{n}", b'{"row":1}') for n in (1, 2)}
+
+
+async def test_a_look_up_that_comes_back_after_the_model_was_replaced_is_not_kept(v1: Service) -> None:
+    class Held(InMemoryCache):
+        gate = asyncio.Event()
+
+        async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+            found = await super().get_many(keys)
+            await self.gate.wait()
+            return found
+
+    shared = Held()
+    row = key("credit_v1:1", b'{"row":1}')
+    shared.held[row] = orjson.dumps({"score": 0.5, "decision": "old"})
+    async with build_app(credit_document(), {V1: v1, V2: v1, V3: v1}, shared=shared) as router:
+        asked = asyncio.create_task(router.client.predict(None, {"row": 1}))
+        await settle()
+        v1.model_version = "credit_v1:2"
+        await router.probe()
+        shared.gate.set()
+        late = (await asked).json  # of the model that was asked when it came
+        assert (late["model_version"], late["prediction"]["decision"]) == ("credit_v1:1", "old")
+        reply = (await router.client.predict(None, {"row": 1})).json
+        assert (reply["model_version"], reply["cached"]) == ("credit_v1:2", False)
 
 
 async def test_an_answer_is_stored_under_the_tag_that_gave_it(router: Router, v1: Service) -> None:
@@ -205,8 +233,6 @@ async def test_rubbish_under_the_key_is_a_miss(router: Router, v1: Service, rubb
 
 
 async def test_a_batch_is_looked_up_at_once(router: Router, v1: Service) -> None:
-    import asyncio
-
     v1.hold()
     first = asyncio.create_task(router.client.predict(None, {"row": -1}))
     await settle()

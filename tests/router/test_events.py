@@ -14,6 +14,7 @@ from state.blocks import COLUMNS, EXPOSURES_STREAM, decode_block
 from state.document import open_state
 from state.user import user_hash
 from tests.router.conftest import Router
+from tests.router.documents import credit_document
 from tests.router.redis_server import RedisServer
 from tests.router.waiting import until
 
@@ -111,8 +112,6 @@ async def test_what_cannot_be_read_is_not_recorded(router: Router) -> None:
 
 
 async def test_a_request_records_the_revision_it_was_routed_by(router: Router) -> None:
-    from tests.router.documents import credit_document
-
     router.adopt(credit_document(), revision=7)
     await router.client.predict("u-treatment", {"row": 1})
     assert router.exposures()[0]["revision"] == 7

@@ -9,7 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
+from router.errors import BulkRefused
 from router.lane import MAX_BYTES, MAX_ROWS
+from router.service import BulkAnswer
 from tests.router.client import Response
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
@@ -254,9 +256,6 @@ async def test_hostile_rows_inside_a_burst_are_400_and_cost_nobody_anything(
 async def test_a_call_refused_as_a_whole_is_split_until_the_bad_row_stands_alone(
     router: Router, v1: Service
 ) -> None:
-    from router.errors import BulkRefused
-    from router.service import BulkAnswer
-
     answer = v1.bulk
 
     async def bulk(rows: list[bytes], timeout_s: float) -> BulkAnswer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from router.app import RouterApp
 from tests.router.conftest import Router, build_app
 from tests.router.documents import EXPERIMENT, V1, V2, V3, credit_document
 from tests.router.services import Service
@@ -139,8 +140,6 @@ async def test_a_websocket_is_closed(router: Router) -> None:
 
 
 async def test_a_worker_that_cannot_start_tells_its_server() -> None:
-    from router.app import RouterApp
-
     async def open_worker(stack: object) -> None:
         raise OSError("no such Redis")
 
