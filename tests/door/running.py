@@ -20,7 +20,9 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[2]
-PORTS = iter(range(13701, 13800))
+# From anywhere in the range, so that two runs of the tests at once do not meet.
+_FIRST = os.getpid() % 99
+_PORTS = iter([13701 + (_FIRST + step) % 99 for step in range(99)])
 PATIENCE_S = 30.0
 
 FEATURES_SCHEMA = {"type": "object", "properties": {"row": {"type": "integer"}}}
@@ -264,12 +266,24 @@ class RouterProcess:
 @contextlib.contextmanager
 def running_router(folder: Path, port: int | None = None, **settings: str) -> Iterator[RouterProcess]:
     """Start a router over the experiments in `folder`, wait until it is ready, and end it."""
-    router = RouterProcess(folder, port or next(PORTS), **settings)
+    router = RouterProcess(folder, port or free_port(), **settings)
     try:
         router.wait_until_ready()
         yield router
     finally:
         router.end()
+
+
+def free_port() -> int:
+    """A port that nobody listens on, and that this process has not given out before."""
+    for port in _PORTS:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                probe.listen()
+                return port
+    raise AssertionError("every port is taken")
 
 
 def wait_for(what: Any, within_s: float = PATIENCE_S) -> Any:

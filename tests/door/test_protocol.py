@@ -5,86 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from router.asgi import Receive, Scope, Send
 from router.server import RouterProtocol
-from tests.door.running import Connection, wait_for
-
-LARGE = bytes(range(256)) * 20_000  # 5 MB: more than any socket's buffer
-
-
-async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers by path; `/echo` with what it was sent."""
-    path = scope["path"]
-    if path == "/raises":
-        raise RuntimeError("no answer")
-    body = b""
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if not message.get("more_body", False):
-            break
-    if path == "/later":
-        await asyncio.sleep(0.02)
-    answers: dict[str, list[bytes]] = {
-        "/echo": [body],
-        "/empty": [b""],
-        "/large": [LARGE],
-        "/parts": [b"one", b"", b"two" * 1000, b"three"],
-        "/later": [b"late"],
-        "/nothing": [],
-        "/short": [b"too little"],
-    }
-    parts = answers.get(path, [path.encode()])
-    headers = [(b"content-type", b"text/plain"), (b"x-n", b"1")]
-    if path == "/short":
-        headers.append((b"content-length", b"99"))
-    elif path != "/parts":
-        headers.append((b"content-length", b"%d" % sum(map(len, parts))))
-    if path == "/close":
-        headers.append((b"connection", b"close"))
-    await send(
-        {"type": "http.response.start", "status": 204 if path == "/nothing" else 200, "headers": headers}
-    )
-    for number, part in enumerate(parts, start=1):
-        await send({"type": "http.response.body", "body": part, "more_body": number < len(parts)})
-    if not parts:
-        await send({"type": "http.response.body"})
-
-
-@contextlib.contextmanager
-def served(protocol: type[HttpToolsProtocol], serve: Any = app) -> Iterator[int]:
-    """A real uvicorn on uvloop in a thread; its port."""
-    config = uvicorn.Config(
-        serve,
-        host="127.0.0.1",
-        port=0,
-        loop="uvloop",
-        http=protocol,
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        date_header=False,
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        wait_for(lambda: server.started)
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        server.force_exit = True
-        thread.join()
+from tests.door.running import Connection
+from tests.door.serving import LARGE, LAST, get, post, served
 
 
 @pytest.fixture(scope="module")
@@ -116,15 +45,6 @@ def everything(port: int, parts: Sequence[bytes]) -> bytes:
     return bytes(received)
 
 
-def get(path: str, *headers: str, method: str = "GET", version: str = "1.1") -> bytes:
-    return "\r\n".join([f"{method} {path} HTTP/{version}", "Host: r", *headers, "", ""]).encode()
-
-
-def post(path: str, body: bytes, *headers: str) -> bytes:
-    return get(path, f"Content-Length: {len(body)}", *headers, method="POST") + body
-
-
-LAST = get("/close")
 CASES: dict[str, list[bytes]] = {
     "one request": [LAST],
     "asked to close": [get("/x", "Connection: close")],
@@ -210,124 +130,3 @@ class _Watched:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
-
-
-class Hasty(RouterProtocol):
-    """Waits a tenth of a second for a head."""
-
-    head_timeout_s = 0.1
-
-
-def test_a_connection_that_sends_nothing_is_closed() -> None:
-    with served(Hasty) as port, Connection(port) as silent:
-        assert silent.is_closed()
-
-
-def test_a_head_that_does_not_end_is_closed() -> None:
-    with served(Hasty) as port, Connection(port) as slow:
-        slow.send(b"GET / HTTP/1.1\r\nHost: r\r\n")
-        assert slow.is_closed()
-
-
-def test_a_later_head_that_does_not_end_is_closed_too() -> None:
-    with served(Hasty) as port, Connection(port) as slow:
-        slow.send(get("/a"))
-        assert slow.read().body == b"/a"
-        slow.send(b"GET / HTTP/1.1\r\n")
-        assert slow.is_closed()
-
-
-def test_a_slow_head_is_closed_however_busily_it_trickles() -> None:
-    with served(Hasty) as port, Connection(port) as slow, contextlib.suppress(ConnectionError):
-        slow.send(b"GET / HTTP/1.1\r\n")
-        for number in range(10_000):
-            slow.send(b"X-%d: 1\r\n" % number)
-            threading.Event().wait(0.01)
-        raise AssertionError("it went on and on")
-
-
-def test_line_ends_between_requests_do_not_keep_a_connection_open() -> None:
-    with served(Hasty) as port, Connection(port) as idle:
-        idle.send(get("/a"))
-        assert idle.read().body == b"/a"
-        # They stop uvicorn's keep-alive time-out, and no head follows that would start another.
-        idle.send(b"\r\n\r\n")
-        assert idle.is_closed()
-
-
-def test_a_request_that_takes_long_to_answer_is_not_a_slow_head() -> None:
-    async def patient(scope: Scope, receive: Receive, send: Send) -> None:
-        await asyncio.sleep(0.5)
-        await app(scope, receive, send)
-
-    with served(Hasty, patient) as port, Connection(port) as waiting:
-        for path in ("/a", "/b"):
-            waiting.send(get(path))
-            assert waiting.read().body == path.encode()
-
-
-@pytest.mark.parametrize("head", [b"GET / HTTP/1.1\r\nX: ", b"GET /", b"GET / HTTP/1.1\r\nX: 1\r\nX"])
-def test_a_head_without_an_end_is_not_kept_in_memory(ours: int, head: bytes) -> None:
-    with Connection(ours) as endless, contextlib.suppress(ConnectionError):
-        endless.send(head)
-        for _ in range(1000):
-            endless.send(b"x" * 65536)
-        raise AssertionError("it takes whatever it is sent")
-
-
-def test_trailers_without_an_end_are_not_kept_in_memory(ours: int) -> None:
-    with Connection(ours) as endless, contextlib.suppress(ConnectionError):
-        endless.send(get("/echo", "Transfer-Encoding: chunked", method="POST") + b"1\r\nx\r\n0\r\nX: ")
-        for _ in range(2000):
-            endless.send(b"x" * 65536)
-        raise AssertionError("it takes whatever it is sent")
-
-
-def test_a_head_of_many_reads_that_ends_is_taken(ours: int) -> None:
-    with Connection(ours) as long:
-        long.send(b"GET /a HTTP/1.1\r\nHost: r\r\n")
-        for number in range(500):
-            long.send(b"X-%d: %b\r\n" % (number, b"x" * 100))
-        long.send(b"\r\n")
-        assert long.read().body == b"/a"
-
-
-OFFER = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk")
-ONE = b"GET /smuggled HTTP/1.1\r\nHost: r\r\n\r\n"
-
-
-@pytest.mark.parametrize("offer", [OFFER, ("Connection: upgrade", "Upgrade: websocket")])
-def test_the_body_of_a_request_that_offers_an_upgrade_is_its_body(ours: int, offer: tuple[str, ...]) -> None:
-    chunked = get("/echo", *offer, "Transfer-Encoding: chunked", method="POST")
-    sized = get("/echo", *offer, f"Content-Length: {len(ONE)}", method="POST")
-    for parts in (
-        [sized + ONE],
-        [sized, ONE],
-        [sized + ONE[:5], ONE[5:]],
-        [sized[:40], sized[40:] + ONE],
-        [chunked + b"%x\r\n%b\r\n0\r\n\r\n" % (len(ONE), ONE)],
-        [chunked, b"%x\r\n%b\r\n" % (len(ONE), ONE), b"0\r\n\r\n"],
-    ):
-        with Connection(ours) as client:
-            for part in parts:
-                client.send(part)
-            assert client.read().body == ONE
-            client.send(get("/next"))
-            assert client.read().body == b"/next"
-
-
-def test_offers_of_an_upgrade_may_be_pipelined(ours: int) -> None:
-    with Connection(ours) as client:
-        client.send(b"".join(get(f"/{number}", *OFFER) for number in range(50)))
-        client.send(post("/echo", b"last", *OFFER) + get("/a"))
-        assert [client.read().body for _ in range(52)] == [
-            *(b"/%d" % number for number in range(50)),
-            b"last",
-            b"/a",
-        ]
-
-
-def test_no_body_is_waited_for_where_none_was_promised(ours: int) -> None:
-    with Connection(ours) as client:
-        client.send(get("/echo", *OFFER, method="POST"))
-        assert client.read().body == b""

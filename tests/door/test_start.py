@@ -11,7 +11,7 @@ import pytest
 
 from router.settings import BadSetting, Settings
 from state.user import SaltMissing, user_salt
-from tests.door.running import PORTS, ROOT, ask, environment, predict, running_router
+from tests.door.running import ROOT, ask, environment, free_port, predict, running_router
 
 KEY = "s3cret-of-shop"
 
@@ -21,7 +21,7 @@ def refusal(folder: Path, **settings: str) -> str:
     ended = subprocess.run(
         [sys.executable, "-m", "router"],
         cwd=ROOT,
-        env=environment(folder, next(PORTS), **settings),
+        env=environment(folder, free_port(), **settings),
         capture_output=True,
         text=True,
         timeout=60,
