@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -21,6 +20,7 @@ from state.document import Stored
 log = logging.getLogger(__name__)
 
 _RETIRE_S: Final = 60.0
+_CANCEL_AGAIN_S: Final = 1.0
 
 
 class HealthCheck(Protocol):
@@ -93,7 +93,8 @@ class Worker:
         """Answer what is in flight, then end the background tasks."""
         self.draining = True
         await asyncio.gather(*(lane.close(grace_s) for lane in lanes_of(self.routes)))
-        for task in list(self._background):
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*self._background, return_exceptions=True)
+        # Told again until they end: asyncio.wait_for, which redis-py uses, can lose a cancellation in 3.11.
+        while self._background:
+            for task in self._background:
+                task.cancel()
+            await asyncio.wait(self._background, timeout=_CANCEL_AGAIN_S)

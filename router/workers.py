@@ -66,4 +66,5 @@ class Workers(Multiprocess):
                 for process in running:
                     log.error("worker %s has not stopped in time and is killed", process.pid)
                     process.kill()
+                break
         super().join_all()
