@@ -228,6 +228,7 @@ _HEALTH_OK: Final = _ok(
         "live": True,
         "ready": True,
         "draining": False,
+        "panic": [],
         "revision": 7,
         "lineage": "9f86d081884c7d65",
         "dependencies": {"cache": "up", "state": "up", "credit/v1": "up", "credit/v2": "down"},

@@ -223,6 +223,11 @@ SCHEMAS: Final[dict[str, Any]] = {
             "live": {"type": "boolean", "description": "The process runs"},
             "ready": {"type": "boolean", "description": "It has experiments to route by and is not stopping"},
             "draining": {"type": "boolean", "description": "It is stopping"},
+            "panic": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "Models that the panic switch sends to live, `*` for all of them",
+            },
             "revision": _nullable("Of the experiments it routes by", "integer"),
             "lineage": _nullable("The history that the revision belongs to"),
             "dependencies": {

@@ -131,6 +131,7 @@ async def healthz(worker: Worker, _rest: str, _query: str) -> Page:
         "live": True,
         "ready": worker.ready,
         "draining": worker.draining,
+        "panic": sorted(worker.panicked),
         "revision": snapshot.revision if snapshot else None,
         "lineage": snapshot.lineage if snapshot else None,
         "dependencies": dependencies,

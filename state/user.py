@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import ipaddress
 import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
-
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class SaltMissing(Exception):
@@ -20,7 +18,12 @@ class SaltMissing(Exception):
 
 def is_loopback(host: str) -> bool:
     """Whether a listener on `host` is reachable from this machine only."""
-    return host in _LOOPBACK or host.startswith("127.")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False  # a name, whatever it begins with
 
 
 def user_salt(environ: Mapping[str, str], data_dir: Path, host: str) -> bytes:

@@ -86,6 +86,7 @@ async def test_healthz_tells_the_revision_and_each_dependency(router: Router) ->
         "live": True,
         "ready": True,
         "draining": False,
+        "panic": [],
         "revision": 1,
         "lineage": "here",
         "dependencies": {

@@ -43,4 +43,4 @@ def test_off_loopback_a_salt_has_to_be_given(tmp_path: Path, host: str) -> None:
 
 def test_loopback_is_known_in_its_spellings() -> None:
     assert all(is_loopback(host) for host in ("127.0.0.1", "127.1.2.3", "::1", "localhost"))
-    assert not any(is_loopback(host) for host in ("0.0.0.0", "::", "10.0.0.1", "1270.0.0.1"))
+    assert not any(is_loopback(host) for host in ("0.0.0.0", "::", "10.0.0.1", "127.example.com"))
