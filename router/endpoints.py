@@ -46,6 +46,8 @@ class Endpoints:
         self._clock = clock
         self._draw = draw
         self._retries = _RETRY_RESERVE
+        self.last_resort = False
+        """Nothing stands in for this version: an endpoint that returns takes all that nobody else can."""
 
     @property
     def capacity(self) -> int:
@@ -123,14 +125,16 @@ class Endpoints:
     def _choose(self, tried: Endpoint | None) -> Endpoint | None:
         now = self._clock()
         candidates = [e for e in self.all if e is not tried and not e.breaker.is_open(now)]
+        returning: Endpoint | None = None
         while candidates:
             # Least loaded of two drawn at random: nearly as even as least of all, without the herd.
             drawn = candidates if len(candidates) < 3 else random.sample(candidates, 2)
             chosen = min(drawn, key=lambda endpoint: (endpoint.in_flight, self._draw()))
             if chosen.breaker.admits(now, self._draw()):
                 return chosen
+            returning = returning or chosen  # turned away by chance
             candidates.remove(chosen)
-        return None
+        return returning if self.last_resort else None
 
     async def _attempt(
         self, endpoint: Endpoint, rows: Sequence[bytes], deadline: float, share: float

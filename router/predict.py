@@ -10,7 +10,7 @@ import orjson
 from experiments.snapshot import Assignment
 from router.asgi import Request, Send, send_response
 from router.envelope import Envelope, parse_envelope, row_digest
-from router.errors import RouterError, RowRefused, UnknownName, VersionFailed
+from router.errors import Overloaded, RouterError, RowRefused, UnknownName, VersionFailed
 from router.lane import Served
 from router.panic import ALL_MODELS
 from router.problems import render_problem
@@ -125,7 +125,7 @@ async def _answer(
         return live, await live.lane.submit(row, digest, started + timeout_s, fresh)
     try:
         return assigned, await assigned.lane.submit(row, digest, started + timeout_s / 2, fresh)
-    except VersionFailed:
+    except (VersionFailed, Overloaded):
         recalled = None if fresh else live.lane.recall(digest)
         if recalled is not None:
             return live, Served(recalled, "local")

@@ -122,10 +122,12 @@ class RouteBuilder:
 
     def _version(self, plan: Plan, name: str, spec: Version, old: VersionRoute | None) -> VersionRoute:
         if old is not None and old.spec == spec and old.ttl_s == plan.cache_ttl_s:
+            old.endpoints.last_resort = name == plan.live
             return old
         endpoints = Endpoints(
             [Endpoint(url, self._make_service(url)) for url in spec.endpoints], spec.workers, self._clock
         )
+        endpoints.last_resort = name == plan.live
         metrics = VersionMetrics(self._metrics, plan.name, name)
         lane = self._lane(plan, endpoints, metrics)
         return VersionRoute(name, spec, plan.cache_ttl_s, endpoints, lane, metrics)

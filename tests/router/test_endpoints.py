@@ -207,3 +207,23 @@ async def test_an_answer_that_nobody_can_use_stands_when_the_other_endpoint_has_
     for _ in range(20):
         assert (await version.call(ROW, 200.0, lambda _answer: False)).model_version == "odd"
     assert version.all[0].breaker.state is BreakerState.CLOSED
+
+
+async def test_live_coming_back_takes_everything_at_once_for_nothing_stands_in() -> None:
+    clock = Clock()
+    service = Service("v1")
+    for last_resort in (True, False):
+        version = endpoints(service, clock=clock)
+        version.last_resort = last_resort
+        service.die()
+        for _ in range(3):
+            with pytest.raises(VersionUnavailable):
+                await version.call(ROW, 2000.0)
+        service.failure = None
+        clock.now += 1.0
+        assert await version.call(ROW, 2000.0)  # the trial
+        if last_resort:
+            assert await version.call(ROW, 2000.0)
+        else:
+            with pytest.raises(VersionUnavailable):  # live answers in its place
+                await version.call(ROW, 2000.0)

@@ -162,6 +162,13 @@ async def test_a_full_queue_is_503_with_retry_after(router: Router, v1: Service)
     assert int(response.headers["retry-after"]) >= 1
 
 
+async def test_a_full_queue_of_the_treatment_is_answered_by_live(router: Router) -> None:
+    router.worker.routes["credit"].versions["v2"].lane._max_queue = 0
+    response = await router.client.predict("u-treatment", {"row": 1})
+    assert response.status == 200
+    assert response.json["fallback_from"] == "v2"
+
+
 async def test_without_a_snapshot_there_is_503_with_retry_after() -> None:
     async with build_app(None, ALL, probed=False) as router:
         for response in (
