@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -35,6 +36,9 @@ def main() -> int:
     address = f"http://{host}:{settings.port}"
     if door.is_open:
         log.warning("open: whoever reaches %s may use it (EKIBEN_API_KEYS sets keys)", address)
+    # A login shell's 1,024 open files would be full long before the machine is.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     # Workers add their metrics up through files; a fresh directory, so that no dead worker's are counted.
     shared = tempfile.mkdtemp(prefix="ekiben-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -25,7 +26,10 @@ class DidNotStart(Exception):
 
 
 class Process:
-    """A command that runs until it is told otherwise. Its output goes to `<logs>/<name>.log`."""
+    """A command that runs until it is told otherwise. Its output goes to `<logs>/<name>.log`.
+
+    `open_files` is how many it may have open when it starts (it may ask for more).
+    """
 
     def __init__(
         self,
@@ -34,14 +38,14 @@ class Process:
         logs: Path,
         ready: Callable[[], bool],
         environ: Mapping[str, str] | None = None,
-        cwd: Path = ROOT,
+        open_files: int | None = None,
     ) -> None:
         self.name = name
         self.log = logs / f"{name}.log"
         self._command = [str(part) for part in command]
         self._ready = ready
         self._environ = dict(os.environ if environ is None else environ)
-        self._cwd = cwd
+        self._open_files = open_files
         self._process: subprocess.Popen[bytes] | None = None
         self._family: list[int] = []
 
@@ -61,12 +65,15 @@ class Process:
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 self._command,
-                cwd=self._cwd,
+                cwd=ROOT,
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+        if self._open_files is not None:
+            _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE, (self._open_files, most))
 
     def wait_until_ready(self) -> None:
         """Wait until it answers. Raises `DidNotStart`."""

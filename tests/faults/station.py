@@ -108,6 +108,7 @@ class Station:
             self.logs,
             lambda: http_get(f"{self.url}/readyz") == 200,
             self._environment(),
+            open_files=1024,  # what a login shell gives
         )
         self.experiments.write_text(yaml.safe_dump(document(self._ports(), timeout_ms=timeout_ms)))
         self.keep = False
