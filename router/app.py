@@ -40,6 +40,7 @@ from router.service import HttpService, open_session
 from router.settings import LAST_STEPS_S, Settings
 from router.snapshots import SnapshotSource, listen
 from router.worker import Worker
+from router.workers import end_with_parent
 from state.document import DocumentStore, open_state
 from state.user import user_salt
 
@@ -222,6 +223,7 @@ def create_app() -> RouterApp:
 
     def started(app: RouterApp) -> None:
         drain_on_sigterm(app.drain, settings.drain_s)
+        end_with_parent()
         # What is loaded by now stays: a full collection need not look at it while requests wait.
         gc.collect()
         gc.freeze()

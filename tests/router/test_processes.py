@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
+import socket
 import tempfile
 import urllib.request
 from collections import Counter
@@ -408,3 +410,28 @@ def test_a_setting_that_cannot_be_used_is_one_line_and_exit_code_2(short_folder:
         assert line.startswith("router: ")
         assert says in line
         assert "secret" not in line
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+async def test_workers_whose_parent_was_killed_stop_too(running: Running) -> None:
+    running.make(2).start()
+    running.router.signal(signal.SIGKILL)
+    await until(lambda: not running.router.running)
+    await until(lambda: _is_free(ROUTER_PORT))
+
+
+async def test_a_dead_workers_revision_is_no_longer_shown(running: Running) -> None:
+    running.make(2).start()
+
+    def workers() -> set[str]:
+        with urllib.request.urlopen(f"{running.router.url}/metrics", timeout=30) as answer:
+            return set(re.findall(r'ekiben_snapshot_revision\{pid="(\d+)"', answer.read().decode()))
+
+    await until(lambda: len(workers()) == 2)
+    killed = min(workers())
+    os.kill(int(killed), signal.SIGKILL)
+    await until(lambda: len(workers()) == 2 and killed not in workers())
