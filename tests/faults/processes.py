@@ -70,6 +70,9 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                # Ctrl-C ends them in order, through us. And Linux shares cores out between sessions
+                # (autogroup): in one of their own all of these would starve beside somebody's benchmark.
+                start_new_session=True,
             )
         if self._open_files is not None:
             _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

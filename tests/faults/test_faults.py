@@ -33,7 +33,7 @@ async def run(station: Station, fault: Fault) -> Row:
 
 
 def _load(station: Station) -> Load:
-    return Load(station.url, Expected(EXPERIMENT), RATE)
+    return Load(station.url, Expected(EXPERIMENT), RATE, timeout_s=station.timeout_s)
 
 
 async def test_a_killed_treatment_is_stood_in_for_by_live(station: Station) -> None:
