@@ -62,6 +62,11 @@ def revision() -> str:
     return commit + ("+" if dirty else "")
 
 
+def others_load() -> str:
+    """What else the machine did before the run: the load average of the last minute."""
+    return f"load average before the run {os.getloadavg()[0]:.1f}"
+
+
 def today() -> str:
     """The date, UTC."""
     return datetime.now(UTC).strftime("%Y-%m-%d")

@@ -23,6 +23,7 @@ from ekiben.stack import Part, until_ready
 from loadtests.bench.check import Case, make_cases
 from loadtests.bench.counters import counters
 from loadtests.bench.errors import BenchError
+from loadtests.bench.machine import others_load
 from loadtests.bench.measure import Effort, Target, measure
 from loadtests.bench.peers_install import NotInstalled
 from loadtests.bench.peers_report import PeersRun, section, show
@@ -65,12 +66,9 @@ _PREDICTIONS: Final = re.compile(r"^ml_predictions_total\{.*\} (\S+)$", re.MULTI
 
 BY_USER: Final = Ask("/predict", DIRECT.opening, DIRECT.closing, headers=("X-User-ID: u-#",))
 SHADOWED: Final = Ask("/predict/credit-shadowed", ROUTER.opening, ROUTER.closing)
-INFER: Final = Ask(
-    "/v2/models/credit/infer",
-    '{"inputs":[{"name":"applicant","shape":[1],"datatype":"BYTES","data":[',
-    "]}]}",
-    as_text=True,
-)
+_INPUT: Final = '{"inputs":[{"name":"applicant","shape":[1],"datatype":"BYTES","data":['
+INFER: Final = Ask("/v2/models/credit/infer", _INPUT, "]}]}", as_text=True)
+INFER_BATCHED: Final = Ask("/v2/models/credit-batched/infer", _INPUT, "]}]}", as_text=True)
 LIT: Final = Ask("/predict", '{"features":', "}")
 
 
@@ -108,6 +106,7 @@ def peers(stack: Stack, starting: Peers, session: aiohttp.ClientSession) -> list
     """Every row, in the order of the table."""
     nginx = partial(Peer, ask=BY_USER, read=_first, start=starting.nginx, splits=True)
     envoy = partial(Peer, ask=BY_USER, read=_first, start=starting.envoy, splits=True)
+    mlserver = partial(Peer, url=MLSERVER, read=_infer, start=partial(starting.mlserver, VERSION))
     ekiben = partial(Peer, url=stack.router, read=_prediction, splits=True, routed=True)
     shadow = partial(add_shadowed, stack, session)
     return [
@@ -116,7 +115,8 @@ def peers(stack: Stack, starting: Peers, session: aiohttp.ClientSession) -> list
         nginx("nginx with mirror", NGINX_MIRROR, mirrors=True),
         envoy("Envoy weighted clusters", ENVOY),
         envoy("Envoy with mirroring", ENVOY_MIRROR, mirrors=True),
-        Peer("MLServer", MLSERVER, INFER, _infer, partial(starting.mlserver, VERSION)),
+        mlserver("MLServer", ask=INFER),
+        mlserver("MLServer, adaptive batching", ask=INFER_BATCHED),
         Peer("LitServe", LITSERVE, LIT, _prediction, partial(starting.litserve, VERSION)),
         ekiben("Ekiben", ask=ROUTER),
         ekiben("Ekiben with a shadow", ask=SHADOWED, start=shadow, mirrors=True),
@@ -134,7 +134,7 @@ class PeersBench:
         self._status = status
         self._rows = read_rows(HELD_OUT)
 
-    async def run(self, effort: Effort, begun: float) -> PeersRun:
+    async def run(self, effort: Effort, begun: float, load: str) -> PeersRun:
         """Everything, in order."""
         shadow = start_service(self._stack, self._undo, "v3", SHADOW_PORT)
         await until_ready([Part(shadow, f"http://127.0.0.1:{SHADOW_PORT}/readyz")], lambda _part, _s: None)
@@ -165,13 +165,14 @@ class PeersBench:
             clients=CLIENTS,
             effort=effort,
             version=f"credit {VERSION}",
+            load=load,
             took_s=time.monotonic() - begun,
         )
 
     async def _start_once(self, peer: Peer, outcomes: dict[str, NotInstalled | None]) -> None:
         if peer.start is None:
             return
-        key = peer.name.split()[0] if not peer.routed else peer.name
+        key = re.split(r"\W", peer.name)[0] if not peer.routed else peer.name
         if key not in outcomes:
             try:
                 await peer.start()
@@ -218,14 +219,14 @@ class PeersBench:
 
 async def bench_peers(console: Console, effort: Effort) -> PeersRun:
     """Start everything, measure, end everything. Raises BenchError."""
-    begun = time.monotonic()
+    begun, load = time.monotonic(), others_load()
     require_wrk()
     with console.status("starting the services, the router and Redis") as status:
         async with started(VERSION) as stack:
             with ExitStack() as undo:
                 timeout = aiohttp.ClientTimeout(total=30)
                 async with aiohttp.ClientSession(timeout=timeout) as session:
-                    return await PeersBench(stack, undo, session, status).run(effort, begun)
+                    return await PeersBench(stack, undo, session, status).run(effort, begun, load)
 
 
 def main() -> int:

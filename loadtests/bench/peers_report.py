@@ -16,16 +16,16 @@ from loadtests.bench.section import markdown_table
 _HEAD = """\
 ## What others do for the same work (`make bench-peers`)
 
-{date}, revision {revision}. {machine}, shared with wrk and everything else. {versions}.
+{date}, revision {revision}. {machine}, shared with wrk and everything else,
+{load}. {versions}.
 
 One run of {minutes:.1f} minutes; each figure is the median of {effort.rounds} rounds of {effort.seconds} s
 after a warm-up that does not count, all of them in turn at each number of clients. Requests a second, and
 p50/p99 in ms, for predictions of one applicant each, every one another applicant. Those with one version
 serve {version}: the same ONNX file, the fields checked by the same pydantic model. Those that split do so by
-user, 50/50, over the same two BentoML services (v1, v2), each with one worker; nginx and Envoy with one worker
-of their own. A mirror copies every request to v3; *copies* is how many of the requests v3 answered.
-Differences under 20 % are ties. The answers of each were compared with the services' own before it was
-measured."""
+user, 50/50, over the same two BentoML services (v1, v2), each with one worker; nginx and Envoy have one
+worker too. A mirror copies every request to v3; *copies* is how many of the requests v3 answered. Differences
+under 20 % are ties. The answers of each were compared with the services' own before it was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class PeersRun:
     clients: Sequence[int]
     effort: Effort
     version: str
+    load: str
     took_s: float
 
 
@@ -105,6 +106,7 @@ def section(run: PeersRun) -> str:
         date=today(),
         revision=revision(),
         machine=describe_machine(),
+        load=run.load,
         versions=", ".join(
             [describe_versions(), describe_tool("nginx", "-v").removeprefix("nginx version: "), *_pins()]
         ),

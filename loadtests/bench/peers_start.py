@@ -74,7 +74,9 @@ class Peers:
         """MLServer with the runtime in `loadtests/peers/mlserver`. Raises NotInstalled."""
         programs = await install("mlserver", self._log("mlserver-install"))
         command = [str(programs / "mlserver"), "start", str(PEERS / "mlserver")]
-        await self._start("mlserver", command, f"{MLSERVER}/v2/health/ready", model_environment(version))
+        more = model_environment(version)
+        more["PYTHONPATH"] += f":{PEERS / 'mlserver'}"
+        await self._start("mlserver", command, f"{MLSERVER}/v2/health/ready", more)
 
     async def litserve(self, version: str) -> None:
         """LitServe with `loadtests/peers/litserve/server.py`. Raises NotInstalled."""

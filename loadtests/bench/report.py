@@ -16,7 +16,8 @@ from loadtests.bench.section import markdown_table
 _HEAD = """\
 ## The router beside the service called directly (`make bench`)
 
-{run.date}, revision {run.revision}. {run.machine}, shared with wrk and everything else. {run.versions}.
+{run.date}, revision {run.revision}. {run.machine}, shared with wrk and everything else,
+{run.load}. {run.versions}.
 
 One run of {minutes:.1f} minutes; each figure is the median of {effort.rounds} rounds of {effort.seconds} s
 after a warm-up that does not count, the four of a row in turn. One router worker, one worker a service, users
@@ -47,6 +48,7 @@ class Run:
     machine: str
     versions: str
     revision: str
+    load: str
     date: str
     took_s: float
 

@@ -12,8 +12,9 @@ from loadtests.bench.check import EXPERIMENT, VARIANTS, Case, router_faults
 from loadtests.bench.counters import read_counters
 from loadtests.bench.errors import BenchError
 from loadtests.bench.figures import DIRECT, EMPTY, NAMES, REPEATS, UNCACHED, figures
-from loadtests.bench.measure import Cell, Target, faults
+from loadtests.bench.measure import Cell, Effort, Target, faults
 from loadtests.bench.memory import Memory, thinned
+from loadtests.bench.peers_report import PeersRun, rows
 from loadtests.bench.section import markdown_table, put_section
 from loadtests.bench.streams import Stream
 from loadtests.bench.wrk import Round, read_output
@@ -195,3 +196,23 @@ def test_a_section_that_is_not_there_goes_to_the_end() -> None:
 
 def test_a_markdown_table_sets_its_numbers_to_the_right() -> None:
     assert markdown_table(["a", "b"], [["x", "1"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |"
+
+
+def test_a_peer_that_is_not_there_is_a_row_that_says_why() -> None:
+    run = PeersRun(
+        table={("direct", n): cell(measured(1_000, 3, 9)) for n in (1, 64)}
+        | {("mirror", n): Cell((measured(500, errors=5),), (), {"copies": 490}) for n in (1, 64)},
+        names=["direct", "mirror", "other"],
+        mirrors=["mirror"],
+        absent={"other": "cannot be installed: no such package"},
+        clients=(1, 64),
+        effort=Effort(1, 1, 0),
+        version="v1",
+        load="",
+        took_s=1.0,
+    )
+    assert rows(run) == [
+        ["direct", "1,000 · 3.0/9", "1,000 · 3.0/9", "1.00", "", "0"],
+        ["mirror", "500 · 1.0/2", "500 · 1.0/2", "0.50", "98%", "1.0%"],
+        ["other", "cannot be installed: no such package", "", "", "", ""],
+    ]

@@ -74,3 +74,10 @@ def test_repeats_are_a_thousand_requests_and_zipf_draws(tmp_path: Path) -> None:
     draws = Counter(map(int, text.rsplit("draws={", 1)[1].rstrip("}\n").split(",")))
     assert set(draws) <= set(range(1, 1_001))
     assert draws[1] == pytest.approx(10 * draws[10], rel=0.2)  # weight 1/rank
+
+
+def test_features_as_text_are_json_in_a_json_string() -> None:
+    ask = Ask("/infer", '{"data":[', "]}", headers=("X-User-ID: u-#",), as_text=True)
+    body = json.loads(ask.body(ROWS[0], 1_234_567))
+    assert json.loads(body["data"][0]) == applicant(ROWS[0], 1_234_567)
+    assert "X-User-ID: u-1234567\r\n" in "1234567".join(ask.pieces(ROWS[0], "h"))

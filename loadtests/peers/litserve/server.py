@@ -44,7 +44,7 @@ class CreditAPI(litserve.LitAPI):
 
 
 if __name__ == "__main__":
-    # Tried with batches of 1, 16 and 64 and with either queue: within 15 % of each other.
+    # Beside no batching, three rounds of 2 s in turn: the same for one client, 943 to 775 a second for 64.
     server = litserve.LitServer(CreditAPI(max_batch_size=64), accelerator="cpu", fast_queue=True)
     server.run(
         host="127.0.0.1",
