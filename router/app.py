@@ -47,6 +47,8 @@ from state.user import user_salt
 log = logging.getLogger(__name__)
 
 _PREDICT: Final = "/predict/"
+# Hardly anything of a request is part of a cycle: by default they are looked for every 700 new objects.
+_COLLECT: Final = (10_000, 20, 50)
 
 
 class RouterApp:
@@ -227,5 +229,6 @@ def create_app() -> RouterApp:
         # What is loaded by now stays: a full collection need not look at it while requests wait.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*_COLLECT)
 
     return RouterApp(lambda stack: open_worker(settings, stack), started)
