@@ -7,13 +7,13 @@ import contextlib
 import gc
 import logging
 import os
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, cast
+from collections.abc import Awaitable, Callable
+from typing import Final, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from router.asgi import Receive, Request, Scope, Send, send_response
+from router.asgi import Receive, Request, Scope, Send
 from router.cache import RedisCache
 from router.errors import (
     Forbidden,
@@ -82,19 +82,18 @@ class RouterApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "lifespan":
-            await self._lifespan(receive, send)
-        elif kind == "http":
+        if kind == "http":
             await self._http(scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(receive, send)
         else:
             await send({"type": "websocket.close", "code": 1000})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         worker = self.worker
         assert worker is not None, "startup has not run"
-        request = Request(scope, receive, worker.new_id)
-        if worker.draining:
-            send = _closing(send)
+        # A worker that is about to stop asks its clients to come back on another connection.
+        request = Request(scope, receive, worker.new_id, closing=worker.draining)
         try:
             path: str = scope["path"]
             if path.startswith(_PREDICT) and "/" not in path[len(_PREDICT) :]:
@@ -125,7 +124,7 @@ class RouterApp:
             self._admit(worker, request)
         query = cast("bytes", scope.get("query_string", b"")).decode("utf-8", "surrogateescape")
         status, content_type, body = await handler(worker, rest, query)
-        await send_response(send, status, [content_type, request.id_header], body)
+        await request.respond(send, status, (content_type,), body)
 
     def _admit(self, worker: Worker, request: Request) -> None:
         try:
@@ -150,22 +149,10 @@ class RouterApp:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def _closing(send: Send) -> Send:
-    """Ask the client to come back on another connection: this worker is about to stop."""
-
-    async def send_and_close(message: MutableMapping[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            others = [header for header in message["headers"] if header[0] != b"connection"]
-            message["headers"] = [*others, (b"connection", b"close")]
-        await send(message)
-
-    return send_and_close
-
-
 async def _problem(worker: Worker, request: Request, send: Send, error: RouterError) -> None:
     status, headers, body = render_problem(error, request.id)
     worker.metrics.problems.labels(status).inc()
-    await send_response(send, status, [*headers, request.id_header], body)
+    await request.respond(send, status, headers, body)
 
 
 async def open_worker(settings: Settings, stack: contextlib.AsyncExitStack) -> Worker:

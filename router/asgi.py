@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Generator, Iterable, MutableMapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any, Final, Protocol
 
 from router.errors import BadRequest, BodyTooLarge, TooSlow
 
@@ -15,25 +15,48 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 BODY_TIMEOUT_S: Final = 10.0
+EXCHANGE: Final = "ekiben.exchange"
+"""The key in the scope under which a server offers an `Exchange`."""
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.-]{1,128}")
+
+
+class Exchange(Protocol):
+    """A request and its response without ASGI's messages between, where `router.server` is the server.
+
+    Either half may decline, and ASGI's way is taken.
+    """
+
+    def arrived_body(self) -> bytes | None:
+        """The whole body, if it is here already."""
+        ...
+
+    def respond(self, status: int, headers: Sequence[Header], body: bytes) -> bool:
+        """Send a whole response; False when it cannot be sent at once."""
+        ...
 
 
 class Request:
     """What the app reads of a request: the headers it knows, taken in one pass, and the body."""
 
     __slots__ = (
+        "_exchange",
         "_length",
         "_receive",
         "answered",
         "authorization",
+        "closing",
         "id",
         "id_header",
         "no_cache",
         "user_id",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, new_id: Callable[[], str], closing: bool = False
+    ) -> None:
         self._receive = receive
+        self._exchange: Exchange | None = scope.get(EXCHANGE)
+        self.closing = closing
         self._length: bytes | None = None
         self.answered = False
         self.user_id: bytes | None = None
@@ -65,27 +88,29 @@ class Request:
         # Of a number with thousands of digits Python makes no integer.
         if length is not None and length.isdigit() and (len(length) > 18 or int(length) > limit):
             raise BodyTooLarge(f"a body may have {limit} bytes")
-        # Nearly always the body came with the head: only where it did not is a timer worth its 4 µs.
-        message: MutableMapping[str, Any] | None = None
-        waits_for = None
-        steps = self._receive().__await__()
-        try:
-            waits_for = next(steps)
-        except StopIteration as arrived:
-            message = arrived.value
-            assert message is not None
-            if message["type"] == "http.request" and not message.get("more_body", False):
-                body: bytes = message.get("body", b"")
-                if len(body) > limit:
-                    raise BodyTooLarge(f"a body may have {limit} bytes") from None
-                return body
+        # Nearly always the body came with the head, and costs neither a turn of the event loop nor a timer.
+        arrived = self._exchange.arrived_body() if self._exchange is not None else None
+        if arrived is not None:
+            if len(arrived) > limit:
+                raise BodyTooLarge(f"a body may have {limit} bytes")
+            return arrived
         try:
             async with asyncio.timeout(timeout_s):
-                if message is None:
-                    message = await _Rest(waits_for, steps)
-                return await self._rest_of_body(message, limit)
+                return await self._rest_of_body(await self._receive(), limit)
         except TimeoutError:
             raise TooSlow(f"a body has to arrive within {timeout_s:g} s") from None
+
+    async def respond(self, send: Send, status: int, headers: Sequence[Header], body: bytes) -> None:
+        """Answer, with this request's id among the headers."""
+        self.answered = True
+        exchange = self._exchange
+        headers = [*headers, self.id_header, (b"content-length", b"%d" % len(body))]
+        if exchange is None or self.closing or not exchange.respond(status, headers, body):
+            if self.closing:
+                headers = [header for header in headers if header[0] != b"connection"]
+                headers.append((b"connection", b"close"))
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
 
     async def _rest_of_body(self, message: MutableMapping[str, Any], limit: int) -> bytes:
         parts: list[bytes] = []
@@ -100,35 +125,3 @@ class Request:
                 return b"".join(parts)
             message = await self._receive()
         raise BadRequest("the client left before its request was complete")
-
-
-class _Rest:
-    """Awaits what is left of an awaitable whose first step was taken, and gave `waits_for`."""
-
-    __slots__ = ("_steps", "_waits_for")
-
-    def __init__(self, waits_for: Any, steps: Generator[Any, None, Any]) -> None:
-        self._waits_for = waits_for
-        self._steps = steps
-
-    def __await__(self) -> Generator[Any, None, Any]:
-        try:
-            yield self._waits_for
-        except BaseException as error:  # cancelled, too late: for it to know
-            try:
-                yield self._steps.throw(error)
-            except StopIteration as done:
-                return done.value
-        return (yield from self._steps)
-
-
-async def send_response(send: Send, status: int, headers: Iterable[Header], body: bytes) -> None:
-    """A whole response in one go."""
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [*headers, (b"content-length", b"%d" % len(body))],
-        }
-    )
-    await send({"type": "http.response.body", "body": body})

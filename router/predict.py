@@ -8,7 +8,7 @@ from typing import Final
 import orjson
 
 from experiments.snapshot import Assignment
-from router.asgi import Request, Send, send_response
+from router.asgi import Request, Send
 from router.envelope import Envelope, parse_envelope, row_digest
 from router.errors import Overloaded, RouterError, RowRefused, UnknownName, VersionFailed
 from router.lane import Served
@@ -36,7 +36,7 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
     if route is None:
         raise UnknownName(f"there is no model {model[:100]!r}")
     calm = not worker.panicked or (model not in worker.panicked and ALL_MODELS not in worker.panicked)
-    assignment = route.plan.assign(envelope.user_id if calm else None)
+    assignment = route.assign(envelope.user_id if calm else None)
 
     # 3 to 5. the lane looks up, calls, stores
     assigned = route.versions[assignment.version]
@@ -49,8 +49,7 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
             answered, served = await _answer(route, assigned, envelope, digest, started, request.no_cache)
     except RouterError as error:
         status, headers, problem = render_problem(error, request.id)
-        await send_response(send, status, [*headers, request.id_header], problem)
-        request.answered = True
+        await request.respond(send, status, headers, problem)
         worker.metrics.problems.labels(status).inc()
         (assigned.metrics.refused if isinstance(error, RowRefused) else assigned.metrics.error).inc()
         _record(worker, route, assignment, envelope, worker.new_id(), None, answered, status, started)
@@ -73,10 +72,7 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
     }
     if answered is not assigned:
         reply["fallback_from"] = assigned.version
-    await send_response(
-        send, 200, [_JSON, request.id_header, (b"server-timing", _timing(served))], orjson.dumps(reply)
-    )
-    request.answered = True
+    await request.respond(send, 200, (_JSON, (b"server-timing", _timing(served))), orjson.dumps(reply))
 
     # 7. record, and copy to the shadows
     metrics = assigned.metrics

@@ -7,11 +7,12 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from experiments.document import Version
-from experiments.snapshot import Plan, Snapshot
+from experiments.snapshot import Assignment, Plan, Snapshot
 from router.cache import LocalCache, SharedCache
 from router.endpoints import Endpoint, Endpoints
 from router.events import Events
@@ -22,6 +23,8 @@ from router.service import ModelService
 from router.shadow import MAX_SHADOW_QUEUE, Shadow
 
 log = logging.getLogger(__name__)
+
+_USERS: Final = 10_000
 
 _RESOLVE_TIMEOUT_S: Final = 2.0
 
@@ -78,6 +81,8 @@ class ModelRoute:
     versions: Mapping[str, VersionRoute]
     shadows: tuple[Shadow, ...]
     revision: int
+    assign: Callable[[str | None], Assignment]
+    """`plan.assign`, remembering the users seen last: they come back."""
 
 
 class RouteBuilder:
@@ -118,7 +123,7 @@ class RouteBuilder:
         shadows = tuple(
             self._shadow(plan, versions[name], share, old) for name, share in plan.shadow if share > 0
         )
-        return ModelRoute(plan, versions, shadows, snapshot.revision)
+        return ModelRoute(plan, versions, shadows, snapshot.revision, lru_cache(_USERS)(plan.assign))
 
     def _version(self, plan: Plan, name: str, spec: Version, old: VersionRoute | None) -> VersionRoute:
         if old is not None and old.spec == spec and old.ttl_s == plan.cache_ttl_s:
