@@ -192,6 +192,7 @@ async def open_worker(settings: Settings, stack: contextlib.AsyncExitStack) -> W
     worker.spawn(run_probes(lambda: worker.routes, lambda routes: builder.resolve(routes, resolve_host)))
     worker.spawn(watch_panic(settings.panic_file, worker.panic))
     worker.spawn(events.run())
+    worker.spawn(metrics.run())
     stack.push_async_callback(worker.stop, LAST_STEPS_S)  # the server has waited for what is in flight
     return worker
 

@@ -55,7 +55,8 @@ class Request:
         self, scope: Scope, receive: Receive, new_id: Callable[[], str], closing: bool = False
     ) -> None:
         self._receive = receive
-        self._exchange: Exchange | None = scope.get(EXCHANGE)
+        # Taken out, or scope and exchange would hold each other until a collection.
+        self._exchange: Exchange | None = scope.pop(EXCHANGE, None)
         self.closing = closing
         self._length: bytes | None = None
         self.answered = False

@@ -141,6 +141,7 @@ async def healthz(worker: Worker, _rest: str, _query: str) -> Page:
 
 async def metrics(worker: Worker, _rest: str, _query: str) -> Page:
     """Prometheus, summed over the workers."""
+    await worker.metrics.settle()
     return 200, _TEXT, await asyncio.to_thread(worker.metrics.render)
 
 

@@ -75,16 +75,8 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
     await request.respond(send, 200, (_JSON, (b"server-timing", _timing(served))), orjson.dumps(reply))
 
     # 7. record, and copy to the shadows
-    metrics = assigned.metrics
-    if answered is not assigned:
-        metrics.fallback.inc()
-    elif cached:
-        metrics.cached.inc()
-        if served.tier == "local":
-            metrics.local_hits.inc()
-    else:
-        metrics.served.inc()
-    metrics.seconds.observe(clock() - started)
+    result = "fallback" if answered is not assigned else "cached" if cached else "served"
+    assigned.metrics.answered(result, served.tier == "local" and answered is assigned, clock() - started)
     _record(worker, route, assignment, envelope, prediction_id, served, answered, 200, started)
     for shadow in route.shadows:
         shadow.copy(

@@ -133,7 +133,7 @@ class RouteBuilder:
             [Endpoint(url, self._make_service(url)) for url in spec.endpoints], spec.workers, self._clock
         )
         endpoints.last_resort = name == plan.live
-        metrics = VersionMetrics(self._metrics, plan.name, name)
+        metrics = self._metrics.version(plan.name, name)
         lane = self._lane(plan, endpoints, metrics)
         return VersionRoute(name, spec, plan.cache_ttl_s, endpoints, lane, metrics)
 

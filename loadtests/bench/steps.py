@@ -152,9 +152,7 @@ async def measure() -> Iterator[tuple[str, float]]:
     }
 
     def count(_number: int) -> None:
-        metrics.cached.inc()
-        metrics.local_hits.inc()
-        metrics.seconds.observe(0.001)
+        metrics.answered("cached", True, 0.001)
 
     block = [events.last] * 500
     salt = b"salt"

@@ -57,6 +57,7 @@ class Router:
 
     def counted(self, name: str, **labels: str) -> float:
         """The value of a metric; 0 where nothing was counted."""
+        self.worker.metrics.flush()
         return self.worker.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
