@@ -124,7 +124,7 @@ class Metrics:
             version.flush()
 
     async def settle(self) -> None:
-        """Flush, and give the other workers the time to: what was answered before is in what is rendered now."""
+        """Flush, and give the other workers the time to: what was answered is in what is rendered next."""
         self.flush()
         if _SHARED_DIRECTORY in os.environ:
             await asyncio.sleep(2 * _FLUSH_S)
