@@ -14,7 +14,7 @@ import uvicorn
 
 from router.keys import BadKeys, Door
 from router.logs import configure_logs
-from router.server import RouterProtocol
+from router.server import SERVER_OPTIONS
 from router.settings import BadSetting, Settings
 from router.workers import Workers
 from state.embedded import EmbeddedRedisError
@@ -59,16 +59,8 @@ def _serve(settings: Settings) -> int:
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
-        loop="uvloop",
-        http=RouterProtocol,
-        ws="none",
         lifespan="on",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        backlog=4096,
+        **SERVER_OPTIONS,
         timeout_graceful_shutdown=settings.answer_in_flight_s,
     )
     if settings.workers == 1:

@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -184,6 +184,20 @@ class RouterProtocol(HttpToolsProtocol):
         if self._head_due is None and answered and self.timeout_keep_alive_task is None:
             self._head_due = now + self.head_timeout_s
         self._look = self.loop.call_later(self.head_timeout_s, self._look_for_head)
+
+
+SERVER_OPTIONS: Final[dict[str, Any]] = {
+    "loop": "uvloop",
+    "http": RouterProtocol,
+    "ws": "none",
+    "access_log": False,
+    "log_config": None,
+    "server_header": False,
+    "date_header": False,
+    "proxy_headers": False,
+    "backlog": 4096,
+}
+"""How uvicorn runs the router, and the empty app that the benchmark sets beside it."""
 
 
 def drain_on_sigterm(drain: Callable[[], None], drain_s: float) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import uvicorn
 
-from router.server import RouterProtocol
+from router.server import SERVER_OPTIONS
 
 _START: Final = {
     "type": "http.response.start",
@@ -32,16 +32,8 @@ def main() -> None:
         app,
         host="127.0.0.1",
         port=int(sys.argv[1]),
-        loop="uvloop",
-        http=RouterProtocol,
-        ws="none",
         lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        backlog=4096,
+        **SERVER_OPTIONS,
     )
 
 
