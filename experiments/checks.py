@@ -10,6 +10,7 @@ from typing import Any
 
 from experiments.document import Document, Experiment, Model
 from experiments.lifecycle import ACTIVE
+from experiments.metric_checks import metric_problems, ramp_problems
 from experiments.problems import Path, listed, show, unknown, word
 
 Problems = Iterator[tuple[Path, str]]
@@ -168,6 +169,8 @@ def _experiment_problems(
             yield ("overrides", user), "a user id has 1 to 256 characters"
         if name not in experiment.variants:
             yield ("overrides", user), unknown("variant", name, experiment.variants)
+    yield from metric_problems(experiment)
+    yield from ramp_problems(experiment)
     namespace = experiment.namespace
     if namespace is not None and namespace.from_ >= namespace.to:
         yield ("namespace",), f"from ({namespace.from_:g}) must be less than to ({namespace.to:g})"

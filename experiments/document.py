@@ -6,6 +6,7 @@ between its parts included. Percentages are 0 to 100, as in the file.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -55,6 +56,110 @@ class Namespace(_Part):
     to: Percent = Field(description="percent where the share ends")
 
 
+class MetricKind(StrEnum):
+    """What is computed from a user's outcomes."""
+
+    PROPORTION = "proportion"  # whether the user has an outcome with a value other than 0
+    MEAN = "mean"  # the sum of the user's outcomes, 0 without one
+    RATIO = "ratio"  # all users' sums of one outcome over their sums of another
+    LABEL = "label"  # ground truth for a prediction's score: 1 is positive, 0 is not
+
+
+class Better(StrEnum):
+    """Which direction of a metric is the good one."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+
+
+class Measure(StrEnum):
+    """How well scores fit the labels."""
+
+    ROC_AUC = "roc_auc"
+    BRIER = "brier"
+    LOG_LOSS = "log_loss"
+    ACCURACY = "accuracy"
+
+
+class Guardrail(_Part):
+    """How much worse a metric may become: a share (0 to 1) of the control's mean."""
+
+    max_worse: float = Field(ge=0, le=10, allow_inf_nan=False, description="a share of the control's mean")
+
+
+class Metric(_Part):
+    """What is computed from outcomes, for each user, and compared between variants."""
+
+    name: Name = Field(description="what reports call it")
+    outcome: str = Field(min_length=1, max_length=100, description="the name of the outcomes it is made of")
+    kind: Annotated[MetricKind, Field(strict=False)] = Field(description="what is computed of them")
+    better: Annotated[Better, Field(strict=False)] = Field(
+        default=Better.HIGHER, description="which direction is good"
+    )
+    guardrail: Guardrail | None = Field(
+        default=None, description="it must not worsen; without it, it can decide"
+    )
+    window_hours: float = Field(
+        default=24.0,
+        gt=0,
+        le=8760,
+        allow_inf_nan=False,
+        description="outcomes count for so long after a user's first exposure",
+    )
+    denominator: str | None = Field(
+        default=None, min_length=1, max_length=100, description="of a ratio: the outcomes to divide by"
+    )
+    covariate: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="outcomes of before the first exposure that explain a part of the variance (CUPED)",
+    )
+    measure: Annotated[Measure, Field(strict=False)] = Field(
+        default=Measure.ROC_AUC, description="of a label: which measure is compared"
+    )
+
+
+REQUEST_METRICS = ("error_rate", "fallback_rate", "slow_rate")
+"""The guardrails that every experiment has: metrics of requests, not of outcomes."""
+
+
+class RequestLimits(_Part):
+    """The guardrails that need no declaration: how much larger, as shares of requests (0 to 1), than the
+    control's each may be.
+    """
+
+    error_rate: float = Field(default=0.01, ge=0, le=1, description="requests without an answer")
+    fallback_rate: float = Field(default=0.02, ge=0, le=1, description="requests that live answered instead")
+    slow_rate: float = Field(default=0.05, ge=0, le=1, description="requests slower than latency_ms")
+    latency_ms: float = Field(default=200.0, gt=0, le=60_000, description="above this a request is slow")
+
+
+class RampEnd(StrEnum):
+    """What a ramp does once its last step has a verdict."""
+
+    WAIT = "wait"
+    PROMOTE = "promote"
+
+
+class Ramp(_Part):
+    """Raising coverage by steps while the guardrails hold."""
+
+    steps: Annotated[tuple[Annotated[float, Field(gt=0, le=100)], ...], Field(min_length=1, strict=False)] = (
+        Field(description="coverage in percent, rising")
+    )
+    every: str = Field(default="1h", description="how long a step lasts at least: 30s, 30m, 6h, 2d")
+    min_users_per_step: int = Field(
+        default=500, ge=1, description="users in each variant before the next step"
+    )
+    guardrails: Annotated[tuple[str, ...], Field(strict=False)] | None = Field(
+        default=None, description="the guardrails that are judged; all of them unless named"
+    )
+    then: Annotated[RampEnd, Field(strict=False)] = Field(
+        default=RampEnd.WAIT, description="after the last step: wait for a person, or promote"
+    )
+
+
 class Experiment(_Part):
     """A comparison of variants of one model. The first variant is the control."""
 
@@ -73,6 +178,26 @@ class Experiment(_Part):
     variants: dict[str, Variant] = Field(description="the control first, then the treatments")
     overrides: dict[str, Name] = Field(default={}, description="user → variant, never analysed")
     namespace: Namespace | None = Field(default=None, description="the share of users to draw from")
+    metrics: Annotated[tuple[Metric, ...], Field(strict=False)] = Field(
+        default=(), description="the first that is no guardrail decides"
+    )
+    request_limits: RequestLimits = Field(
+        default=RequestLimits(), description="errors, fallbacks and slow requests"
+    )
+    alpha: float = Field(
+        default=0.05, gt=0, lt=0.5, description="the probability of a false alarm, over all looks"
+    )
+    min_users: int = Field(default=500, ge=1, description="matured users in each variant before a verdict")
+    min_days: float = Field(default=7.0, ge=0, le=3650, description="days of a phase before a verdict")
+    ramp: Ramp | None = Field(default=None, description="raises coverage by steps")
+    acknowledged_model_versions: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(), description="redeployments that somebody has looked at: they block no verdict"
+    )
+
+    @property
+    def deciding_metric(self) -> Metric | None:
+        """The first metric that is no guardrail."""
+        return next((metric for metric in self.metrics if metric.guardrail is None), None)
 
 
 class Document(_Part):

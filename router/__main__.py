@@ -12,10 +12,11 @@ import tempfile
 
 import uvicorn
 
+from process.environ import BadSetting
+from process.logs import configure_logs
 from router.keys import BadKeys, Door
-from router.logs import configure_logs
 from router.server import SERVER_OPTIONS
-from router.settings import BadSetting, Settings
+from router.settings import Settings
 from router.workers import Workers
 from state.embedded import EmbeddedRedisError
 from state.user import SaltMissing, user_salt

@@ -13,6 +13,7 @@ from typing import Final, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from process.logs import configure_logs
 from router.asgi import Receive, Request, Scope, Send
 from router.cache import RedisCache
 from router.errors import (
@@ -26,7 +27,6 @@ from router.errors import (
 )
 from router.events import IdMaker, RedisEvents
 from router.keys import PREDICT, Door, given_key
-from router.logs import configure_logs
 from router.metrics import Metrics
 from router.pages import OPEN_PAGES, find_page
 from router.panic import watch_panic

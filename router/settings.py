@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from process.environ import BadSetting, log_choices, whole
 from router.panic import panic_file
 from state.embedded import addresses
 
@@ -14,10 +15,6 @@ MIB: Final = 1024 * 1024
 _REDIS: Final = ("redis://", "rediss://", "unix://")
 LAST_STEPS_S: Final = 1.0
 """For what nobody waits for any more as the router stops: shadow copies and the last events."""
-
-
-class BadSetting(ValueError):
-    """An environment variable that cannot be used; the message names it and says what it may be."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)  # it holds keys
@@ -50,7 +47,8 @@ class Settings:
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read the environment. Raises `BadSetting`."""
         data_dir = Path(environ.get("EKIBEN_DATA_DIR", ".ekiben"))
-        grace_s = _whole(environ, "EKIBEN_SHUTDOWN_GRACE_S", 20, 1, 3600)
+        grace_s = whole(environ, "EKIBEN_SHUTDOWN_GRACE_S", 20, 1, 3600)
+        log_format, log_level = log_choices(environ)
         redis = addresses(environ, data_dir)
         for name, url in (("EKIBEN_CACHE_URL", redis.cache_url), ("EKIBEN_STATE_URL", redis.state_url)):
             if not url.startswith(_REDIS):  # not shown: it may hold a password
@@ -59,36 +57,18 @@ class Settings:
             cache_url=redis.cache_url,
             state_url=redis.state_url,
             host=environ.get("EKIBEN_HOST") or "127.0.0.1",
-            port=_whole(environ, "EKIBEN_PORT", 3000, 0, 65_535),
-            workers=_whole(environ, "EKIBEN_WORKERS", 1, 1, 256),
+            port=whole(environ, "EKIBEN_PORT", 3000, 0, 65_535),
+            workers=whole(environ, "EKIBEN_WORKERS", 1, 1, 256),
             data_dir=data_dir,
             experiments_file=Path(environ.get("EKIBEN_EXPERIMENTS_FILE", "experiments.yaml")),
-            max_body_bytes=_whole(environ, "EKIBEN_MAX_BODY_BYTES", MIB, 1024, 4 * MIB),
-            local_cache_entries=_whole(environ, "EKIBEN_LOCAL_CACHE_ENTRIES", 20_000, 0, 10_000_000),
-            exposures_max_bytes=_whole(environ, "EKIBEN_EXPOSURES_MAX_BYTES", 256 * MIB, MIB, 1 << 40),
+            max_body_bytes=whole(environ, "EKIBEN_MAX_BODY_BYTES", MIB, 1024, 4 * MIB),
+            local_cache_entries=whole(environ, "EKIBEN_LOCAL_CACHE_ENTRIES", 20_000, 0, 10_000_000),
+            exposures_max_bytes=whole(environ, "EKIBEN_EXPOSURES_MAX_BYTES", 256 * MIB, MIB, 1 << 40),
             shutdown_grace_s=float(grace_s),
             # Draining is a part of the grace.
-            drain_s=float(_whole(environ, "EKIBEN_DRAIN_S", min(1, grace_s - 1), 0, grace_s - 1)),
+            drain_s=float(whole(environ, "EKIBEN_DRAIN_S", min(1, grace_s - 1), 0, grace_s - 1)),
             panic_file=panic_file(environ, data_dir),
             api_keys=environ.get("EKIBEN_API_KEYS", ""),
-            log_format=_choice(environ, "EKIBEN_LOG_FORMAT", "json", ("json", "console")),
-            log_level=_choice(
-                environ, "EKIBEN_LOG_LEVEL", "info", ("debug", "info", "warning", "error", "critical")
-            ),
+            log_format=log_format,
+            log_level=log_level,
         )
-
-
-def _whole(environ: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
-    text = environ.get(name, "")
-    if not text:
-        return default
-    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
-        raise BadSetting(f"{name} must be a whole number from {least} to {most}, not {text!r}")
-    return int(text)
-
-
-def _choice(environ: Mapping[str, str], name: str, default: str, choices: tuple[str, ...]) -> str:
-    text = environ.get(name, "") or default
-    if text not in choices:
-        raise BadSetting(f"{name} must be one of {', '.join(choices)}, not {text!r}")
-    return text

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from router.settings import BadSetting, Settings
+from process.environ import BadSetting
+from router.settings import Settings
 from state.user import SaltMissing, user_salt
 from tests.door.running import ROOT, ask, environment, free_port, predict, running_router
 

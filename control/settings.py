@@ -1,0 +1,65 @@
+"""The controller's settings: one table of environment variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from process.environ import BadSetting, log_choices, whole
+from state.embedded import addresses
+from state.user import is_loopback
+
+_REDIS: Final = ("redis://", "rediss://", "unix://")
+
+
+@dataclass(frozen=True, slots=True, repr=False)  # it holds the admin token
+class Settings:
+    """What one controller process is told. `docs/settings.md` describes each variable."""
+
+    state_url: str
+    host: str = "127.0.0.1"
+    port: int = 3100
+    data_dir: Path = Path(".ekiben")
+    events_url: str = ".ekiben/events"
+    events_days: int = 400
+    record_every_s: int = 5
+    analyse_every_s: int = 5
+    admin_token: str = ""
+    allowed_hosts: tuple[str, ...] = ()
+    log_format: str = "json"
+    log_level: str = "info"
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine reaches the controller."""
+        return is_loopback(self.host)
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read the environment. Raises `BadSetting`."""
+        data_dir = Path(environ.get("EKIBEN_DATA_DIR", ".ekiben"))
+        state_url = addresses(environ, data_dir).state_url
+        if not state_url.startswith(_REDIS):  # not shown: it may hold a password
+            raise BadSetting(f"EKIBEN_STATE_URL (or REDIS_URL) must begin with one of {', '.join(_REDIS)}")
+        log_format, log_level = log_choices(environ)
+        host = environ.get("EKIBEN_HOST") or "127.0.0.1"
+        admin_token = environ.get("EKIBEN_ADMIN_TOKEN", "")
+        if not admin_token and not is_loopback(host):
+            raise BadSetting(f"EKIBEN_ADMIN_TOKEN is required when listening on {host}: set a random value")
+        hosts = environ.get("EKIBEN_ALLOWED_HOSTS", "")
+        return cls(
+            state_url=state_url,
+            host=host,
+            port=whole(environ, "EKIBEN_CONTROLLER_PORT", 3100, 0, 65_535),
+            data_dir=data_dir,
+            events_url=environ.get("EKIBEN_EVENTS_URL") or str((data_dir / "events").absolute()),
+            events_days=whole(environ, "EKIBEN_EVENTS_DAYS", 400, 1, 36_500),
+            record_every_s=whole(environ, "EKIBEN_RECORD_EVERY_S", 5, 1, 300),
+            analyse_every_s=whole(environ, "EKIBEN_ANALYSE_EVERY_S", 5, 1, 86_400),
+            admin_token=admin_token,
+            allowed_hosts=tuple(name.strip() for name in hosts.split(",") if name.strip()),
+            log_format=log_format,
+            log_level=log_level,
+        )

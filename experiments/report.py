@@ -1,0 +1,229 @@
+"""An experiment's report: everything that is known of it at one moment, as plain values.
+
+What the analysis computes, the verdict and the ramp judge, the admin API sends and the dashboard draws is
+this one structure. Shares are 0 to 1, times are seconds since 1970 (UTC), effects are treatment minus
+control.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Role(StrEnum):
+    """What a metric is there for."""
+
+    DECIDES = "decides"
+    GUARDRAIL = "guardrail"
+    WATCHED = "watched"
+
+
+class State(StrEnum):
+    """What the evidence says of a metric so far. For a guardrail: holds, violated or unclear."""
+
+    BETTER = "better"  # the interval lies wholly on the good side of no effect
+    WORSE = "worse"  # wholly on the bad side
+    HOLDS = "holds"  # whatever the effect is, it is not worse than allowed
+    VIOLATED = "violated"  # whatever the effect is, it is worse than allowed
+    UNCLEAR = "unclear"  # the interval holds both
+    NO_DATA = "no_data"  # too few matured users to say anything
+
+
+class Decision(StrEnum):
+    """What to do with an experiment."""
+
+    PROMOTE = "promote"
+    ROLL_BACK = "roll_back"
+    GO_ON = "go_on"
+    CANNOT_TELL = "cannot_tell"
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """A confidence interval; None is an end that is not known yet (minus or plus infinity)."""
+
+    low: float | None
+    high: float | None
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What to do, why in one word for programs, and in one sentence for people."""
+
+    decision: Decision
+    reason: str
+    sentence: str
+    variant: str | None = None  # the treatment to promote
+
+
+class VariantUsers(msgspec.Struct, frozen=True):
+    """One variant and its users. `share_asked` and `share_seen` are shares of those who take part."""
+
+    variant: str
+    version: str
+    users: int
+    share_asked: float
+    share_seen: float | None
+    requests: int
+    model_versions: tuple[str, ...] = ()  # what answered; more than one is a redeployment
+
+
+class Srm(msgspec.Struct, frozen=True):
+    """The sequential sample ratio mismatch test, before any exclusion."""
+
+    p_value: float  # anytime-valid
+    threshold: float
+    mismatch: bool
+
+
+class Effect(msgspec.Struct, frozen=True):
+    """Treatment minus control, with intervals that hold at every look."""
+
+    absolute: float | None
+    interval: Interval
+    relative: float | None  # a share of the control's mean
+    relative_interval: Interval
+    p_value: float | None  # anytime-valid
+    fixed_p_value: float | None  # the ordinary test's: right only if this is the one and only look
+
+
+class VariantMetric(msgspec.Struct, frozen=True):
+    """A metric in one variant. `users` are those whose window has closed."""
+
+    variant: str
+    users: int
+    mean: float | None
+    std: float | None  # between users
+    interval: Interval  # of the mean, fixed-sample
+
+
+class Point(msgspec.Struct, frozen=True):
+    """The effect of one treatment as it was known at a time."""
+
+    at: float
+    users: int
+    absolute: float | None
+    interval: Interval
+
+
+class CalibrationBin(msgspec.Struct, frozen=True):
+    """Predictions with scores in [low, high): how often the label was positive."""
+
+    low: float
+    high: float
+    count: int
+    mean_score: float
+    positive_rate: float
+    interval: Interval
+
+
+class LabelQuality(msgspec.Struct, frozen=True):
+    """How well one variant's scores fit the labels, each measure with its interval."""
+
+    variant: str
+    model_versions: tuple[str, ...]
+    labels: int
+    positives: int
+    roc_auc: float | None
+    roc_auc_interval: Interval
+    brier: float | None
+    brier_interval: Interval
+    log_loss: float | None
+    log_loss_interval: Interval
+    accuracy: float | None
+    accuracy_interval: Interval
+    calibration: tuple[CalibrationBin, ...] = ()
+
+
+class MetricReport(msgspec.Struct, frozen=True):
+    """A metric, in every variant, and its effects: one for each treatment, in the document's order."""
+
+    name: str
+    kind: str  # proportion | mean | ratio | label | requests
+    better: str  # higher | lower
+    role: Role
+    window_hours: float
+    max_worse: float | None  # of a guardrail: a share of the control's mean; of `requests` an absolute share
+    variants: tuple[VariantMetric, ...]
+    effects: dict[str, Effect]
+    states: dict[str, State]
+    series: dict[str, tuple[Point, ...]] = {}
+    labels: tuple[LabelQuality, ...] = ()
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """Users or outcomes that do not count, and why, in words."""
+
+    reason: str
+    what: str  # users | outcomes
+    count: int
+
+
+class Redeployment(msgspec.Struct, frozen=True):
+    """A version that answered under another tag than before."""
+
+    variant: str
+    model_version: str
+    first_at: float
+    acknowledged: bool
+
+
+class ScoreBin(msgspec.Struct, frozen=True):
+    """How many shadow answers differ from the served one by [low, high) in their score."""
+
+    low: float
+    high: float
+    count: int
+
+
+class ShadowReport(msgspec.Struct, frozen=True):
+    """A shadow version beside the version that answered: the evidence before its first user."""
+
+    model: str
+    version: str
+    against: str
+    compared: int
+    agreement: float | None  # share of equal decisions
+    agreement_interval: Interval
+    mean_difference: float | None
+    mean_absolute_difference: float | None
+    difference: tuple[ScoreBin, ...]
+    ks_distance: float | None  # Kolmogorov-Smirnov, between the two versions' scores
+    latency_ms: dict[str, float]  # p50, p95, p99 of the shadow
+    against_latency_ms: dict[str, float]
+
+
+class Report(msgspec.Struct, frozen=True):
+    """Everything known of an experiment at `at`."""
+
+    experiment: str
+    model: str
+    status: str
+    phase: int
+    coverage: float  # percent
+    lineage: str
+    revision: int
+    at: float
+    started_at: float | None  # first exposure of the phase
+    days: float
+    alpha: float
+    min_users: int
+    min_days: float
+    variants: tuple[VariantUsers, ...]
+    srm: Srm | None
+    metrics: tuple[MetricReport, ...]  # declared ones in their order, then the guardrails of requests
+    verdict: Verdict
+    left_out: tuple[LeftOut, ...] = ()
+    redeployments: tuple[Redeployment, ...] = ()
+    overrides: int = 0  # requests by override: shown, never analysed
+    lag_s: float | None = None  # age of the oldest event that the report may not know of yet
+
+    @property
+    def deciding(self) -> MetricReport | None:
+        """The metric that decides."""
+        return next((metric for metric in self.metrics if metric.role is Role.DECIDES), None)
+
+    @property
+    def guardrails(self) -> tuple[MetricReport, ...]:
+        """The metrics that must not worsen."""
+        return tuple(metric for metric in self.metrics if metric.role is Role.GUARDRAIL)

@@ -1,0 +1,35 @@
+"""Reading settings from environment variables, with a refusal that says what a variable may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class BadSetting(ValueError):
+    """An environment variable that cannot be used; the message names it and says what it may be."""
+
+
+def whole(environ: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    """The whole number in a variable, `default` when it is not set or empty. Raises `BadSetting`."""
+    text = environ.get(name, "")
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise BadSetting(f"{name} must be a whole number from {least} to {most}, not {text!r}")
+    return int(text)
+
+
+def choice(environ: Mapping[str, str], name: str, default: str, choices: tuple[str, ...]) -> str:
+    """One of `choices`, `default` when the variable is not set or empty. Raises `BadSetting`."""
+    text = environ.get(name, "") or default
+    if text not in choices:
+        raise BadSetting(f"{name} must be one of {', '.join(choices)}, not {text!r}")
+    return text
+
+
+def log_choices(environ: Mapping[str, str]) -> tuple[str, str]:
+    """`EKIBEN_LOG_FORMAT` and `EKIBEN_LOG_LEVEL`. Raises `BadSetting`."""
+    return (
+        choice(environ, "EKIBEN_LOG_FORMAT", "json", ("json", "console")),
+        choice(environ, "EKIBEN_LOG_LEVEL", "info", ("debug", "info", "warning", "error", "critical")),
+    )
