@@ -18,14 +18,17 @@ from redis.exceptions import RedisError
 from experiments.document import Document
 from experiments.parsing import parse_document
 from experiments.problems import DocumentError
+from state.lease import LEASE_KEY, Lease, LeaseLost
 
 DOCUMENT_KEY: Final = "ekiben:experiments"
 AUDIT_STREAM: Final = "ekiben:audit"
 CHANGES_CHANNEL: Final = "ekiben:experiments:changed"
 
-# KEYS: document, audit stream. ARGV: expected lineage and revision ("" and "0" for none), new lineage,
-# new revision, applied digest, document, who, why, channel. Returns 1 when set, 0 when another was faster.
+# KEYS: document, audit stream, lease. ARGV: expected lineage and revision ("" and "0" for none), new lineage,
+# new revision, applied digest, document, who, why, channel, fence ("" for none).
+# Returns 1 when set, 0 when another was faster, -1 when the lease is not the one of the fence.
 _COMPARE_AND_SET: Final = """
+if ARGV[10] ~= '' and redis.call('GET', KEYS[3]) ~= ARGV[10] then return -1 end
 local held = redis.call('HMGET', KEYS[1], 'lineage', 'revision', 'document')
 if (held[1] or '') ~= ARGV[1] or (held[2] or '0') ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], 'lineage', ARGV[3], 'revision', ARGV[4], 'applied', ARGV[5], 'document', ARGV[6])
@@ -115,25 +118,36 @@ class DocumentStore:
             raise StateUnavailable(f"{DOCUMENT_KEY} holds no experiments document: {error}") from error
 
     async def change(
-        self, held: Stored | None, document: Document, *, who: str, why: str, applied: str | None = None
+        self,
+        held: Stored | None,
+        document: Document,
+        *,
+        who: str,
+        why: str,
+        applied: str | None = None,
+        lease: Lease | None = None,
     ) -> Stored:
-        """Replace `held` by `document`, or raise `Conflict` when `held` is no longer what Redis holds."""
+        """Replace `held` by `document`, or raise `Conflict` when `held` is no longer what Redis holds.
+
+        With a `lease`, only while that is held: raises `LeaseLost` otherwise, decided in Redis by the script
+        that makes the change.
+        """
         if held is None:
             new = Stored(secrets.token_hex(8), 1, applied or "", document)
         else:
             digest = held.applied if applied is None else applied
             new = Stored(held.lineage, held.revision + 1, digest, document)
-        await self._set(held, new, who, why)
+        await self._set(held, new, who, why, lease.fence if lease is not None else "")
         return new
 
     async def restore(self, held: Stored | None, stored: Stored) -> None:
         """Put back a later document that Redis has lost. Raises `Conflict` when another was faster."""
         await self._set(held, stored, "ekiben", "restored: Redis came back without it")
 
-    async def _set(self, held: Stored | None, new: Stored, who: str, why: str) -> None:
+    async def _set(self, held: Stored | None, new: Stored, who: str, why: str, fence: str = "") -> None:
         try:
             done = await self._compare_and_set(
-                keys=[DOCUMENT_KEY, AUDIT_STREAM],
+                keys=[DOCUMENT_KEY, AUDIT_STREAM, LEASE_KEY],
                 args=[
                     held.lineage if held else "",
                     str(held.revision) if held else "0",
@@ -144,10 +158,13 @@ class DocumentStore:
                     who,
                     why,
                     CHANGES_CHANNEL,
+                    fence,
                 ],
             )
         except (RedisError, OSError) as error:
             raise StateUnavailable(str(error)) from error
+        if done < 0:
+            raise LeaseLost("the lease has passed to another controller")
         if not done:
             raise Conflict
 
