@@ -6,12 +6,14 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
-from typing import Any, Final, Protocol, cast
+from typing import Final, Protocol
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from state.blocks import EXPOSURES_STREAM, Event, encode_block
+from state.blocks import COLUMNS, EXPOSURES_STREAM, Event
+from state.document import StateUnavailable
+from state.producers import Block, Producer
+from state.trimming import trim_to
 from state.user import user_hash
 
 log = logging.getLogger(__name__)
@@ -19,9 +21,12 @@ log = logging.getLogger(__name__)
 _FLUSH_S: Final = 0.050
 _MAX_HELD: Final = 100_000
 _MAX_BLOCK: Final = 5_000
-_SEND_TIMEOUT_S: Final = 2.0
+# Captured features: a reader takes blocks of 64 MiB, and what waits in memory has to end somewhere.
+_MAX_BLOCK_FEATURES: Final = 8 * 1024 * 1024
+_MAX_HELD_FEATURES: Final = 64 * 1024 * 1024
 _TRIM_EVERY_S: Final = 5.0
 _MAX_HASHES: Final = 20_000
+_FEATURES: Final = COLUMNS.index("features")
 
 
 class EventMetrics(Protocol):
@@ -34,7 +39,7 @@ class EventMetrics(Protocol):
         """Events that no room was left for."""
 
     def trimmed(self, blocks: int) -> None:
-        """Blocks taken from the old end of the stream, past its byte limit."""
+        """Blocks that nobody had recorded, taken from the old end of the stream past its byte limit."""
 
 
 class Events(Protocol):
@@ -86,17 +91,32 @@ class RedisEvents:
         self._salt = salt
         self._metrics = metrics
         self._max_stream_bytes = max_stream_bytes
-        self._new_id = new_id
+        self._producer = Producer(redis, EXPOSURES_STREAM, new_id)
         self._held: list[tuple[str | None, Event]] = []
-        self._block: tuple[dict[bytes, bytes], int] | None = None
+        self._held_features = 0
+        self._block: Block | None = None
         self._hashes: dict[str, str] = {}
         self.failing = False
+        self.sent = 0
+        self.dropped = 0
+
+    @property
+    def waiting(self) -> int:
+        """Events in memory."""
+        return len(self._held) + (self._block.count if self._block is not None else 0)
 
     def add(self, user_id: str | None, event: Event) -> None:
         """Take an event; it leaves with the next block."""
         if len(self._held) >= _MAX_HELD:
+            self.dropped += 1
             self._metrics.dropped(1)
             return
+        features = event[_FEATURES]
+        if features is not None:
+            if self._held_features + len(features) > _MAX_HELD_FEATURES:
+                event = (*event[:_FEATURES], None)  # the exposure counts, its features are a sample anyway
+            else:
+                self._held_features += len(features)
         self._held.append((user_id, event))
 
     async def run(self) -> None:
@@ -118,22 +138,34 @@ class RedisEvents:
         """Send what is held, block by block, until nothing is left or Redis fails."""
         while self._block is not None or self._held:
             if self._block is None:
-                events, self._held = self._held[:_MAX_BLOCK], self._held[_MAX_BLOCK:]
-                fields = encode_block(self._new_id(), [self._complete(*held) for held in events])
-                self._block = fields, len(events)
-            # The same block, with the same id, until Redis has it: a reader drops what came twice.
-            fields, count = self._block
+                self._block = self._producer.block([self._complete(*held) for held in self._take()])
+            # The same block, with the same number, until Redis has it: it is in the stream once.
             try:
-                async with asyncio.timeout(_SEND_TIMEOUT_S):
-                    await self._redis.xadd(EXPOSURES_STREAM, cast("dict[Any, Any]", fields))
-            except (RedisError, OSError, TimeoutError, ValueError) as error:
+                await self._producer.send(self._block)
+            except StateUnavailable as error:
                 if not self.failing:
                     log.warning("events cannot be sent, they wait: %s", error)
                 self.failing = True
                 return
+            count, self._block = self._block.count, None
             self.failing = False
-            self._block = None
+            self.sent += count
             self._metrics.sent(count)
+
+    def _take(self) -> list[tuple[str | None, Event]]:
+        """The oldest events, as many as go into a block."""
+        count = min(len(self._held), _MAX_BLOCK)
+        if self._held_features:
+            size = 0
+            for place in range(count):
+                size += len(self._held[place][1][_FEATURES] or "")
+                if size > _MAX_BLOCK_FEATURES and place:
+                    count = place
+                    break
+        taken, self._held = self._held[:count], self._held[count:]
+        if self._held_features:
+            self._held_features -= sum(len(event[_FEATURES] or "") for _, event in taken)
+        return taken
 
     def _complete(self, user_id: str | None, event: Event) -> Event:
         if user_id is None:
@@ -147,14 +179,9 @@ class RedisEvents:
 
     async def _trim(self) -> None:
         try:
-            async with asyncio.timeout(_SEND_TIMEOUT_S):
-                used = await self._redis.memory_usage(EXPOSURES_STREAM) or 0
-                if used <= self._max_stream_bytes:
-                    return
-                blocks = await self._redis.xlen(EXPOSURES_STREAM)
-                keep = int(blocks * 0.9 * self._max_stream_bytes / used)
-                trimmed = await self._redis.xtrim(EXPOSURES_STREAM, maxlen=keep, approximate=False)
-        except (RedisError, OSError, TimeoutError, ValueError):
+            trimmed = await trim_to(self._redis, EXPOSURES_STREAM, self._max_stream_bytes)
+        except StateUnavailable:
             return  # the next round tries again
-        self._metrics.trimmed(int(trimmed))
-        log.warning("the exposures stream was over its limit: %d old blocks were trimmed", trimmed)
+        if trimmed:
+            self._metrics.trimmed(trimmed)
+            log.warning("the exposures stream was over its limit: %d old blocks were trimmed", trimmed)

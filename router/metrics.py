@@ -102,7 +102,7 @@ class Metrics:
             "ekiben_events_dropped_total", "Events that found no room", registry=registry
         )
         self.event_blocks_trimmed = Counter(
-            "ekiben_event_blocks_trimmed_total", "Old blocks trimmed past the limit", registry=registry
+            "ekiben_event_blocks_trimmed_total", "Blocks trimmed before they were recorded", registry=registry
         )
         self.revision = Gauge(
             "ekiben_snapshot_revision",
@@ -153,7 +153,7 @@ class Metrics:
         self.events_dropped.inc(events)
 
     def trimmed(self, blocks: int) -> None:
-        """Blocks past the stream's limit."""
+        """Blocks past the stream's limit that nobody had recorded."""
         self.event_blocks_trimmed.inc(blocks)
 
     def cache_failed(self, what: str) -> None:
