@@ -38,10 +38,11 @@ from router.routes import RouteBuilder
 from router.server import drain_on_sigterm
 from router.service import HttpService, open_session
 from router.settings import LAST_STEPS_S, Settings
-from router.snapshots import SnapshotSource, listen
+from router.snapshots import SnapshotSource
 from router.worker import Worker
 from router.workers import end_with_parent
 from state.document import DocumentStore, open_state
+from state.held import listen
 from state.user import user_salt
 
 log = logging.getLogger(__name__)

@@ -9,35 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol
-
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from typing import Final
 
 from experiments.changes import check_change
-from experiments.document import Document
 from experiments.problems import DocumentError
-from state.document import CHANGES_CHANNEL, Conflict, StateUnavailable, Stored
+from state.document import Conflict, StateUnavailable, Stored
 from state.experiments_file import BadExperimentsFile, ExperimentsFile, parse_experiments
+from state.held import Documents, HeldDocument
 
 log = logging.getLogger(__name__)
 
 _POLL_S: Final = 0.5
-
-
-class Documents(Protocol):
-    """Where the experiments document is kept (`state.document.DocumentStore`)."""
-
-    async def load(self) -> Stored | None: ...
-
-    async def change(
-        self, held: Stored | None, document: Document, *, who: str, why: str, applied: str | None = None
-    ) -> Stored: ...
-
-    async def restore(self, held: Stored | None, stored: Stored) -> None: ...
 
 
 class SnapshotSource:
@@ -52,9 +36,9 @@ class SnapshotSource:
     ) -> None:
         self._documents = documents
         self._file = experiments_file
+        self._held = HeldDocument(documents, copy)
         self._copy = copy
         self._adopt = adopt
-        self._held: Stored | None = None
         self._read: tuple[tuple[int, int, int], ExperimentsFile | None] | None = None
         self._refused: str | None = None
         self.state_reached = False
@@ -62,9 +46,9 @@ class SnapshotSource:
     async def start(self) -> None:
         """Take the first snapshot from wherever there is one; without any, wait for `run` to find it."""
         await self.sync()
-        if self._held is None and (copy := self._read_copy()) is not None:
+        if self._held.now is None and (copy := self._held.read_copy()) is not None:
             self._take(copy, f"from the copy in {self._copy}")
-        if self._held is None and (read := self._read_file()) is not None:
+        if self._held.now is None and (read := self._read_file()) is not None:
             # Lineage "" and revision 0: Redis has never seen it, and any document there replaces it.
             self._take(Stored("", 0, read.digest, read.document), "from the experiments file")
 
@@ -85,32 +69,19 @@ class SnapshotSource:
     async def sync(self) -> None:
         """One round: load, refill, apply the file, adopt."""
         try:
-            stored = await self._documents.load()
-            stored = await self._refill(stored)
-            stored = await self._apply_file(stored)
+            stored = await self._apply_file(await self._held.load())
         except Conflict:
             return  # another worker was faster: the next round sees its work
         except StateUnavailable as error:
             if self.state_reached:
                 log.warning("the state Redis is away, routing goes on as it was: %s", error)
             self.state_reached = False
-            if self._held is not None and not self._held.lineage:
-                self._follow_file()
+            if self._held.now is not None and not self._held.now.lineage:
+                self._follow_file(self._held.now)
             return
         self.state_reached = True
         if stored is not None:
             self._take(stored, "from Redis")
-
-    async def _refill(self, stored: Stored | None) -> Stored | None:
-        held = self._held or self._read_copy()
-        if held is None or not held.lineage:
-            return stored
-        lost = stored is None or (stored.lineage == held.lineage and stored.revision < held.revision)
-        if not lost:
-            return stored
-        await self._documents.restore(stored, held)
-        log.warning("Redis had lost revision %d of the experiments: restored", held.revision)
-        return held
 
     async def _apply_file(self, stored: Stored | None) -> Stored | None:
         read = self._read_file()
@@ -127,16 +98,12 @@ class SnapshotSource:
         log.info("%s applied as revision %d", self._file, changed.revision)
         return changed
 
-    def _follow_file(self) -> None:
+    def _follow_file(self, held: Stored) -> None:
         # Never seen by Redis, so no other worker can be at odds with it.
         read = self._read_file()
-        if (
-            read is not None
-            and self._held is not None
-            and read.digest not in (self._held.applied, self._refused)
-        ):
+        if read is not None and read.digest not in (held.applied, self._refused):
             try:
-                check_change(self._held.document, read.document)
+                check_change(held.document, read.document)
             except DocumentError as error:
                 self._refuse(read.digest, "\n".join(error.problems))
                 return
@@ -166,42 +133,6 @@ class SnapshotSource:
             log.error("%s is not applied: %s", self._file, problem)
 
     def _take(self, stored: Stored, source: str) -> None:
-        if self._held == stored:
-            return
-        self._held = stored
-        self._adopt(stored)
-        log.info("routing by revision %d, %s", stored.revision, source)
-        if stored.lineage:
-            self._write_copy(stored)
-
-    def _read_copy(self) -> Stored | None:
-        try:
-            return Stored.from_json(self._copy.read_bytes())
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            log.warning("the copy of the experiments in %s cannot be used: %s", self._copy, error)
-            return None
-
-    def _write_copy(self, stored: Stored) -> None:
-        draft = self._copy.with_suffix(f".{os.getpid()}")
-        try:
-            self._copy.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_bytes(stored.to_json())
-            draft.replace(self._copy)
-        except OSError as error:
-            log.warning("no copy of the experiments in %s: %s", self._copy, error)
-
-
-async def listen(redis: Redis, changed: asyncio.Event) -> None:
-    """Set `changed` whenever a change is published, and after each reconnection."""
-    while True:
-        try:
-            async with redis.pubsub() as subscription:
-                await subscription.subscribe(CHANGES_CHANNEL)
-                changed.set()
-                while True:
-                    if await subscription.get_message(ignore_subscribe_messages=True, timeout=30.0):
-                        changed.set()
-        except (RedisError, OSError):
-            await asyncio.sleep(_POLL_S)
+        if self._held.take(stored):
+            self._adopt(stored)
+            log.info("routing by revision %d, %s", stored.revision, source)

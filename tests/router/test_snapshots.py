@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from router.snapshots import SnapshotSource, listen
+from router.snapshots import SnapshotSource
 from state.document import AUDIT_STREAM, DOCUMENT_KEY, DocumentStore, Stored, open_state
+from state.held import listen
 from tests.router.documents import EXPERIMENT, credit, credit_document
 from tests.router.redis_server import RedisServer
 from tests.router.waiting import until
