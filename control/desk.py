@@ -1,0 +1,165 @@
+"""The desk: what every part of a controller looks at, kept up to date from the state Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar, cast
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from control.settings import Settings
+from control.traffic import Traffic, TrafficWindow
+from experiments.report import Report, ShadowReport
+from state.beats import Beat, Beats
+from state.document import Conflict, DocumentStore, StateUnavailable, Stored
+from state.held import HeldDocument, listen
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+REPORTS_KEY: Final = "ekiben:reports"
+SHADOW_REPORTS_KEY: Final = "ekiben:shadow-reports"
+RAMPS_KEY: Final = "ekiben:ramps"
+_LOOK_S: Final = 0.5
+_BEATS_EVERY_S: Final = 2.0
+
+
+class RampState(msgspec.Struct, frozen=True):
+    """Where an experiment's ramp stands, and what it did or waits for, in a sentence."""
+
+    step: int  # places in `ramp.steps` that have been reached, 0 before the first
+    since: float  # seconds since 1970: when this step began
+    kind: str
+    sentence: str
+    at: float
+
+
+class Desk:
+    """What is known now. Only `run` changes it; what stands here is replaced, never changed in place.
+
+    `changes` rises with everything that a page could show.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        redis: Redis,
+        *,
+        note: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self.redis = redis
+        self.store = DocumentStore(redis)
+        self.note = note
+        self.clock = clock
+        self.stored: Stored | None = None
+        self.reports: Mapping[str, Report] = {}
+        self.shadow_reports: tuple[ShadowReport, ...] = ()
+        self.ramps: Mapping[str, RampState] = {}
+        self.beats: tuple[Beat, ...] = ()
+        self.traffic = Traffic()
+        self.state_away = False
+        self.leading = False
+        self.recorder_lag_s: float | None = None
+        self.changes = 0
+        self._held = HeldDocument(self.store, settings.data_dir / "controller.json")
+        self._beats = Beats(redis)
+        self._window = TrafficWindow()
+        self._beats_at = 0.0
+        self._raw: dict[str, Any] = {}
+        self._looked = asyncio.Condition()
+
+    async def run(self) -> None:
+        """Follow Redis until cancelled: at once when the experiments change, else every 500 ms."""
+        changed = asyncio.Event()
+        listener = asyncio.create_task(listen(self.redis, changed))
+        try:
+            while True:
+                await self.look()
+                try:
+                    async with asyncio.timeout(_LOOK_S):
+                        await changed.wait()
+                except TimeoutError:
+                    pass
+                changed.clear()
+        finally:
+            listener.cancel()
+
+    async def look(self) -> None:
+        """One round. Without Redis everything stays as it was, and `state_away` says so."""
+        before = self.changes
+        try:
+            await self._look()
+            away = False
+        except Conflict:
+            return  # another process put the experiments back: the next round sees them
+        except (StateUnavailable, RedisError, OSError) as error:
+            if not self.state_away:
+                log.warning("the state Redis is away: %s", error)
+                if self.stored is None and (copy := self._held.read_copy()) is not None:
+                    self.stored = copy
+            away = True
+        except Exception:
+            log.exception("the desk could not be brought up to date")
+            return
+        if away != self.state_away:
+            self.state_away = away
+            self.changes += 1
+        if self.changes != before:
+            async with self._looked:
+                self._looked.notify_all()
+
+    async def wait_for_change(self, since: int) -> int:
+        """Return `changes` as soon as it is higher than `since`."""
+        async with self._looked:
+            await self._looked.wait_for(lambda: self.changes > since)
+        return self.changes
+
+    def touch(self) -> None:
+        """Tell those who wait that something changed, at the next look."""
+        self.changes += 1
+
+    async def _look(self) -> None:
+        stored = await self._held.load()
+        if stored is not None and self._held.take(stored):
+            self.stored = stored
+            self.changes += 1
+        if await self._is_new(REPORTS_KEY):
+            self.reports = _decoded(self._raw[REPORTS_KEY], Report)
+        if await self._is_new(SHADOW_REPORTS_KEY):
+            reports = _decoded(self._raw[SHADOW_REPORTS_KEY], ShadowReport)
+            self.shadow_reports = tuple(reports[key] for key in sorted(reports))
+        if await self._is_new(RAMPS_KEY):
+            self.ramps = _decoded(self._raw[RAMPS_KEY], RampState)
+        now = self.clock()
+        if now - self._beats_at >= _BEATS_EVERY_S:
+            self._beats_at = now
+            self.beats = tuple(await self._beats.read())
+            self.traffic = self._window.add(self.beats, now)
+            self.changes += 1
+
+    async def _is_new(self, key: str) -> bool:
+        raw = await cast("Any", self.redis.hgetall(key))
+        if raw == self._raw.get(key, {}):
+            return False
+        self._raw[key] = raw
+        self.changes += 1
+        return True
+
+
+def _decoded(raw: Mapping[bytes, bytes], kind: type[_T]) -> dict[str, _T]:
+    """What can be read of a hash of JSON; a newer release may have written more than this one knows."""
+    found = {}
+    for field, value in raw.items():
+        try:
+            found[field.decode()] = msgspec.json.decode(value, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            log.warning("%s in Redis cannot be read", field)
+    return found
