@@ -1,0 +1,122 @@
+"""`python -m deploy.requirements`: writes bentos/requirements/*.txt, all that each Bento installs, pinned.
+
+What a Bento needs is here; which versions those are stands in constraints.txt; what these need in turn is read
+from the packages installed beside this script. No index is asked and none is named: two runs write the same.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT: Final = Path(__file__).parent.parent
+FOLDER: Final = ROOT / "bentos" / "requirements"
+
+_EVERY_SERVICE: Final = ("bentoml", "httptools", "numpy", "orjson", "uvloop")
+# The groups of pyproject.toml, and packages beside them. What may be traced has the exporter.
+GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "controller": ("dependencies", "controller", "traces"),
+    "controller_process": ("dependencies", "controller", "traces"),
+    "credit_v1": ("traces",),
+    "credit_v2": ("traces",),
+    "credit_v3": ("traces",),
+    "router": ("dependencies", "traces"),
+    "router_process": ("dependencies", "traces"),
+}
+PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
+    "controller": ("bentoml",),
+    "controller_process": (),  # `python -m control`, for its image: nothing of BentoML
+    "credit_v1": (*_EVERY_SERVICE, "onnxruntime"),
+    "credit_v2": (*_EVERY_SERVICE, "onnxruntime"),
+    "credit_v3": (*_EVERY_SERVICE, "safetensors", "torch"),
+    "router": ("bentoml",),
+    "router_process": (),  # `python -m router`, for its image: nothing of BentoML
+}
+
+# torch's build for graphics cards asks for gigabytes of these; the build for processors runs without.
+_CUDA: Final = re.compile(r"(nvidia|cuda)-(?!ml-py)|triton$")
+
+_HEADER: Final = """\
+# Written by `make requirements` from constraints.txt: all that {name} installs.
+"""
+
+
+class Unpinned(Exception):
+    """A package that is needed, and has no version in constraints.txt or is not installed in that version."""
+
+
+def pins(text: str) -> dict[str, str]:
+    """The versions in a constraints file, by canonical name."""
+    lines = (line.split("#", 1)[0].strip() for line in text.splitlines())
+    return {canonicalize_name(name): version for name, version in (line.split("==") for line in lines if line)}
+
+
+def direct(name: str) -> list[str]:
+    """What the Bento `name` asks for itself: requirements as pip reads them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    listed = {"dependencies": project["dependencies"], **project["optional-dependencies"]}
+    return [each for group in GROUPS[name] for each in listed[group]] + list(PACKAGES[name])
+
+
+def closure(requirements: list[str]) -> set[str]:
+    """The canonical names of the packages that these requirements install. Raises `Unpinned`."""
+    todo = [Requirement(each) for each in requirements]
+    seen: set[tuple[str, str]] = set()
+    names: set[str] = set()
+    while todo:
+        requirement = todo.pop()
+        name = canonicalize_name(requirement.name)
+        names.add(name)
+        for extra in ("", *requirement.extras):
+            if (name, extra) in seen:
+                continue
+            seen.add((name, extra))
+            try:
+                needs = metadata.requires(name) or []
+            except metadata.PackageNotFoundError:
+                raise Unpinned(f"{name} is not installed here: run `make setup`") from None
+            for need in map(Requirement, needs):
+                wanted = need.marker is None or need.marker.evaluate({"extra": extra})
+                if wanted and not (name == "torch" and _CUDA.match(canonicalize_name(need.name))):
+                    todo.append(need)
+    return names
+
+
+def locked(name: str) -> str:
+    """The text of `bentos/requirements/{name}.txt`. Raises `Unpinned`."""
+    versions = pins((ROOT / "constraints.txt").read_text())
+    lines = []
+    for package in sorted(closure(direct(name))):
+        if package not in versions:
+            raise Unpinned(f"{package}, which {name} needs, has no version in constraints.txt")
+        installed = metadata.version(package).split("+")[0]
+        if installed != versions[package]:
+            raise Unpinned(f"{package} {installed} is installed, not {versions[package]}: run `make setup`")
+        lines.append(f"{package}=={versions[package]}\n")
+    return _HEADER.format(name=name) + "".join(lines)
+
+
+def main() -> int:
+    """Write all of them. Returns the exit code."""
+    FOLDER.mkdir(exist_ok=True)
+    for name in GROUPS:
+        try:
+            text = locked(name)
+        except Unpinned as error:
+            sys.stderr.write(f"requirements: {error}\n")
+            return 1
+        (FOLDER / f"{name}.txt").write_text(text)
+        sys.stdout.write(f"bentos/requirements/{name}.txt: {len(text.splitlines()) - 1} packages\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
