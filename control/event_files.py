@@ -1,0 +1,224 @@
+"""Event files: Parquet in a directory or an object store, read and written.
+
+A file appears whole or not at all (a rename here, a put there), and an answer that it is there survives a
+crash. Only forgetting a user writes the same name again. `event_ranges` says what the names mean.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from control.event_ranges import EventFile, overlapping, without_contained
+from process.environ import BadSetting
+from state.blocks import COLUMNS, EXPOSURES_STREAM, OUTCOMES_STREAM
+from state.lease import LeaseLost
+
+KINDS: Final = ("exposure", "shadow", "outcome")
+STREAM_KINDS: Final[Mapping[str, tuple[str, ...]]] = {
+    EXPOSURES_STREAM: ("exposure", "shadow"),
+    OUTCOMES_STREAM: ("outcome",),
+}
+
+_TYPES: Final = {
+    **dict.fromkeys(("at", "score", "latency_ms", "value"), pa.float64()),
+    **dict.fromkeys(("phase", "revision", "status"), pa.int32()),
+    "cached": pa.bool_(),
+}
+SCHEMA: Final = pa.schema(
+    [*((name, _TYPES.get(name, pa.string())) for name in COLUMNS), ("received_at", pa.float64())]
+)
+
+_STAGING: Final = ".staging"
+_ROWS_A_GROUP: Final = 131_072
+_COPY_BYTES: Final = 8 * 1024 * 1024
+
+
+class Held(Protocol):
+    """The right to act: `state.lease.Lease`."""
+
+    def held(self) -> bool:
+        """Whether this process may act now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """Paths for `EventFiles.filesystem` that hold every event of a kind.
+
+    `clean` files hold an event at most once; `overlapping` ones (nearly always none) may hold it in two of
+    them, to be reduced to one row an `event_id`.
+    """
+
+    clean: list[str]
+    overlapping: list[str]
+
+
+class EventFiles:
+    """All event files below one address: a directory, or `s3://bucket/prefix` with the usual AWS_* variables.
+
+    Every method may raise `OSError`; none is async: call them in a thread.
+    """
+
+    def __init__(self, url: str, environ: Mapping[str, str] = os.environ) -> None:
+        """Nothing is read or written yet. Raises `BadSetting`."""
+        self.local = "://" not in url or url.startswith("file://")
+        self.filesystem: Any
+        if self.local:
+            self.filesystem = pafs.LocalFileSystem()
+            self.root = os.path.abspath(url.removeprefix("file://"))
+            self._staging = Path(self.root) / _STAGING
+        else:
+            self.filesystem, self.root = _object_store(url, environ)
+            self._staging = Path(tempfile.gettempdir())
+
+    def path(self, file: EventFile) -> str:
+        """The file's path for `filesystem`."""
+        return f"{self.root}/{file.path}"
+
+    def list(self, kind: str, first_day: date | None = None) -> list[EventFile]:
+        """Every file of a kind, those inside another's range too, in stream order."""
+        selector = pafs.FileSelector(f"{self.root}/kind={kind}", allow_not_found=True, recursive=True)
+        found = [EventFile.parse(kind, info.path) for info in self.filesystem.get_file_info(selector)]
+        return sorted(
+            (file for file in found if file is not None and (first_day is None or file.day >= first_day)),
+            key=lambda file: (file.first, file.last),
+        )
+
+    def readable(self, kind: str, first_day: date | None = None) -> Readable:
+        """What a reader opens for the events of a kind that were recorded on `first_day` or later.
+
+        A file may be gone when it is opened, merged into a larger one meanwhile: then list again.
+        """
+        kept = without_contained(self.list(kind, first_day))
+        shared = overlapping(kept)
+        return Readable(
+            clean=[self.path(file) for file in kept if file not in shared],
+            overlapping=[self.path(file) for file in kept if file in shared],
+        )
+
+    def open(self, file: EventFile) -> Any:
+        """The file as a `pyarrow.parquet.ParquetFile`, to be closed."""
+        return pq.ParquetFile(self.filesystem.open_input_file(self.path(file)))
+
+    def stage(self, batches: Iterable[Any]) -> Path:
+        """Write record batches of `SCHEMA` to a file that no reader sees yet; `publish` or `discard` it."""
+        if self.local:
+            self._staging.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix="ekiben-events-", dir=self._staging)
+        try:
+            with os.fdopen(handle, "wb") as sink:
+                _write(sink, batches)
+                sink.flush()
+                if self.local:
+                    os.fsync(sink.fileno())
+        except BaseException:
+            os.unlink(name)
+            raise
+        return Path(name)
+
+    def publish(self, staged: Path, file: EventFile, lease: Held) -> None:
+        """Let readers see it, if the lease is held. When this returns, it is there for good.
+
+        Raises `LeaseLost`; after any error what was staged is still to be discarded.
+        """
+        if self.local:
+            target = Path(self.path(file))
+            _make_folders(target.parent)
+            staged.chmod(0o644)
+            _check(lease)
+            staged.replace(target)
+            _sync_folder(target.parent)
+            return
+        _check(lease)
+        with staged.open("rb") as source, self.filesystem.open_output_stream(self.path(file)) as sink:
+            while chunk := source.read(_COPY_BYTES):
+                sink.write(chunk)
+        staged.unlink()
+
+    def discard(self, staged: Path) -> None:
+        """Remove what was staged and will not be published."""
+        staged.unlink(missing_ok=True)
+
+    def remove(self, file: EventFile) -> None:
+        """Remove one file."""
+        self.filesystem.delete_file(self.path(file))
+
+    def remove_day(self, kind: str, day: date) -> None:
+        """Remove every file of a kind recorded on that day."""
+        self.filesystem.delete_dir(f"{self.root}/kind={kind}/day={day}")
+
+    def remove_abandoned(self, before: float) -> None:
+        """Remove what was staged before that time (seconds since 1970) by a process that was killed."""
+        for staged in self._staging.glob("ekiben-events-*"):
+            try:
+                if staged.stat().st_mtime < before:
+                    staged.unlink()
+            except FileNotFoundError:
+                pass  # published or discarded meanwhile
+
+
+def _check(lease: Held) -> None:
+    if not lease.held():
+        raise LeaseLost("the lease was lost while a file was written: it is left to who holds it now")
+
+
+def _write(sink: Any, batches: Iterable[Any]) -> None:
+    """Row groups of a fixed size, however small the batches are that they come in."""
+    with pq.ParquetWriter(sink, SCHEMA, compression="zstd") as writer:
+        held: list[Any] = []
+        rows = 0
+        for batch in batches:
+            held.append(batch)
+            rows += batch.num_rows
+            if rows >= _ROWS_A_GROUP:
+                writer.write_table(pa.Table.from_batches(held, SCHEMA), row_group_size=_ROWS_A_GROUP)
+                held, rows = [], 0
+        if rows:
+            writer.write_table(pa.Table.from_batches(held, SCHEMA), row_group_size=_ROWS_A_GROUP)
+
+
+def _make_folders(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_folders(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _object_store(url: str, environ: Mapping[str, str]) -> tuple[Any, str]:
+    scheme, _, root = url.partition("://")
+    root = root.rstrip("/")
+    if scheme != "s3" or not root or root.startswith("/"):
+        raise BadSetting(f"EKIBEN_EVENTS_URL must be a directory or s3://bucket/prefix, not {url!r}")
+    endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or ""
+    protocol, _, address = endpoint.rpartition("://")
+    return (
+        pafs.S3FileSystem(
+            scheme=protocol or "https",
+            endpoint_override=address or None,
+            region=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1",
+            allow_delayed_open=True,  # one put for what fits into one
+            connect_timeout=5,
+            request_timeout=30,
+            retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=3),
+        ),
+        root,
+    )

@@ -1,0 +1,94 @@
+"""Which stream entries an event file holds: what its name says, and what follows from two names.
+
+Rules that everything else rests on:
+
+1. `kind=…/day=YYYY-MM-DD/{first}-{last}.parquet` holds every event of its kind of the stream entries from
+   `first` to `last`, whoever wrote it. The day is that of recording, in UTC.
+2. So a file whose range lies inside another's of the same kind says nothing new: readers leave it out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+from typing import Final, NamedTuple, Self
+
+_NAME: Final = re.compile(r"day=(\d{4}-\d\d-\d\d)/(\d+)\.(\d+)-(\d+)\.(\d+)\.parquet")
+
+
+class EntryId(NamedTuple):
+    """A stream entry's id: Redis's clock in milliseconds since 1970, and a count within one of them."""
+
+    ms: int
+    seq: int
+
+    @classmethod
+    def parse(cls, text: bytes | str) -> Self:
+        """Read `ms-seq`."""
+        ms, _, seq = (text.decode() if isinstance(text, bytes) else text).partition("-")
+        return cls(int(ms), int(seq))
+
+    def __str__(self) -> str:
+        return f"{self.ms}-{self.seq}"
+
+    @property
+    def received_at(self) -> float:
+        """Seconds since 1970, different for each entry of a stream (up to 1,000 in a millisecond)."""
+        return self.ms / 1000 + min(self.seq, 999) * 1e-6
+
+    @property
+    def next(self) -> EntryId:
+        """The lowest id above this one."""
+        return EntryId(self.ms, self.seq + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class EventFile:
+    """A file's place: what its name says."""
+
+    kind: str
+    day: date
+    first: EntryId
+    last: EntryId
+
+    @classmethod
+    def parse(cls, kind: str, path: str) -> Self | None:
+        """Read a path that ends as `path` does; None for any other."""
+        match = _NAME.fullmatch("/".join(path.rsplit("/", 2)[-2:]))
+        if match is None:
+            return None
+        day, *numbers = match.groups()
+        a, b, c, d = map(int, numbers)
+        return cls(kind, date.fromisoformat(day), EntryId(a, b), EntryId(c, d))
+
+    @property
+    def path(self) -> str:
+        """Below the root. Names sort as the stream does."""
+        first, last = (f"{ms:014d}.{seq:06d}" for ms, seq in (self.first, self.last))
+        return f"kind={self.kind}/day={self.day}/{first}-{last}.parquet"
+
+    def holds(self, entry: EntryId) -> bool:
+        """Whether the entry's events are in this file."""
+        return self.first <= entry <= self.last
+
+
+def without_contained(files: Iterable[EventFile]) -> list[EventFile]:
+    """The files of one kind whose range lies in no other's, in stream order."""
+    kept: list[EventFile] = []
+    # Of those that begin together the longest comes first, so that whatever lies inside another follows it.
+    for file in sorted(files, key=lambda f: (f.first, -f.last.ms, -f.last.seq)):
+        if not kept or file.last > kept[-1].last:
+            kept.append(file)
+    return kept
+
+
+def overlapping(files: list[EventFile]) -> set[EventFile]:
+    """Of what `without_contained` returned, those that share entries with a neighbour."""
+    found: set[EventFile] = set()
+    for before, after in pairwise(files):
+        if after.first <= before.last:
+            found |= {before, after}
+    return found
