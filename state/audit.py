@@ -1,0 +1,146 @@
+"""Reading the audit stream: who changed what, when and why, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final, cast
+
+import orjson
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from experiments.differences import data_differences, differences
+from experiments.document import Document, Experiment
+from experiments.parsing import parse_document
+from experiments.problems import DocumentError
+from state.document import AUDIT_STREAM, StateUnavailable
+
+# An entry holds two documents, so a page of them is small.
+_PAGE: Final = 50
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One change. `at` is seconds since 1970 by Redis's clock.
+
+    `before` is None for the first document of a lineage, and, like `after`, for one that this release cannot
+    read any more.
+    """
+
+    id: str
+    at: float
+    who: str
+    why: str
+    lineage: str
+    revision: int
+    before: Document | None
+    after: Document | None
+    raw: tuple[Any, Any] = field(repr=False)
+
+    @cached_property
+    def changes(self) -> tuple[str, ...]:
+        """A line for each value that changed."""
+        if self.after is None or (self.before is None and self.raw[0] is not None):
+            return data_differences(*self.raw)
+        return differences(self.before, self.after)
+
+    def experiment(self, key: str) -> tuple[Experiment | None, Experiment | None]:
+        """The experiment before and after the change."""
+        return (
+            self.before.experiments.get(key) if self.before else None,
+            self.after.experiments.get(key) if self.after else None,
+        )
+
+    def concerns(self, key: str) -> bool:
+        """Whether the change touched the experiment."""
+        before, after = self.experiment(key)
+        return before != after
+
+
+class Audit:
+    """The audit stream in one Redis. Every method raises `StateUnavailable` when Redis is away."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def entries(self, limit: int = 50, experiment: str | None = None, before: str = "") -> list[Entry]:
+        """At most `limit` changes, newest first, of one experiment when it is named.
+
+        `before` is the id of an entry: only what is older counts, to read page by page.
+        """
+        found: list[Entry] = []
+        async for entry in self._newest_first(before):
+            if experiment is None or entry.concerns(experiment):
+                found.append(entry)
+                if len(found) == limit:
+                    break
+        return found
+
+    async def since(self, lineage: str, revision: int) -> list[Entry]:
+        """What was changed after `revision` of `lineage`, newest first."""
+        found: list[Entry] = []
+        async for entry in self._newest_first(""):
+            if entry.lineage != lineage or entry.revision <= revision:
+                break
+            found.append(entry)
+        return found
+
+    async def step_since(self, experiment: str) -> float | None:
+        """When status, coverage, phase or ramp of the experiment last changed: its ramp's step began then.
+
+        None when the stream does not know the experiment.
+        """
+        async for entry in self._newest_first(""):
+            before, after = entry.experiment(experiment)
+            if _step(before) != _step(after):
+                return entry.at
+        return None
+
+    async def _newest_first(self, before: str) -> AsyncIterator[Entry]:
+        newest = f"({before}" if before else "+"
+        while True:
+            try:
+                held = cast(
+                    "list[tuple[bytes, dict[bytes, bytes]]]",
+                    await self._redis.xrevrange(AUDIT_STREAM, max=newest, count=_PAGE),
+                )
+            except (RedisError, OSError) as error:
+                raise StateUnavailable(str(error)) from error
+            for entry_id, fields in held:
+                yield _entry(entry_id.decode(), fields)
+            if len(held) < _PAGE:
+                return
+            newest = f"({held[-1][0].decode()}"
+
+
+def _step(experiment: Experiment | None) -> object:
+    if experiment is None:
+        return None
+    return experiment.status, experiment.coverage, experiment.phase, experiment.ramp
+
+
+def _entry(entry_id: str, fields: dict[bytes, bytes]) -> Entry:
+    try:
+        raw = tuple(orjson.loads(fields[name]) if fields[name] else None for name in (b"before", b"after"))
+        return Entry(
+            id=entry_id,
+            at=float(fields[b"at"]),
+            who=fields[b"who"].decode(),
+            why=fields[b"why"].decode(),
+            lineage=fields[b"lineage"].decode(),
+            revision=int(fields[b"revision"]),
+            before=_document(raw[0]),
+            after=_document(raw[1]),
+            raw=(raw[0], raw[1]),
+        )
+    except (KeyError, ValueError) as error:
+        raise StateUnavailable(f"{AUDIT_STREAM} holds {entry_id}, which is no change: {error}") from error
+
+
+def _document(data: object) -> Document | None:
+    try:
+        return None if data is None else parse_document(data)
+    except DocumentError:
+        return None

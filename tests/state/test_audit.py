@@ -1,0 +1,103 @@
+"""The audit stream of a real Redis, read back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import orjson
+import pytest
+from redis.asyncio import Redis
+
+from experiments import actions
+from experiments.document import Ramp
+from state.audit import Audit
+from state.document import AUDIT_STREAM, DocumentStore, StateUnavailable, open_state
+from tests.router.documents import EXPERIMENT, credit_document
+from tests.router.redis_server import RedisServer
+
+DRAFT = credit_document(experiment={"status": "draft"})
+
+
+@pytest.fixture
+async def client(redis: RedisServer) -> AsyncIterator[Redis]:
+    client = open_state(redis.url)
+    yield client
+    await client.aclose()
+
+
+async def test_a_change_is_read_back_with_who_when_why_before_after_and_its_lines(client: Redis) -> None:
+    store = DocumentStore(client)
+    first = await store.change(None, DRAFT, who="me", why="first")
+    started = actions.start(DRAFT, EXPERIMENT)
+    await store.change(first, started, who="you", why="it is time")
+    newest, oldest = await Audit(client).entries()
+    assert (newest.who, newest.why, newest.revision, newest.lineage) == (
+        "you",
+        "it is time",
+        2,
+        first.lineage,
+    )
+    assert (newest.before, newest.after) == (DRAFT, started)
+    assert newest.changes == (f"experiments.{EXPERIMENT}.status: draft → running",)
+    assert newest.at >= oldest.at > 1.7e9
+    assert oldest.before is None
+    assert [line.split(": ")[1].split()[0] for line in oldest.changes] == ["added", "added"]
+
+
+async def test_more_than_a_page_is_read_newest_first_and_page_by_page(client: Redis) -> None:
+    store = DocumentStore(client)
+    held = await store.change(None, DRAFT, who="me", why="1")
+    for number in range(2, 121):
+        held = await store.change(held, DRAFT, who="me", why=str(number))
+    audit = Audit(client)
+    everything = await audit.entries(limit=1000)
+    assert [entry.why for entry in everything] == [str(number) for number in range(120, 0, -1)]
+    first = await audit.entries(limit=7)
+    second = await audit.entries(limit=7, before=first[-1].id)
+    assert [entry.why for entry in first + second] == [str(number) for number in range(120, 106, -1)]
+    assert [entry.revision for entry in await audit.since(held.lineage, 117)] == [120, 119, 118]
+    assert await audit.since(held.lineage, 120) == []
+
+
+async def test_the_changes_of_one_experiment_are_its_own(client: Redis) -> None:
+    store = DocumentStore(client)
+    held = await store.change(None, DRAFT, who="me", why="first")
+    model = DRAFT.models["credit"].model_copy(update={"timeout_ms": 1})
+    held = await store.change(
+        held, DRAFT.model_copy(update={"models": {"credit": model}}), who="me", why="not"
+    )
+    await store.change(held, actions.start(held.document, EXPERIMENT), who="me", why="start")
+    assert [entry.why for entry in await Audit(client).entries(experiment=EXPERIMENT)] == ["start", "first"]
+    assert await Audit(client).entries(experiment="another") == []
+
+
+async def test_a_step_begins_with_the_last_change_of_status_coverage_phase_or_ramp(client: Redis) -> None:
+    store, audit = DocumentStore(client), Audit(client)
+    held = await store.change(None, DRAFT, who="me", why="first")
+    assert await audit.step_since("another") is None
+    for document in (
+        actions.start(DRAFT, EXPERIMENT),
+        actions.set_coverage(actions.start(DRAFT, EXPERIMENT), EXPERIMENT, 10),
+        actions.set_ramp(actions.start(DRAFT, EXPERIMENT), EXPERIMENT, Ramp(steps=(10.0,))),
+    ):
+        held = await store.change(held, document, who="me", why="a step")
+        (newest,) = await audit.entries(limit=1)
+        assert await audit.step_since(EXPERIMENT) == newest.at
+    began = newest.at
+    await store.change(held, actions.acknowledge(held.document, EXPERIMENT, ["x"]), who="me", why="no step")
+    assert await audit.step_since(EXPERIMENT) == began
+
+
+async def test_a_document_of_another_release_is_still_told_in_lines(client: Redis) -> None:
+    entry = {"at": "1700000000.5", "who": "me", "why": "old", "lineage": "a", "revision": "3"}
+    before, after = ({"models": {}, "experiments": {"e": {"power": power}}} for power in (1, 2))
+    await client.xadd(AUDIT_STREAM, {**entry, "before": orjson.dumps(before), "after": orjson.dumps(after)})
+    (read,) = await Audit(client).entries()
+    assert (read.at, read.before, read.after) == (1700000000.5, None, None)
+    assert read.changes == ("experiments.e.power: 1 → 2",)
+
+
+async def test_a_redis_that_is_away_is_state_unavailable(client: Redis, redis: RedisServer) -> None:
+    redis.kill()
+    with pytest.raises(StateUnavailable):
+        await Audit(client).entries()
