@@ -2,7 +2,8 @@
 
 In order of precedence: the document in Redis; this worker's copy on disk, while Redis is away; the
 experiments file, where neither holds anything. The file seeds an empty Redis, and is applied again only
-when its content differs from what was applied last.
+when its content differs from what was applied last, and is new to this worker: files of several hosts change
+one after the other, and who still has the old one does not put it back.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class SnapshotSource:
         self._adopt = adopt
         self._read: tuple[tuple[int, int, int], ExperimentsFile | None] | None = None
         self._refused: str | None = None
+        self._settled: str | None = None
         self.state_reached = False
 
     async def start(self) -> None:
@@ -85,7 +87,12 @@ class SnapshotSource:
 
     async def _apply_file(self, stored: Stored | None) -> Stored | None:
         read = self._read_file()
-        if read is None or read.digest == self._refused or (stored and read.digest == stored.applied):
+        if read is None or read.digest == self._refused:
+            return stored
+        if stored is not None and read.digest in (stored.applied, self._settled):
+            # Applied once, here or by another worker. If another file has been applied since, that one is
+            # newer: on other hosts the new file is there earlier, and the old one must not undo it.
+            self._settled = read.digest
             return stored
         try:
             check_change(stored.document if stored else None, read.document)
@@ -95,6 +102,7 @@ class SnapshotSource:
         changed = await self._documents.change(
             stored, read.document, who=str(self._file), why="the file changed", applied=read.digest
         )
+        self._settled = read.digest
         log.info("%s applied as revision %d", self._file, changed.revision)
         return changed
 

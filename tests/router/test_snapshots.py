@@ -218,6 +218,36 @@ async def test_a_file_that_was_applied_is_not_applied_again_over_a_later_change(
     assert (await installation.held())[b"revision"] == b"2"
 
 
+async def test_a_host_where_the_old_file_still_lies_does_not_undo_the_new_one(
+    installation: Installation, tmp_path: Path
+) -> None:
+    installation.write(credit())
+    here, adopted = installation.worker()
+    elsewhere = installation.file
+    installation.file = tmp_path / "there.yaml"
+    installation.write(credit())
+    there, taken = installation.worker(tmp_path / "there" / "snapshot.json")
+    for source in (here, there):
+        await source.start()
+    installation.write(coverage(10))  # there first …
+    for _ in range(2):
+        for source in (here, there):
+            await source.sync()
+    assert (adopted[-1], len(await installation.audit())) == (taken[-1], 2)
+    installation.file = elsewhere
+    installation.write(coverage(10))  # … then here
+    for _ in range(2):
+        for source in (here, there):
+            await source.sync()
+    assert (adopted[-1], len(await installation.audit())) == (taken[-1], 2)
+    assert adopted[-1].document.experiments[EXPERIMENT].coverage == 10
+    installation.write(credit())  # and an edit that goes back is an edit
+    for source in (here, there, here, there):
+        await source.sync()
+    assert (adopted[-1], len(await installation.audit())) == (taken[-1], 3)
+    assert adopted[-1].document.experiments[EXPERIMENT].coverage == 100
+
+
 async def test_a_file_that_vanishes_changes_nothing(installation: Installation) -> None:
     installation.write(credit())
     source, adopted = installation.worker()
