@@ -4,12 +4,12 @@ Asymptotic confidence sequences: I. Waudby-Smith, D. Arbour, R. Sinha, E. H. Ken
 "Time-uniform central limit theory and asymptotic confidence sequences", Annals of Statistics 52 (2024),
 theorem 2.2. The interval after t users is
 
-    estimate ± std_error · sqrt( (1 + 1/(t ρ²)) · (log(1 + t ρ²) + 2 log(1/alpha)) )
+    estimate ± std_error · sqrt( (1 + 1/(t rho²)) · (log(1 + t rho²) + 2 log(1/alpha)) )
 
-for any ρ > 0 that was fixed beforehand. It is narrowest, beside its fixed-sample sister, near the number of
-users that ρ is tuned for; GrowthBook's choice, after the paper's appendix on tuning, is
+for any rho > 0 that was fixed beforehand. It is narrowest, beside its fixed-sample sister, near the number of
+users that rho is tuned for; GrowthBook's choice, after the paper's appendix on tuning, is
 
-    ρ² = (2 log(1/alpha) + log(2 log(1/alpha) + 1)) / tuning, with tuning = 5,000 users.
+    rho² = (2 log(1/alpha) + log(2 log(1/alpha) + 1)) / tuning, with tuning = 5,000 users.
 
 All of it is asymptotic: the estimate has to be nearly normal when the first look is taken
 (`experiments.verdict.JUDGED_FROM`).
@@ -51,9 +51,9 @@ def sequential_p_value(estimate: float, std_error: float, users: float) -> float
     """The smallest alpha at which `confidence_sequence` leaves 0 out: an anytime-valid p-value.
 
     Found by bisection to the last digit, so that p < alpha and "the interval at alpha leaves 0 out" are one
-    statement at every alpha (ρ depends on alpha, so that the closed form, which needs one ρ for all, would
-    not agree with the intervals). Valid at every look because the intervals are nested in alpha. 1 where
-    nothing can be said.
+    statement at every alpha (rho depends on alpha, so that the closed form, which needs one rho, would not
+    agree with the intervals). Valid at every look because the intervals are nested in alpha. 1 where nothing
+    can be said.
     """
     if users <= 0 or not std_error > 0 or not isfinite(std_error) or not isfinite(estimate):
         return 1.0
@@ -75,5 +75,5 @@ def sequential_p_value(estimate: float, std_error: float, users: float) -> float
 def _boundary_squared(log_inverse_alpha: float, users: float, tuning: float) -> float:
     """The squared z score that an effect has to pass after `users` users."""
     twice = 2 * log_inverse_alpha
-    spread = users * (twice + log1p(twice)) / tuning  # t ρ²
+    spread = users * (twice + log1p(twice)) / tuning  # t rho²
     return (1 + 1 / spread) * (log1p(spread) + twice)

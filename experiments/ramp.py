@@ -1,0 +1,134 @@
+"""A guarded ramp: coverage rises by steps while the guardrails are not violated.
+
+The checks, in this order; the first that applies gives the action, its code and its sentence:
+
+| reason | applies when | action |
+|---|---|---|
+| `no_ramp` | the experiment has none | done |
+| `ended` | the experiment was promoted or rolled back | done |
+| `not_running` | it is a draft or paused | wait |
+| `other_phase` | the report is of another phase | wait |
+| `guardrail_violated` | a judged guardrail is, whatever the minima and the split say | roll back |
+| `srm`, `redeployed` | the comparison cannot be trusted | wait |
+| `worse` | the verdict, past its minima, is to roll back | roll back |
+| `first_step` | coverage is below the first step | raise |
+| `too_early` | the report does not reach past the step's duration | wait |
+| `too_few_users` | a variant has fewer matured users than the step needs | wait |
+| `next_step` | a larger step is left | raise |
+| `better` | last step, `then: promote`, and the verdict is to promote | promote |
+| the verdict's | last step, `then: promote`, any other verdict | wait |
+| `last_step` | last step, `then: wait` | done |
+
+Step k needs k · min_users_per_step matured users in each variant since the phase began: what a step adds is
+not stored anywhere, so a controller that restarts decides the same. A step counts from when coverage was
+last changed, by the ramp or by hand, up to the report's moment: a controller whose reports are late waits.
+Coverage between two steps, set by hand, goes on to the larger one. A violation rolls back even where the
+split is wrong or a version changed: that direction is the safe one.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from experiments.document import Experiment, Ramp, RampEnd
+from experiments.durations import format_duration, parse_duration
+from experiments.lifecycle import Status
+from experiments.report import Decision, Report
+from experiments.verdict import judge, redeployment_words, srm_words, violation_words, violations
+from experiments.wording import count, sentence, version_of
+
+
+class RampKind(StrEnum):
+    """What a ramp does next."""
+
+    WAIT = "wait"
+    RAISE = "raise"
+    ROLL_BACK = "roll_back"
+    PROMOTE = "promote"
+    DONE = "done"
+
+
+class RampAction(msgspec.Struct, frozen=True):
+    """What to do, the coverage in percent that it leads to, why in one word and in one sentence."""
+
+    kind: RampKind
+    coverage: float
+    reason: str
+    sentence: str
+    variant: str | None = None  # the treatment to promote
+
+
+def next_action(experiment: Experiment, report: Report, step_since: float, now: float) -> RampAction:
+    """What the ramp of `experiment` does on the evidence of `report`, by the table above.
+
+    `step_since` is when coverage was last changed or the experiment last began to run, `now` the present;
+    both in seconds since 1970.
+    """
+    here = experiment.coverage
+    ramp = experiment.ramp
+    if ramp is None:
+        return _action(RampKind.DONE, here, "no_ramp", "no ramp is set")
+    if experiment.status in (Status.PROMOTED, Status.ROLLED_BACK):
+        words = f"the experiment is {experiment.status.replace('_', ' ')}"
+        return _action(RampKind.DONE, here, "ended", words)
+    if experiment.status is not Status.RUNNING:
+        return _action(RampKind.WAIT, here, "not_running", f"the experiment is {experiment.status}: no step")
+    if report.phase != experiment.phase:
+        return _action(RampKind.WAIT, here, "other_phase", "no report of this phase yet: no step")
+    if broken := violations(report, ramp.guardrails):
+        words = f"{violation_words(report, *broken[0])}: rolled back"
+        return _action(RampKind.ROLL_BACK, here, "guardrail_violated", words)
+    for reason, why in (("srm", srm_words(report)), ("redeployed", redeployment_words(report))):
+        if why is not None:
+            return _action(RampKind.WAIT, here, reason, why)
+    verdict = judge(report)
+    if verdict.decision is Decision.ROLL_BACK and verdict.reason == "worse":
+        return RampAction(RampKind.ROLL_BACK, here, verdict.reason, verdict.sentence)
+    return _climb(experiment, ramp, report, min(now, report.at) - step_since)
+
+
+def _climb(experiment: Experiment, ramp: Ramp, report: Report, lasted_s: float) -> RampAction:
+    here, steps = experiment.coverage, ramp.steps
+    number = sum(step <= here for step in steps)
+    if number == 0:
+        words = f"the ramp begins: {steps[0]:g} % of users take part"
+        return _action(RampKind.RAISE, steps[0], "first_step", words)
+    where = f"step {number} of {len(steps)} ({here:g} %)"
+    left_s = (parse_duration(ramp.every) or 0) - max(lasted_s, 0.0)
+    if left_s > 0:
+        words = f"{where} lasts {ramp.every}: {format_duration(left_s)} to go"
+        return _action(RampKind.WAIT, here, "too_early", words)
+    needed = number * ramp.min_users_per_step
+    users, variant = _fewest(ramp, report)
+    if users < needed:
+        words = (
+            f"{where} waits for users: {version_of(report, variant)} has {count(users)} of {count(needed)} "
+            f"whose window has closed, {count(needed - users)} are missing"
+        )
+        return _action(RampKind.WAIT, here, "too_few_users", words)
+    if number < len(steps):
+        words = f"{where} is over and no guardrail is violated: coverage rises to {steps[number]:g} %"
+        return _action(RampKind.RAISE, steps[number], "next_step", words)
+    verdict = judge(report)
+    if ramp.then is not RampEnd.PROMOTE:
+        words = f"{where} is over: the ramp ends and a person decides"
+        return RampAction(RampKind.DONE, here, "last_step", f"{sentence(words)} {verdict.sentence}")
+    if verdict.decision is Decision.PROMOTE:
+        return RampAction(RampKind.PROMOTE, here, verdict.reason, verdict.sentence, verdict.variant)
+    words = f"{where} waits for a verdict"
+    return RampAction(RampKind.WAIT, here, verdict.reason, f"{sentence(words)} {verdict.sentence}")
+
+
+def _fewest(ramp: Ramp, report: Report) -> tuple[int, str]:
+    """The variant with fewest matured users and their number, over the judged guardrails."""
+    judged = [each for each in report.guardrails if ramp.guardrails is None or each.name in ramp.guardrails]
+    counts = [(each.users, each.variant) for metric in judged for each in metric.variants]
+    if not counts:
+        counts = [(each.users, each.variant) for each in report.variants]
+    return min(counts, default=(0, ""))
+
+
+def _action(kind: RampKind, coverage: float, reason: str, words: str) -> RampAction:
+    return RampAction(kind, coverage, reason, sentence(words))
