@@ -28,6 +28,8 @@ class Settings:
     analyse_every_s: int = 5
     admin_token: str = ""
     allowed_hosts: tuple[str, ...] = ()
+    note: str | None = None
+    shutdown_grace_s: int = 10
     log_format: str = "json"
     log_level: str = "info"
 
@@ -60,6 +62,8 @@ class Settings:
             analyse_every_s=whole(environ, "EKIBEN_ANALYSE_EVERY_S", 5, 1, 86_400),
             admin_token=admin_token,
             allowed_hosts=tuple(name.strip() for name in hosts.split(",") if name.strip()),
+            note=environ.get("EKIBEN_NOTE") or None,
+            shutdown_grace_s=whole(environ, "EKIBEN_SHUTDOWN_GRACE_S", 10, 1, 3600),
             log_format=log_format,
             log_level=log_level,
         )
