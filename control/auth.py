@@ -1,0 +1,107 @@
+"""Who may change things: whoever has the admin token."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Self
+
+from control.settings import Settings
+
+TOKEN_FILE: Final = "admin_token"  # noqa: S105 - the name of the file
+ATTEMPTS: Final = 10
+"""Wrong tokens that one client may send at once; another every `EVERY_S` seconds."""
+EVERY_S: Final = 6.0
+_MOST_CLIENTS: Final = 10_000
+
+_log = logging.getLogger(__name__)
+
+
+class TooManyAttempts(Exception):
+    """So many wrong tokens came from this client that none is looked at for a while, right ones neither."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(f"too many wrong tokens: try again in {retry_after_s} s")
+        self.retry_after_s = retry_after_s
+
+
+class Auth:
+    """Checks the admin token. `reads_open`: whoever reaches the controller may read, since only this machine
+    does.
+    """
+
+    def __init__(
+        self, token: str, *, reads_open: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        if not token:
+            raise ValueError("an empty token would let everyone in")
+        self.reads_open = reads_open
+        self._digest = _digest(token)
+        self._clock = clock
+        self._failures: dict[str, float] = {}
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """With `EKIBEN_ADMIN_TOKEN`, else, on loopback, with the one in the data directory, which is logged.
+
+        Every setting that is off loopback has a token: `Settings.from_environ` refuses others.
+        """
+        token = settings.admin_token
+        if not token:
+            token = kept_token(settings.data_dir)
+            _log.info("the admin token is %s (kept in %s)", token, settings.data_dir / TOKEN_FILE)
+        return cls(token, reads_open=settings.on_loopback)
+
+    def check(self, token: str, client: str = "") -> bool:
+        """Whether this is the admin token, in a time that tells nothing of it.
+
+        `client` is who sends it, such as an address. Raises `TooManyAttempts`.
+        """
+        now = self._clock()
+        # The time at which all of the client's failures will be forgiven: each adds EVERY_S to it.
+        forgiven = max(self._failures.get(client, now), now)
+        if forgiven - now > (ATTEMPTS - 1) * EVERY_S:
+            raise TooManyAttempts(int(forgiven - now - (ATTEMPTS - 1) * EVERY_S) + 1)
+        if hmac.compare_digest(_digest(token), self._digest):
+            return True
+        self._note(client, forgiven + EVERY_S, now)
+        return False
+
+    def _note(self, client: str, forgiven: float, now: float) -> None:
+        if client not in self._failures and len(self._failures) >= _MOST_CLIENTS:
+            self._failures = {each: until for each, until in self._failures.items() if until > now}
+            if len(self._failures) >= _MOST_CLIENTS:
+                self._failures.clear()
+        self._failures[client] = forgiven
+
+
+def kept_token(data_dir: Path) -> str:
+    """The token in `data_dir`, made when there is none; only this user can read the file."""
+    path = data_dir / TOKEN_FILE
+    data_dir.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        # Written whole beside its place, then linked: of several that start at once one wins.
+        draft = data_dir / f".{TOKEN_FILE}.{os.getpid()}"
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(32))
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+        draft.unlink()
+    return path.read_text().strip()
+
+
+def bearer_token(authorization: str | None) -> str | None:
+    """The token in an `Authorization: Bearer` header."""
+    scheme, _, token = (authorization or "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

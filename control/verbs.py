@@ -1,0 +1,190 @@
+"""Every change that people make, by whatever door: the admin API and the dashboard call these.
+
+A change is a compare-and-set. With a revision it is made on that one or not at all; without one it is decided
+anew on what is there now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, TypedDict, Unpack
+
+from pydantic import ValidationError
+
+from control.desk import Desk
+from experiments import actions
+from experiments.changes import check_change
+from experiments.consequences import consequence
+from experiments.differences import differences
+from experiments.document import Document, Ramp
+from experiments.problems import DocumentError, from_validation, problem
+from state.audit import Audit, Entry
+from state.document import Conflict, Stored
+
+_ATTEMPTS: Final = 20
+
+
+class NoDocument(Exception):
+    """There are no experiments yet."""
+
+
+class UnknownExperiment(Exception):
+    """No experiment has this key."""
+
+
+class Stale(Exception):
+    """The document is no longer at the revision that the change was decided on.
+
+    `revision` is where it is now, `meanwhile` what was changed since, newest first.
+    """
+
+    def __init__(self, asked: int, revision: int, meanwhile: list[Entry]) -> None:
+        super().__init__(
+            f"the experiments are at revision {revision}, not {asked}: look again and decide anew"
+        )
+        self.revision = revision
+        self.meanwhile = meanwhile
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Who wants a change and why; on which revision; and whether only to tell what would change."""
+
+    who: str
+    why: str
+    revision: int | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was changed, or would be: the lines, what they mean for users, and the revision: of the document
+    after the change, or, where nothing was changed, of the one that was looked at.
+    """
+
+    revision: int
+    changes: tuple[str, ...]
+    consequence: str | None
+    done: bool
+
+
+class RampFields(TypedDict, total=False):
+    """The parts of a ramp that are to be other than they are."""
+
+    steps: tuple[float, ...]
+    every: str
+    min_users_per_step: int
+    guardrails: tuple[str, ...] | None
+    then: str
+
+
+class Verbs:
+    """The changes, on the document that `desk` looks at.
+
+    Every method raises DocumentError for what is not possible, `UnknownExperiment`, `NoDocument`, `Stale`,
+    and `StateUnavailable`.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._audit = Audit(desk.redis)
+
+    async def apply(self, document: Document, order: Order) -> Outcome:
+        """Replace the whole document, also in a Redis without one."""
+
+        def action(before: Document) -> Document:
+            check_change(before, document)
+            return document
+
+        if await self._desk.store.load() is None:
+            return await self._apply_first(document, order)
+        return await self._change(None, action, order)
+
+    async def start(self, key: str, order: Order) -> Outcome:
+        """A draft begins to assign users."""
+        return await self._change(key, lambda document: actions.start(document, key), order)
+
+    async def pause(self, key: str, order: Order) -> Outcome:
+        """Everyone gets live until it is resumed."""
+        return await self._change(key, lambda document: actions.pause(document, key), order)
+
+    async def resume(self, key: str, order: Order) -> Outcome:
+        """A paused experiment goes on."""
+        return await self._change(key, lambda document: actions.resume(document, key), order)
+
+    async def roll_back(self, key: str, order: Order) -> Outcome:
+        """It ends with the control."""
+        return await self._change(key, lambda document: actions.roll_back(document, key), order)
+
+    async def promote(self, key: str, order: Order, variant: str | None = None) -> Outcome:
+        """It ends with a treatment, whose version becomes live."""
+        return await self._change(key, lambda document: actions.promote(document, key, variant), order)
+
+    async def set_ramp(self, key: str, order: Order, **fields: Unpack[RampFields]) -> Outcome:
+        """Give it a ramp, or change the fields that are named of the one it has."""
+
+        def action(document: Document) -> Document:
+            held = actions.find_experiment(document, key).ramp
+            data = {**(held.model_dump() if held else {}), **fields}
+            try:
+                ramp = Ramp.model_validate(data)
+            except ValidationError as error:
+                path = ("experiments", key, "ramp")
+                found = from_validation(Ramp, path, error)
+                raise DocumentError(problem(*each) for each in found) from None
+            return actions.set_ramp(document, key, ramp)
+
+        return await self._change(key, action, order)
+
+    async def end_ramp(self, key: str, order: Order) -> Outcome:
+        """Take its ramp away: coverage stays where it is."""
+        return await self._change(key, lambda document: actions.set_ramp(document, key, None), order)
+
+    async def acknowledge(self, key: str, order: Order, model_versions: Iterable[str] = ()) -> Outcome:
+        """Somebody has looked at these redeployments; without names at all that the last report shows."""
+        named = tuple(model_versions)
+        report = self._desk.reports.get(key)
+        if not named and report is not None:
+            named = tuple(each.model_version for each in report.redeployments if not each.acknowledged)
+        return await self._change(key, lambda document: actions.acknowledge(document, key, named), order)
+
+    async def forget_overrides(self, user_id: str, order: Order) -> Outcome:
+        """No experiment names this user any more."""
+        return await self._change(None, lambda document: actions.forget_user(document, user_id), order)
+
+    async def _change(self, key: str | None, action: Callable[[Document], Document], order: Order) -> Outcome:
+        for attempt in range(_ATTEMPTS):
+            held = await self._desk.store.load()
+            if held is None:
+                raise NoDocument("there are no experiments yet: apply a file")
+            await self._check_revision(held, order)
+            if key is not None and key not in held.document.experiments:
+                raise UnknownExperiment(f"there is no experiment {key!r}")
+            after = action(held.document)
+            lines = differences(held.document, after)
+            meaning = consequence(held.document, after, key) if key is not None else None
+            if order.dry_run or not lines:
+                return Outcome(held.revision, lines, meaning, done=False)
+            try:
+                new = await self._desk.store.change(held, after, who=order.who, why=order.why)
+            except Conflict:
+                if attempt + 1 == _ATTEMPTS:
+                    raise
+                continue
+            return Outcome(new.revision, lines, meaning, done=True)
+        raise AssertionError("the loop returns or raises")
+
+    async def _apply_first(self, document: Document, order: Order) -> Outcome:
+        lines = differences(None, document)
+        if order.revision:
+            raise Stale(order.revision, 0, [])
+        if order.dry_run:
+            return Outcome(0, lines, None, done=False)
+        new = await self._desk.store.change(None, document, who=order.who, why=order.why)
+        return Outcome(new.revision, lines, None, done=True)
+
+    async def _check_revision(self, held: Stored, order: Order) -> None:
+        if order.revision is not None and order.revision != held.revision:
+            meanwhile = await self._audit.since(held.lineage, order.revision)
+            raise Stale(order.revision, held.revision, meanwhile)
