@@ -98,7 +98,7 @@ def redeployment_words(report: Report) -> str | None:
     for change in report.redeployments:
         if not change.acknowledged:
             return (
-                f"{version_of(report, change.variant)} began to answer as {change.model_version} in the middle: "
+                f"{version_of(report, change.variant)} changed to {change.model_version} in the middle: "
                 "acknowledge it if that changes nothing, else begin a new phase"
             )
     return None
