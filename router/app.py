@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from process.logs import configure_logs
 from router.asgi import Receive, Request, Scope, Send
+from router.beat import Who, beat_on
 from router.cache import RedisCache
 from router.errors import (
     Forbidden,
@@ -26,8 +27,10 @@ from router.errors import (
     Unauthorized,
 )
 from router.events import IdMaker, RedisEvents
-from router.keys import PREDICT, Door, given_key
+from router.keys import OUTCOMES, PREDICT, Door, given_key
 from router.metrics import Metrics
+from router.outcome_writer import OutcomeWriter
+from router.outcomes import take_outcomes
 from router.pages import OPEN_PAGES, find_page
 from router.panic import watch_panic
 from router.predict import predict
@@ -41,13 +44,15 @@ from router.settings import LAST_STEPS_S, Settings
 from router.snapshots import SnapshotSource
 from router.worker import Worker
 from router.workers import end_with_parent
+from state.beats import Beats
 from state.document import DocumentStore, open_state
 from state.held import listen
-from state.user import user_salt
+from state.user import is_loopback, user_salt
 
 log = logging.getLogger(__name__)
 
 _PREDICT: Final = "/predict/"
+_OUTCOMES: Final = "/outcomes"
 # Hardly anything of a request is part of a cycle: by default they are looked for every 700 new objects.
 _COLLECT: Final = (10_000, 20, 50)
 
@@ -101,10 +106,12 @@ class RouterApp:
                 if scope["method"] != "POST":
                     raise MethodNotAllowed("POST")
                 if not worker.door.is_open:
-                    self._admit(worker, request)
+                    self._admit(worker, request, PREDICT)
                 if worker.snapshot is None:
                     raise NotReady("there are no experiments to route by yet")
                 await predict(worker, path[len(_PREDICT) :], request, send)
+            elif path == _OUTCOMES:
+                await self._outcomes(worker, request, scope, send)
             else:
                 await self._page(worker, request, scope, send)
         except RouterError as error:
@@ -116,20 +123,27 @@ class RouterApp:
                     worker, request, send, InternalError("the router's log has more under this id")
                 )
 
+    async def _outcomes(self, worker: Worker, request: Request, scope: Scope, send: Send) -> None:
+        if scope["method"] != "POST":
+            raise MethodNotAllowed("POST")
+        if not worker.door.is_open:
+            self._admit(worker, request, OUTCOMES)
+        await take_outcomes(worker, request, send)
+
     async def _page(self, worker: Worker, request: Request, scope: Scope, send: Send) -> None:
         path: str = scope["path"]
         handler, rest = find_page(path)
         if scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed("GET, HEAD")
         if not worker.door.is_open and path not in OPEN_PAGES:
-            self._admit(worker, request)
+            self._admit(worker, request, PREDICT)
         query = cast("bytes", scope.get("query_string", b"")).decode("utf-8", "surrogateescape")
         status, content_type, body = await handler(worker, rest, query)
         await request.respond(send, status, (content_type,), body)
 
-    def _admit(self, worker: Worker, request: Request) -> None:
+    def _admit(self, worker: Worker, request: Request, scope: str) -> None:
         try:
-            name = worker.door.admit(given_key(request.authorization), PREDICT, worker.clock())
+            name = worker.door.admit(given_key(request.authorization), scope, worker.clock())
         except (Forbidden, TooManyRequests, Unauthorized) as error:
             worker.metrics.key_refusals.labels(type(error).__name__).inc()
             raise
@@ -156,8 +170,13 @@ async def _problem(worker: Worker, request: Request, send: Send, error: RouterEr
     await request.respond(send, status, headers, body)
 
 
-async def open_worker(settings: Settings, stack: contextlib.AsyncExitStack) -> Worker:
-    """Build a worker from its settings and start it; `stack` stops and closes it."""
+async def open_worker(
+    settings: Settings, stack: contextlib.AsyncExitStack, loopback: bool | None = None
+) -> Worker:
+    """Build a worker from its settings and start it; `stack` stops and closes it.
+
+    `loopback` tells whether only this machine reaches it, where another server than ours listens.
+    """
     salt = user_salt(os.environ, settings.data_dir, settings.host)
     metrics = Metrics()
     new_id = IdMaker()
@@ -167,6 +186,7 @@ async def open_worker(settings: Settings, stack: contextlib.AsyncExitStack) -> W
     stack.push_async_callback(cache.close)
     session = await stack.enter_async_context(open_session())
     events = RedisEvents(state, salt, metrics, settings.exposures_max_bytes, new_id)
+    outcomes = OutcomeWriter(state, salt, metrics, new_id)
     builder = RouteBuilder(
         lambda url, host=None: HttpService(session, url, host),
         cache,
@@ -180,6 +200,8 @@ async def open_worker(settings: Settings, stack: contextlib.AsyncExitStack) -> W
         metrics,
         new_id,
         max_body_bytes=settings.max_body_bytes,
+        outcomes=outcomes,
+        capture_share=settings.capture_percent / 100,
         door=Door.from_setting(settings.api_keys) if settings.api_keys else Door.open(),
     )
     worker.dependencies = {"cache": cache.ping, "state": lambda: _ping(state)}
@@ -193,7 +215,10 @@ async def open_worker(settings: Settings, stack: contextlib.AsyncExitStack) -> W
     worker.spawn(run_probes(lambda: worker.routes, lambda routes: builder.resolve(routes, resolve_host)))
     worker.spawn(watch_panic(settings.panic_file, worker.panic))
     worker.spawn(events.run())
+    worker.spawn(outcomes.run())
     worker.spawn(metrics.run())
+    who = Who.here(new_id(), is_loopback(settings.host) if loopback is None else loopback)
+    worker.spawn(beat_on(Beats(state), worker, who, events))
     stack.push_async_callback(worker.stop, LAST_STEPS_S)  # the server has waited for what is in flight
     return worker
 

@@ -14,7 +14,8 @@ import bentoml
 from router.app import RouterApp, open_worker
 from router.settings import Settings
 
-app = RouterApp(lambda stack: open_worker(Settings.from_environ(os.environ), stack))
+# BentoML listens on all addresses unless told otherwise, and the app is not told.
+app = RouterApp(lambda stack: open_worker(Settings.from_environ(os.environ), stack, loopback=False))
 
 
 @bentoml.service(

@@ -71,17 +71,18 @@ def _operation(document: dict[str, Any], method: str, path: str, operation: dict
     if body is not None:
         sent = f"<h4>Body</h4><p>{_inline(body['description'])}</p>{_media(document, body['content'])}"
     parameters = "".join(_row(_parameter_name(each), each["description"]) for each in operation["parameters"])
-    ok = operation["responses"]["200"]
+    good = min(operation["responses"])  # 200, or 202
+    ok = operation["responses"][good]
     others = "".join(
         _row(status, _resolved(document, response)["description"])
         for status, response in sorted(operation["responses"].items())
-        if status != "200"
+        if status != good
     )
     return (
         f'<details id="{escape(operation["operationId"])}"><summary><b class="{method}">{method.upper()}</b> '
         f"<code>{escape(path)}</code> <span>{_inline(operation['summary'])}</span></summary><div>{about}"
         f"<h4>Parameters</h4><table>{parameters}</table>{sent}"
-        f"<h4>200: {_inline(ok['description'])}</h4>{_media(document, ok['content'])}"
+        f"<h4>{good}: {_inline(ok['description'])}</h4>{_media(document, ok['content'])}"
         f"<h4>Otherwise</h4><table>{others}</table></div></details>"
     )
 

@@ -13,6 +13,14 @@ class BadRequest(RouterError):
     """The request cannot be read as what it should be."""
 
 
+class OutcomesRefused(BadRequest):
+    """The outcomes cannot be taken: `errors` tells which, and why. None of them was."""
+
+    def __init__(self, errors: list[dict[str, Any]]) -> None:
+        super().__init__("the outcomes cannot be read: none of them was taken")
+        self.errors = errors
+
+
 class BodyTooLarge(RouterError):
     """More bytes than the limit."""
 
@@ -63,6 +71,10 @@ class Overloaded(RouterError):
     def __init__(self, message: str, retry_after_s: int = 1) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class StateAway(RouterError):
+    """The state Redis has not confirmed in time what it was to keep."""
 
 
 class NotReady(RouterError):

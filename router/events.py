@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import secrets
 from collections.abc import Callable
@@ -73,6 +74,16 @@ class IdMaker:
     def __call__(self) -> str:
         self._count += 1
         return f"{self._prefix}{self._count:08x}"
+
+
+def is_captured(prediction_id: str, share: float) -> bool:
+    """Whether the features of this prediction belong to the sample of `share` (0-1) that is kept.
+
+    By the id's hash (BLAKE2b, RFC 7693): everyone who asks gets the same answer, and a larger share holds
+    every smaller one.
+    """
+    digest = hashlib.blake2b(prediction_id.encode(), digest_size=8).digest()
+    return int.from_bytes(digest) < share * 2.0**64
 
 
 class RedisEvents:

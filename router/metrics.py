@@ -12,20 +12,26 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from router.tally import Tally
+
 _FLUSH_S: Final = 0.050
 _SHARED_DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
-_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class _Histogram(Histogram):
     """A histogram that takes many observations at the price of one."""
 
-    def observe_all(self, amounts: Sequence[float]) -> None:
+    def observe_all(self, amounts: Sequence[float]) -> tuple[float, Counts[int]]:
+        """Returns their sum, and how many fell into which bucket."""
         self._raise_if_not_observable()  # type: ignore[no-untyped-call]
-        self._sum.inc(sum(amounts))
-        for place, count in Counts(bisect_left(self._upper_bounds, amount) for amount in amounts).items():
+        together = sum(amounts)
+        self._sum.inc(together)
+        places = Counts(bisect_left(self._upper_bounds, amount) for amount in amounts)
+        for place, count in places.items():
             self._buckets[place].inc(count)
+        return together, places
 
 
 class Metrics:
@@ -49,7 +55,7 @@ class Metrics:
             "ekiben_request_seconds",
             "From the parsed request to the answer's last byte",
             version,
-            buckets=_SECONDS,
+            buckets=SECONDS,
             registry=registry,
         )
         self.problems = Counter(
@@ -68,7 +74,7 @@ class Metrics:
             "ekiben_batch_rows", "Rows of a bulk call", version, buckets=_ROWS, registry=registry
         )
         self.call_seconds = Histogram(
-            "ekiben_call_seconds", "Duration of a bulk call", version, buckets=_SECONDS, registry=registry
+            "ekiben_call_seconds", "Duration of a bulk call", version, buckets=SECONDS, registry=registry
         )
         self.cache_look_ups = Counter(
             "ekiben_cache_look_ups_total",
@@ -104,6 +110,25 @@ class Metrics:
         self.event_blocks_trimmed = Counter(
             "ekiben_event_blocks_trimmed_total", "Blocks trimmed before they were recorded", registry=registry
         )
+        self.outcomes_accepted = Counter(
+            "ekiben_outcomes_accepted_total", "Outcomes that were answered with 202", registry=registry
+        )
+        self.outcome_blocks = Counter(
+            "ekiben_outcome_blocks_total", "Blocks of outcomes that Redis has on disk", registry=registry
+        )
+        self.outcome_seconds = _Histogram(
+            "ekiben_outcome_seconds",
+            "From a request's outcomes until they are on disk",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.outcome_refusals = Counter(
+            "ekiben_outcome_refusals_total",
+            "Requests with outcomes that were not answered with 202",
+            ("reason",),  # invalid | full | unavailable
+            registry=registry,
+        )
+        self.outcomes_here = self.outcome_refusals_here = 0
         self.revision = Gauge(
             "ekiben_snapshot_revision",
             "Revision of the experiments that this worker routes by",
@@ -156,6 +181,19 @@ class Metrics:
         """Blocks past the stream's limit that nobody had recorded."""
         self.event_blocks_trimmed.inc(blocks)
 
+    # What becomes of outcomes.
+    def outcomes_written(self, outcomes: int, waited_s: Sequence[float]) -> None:
+        """A block of outcomes is on disk; so long its requests have waited."""
+        self.outcomes_here += outcomes
+        self.outcomes_accepted.inc(outcomes)
+        self.outcome_blocks.inc()
+        self.outcome_seconds.observe_all(waited_s)
+
+    def outcomes_turned_away(self, reason: str) -> None:
+        """A request with outcomes was refused."""
+        self.outcome_refusals_here += 1
+        self.outcome_refusals.labels(reason).inc()
+
     def cache_failed(self, what: str) -> None:
         """Something went wrong with the shared cache."""
         self.cache_failures.labels(what).inc()
@@ -168,8 +206,9 @@ class VersionMetrics:
     """
 
     def __init__(self, metrics: Metrics, model: str, version: str) -> None:
-        self.refused = metrics.requests.labels(model, version, "refused")
-        self.error = metrics.requests.labels(model, version, "error")
+        self.tally = Tally([0] * (len(SECONDS) + 1))
+        self._refused = metrics.requests.labels(model, version, "refused")
+        self._error = metrics.requests.labels(model, version, "error")
         self._results = {
             result: metrics.requests.labels(model, version, result)
             for result in ("served", "cached", "fallback")
@@ -186,22 +225,40 @@ class VersionMetrics:
         """An answer was sent: served, cached or fallback, from this worker's own cache or not."""
         self._answers.append((result, local, seconds))
 
+    def refused(self) -> None:
+        """The features were refused."""
+        self.tally.refused += 1
+        self._refused.inc()
+
+    def failed(self) -> None:
+        """There was no answer."""
+        self.tally.error += 1
+        self._error.inc()
+
     def flush(self) -> None:
         """Write on what was counted since the last time."""
         answers, self._answers = self._answers, []
         if not answers:
             return
-        for result, count in Counts(result for result, _, _ in answers).items():
+        results = Counts(result for result, _, _ in answers)
+        for result, count in results.items():
             self._results[result].inc(count)
-        self._local_hits.inc(sum(local for _, local, _ in answers))
-        self._seconds.observe_all([seconds for _, _, seconds in answers])
+        local_hits = sum(local for _, local, _ in answers)
+        self._local_hits.inc(local_hits)
+        together, buckets = self._seconds.observe_all([seconds for _, _, seconds in answers])
+        self.tally.local_hits += local_hits
+        self.tally.answered(results, buckets, together)
 
     def batch(self, rows: int, call_s: float) -> None:
         """A bulk call came back."""
+        self.tally.calls += 1
+        self.tally.call_rows += rows
         self._rows.observe(rows)
         self._call.observe(call_s)
 
     def looked_up(self, hits: int, misses: int) -> None:
         """A look-up in Redis came back."""
+        self.tally.redis_hits += hits
+        self.tally.redis_misses += misses
         self._hits.inc(hits)
         self._misses.inc(misses)

@@ -9,6 +9,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
+from router.openapi_outcomes import OUTCOME_SCHEMAS
 from router.openapi_paths import PATHS
 from router.openapi_schemas import PROBLEMS, SCHEMAS
 
@@ -53,7 +54,7 @@ def _problem_responses() -> dict[str, Any]:
             "detail": row.detail,
             "request_id": "checkout-7f3a",
         }
-        name = "Problem"
+        name = "BadRequest" if status == 400 else "Problem"
         if status == 422:
             name = "Refusal"
             example["errors"] = [{"loc": ["income"], "msg": "Input should be a valid number"}]
@@ -94,6 +95,7 @@ def openapi_document() -> dict[str, Any]:
         "security": [{}, {"key": []}],
         "tags": [
             {"name": "Predictions", "description": "What applications call"},
+            {"name": "Outcomes", "description": "What happened afterwards"},
             {"name": "Experiments", "description": "Who gets which variant"},
             {"name": "Models", "description": "What there is to ask"},
             {"name": "Health", "description": "For load balancers and Prometheus; never asked for a key"},
@@ -101,7 +103,7 @@ def openapi_document() -> dict[str, Any]:
         ],
         "paths": PATHS,
         "components": {
-            "schemas": SCHEMAS,
+            "schemas": SCHEMAS | OUTCOME_SCHEMAS,
             "headers": _HEADERS,
             "responses": _problem_responses(),
             "securitySchemes": {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from router.openapi_outcomes import OUTCOMES
 from router.openapi_schemas import PREDICTION
 
 _JSON: Final = "application/json"
@@ -237,6 +238,7 @@ _HEALTH_OK: Final = _ok(
 
 PATHS: Final[dict[str, Any]] = {
     "/predict/{model}": _PREDICT,
+    "/outcomes": OUTCOMES,
     "/assignment/{experiment}": _ASSIGNMENT,
     "/models": _MODELS,
     "/models/{model}": _MODEL,

@@ -21,7 +21,8 @@ PROBLEMS: Final[dict[int, ProblemRow]] = {
     400: ProblemRow(
         "bad-request",
         "The request cannot be read",
-        "Not strict JSON, no `features`, a wrong type, or an empty user",
+        "Not strict JSON, no `features`, a wrong type, or an empty user; of outcomes, `errors` tells which "
+        "and why",
         "`features` is missing",
     ),
     401: ProblemRow(
@@ -75,7 +76,8 @@ PROBLEMS: Final[dict[int, ProblemRow]] = {
     503: ProblemRow(
         "overloaded",
         "Too busy",
-        "The queue is full or too long for the deadline; or the router is not ready",
+        "The queue is full or too long for the deadline; outcomes cannot be written now; or the router is "
+        "not ready",
         "4096 requests are waiting for this version",
         ("Retry-After",),
     ),
@@ -116,6 +118,19 @@ def _object(properties: dict[str, Any], optional: tuple[str, ...] = (), **more: 
         "required": required,
         "additionalProperties": False,
         **more,
+    }
+
+
+def _errors(description: str, where: str) -> dict[str, Any]:
+    loc = {
+        "type": "array",
+        "items": {"type": ["string", "integer"]},
+        "description": f"Where: the path {where}",
+    }
+    return {
+        "type": "array",
+        "description": description,
+        "items": _object({"loc": loc, "msg": _text("Why")}),
     }
 
 
@@ -238,24 +253,13 @@ SCHEMAS: Final[dict[str, Any]] = {
         }
     ),
     "Problem": _object(_PROBLEM, description="RFC 9457"),
+    "BadRequest": _object(
+        {**_PROBLEM, "errors": _errors("Of outcomes: what is wrong with which", "in the body")},
+        optional=("errors",),
+        description="RFC 9457, with the outcomes at fault",
+    ),
     "Refusal": _object(
-        {
-            **_PROBLEM,
-            "errors": {
-                "type": "array",
-                "description": "What is wrong with the features",
-                "items": _object(
-                    {
-                        "loc": {
-                            "type": "array",
-                            "items": {"type": ["string", "integer"]},
-                            "description": "Where: the path in the features",
-                        },
-                        "msg": _text("Why"),
-                    }
-                ),
-            },
-        },
+        {**_PROBLEM, "errors": _errors("What is wrong with the features", "in the features")},
         description="RFC 9457, with the features at fault",
     ),
 }

@@ -11,6 +11,7 @@ from experiments.snapshot import Assignment
 from router.asgi import Request, Send
 from router.envelope import Envelope, parse_envelope, row_digest
 from router.errors import Overloaded, RouterError, RowRefused, UnknownName, VersionFailed
+from router.events import is_captured
 from router.lane import Served
 from router.panic import ALL_MODELS
 from router.problems import render_problem
@@ -51,7 +52,10 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
         status, headers, problem = render_problem(error, request.id)
         await request.respond(send, status, headers, problem)
         worker.metrics.problems.labels(status).inc()
-        (assigned.metrics.refused if isinstance(error, RowRefused) else assigned.metrics.error).inc()
+        if isinstance(error, RowRefused):
+            assigned.metrics.refused()
+        else:
+            assigned.metrics.failed()
         _record(worker, route, assignment, envelope, worker.new_id(), None, answered, status, started)
         return
 
@@ -136,6 +140,7 @@ def _record(
         return
     answer = served.answer if served else None
     fell_back = answered.version != assignment.version
+    captured = worker.capture_share and is_captured(prediction_id, worker.capture_share)
     worker.events.add(
         envelope.user_id,
         (
@@ -160,6 +165,6 @@ def _record(
             status,
             None,
             None,
-            None,
+            envelope.features.decode() if captured else None,
         ),
     )

@@ -22,6 +22,7 @@ _TABLE: Final[tuple[tuple[type[errors.RouterError], int, str, str], ...]] = (
     (errors.RowRefused, 422, "features-refused", "The features were refused"),
     (errors.TooManyRequests, 429, "too-many-requests", "Too many requests"),
     (errors.Overloaded, 503, "overloaded", "Too busy"),
+    (errors.StateAway, 503, "state-away", "Nothing can be kept now"),
     (errors.NotReady, 503, "not-ready", "Not ready"),
     (errors.DeadlinePassed, 504, "deadline-passed", "The deadline passed"),
     (errors.VersionFailed, 502, "version-failed", "The model could not answer"),
@@ -42,7 +43,7 @@ def render_problem(error: errors.RouterError, request_id: str) -> tuple[int, Hea
         "request_id": request_id,
     }
     headers: Headers = [(b"content-type", PROBLEM_TYPE)]
-    if isinstance(error, errors.RowRefused):
+    if isinstance(error, errors.RowRefused | errors.OutcomesRefused):
         problem["errors"] = error.errors
     elif isinstance(error, errors.MethodNotAllowed):
         headers.append((b"allow", error.allowed.encode()))
@@ -52,7 +53,7 @@ def render_problem(error: errors.RouterError, request_id: str) -> tuple[int, Hea
         headers.append((b"connection", b"close"))
     elif isinstance(error, errors.Overloaded | errors.TooManyRequests):
         headers.append((b"retry-after", str(error.retry_after_s).encode()))
-    elif isinstance(error, errors.NotReady):
+    elif isinstance(error, errors.NotReady | errors.StateAway):
         headers.append((b"retry-after", b"1"))
     return status, headers, orjson.dumps(problem)
 

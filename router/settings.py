@@ -31,6 +31,7 @@ class Settings:
     max_body_bytes: int = MIB
     local_cache_entries: int = 20_000
     exposures_max_bytes: int = 256 * MIB
+    capture_percent: int = 0
     shutdown_grace_s: float = 20.0
     drain_s: float = 1.0
     panic_file: Path = Path(".ekiben/panic")
@@ -64,6 +65,7 @@ class Settings:
             max_body_bytes=whole(environ, "EKIBEN_MAX_BODY_BYTES", MIB, 1024, 4 * MIB),
             local_cache_entries=whole(environ, "EKIBEN_LOCAL_CACHE_ENTRIES", 20_000, 0, 10_000_000),
             exposures_max_bytes=whole(environ, "EKIBEN_EXPOSURES_MAX_BYTES", 256 * MIB, MIB, 1 << 40),
+            capture_percent=whole(environ, "EKIBEN_CAPTURE_PERCENT", 0, 0, 100),
             shutdown_grace_s=float(grace_s),
             # Draining is a part of the grace.
             drain_s=float(whole(environ, "EKIBEN_DRAIN_S", min(1, grace_s - 1), 0, grace_s - 1)),

@@ -60,6 +60,7 @@ class Shadow:
         self._draw = draw
         self._dropped = metrics.shadow_dropped.labels(model, version)
         self._failed = metrics.shadow_failed.labels(model, version)
+        self._tally = metrics.version(model, version).tally
 
     def copy(self, row: bytes, digest: str, original: Original) -> None:
         """Send a copy, by chance, unless the shadow itself has answered. Never waits."""
@@ -74,12 +75,14 @@ class Shadow:
             future = self.lane.submit(row, digest, started + SHADOW_TIMEOUT_S)
         except Overloaded:
             self._dropped.inc()
+            self._tally.shadow_dropped += 1
             return
         future.add_done_callback(lambda done: self._answered(original, started, done))
 
     def _answered(self, original: Original, started: float, done: asyncio.Future[Served]) -> None:
         if done.cancelled() or done.exception() is not None:
             self._failed.inc()
+            self._tally.shadow_failed += 1
             return
         served = done.result()
         self._compare(original, served.answer, served.tier is not None, (self._clock() - started) * 1000)
@@ -90,6 +93,8 @@ class Shadow:
             agree = served.decision == answer.decision
         else:
             agree = served.body == answer.body
+        self._tally.shadow_compared += 1
+        self._tally.shadow_disagreed += not agree
         labels = (self._model, self.version, original.version)
         self._metrics.shadow_comparisons.labels(*labels, "true" if agree else "false").inc()
         if served.score is not None and answer.score is not None:

@@ -13,6 +13,7 @@ from router.asgi import BODY_TIMEOUT_S
 from router.events import Events
 from router.keys import Door
 from router.metrics import Metrics
+from router.outcome_writer import Outcomes
 from router.probes import probe_all
 from router.routes import ModelRoute, RouteBuilder, lanes_of
 from state.document import Stored
@@ -40,17 +41,22 @@ class Worker:
         new_id: Callable[[], str],
         *,
         max_body_bytes: int,
+        outcomes: Outcomes,
         door: Door | None = None,
+        capture_share: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.events = events
+        self.outcomes = outcomes
         self.metrics = metrics
         self.new_id = new_id
         self.max_body_bytes = max_body_bytes
         self.body_timeout_s = BODY_TIMEOUT_S
         self.door = door or Door.open()
         self.clock = clock
+        self.capture_share = capture_share
         self.snapshot: Snapshot | None = None
+        self.adopted_at: float | None = None
         self.routes: Mapping[str, ModelRoute] = {}
         self.draining = False
         self.panicked: frozenset[str] = frozenset()
@@ -69,6 +75,7 @@ class Worker:
         old = self.routes
         self.routes = self._builder.build(snapshot, old)
         self.snapshot = snapshot
+        self.adopted_at = time.time()
         self.metrics.revision.set(stored.revision)
         for lane in lanes_of(old) - lanes_of(self.routes):
             self.spawn(lane.close(_RETIRE_S))

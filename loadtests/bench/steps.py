@@ -24,6 +24,7 @@ from router.cache import InMemoryCache
 from router.envelope import parse_envelope, row_digest
 from router.events import IdMaker
 from router.metrics import Metrics
+from router.outcome_writer import InMemoryOutcomes
 from router.routes import RouteBuilder
 from router.service import InMemoryService
 from router.worker import Worker
@@ -79,7 +80,7 @@ async def _open(events: _Events) -> tuple[RouterApp, Worker]:
         events,
         APPLICANTS,
     )
-    worker = Worker(builder, events, metrics, IdMaker(), max_body_bytes=1 << 20)
+    worker = Worker(builder, events, metrics, IdMaker(), max_body_bytes=1 << 20, outcomes=InMemoryOutcomes())
 
     async def open_worker(_stack: contextlib.AsyncExitStack) -> Worker:
         return worker

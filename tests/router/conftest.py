@@ -16,6 +16,7 @@ from router.app import RouterApp
 from router.cache import InMemoryCache, SharedCache
 from router.events import IdMaker, InMemoryEvents
 from router.metrics import Metrics
+from router.outcome_writer import InMemoryOutcomes
 from router.probes import probe_all
 from router.routes import RouteBuilder
 from router.service import ModelService
@@ -41,6 +42,7 @@ class Router:
     services: Mapping[str, ModelService]
     cache: InMemoryCache
     events: InMemoryEvents
+    outcomes: InMemoryOutcomes
 
     def adopt(self, document: Document, revision: int = 2) -> None:
         """Route by another document from now on."""
@@ -71,16 +73,27 @@ async def build_app(
     max_body_bytes: int = 1024 * 1024,
     probed: bool = True,
     clock: Callable[[], float] | None = None,
+    capture_share: float = 0.0,
 ) -> AsyncIterator[Router]:
     """Start the app over `services` (by URL) and stop it again. Without a document it has no snapshot."""
     cache, events, metrics, new_id = InMemoryCache(), InMemoryEvents(), Metrics(), IdMaker()
+    outcomes = InMemoryOutcomes()
     timed = {} if clock is None else {"clock": clock}
     builder = RouteBuilder(
         lambda url: services[url], shared or cache, metrics, events, local_cache_entries, **timed
     )
 
     async def open_worker(stack: contextlib.AsyncExitStack) -> Worker:
-        worker = Worker(builder, events, metrics, new_id, max_body_bytes=max_body_bytes, **timed)
+        worker = Worker(
+            builder,
+            events,
+            metrics,
+            new_id,
+            max_body_bytes=max_body_bytes,
+            outcomes=outcomes,
+            capture_share=capture_share,
+            **timed,
+        )
         if document is not None:
             worker.adopt(Stored("here", 1, "", document))
         stack.push_async_callback(worker.stop, 5.0)
@@ -90,7 +103,7 @@ async def build_app(
     await app.startup()
     try:
         assert app.worker is not None
-        router = Router(app, Client(app), app.worker, services, cache, events)
+        router = Router(app, Client(app), app.worker, services, cache, events, outcomes)
         if probed:
             await router.probe()
         yield router

@@ -22,7 +22,7 @@ def named(cell: str) -> list[str]:
 
 
 def test_every_setting_of_the_code_is_in_the_table_and_no_other() -> None:
-    folders = ("ekiben", "experiments", "router", "services", "state", "training")
+    folders = ("ekiben", "experiments", "process", "router", "services", "state", "training")
     code = "".join(path.read_text() for folder in folders for path in (ROOT / folder).rglob("*.py"))
     used = set(re.findall(r"\bEKIBEN_[A-Z]+(?:_[A-Z]+)*\b|\bREDIS_URL\b", code))
     documented = [row[0].strip("`") for row in table_rows("settings.md")]
@@ -43,6 +43,7 @@ def test_the_defaults_in_the_table_are_those_of_the_router() -> None:
         ("EKIBEN_MAX_BODY_BYTES", defaults.max_body_bytes),
         ("EKIBEN_LOCAL_CACHE_ENTRIES", defaults.local_cache_entries),
         ("EKIBEN_EXPOSURES_MAX_BYTES", defaults.exposures_max_bytes),
+        ("EKIBEN_CAPTURE_PERCENT", defaults.capture_percent),
         ("EKIBEN_DRAIN_S", int(defaults.drain_s)),
         ("EKIBEN_SHUTDOWN_GRACE_S", int(defaults.shutdown_grace_s)),
         ("EKIBEN_LOG_FORMAT", defaults.log_format),

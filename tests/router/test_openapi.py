@@ -10,6 +10,7 @@ import jsonschema_rs
 import pytest
 
 from router.docs_page import docs_page
+from router.errors import StateAway
 from router.openapi import openapi_document
 from router.openapi_schemas import PROBLEMS
 from router.pages import EXACT, PREFIXED
@@ -49,7 +50,7 @@ def promised(path: str, method: str, response: Response) -> None:
 
 
 def test_every_page_and_no_other_is_described() -> None:
-    pages = set(EXACT) | {prefix + "{}" for prefix in PREFIXED} | {"/predict/{}"}
+    pages = set(EXACT) | {prefix + "{}" for prefix in PREFIXED} | {"/predict/{}", "/outcomes"}
     assert {re.sub(r"\{\w+\}", "{}", path) for path in DOCUMENT["paths"]} == pages
 
 
@@ -80,8 +81,9 @@ def test_every_schema_is_a_valid_schema_and_every_example_fits_its_own() -> None
     for response in DOCUMENT["components"]["responses"].values():
         for media in response["content"].values():
             conforms(media["example"], media["schema"])
-    (media,) = DOCUMENT["paths"]["/predict/{model}"]["post"]["requestBody"]["content"].values()
-    conforms(media["example"], media["schema"])
+    for path in ("/predict/{model}", "/outcomes"):
+        (media,) = DOCUMENT["paths"][path]["post"]["requestBody"]["content"].values()
+        conforms(media["example"], media["schema"])
 
 
 def test_operations_have_ids_summaries_and_descriptions_of_their_parameters() -> None:
@@ -107,6 +109,11 @@ async def test_answers_are_what_the_document_promises(router: Router, v1: Servic
     promised(predict, "post", await client.predict("u-control", {"refuse": True}))
     promised(predict, "post", await client.predict("u-1", {}, model="nope"))
     promised(predict, "post", await client.post("/predict/credit", b""))
+    outcome = b'{"user_id": "u-1", "name": "profit", "value": 1}'
+    for body in (outcome, b"{}", b""):
+        promised("/outcomes", "post", await client.post("/outcomes", b'{"outcomes": [' + body + b"]}"))
+    router.outcomes.failure = StateAway("not now")
+    promised("/outcomes", "post", await client.post("/outcomes", b'{"outcomes": [' + outcome + b"]}"))
     promised("/assignment/{experiment}", "get", await client.assignment("u-1"))
     promised("/assignment/{experiment}", "get", await client.assignment("u-1", experiment="nope"))
     promised("/assignment/{experiment}", "get", await client.get("/assignment/credit-boosting"))

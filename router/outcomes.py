@@ -1,0 +1,150 @@
+"""`POST /outcomes`: what happened after predictions, read strictly, taken whole or not at all."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+import orjson
+
+from router.asgi import Request, Send
+from router.envelope import MAX_USER_ID_CHARS
+from router.errors import OutcomesRefused, Overloaded, StateAway
+from router.outcome_writer import Outcome
+from router.worker import Worker
+
+MAX_OUTCOMES: Final = 1000
+MAX_NAME_CHARS: Final = 100
+MAX_ID_CHARS: Final = 128
+# Clocks differ; an outcome of tomorrow is a mistake.
+_MAX_AHEAD_S: Final = 300.0
+_MAX_ERRORS: Final = 100
+
+_JSON: Final = (b"content-type", b"application/json")
+_FIELDS: Final = ("prediction_id", "user_id", "name", "value", "at", "id")
+_Time = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+async def take_outcomes(worker: Worker, request: Request, send: Send) -> None:
+    """Answer `POST /outcomes`: 202 when Redis has them on disk. Raises `RouterError`."""
+    body = await request.body(worker.max_body_bytes, worker.body_timeout_s)
+    try:
+        outcomes = read_outcomes(body, time.time())
+        await worker.outcomes.write(outcomes)
+    except OutcomesRefused:
+        worker.metrics.outcomes_turned_away("invalid")
+        raise
+    except Overloaded:
+        worker.metrics.outcomes_turned_away("full")
+        raise
+    except StateAway:
+        worker.metrics.outcomes_turned_away("unavailable")
+        raise
+    reply = {"accepted": len(outcomes), "request_id": request.id}
+    await request.respond(send, 202, (_JSON,), orjson.dumps(reply))
+
+
+def read_outcomes(body: bytes, now: float) -> list[Outcome]:
+    """Read the body; `now` (seconds since 1970) is the time of an outcome that tells none.
+
+    Raises `OutcomesRefused` with everything that is wrong, each with its place.
+    """
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise OutcomesRefused([_error((), f"the body is not strict JSON: {error}")]) from None
+    if type(data) is not dict or data.keys() != {"outcomes"} or type(data["outcomes"]) is not list:
+        raise OutcomesRefused([_error((), "the body must be an object with a list `outcomes` and no more")])
+    items = data["outcomes"]
+    if len(items) > MAX_OUTCOMES:
+        raise OutcomesRefused(
+            [_error(("outcomes",), f"at most {MAX_OUTCOMES} outcomes at once, not {len(items)}")]
+        )
+    errors: list[dict[str, Any]] = []
+    outcomes = [_read(item, place, now, errors) for place, item in enumerate(items)]
+    if errors:
+        more = len(errors) - _MAX_ERRORS
+        if more > 0:
+            errors[_MAX_ERRORS:] = [_error(("outcomes",), f"and {more} more errors")]
+        raise OutcomesRefused(errors)
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _error(loc: tuple[str | int, ...], message: str) -> dict[str, Any]:
+    return {"loc": list(loc), "msg": message}
+
+
+def _read(item: Any, place: int, now: float, errors: list[dict[str, Any]]) -> Outcome | None:
+    """One outcome, or None with what is wrong added to `errors`."""
+    before = len(errors)
+
+    def wrong(field: str | None, message: str) -> None:
+        errors.append(_error(("outcomes", place) if field is None else ("outcomes", place, field), message))
+
+    if type(item) is not dict:
+        wrong(None, "an outcome must be an object")
+        return None
+    for field in item.keys() - set(_FIELDS):
+        wrong(field[:100], f"unknown field: an outcome has {', '.join(_FIELDS)}")
+    if ("prediction_id" in item) == ("user_id" in item):
+        wrong(None, "give either `prediction_id` or `user_id`")
+    prediction_id = _text(item, "prediction_id", MAX_ID_CHARS, wrong)
+    user_id = _text(item, "user_id", MAX_USER_ID_CHARS, wrong)
+    if "name" not in item:
+        wrong("name", "`name` is missing")
+    name = _text(item, "name", MAX_NAME_CHARS, wrong)
+    outcome_id = _text(item, "id", MAX_ID_CHARS, wrong)
+    value = _value(item, wrong)
+    at = _at(item, now, wrong)
+    if len(errors) > before:
+        return None
+    assert name is not None
+    return Outcome(prediction_id, user_id, name, value, at, outcome_id)
+
+
+_Wrong = Callable[[str | None, str], None]
+
+
+def _text(item: dict[str, Any], field: str, most: int, wrong: _Wrong) -> str | None:
+    if field not in item:
+        return None
+    value = item[field]
+    if type(value) is not str:
+        wrong(field, "must be a string")
+    elif not 0 < len(value) <= most:
+        wrong(field, f"must have 1 to {most} characters")
+    else:
+        return value
+    return None
+
+
+def _value(item: dict[str, Any], wrong: _Wrong) -> float:
+    if "value" not in item:
+        wrong("value", "`value` is missing")
+        return 0.0
+    value = item["value"]
+    # bool is an int in Python, and no number in JSON.
+    if type(value) not in (int, float) or not math.isfinite(value):
+        wrong("value", "must be a finite number")
+        return 0.0
+    return float(value)
+
+
+def _at(item: dict[str, Any], now: float, wrong: _Wrong) -> float:
+    if "at" not in item:
+        return now
+    text = item["at"]
+    try:
+        if type(text) is not str:
+            raise ValueError
+        at = msgspec.convert(text, _Time).timestamp()
+    except (ValueError, OverflowError):
+        wrong("at", "must be a time as RFC 3339 has it, such as 2026-11-21T10:00:00Z")
+        return now
+    if at > now + _MAX_AHEAD_S:
+        wrong("at", "lies more than 5 minutes in the future")
+    return at
