@@ -1,4 +1,4 @@
-"""`python -m deploy.bentos [NAME …]`: builds Bentos from their build files, with labels that say what is inside.
+"""`python -m deploy.bentos [NAME …]`: builds Bentos from their build files, labelled with what is inside.
 
 A build file cannot compute, so `bentoml build -f bentos/credit_v1.yaml .` builds the same Bento without the
 labels `framework`, `data_digest` and `git_revision`.

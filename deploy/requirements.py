@@ -1,7 +1,7 @@
 """`python -m deploy.requirements`: writes bentos/requirements/*.txt, all that each Bento installs, pinned.
 
-What a Bento needs is here; which versions those are stands in constraints.txt; what these need in turn is read
-from the packages installed beside this script. No index is asked and none is named: two runs write the same.
+What a Bento needs is here; which versions those are stands in constraints.txt; what these need in turn is
+read from the packages installed beside this script. No index is asked or named: two runs write the same.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class Unpinned(Exception):
 def pins(text: str) -> dict[str, str]:
     """The versions in a constraints file, by canonical name."""
     lines = (line.split("#", 1)[0].strip() for line in text.splitlines())
-    return {canonicalize_name(name): version for name, version in (line.split("==") for line in lines if line)}
+    return {
+        canonicalize_name(name): version for name, version in (line.split("==") for line in lines if line)
+    }
 
 
 def direct(name: str) -> list[str]:

@@ -1,0 +1,1 @@
+"""Container images: built from Bentos with Docker or buildah."""

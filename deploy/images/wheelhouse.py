@@ -1,0 +1,72 @@
+"""The wheels that the images install: a file for each pinned requirement, fetched or built once by this pip.
+
+Only this machine's pip, with its own configuration, knows where packages come from; no image ever does.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
+from deploy.images.errors import CannotBuild
+
+
+def collect(requirements: Iterable[str], house: Path, target: Path) -> None:
+    """Put the wheel of each `name==version` into the folder `target`; those new to `house` are fetched first.
+
+    Raises `CannotBuild`.
+    """
+    house.mkdir(parents=True, exist_ok=True)
+    wanted = list(requirements)
+    missing = [each for each in wanted if _key(each) not in _wheels(house)]
+    if missing:
+        _fetch(missing, house)
+    target.mkdir(parents=True)
+    wheels = _wheels(house)
+    for each in wanted:
+        if _key(each) not in wheels:
+            raise CannotBuild(f"pip gave no wheel for {each}")
+        wheel = wheels[_key(each)]
+        os.link(wheel, target / wheel.name)
+
+
+def _key(requirement: str) -> tuple[str, str]:
+    name, version = requirement.split("==")
+    return canonicalize_name(name), version
+
+
+def _wheels(house: Path) -> dict[tuple[str, str], Path]:
+    found: dict[tuple[str, str], Path] = {}
+    for path in house.glob("*.whl"):
+        name, version, _, _ = parse_wheel_filename(path.name)
+        # 2.13.0+cpu is a build of 2.13.0.
+        found[name, version.public] = path
+    return found
+
+
+def _fetch(requirements: list[str], house: Path) -> None:
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write("\n".join(requirements))
+        file.flush()
+        # The list is complete: what a package asks for besides (torch: CUDA) is not wanted.
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "-qq",
+            "--no-deps",
+            "-w",
+            str(house),
+            "-r",
+            file.name,
+        ]
+        done = subprocess.run(command, check=False)  # noqa: S603
+    if done.returncode != 0:
+        raise CannotBuild("pip could not fetch the packages: see above")
