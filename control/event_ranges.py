@@ -92,3 +92,21 @@ def overlapping(files: list[EventFile]) -> set[EventFile]:
         if after.first <= before.last:
             found |= {before, after}
     return found
+
+
+def unwritten_runs(entries: Iterable[EntryId], written: Iterable[EventFile]) -> list[list[EntryId]]:
+    """The entries (in stream order) that no written file of the kind holds, in runs with no file between.
+
+    A run's range can name a new file: it holds nothing that is written elsewhere.
+    """
+    written = list(written)
+    runs: list[list[EntryId]] = []
+    last: EntryId | None = None
+    for entry in entries:
+        if any(file.holds(entry) for file in written):
+            continue
+        if last is None or any(last < file.last and file.first < entry for file in written):
+            runs.append([])
+        runs[-1].append(entry)
+        last = entry
+    return runs

@@ -1,0 +1,50 @@
+"""From a stream entry to the rows of event files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import pyarrow as pa
+
+from control.event_files import SCHEMA, STREAM_KINDS
+from control.event_ranges import EntryId
+from state.blocks import COLUMNS, BadBlock, Event, decode_block
+
+_KIND: Final = COLUMNS.index("kind")
+
+
+def entry_batches(stream: str, entry: EntryId, fields: dict[bytes, bytes]) -> dict[str, Any]:
+    """A record batch of `SCHEMA` for each kind of event in a stream entry, in the order they came in.
+
+    Raises `BadBlock`, also for values that do not fit their column: one such value spoils its block.
+    """
+    _, events = decode_block(fields)
+    by_kind: dict[str, list[Event]] = {}
+    for event in events:
+        by_kind.setdefault(event[_KIND], []).append(event)
+    if strange := by_kind.keys() - set(STREAM_KINDS[stream]):
+        raise BadBlock(f"events of kind {strange.pop()!r} in {stream}")
+    try:
+        return {kind: _batch(rows, entry.received_at) for kind, rows in by_kind.items()}
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise BadBlock(f"a value that does not fit its column: {error}") from error
+
+
+def _batch(rows: list[Event], received_at: float) -> Any:
+    columns = [*zip(*rows, strict=True), [received_at] * len(rows)]
+    return pa.record_batch(
+        [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
+    )
+
+
+def first_of_each(batches: Iterable[Any]) -> Iterator[Any]:
+    """The batches without rows whose `event_id` came before: a client that repeats itself counts once."""
+    seen: set[str | None] = set()
+    for batch in batches:
+        ids = batch.column("event_id").to_pylist()
+        fresh = []
+        for event_id in ids:
+            fresh.append(event_id not in seen)
+            seen.add(event_id)
+        yield batch if all(fresh) else batch.filter(pa.array(fresh, pa.bool_()))
