@@ -1,0 +1,229 @@
+"""Outcomes on their way to a real Redis that syncs every write: one block for many, each once, none lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from router.errors import NotReady, Overloaded, StateAway
+from router.events import IdMaker
+from router.outcome_writer import Outcome, OutcomeWriter
+from state.blocks import COLUMNS, OUTCOMES_STREAM, decode_block
+from state.document import open_state
+from state.user import user_hash
+from tests.router.redis_server import RedisServer
+from tests.router.waiting import until
+
+SALT = b"a salt of the tests"
+
+
+def outcome(number: int = 1, **changed: Any) -> Outcome:
+    fields = {"prediction_id": "p", "user_id": None, "name": "profit", "value": number, "at": 5.0}
+    return Outcome(**(fields | {"id": f"o-{number}"} | changed))
+
+
+class Counts:
+    """What the writer tells of itself."""
+
+    def __init__(self) -> None:
+        self.outcomes = self.blocks = self.requests = 0
+
+    def outcomes_written(self, outcomes: int, waited_s: Sequence[float]) -> None:
+        self.outcomes += outcomes
+        self.blocks += 1
+        self.requests += len(waited_s)
+
+
+class Writing:
+    """A writer that runs, over a Redis as in production."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.server = RedisServer(folder, "o", "--appendonly", "yes", "--appendfsync", "always")
+        self.counts = Counts()
+        self.redis = open_state(self.server.url)
+        self.writer = OutcomeWriter(self.redis, SALT, self.counts, IdMaker(), **options)
+
+    async def read(self) -> list[list[dict[str, Any]]]:
+        """The outcomes of each block."""
+        async with self.server.client() as client:
+            entries = await client.xrange(OUTCOMES_STREAM)
+        return [
+            [dict(zip(COLUMNS, row, strict=True)) for row in decode_block(fields)[1]] for _, fields in entries
+        ]
+
+    async def ids(self) -> list[str]:
+        return [row["event_id"] for block in await self.read() for row in block]
+
+
+@contextlib.asynccontextmanager
+async def running(folder: Path, **options: Any) -> AsyncIterator[Writing]:
+    writing = Writing(folder, **options)
+    await writing.server.start()
+    task = asyncio.create_task(writing.writer.run())
+    try:
+        yield writing
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await writing.redis.aclose()
+        writing.server.kill()
+
+
+@pytest.fixture
+async def writing(short_folder: Path) -> AsyncIterator[Writing]:
+    # As patient as the tests: nothing here is to depend on how fast the machine is.
+    async with running(short_folder, answer_s=30.0) as writing:
+        yield writing
+
+
+async def test_an_outcome_has_the_columns_of_the_design(writing: Writing) -> None:
+    await writing.writer.write([outcome(7), outcome(8, prediction_id=None, user_id="somebody", id=None)])
+    ((one, two),) = await writing.read()
+    assert {name: value for name, value in one.items() if value is not None} == {
+        "event_id": "o-7",
+        "at": 5.0,
+        "kind": "outcome",
+        "prediction_id": "p",
+        "name": "profit",
+        "value": 7.0,
+    }
+    assert two["user_hash"] == user_hash(SALT, "somebody")
+    assert two["event_id"]
+    assert "somebody" not in str(two)
+
+
+async def test_what_was_written_outlives_a_redis_that_is_killed_right_after(writing: Writing) -> None:
+    for number in range(20):
+        await writing.writer.write([outcome(number)])
+        writing.server.kill()
+        await writing.server.start()
+    assert await writing.ids() == [f"o-{number}" for number in range(20)]
+
+
+async def test_many_requests_at_once_take_few_blocks(writing: Writing) -> None:
+    await asyncio.gather(*(writing.writer.write([outcome(number)]) for number in range(1000)))
+    assert len(await writing.read()) <= 3
+    assert sorted(await writing.ids()) == sorted(f"o-{number}" for number in range(1000))
+    assert (writing.counts.outcomes, writing.counts.requests) == (1000, 1000)
+    assert writing.writer.waiting == 0
+
+
+async def test_while_one_block_is_out_the_next_gathers(writing: Writing) -> None:
+    writing.server.pause()
+    first = asyncio.create_task(writing.writer.write([outcome(0)]))
+    await until(lambda: writing.writer.waiting == 1)
+    await asyncio.sleep(0.05)  # it is out; were it not, all would be in one block
+    rest = [asyncio.create_task(writing.writer.write([outcome(number)])) for number in range(1, 500)]
+    await until(lambda: writing.writer.waiting == 500)
+    writing.server.resume()
+    await asyncio.gather(first, *rest)
+    assert len(await writing.read()) <= 2
+
+
+async def test_a_request_is_never_cut_in_two_and_blocks_stay_small(writing: Writing) -> None:
+    writing.server.pause()
+    requests = [[outcome(1000 * each + number) for number in range(900)] for each in range(12)]
+    tasks = [asyncio.create_task(writing.writer.write(request)) for request in requests]
+    await until(lambda: writing.writer.waiting == 12 * 900)
+    writing.server.resume()
+    await asyncio.gather(*tasks)
+    blocks = await writing.read()
+    assert all(len(block) <= 5000 and len(block) % 900 == 0 for block in blocks)
+    assert sum(map(len, blocks)) == 12 * 900
+
+
+async def test_a_redis_that_comes_back_in_time_costs_nobody_an_answer(writing: Writing) -> None:
+    await writing.writer.write([outcome(1)])
+    writing.server.kill()
+    tasks = [asyncio.create_task(writing.writer.write([outcome(number)])) for number in range(2, 50)]
+    await until(lambda: writing.writer.waiting == 48)
+    await writing.server.start()
+    await asyncio.gather(*tasks)
+    assert sorted(await writing.ids()) == sorted(f"o-{number}" for number in range(1, 50))
+
+
+async def test_while_redis_is_away_a_request_is_told_so_in_time_and_nobody_else_is_harmed(
+    short_folder: Path,
+) -> None:
+    async with running(short_folder, answer_s=0.2) as writing:
+        writing.server.kill()
+        for number in range(3):
+            with pytest.raises(StateAway):
+                await writing.writer.write([outcome(number)])
+        assert writing.writer.waiting == 0
+        await writing.server.start()
+
+        async def written() -> bool:
+            try:
+                await writing.writer.write([outcome(9)])
+            except StateAway:
+                return False  # the machine is busy: as a client would, again with the same id
+            return True
+
+        while not await written():
+            pass
+        assert "o-9" in await writing.ids()
+
+
+async def test_a_redis_that_hangs_is_no_different_and_what_it_took_it_took_once(short_folder: Path) -> None:
+    async with running(short_folder, answer_s=0.2) as writing:
+        writing.server.pause()
+        with pytest.raises(StateAway):
+            await writing.writer.write([outcome(1)])
+        writing.server.resume()
+        while True:
+            with contextlib.suppress(StateAway):
+                await writing.writer.write([outcome(2)])
+                break
+        ids = await writing.ids()
+        assert ids.count("o-1") <= 1  # it may have been written all the same
+
+
+async def test_a_full_redis_is_one_that_is_away(short_folder: Path) -> None:
+    async with running(short_folder, answer_s=0.2) as writing:
+        async with writing.server.client() as client:
+            await client.config_set("maxmemory", "1")
+            with pytest.raises(StateAway):
+                await writing.writer.write([outcome(1)])
+        assert await writing.ids() == []
+
+
+async def test_past_the_limit_a_request_is_refused_at_once(short_folder: Path) -> None:
+    async with running(short_folder, answer_s=30.0, max_waiting=100) as writing:
+        writing.server.pause()
+        task = asyncio.create_task(writing.writer.write([outcome(number) for number in range(100)]))
+        await until(lambda: writing.writer.waiting == 100)
+        with pytest.raises(Overloaded):
+            await writing.writer.write([outcome(100)])
+        writing.server.resume()
+        await task
+        await writing.writer.write([outcome(100)])
+
+
+async def test_a_sender_who_leaves_harms_nobody_else(writing: Writing) -> None:
+    writing.server.pause()
+    tasks = [asyncio.create_task(writing.writer.write([outcome(number)])) for number in range(10)]
+    await until(lambda: writing.writer.waiting == 10)
+    tasks[4].cancel()
+    writing.server.resume()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result).__name__ for result in results if result is not None] == ["CancelledError"]
+    assert writing.writer.waiting == 0
+
+
+async def test_who_waits_when_the_writer_stops_is_told(short_folder: Path) -> None:
+    async with running(short_folder, answer_s=30.0) as writing:
+        writing.server.pause()
+        tasks = [asyncio.create_task(writing.writer.write([outcome(number)])) for number in range(3)]
+        await until(lambda: writing.writer.waiting == 3)
+        await asyncio.sleep(0.05)
+        writing.server.resume()
+        writing.server.kill()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(result is None or isinstance(result, NotReady) for result in results)

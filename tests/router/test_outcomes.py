@@ -1,0 +1,198 @@
+"""`POST /outcomes`: what is taken, what is refused and why."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import orjson
+import pytest
+
+from router.errors import OutcomesRefused, Overloaded, StateAway
+from router.outcomes import read_outcomes
+from tests.router.client import Response
+from tests.router.conftest import Router
+
+NOW = 1_795_255_200.0  # 2026-11-21T10:00:00Z
+
+
+def outcome(**changed: Any) -> dict[str, Any]:
+    """A good one; what is changed to `...` is left out."""
+    fields = {"prediction_id": "p-1", "name": "profit", "value": 12.5} | changed
+    return {field: value for field, value in fields.items() if value is not ...}
+
+
+async def send(router: Router, *outcomes: Any) -> Response:
+    return await router.client.post("/outcomes", orjson.dumps({"outcomes": outcomes}))
+
+
+def refused(*outcomes: Any) -> list[dict[str, Any]]:
+    with pytest.raises(OutcomesRefused) as raised:
+        read_outcomes(orjson.dumps({"outcomes": outcomes}), NOW)
+    return raised.value.errors
+
+
+async def test_outcomes_that_are_kept_are_answered_with_202(router: Router) -> None:
+    of_user = outcome(prediction_id=..., user_id="u-1", value=3, id="mine", at="2026-11-21T10:00:00Z")
+    response = await send(router, outcome(), of_user)
+    assert response.status == 202
+    assert response.json == {"accepted": 2, "request_id": response.headers["x-request-id"]}
+    one, two = router.outcomes.held
+    assert (one.prediction_id, one.user_id, one.name, one.value, one.id) == (
+        "p-1",
+        None,
+        "profit",
+        12.5,
+        None,
+    )
+    assert abs(one.at - time.time()) < 60
+    assert (two.prediction_id, two.user_id, two.value, two.id) == (None, "u-1", 3.0, "mine")
+    assert two.at == NOW
+
+
+async def test_no_outcomes_are_soon_kept(router: Router) -> None:
+    response = await send(router)
+    assert (response.status, response.json["accepted"]) == (202, 0)
+
+
+async def test_a_thousand_are_taken_and_one_more_is_refused(router: Router) -> None:
+    assert (await send(router, *[outcome()] * 1000)).status == 202
+    response = await send(router, *[outcome()] * 1001)
+    assert response.status == 400
+    assert response.json["errors"] == [
+        {"loc": ["outcomes"], "msg": "at most 1000 outcomes at once, not 1001"}
+    ]
+    assert len(router.outcomes.held) == 1000
+
+
+async def test_one_bad_outcome_and_none_is_taken(router: Router) -> None:
+    response = await send(router, outcome(), outcome(value="12"), outcome(name=...))
+    assert response.status == 400
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json["type"] == "urn:ekiben:problem:bad-request"
+    assert response.json["errors"] == [
+        {"loc": ["outcomes", 1, "value"], "msg": "must be a finite number"},
+        {"loc": ["outcomes", 2, "name"], "msg": "`name` is missing"},
+    ]
+    assert router.outcomes.held == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b"null",
+        b"{}",
+        b'{"outcomes": {}}',
+        b'{"outcomes": null}',
+        b'{"outcomes": [], "x": 1}',
+    ]
+    + [b'{"outcomes": [{"prediction_id": "p", "name": "n", "value": %b}]}' % v for v in (b"NaN", b"1e999")]
+    + [b'{"outcomes": [], }', b'{"outcomes": ["\xff"]}', b"[" * 100_000],
+)
+async def test_a_body_that_is_no_list_of_outcomes_is_400(router: Router, body: bytes) -> None:
+    response = await router.client.post("/outcomes", body)
+    assert response.status == 400
+    (error,) = response.json["errors"]
+    assert error["loc"] == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"prediction_id": ...}, None),
+        ({"user_id": "u-1"}, None),
+        ({"prediction_id": ""}, "prediction_id"),
+        ({"prediction_id": 1}, "prediction_id"),
+        ({"prediction_id": None}, "prediction_id"),
+        ({"prediction_id": "p" * 129}, "prediction_id"),
+        ({"prediction_id": ..., "user_id": "u" * 257}, "user_id"),
+        ({"name": ...}, "name"),
+        ({"name": ""}, "name"),
+        ({"name": "n" * 101}, "name"),
+        ({"name": 7}, "name"),
+        ({"value": ...}, "value"),
+        ({"value": True}, "value"),
+        ({"value": None}, "value"),
+        ({"value": "1"}, "value"),
+        ({"value": [1]}, "value"),
+        ({"id": ""}, "id"),
+        ({"id": "i" * 129}, "id"),
+        ({"id": None}, "id"),
+        ({"at": None}, "at"),
+        ({"at": NOW}, "at"),
+        ({"at": ""}, "at"),
+        ({"at": "2026-11-21"}, "at"),
+        ({"at": "2026-11-21T10:00:00"}, "at"),
+        ({"at": "2026-02-30T10:00:00Z"}, "at"),
+        ({"at": "yesterday"}, "at"),
+        ({"at": "2026-11-21T10:05:01Z"}, "at"),
+        ({"weight": 2}, "weight"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_with_an_outcome_is_named_by_its_place(
+    changed: dict[str, Any], field: str | None
+) -> None:
+    (error,) = refused(outcome(), outcome(**changed))
+    assert error["loc"] == ["outcomes", 1] if field is None else ["outcomes", 1, field]
+    assert error["msg"]
+
+
+@pytest.mark.parametrize("item", [None, 1, "x", []])
+def test_an_outcome_that_is_no_object_is_refused(item: Any) -> None:
+    (error,) = refused(item)
+    assert error == {"loc": ["outcomes", 0], "msg": "an outcome must be an object"}
+
+
+@pytest.mark.parametrize(
+    ("at", "seconds"),
+    [
+        ("2026-11-21T10:00:00Z", 0.0),
+        ("2026-11-21T10:05:00Z", 300.0),  # as far as clocks may differ
+        ("2026-11-21T11:00:00.25+01:00", 0.25),
+        ("2026-11-21t09:00:00z", -3600.0),
+        ("1969-12-31T23:59:59Z", -NOW - 1),
+    ],
+)
+def test_a_time_is_read_as_rfc_3339_has_it(at: str, seconds: float) -> None:
+    (read,) = read_outcomes(orjson.dumps({"outcomes": [outcome(at=at)]}), NOW)
+    assert read.at == NOW + seconds
+
+
+def test_of_many_errors_a_hundred_are_told_and_the_rest_counted() -> None:
+    errors = refused(*[outcome(value="x")] * 400)
+    assert len(errors) == 101
+    assert errors[99]["loc"] == ["outcomes", 99, "value"]
+    assert errors[100]["msg"] == "and 300 more errors"
+
+
+async def test_while_redis_is_away_it_is_503_with_retry_after(router: Router) -> None:
+    for failure, kind in ((StateAway("not now"), "state-away"), (Overloaded("full"), "overloaded")):
+        router.outcomes.failure = failure
+        response = await send(router, outcome())
+        assert response.status == 503
+        assert response.json["type"] == f"urn:ekiben:problem:{kind}"
+        assert response.headers["retry-after"] == "1"
+
+
+async def test_another_method_is_405(router: Router) -> None:
+    response = await router.client.get("/outcomes")
+    assert (response.status, response.headers["allow"]) == (405, "POST")
+
+
+async def test_outcomes_are_taken_before_there_are_experiments(router: Router) -> None:
+    router.worker.snapshot = None
+    assert (await send(router, outcome())).status == 202
+
+
+async def test_what_is_turned_away_is_counted_by_its_reason(router: Router) -> None:
+    await send(router, outcome(), {})
+    router.outcomes.failure = StateAway("not now")
+    await send(router, outcome())
+    router.outcomes.failure = Overloaded("full")
+    await send(router, outcome())
+    for reason in ("invalid", "unavailable", "full"):
+        assert router.counted("ekiben_outcome_refusals_total", reason=reason) == 1
