@@ -5,7 +5,7 @@ Every standard error is the one of users as independent units; requests and pred
 
 from __future__ import annotations
 
-from math import erfc, sqrt
+from math import erfc, hypot, sqrt
 from typing import Final
 
 import msgspec
@@ -16,10 +16,15 @@ from experiments.sequential import UNBOUNDED, confidence_sequence, half_width, s
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """A variant's value of a metric and its standard error, in the metric's own unit."""
+    """A variant's value of a metric, its ordinary standard error in the same unit, and the users behind it."""
 
     value: float
     std_error: float
+    users: int
+
+
+STEADYING_USERS: Final = 300
+"""How many users' worth of both variants' variance goes into each one's: see `steadied`."""
 
 
 UNKNOWN: Final = Effect(
@@ -36,7 +41,7 @@ UNKNOWN: Final = Effect(
 def mean(moments: Moments) -> Estimate | None:
     """The mean of x; None below two users."""
     value, variance = moments.mean, moments.var
-    return None if value is None or variance is None else Estimate(value, sqrt(variance / moments.n))
+    return None if value is None or variance is None else _estimate(value, variance, moments.n)
 
 
 def ratio(moments: Moments) -> Estimate | None:
@@ -46,7 +51,7 @@ def ratio(moments: Moments) -> Estimate | None:
     if moments.n < 2 or moments.y == 0:
         return None
     value = moments.x / moments.y
-    return Estimate(value, sqrt(_ratio_variance(moments, value)) / abs(moments.y / moments.n))
+    return _estimate(value, _ratio_variance(moments, value) / (moments.y / moments.n) ** 2, moments.n)
 
 
 def rate(moments: Moments) -> Estimate | None:
@@ -60,7 +65,7 @@ def rate(moments: Moments) -> Estimate | None:
     estimate = ratio(moments)
     if estimate is None:
         return None
-    return Estimate(estimate.value, max(estimate.std_error, 1 / moments.n))
+    return Estimate(estimate.value, max(estimate.std_error, 1 / moments.n), moments.n)
 
 
 def proportion(moments: Moments) -> Estimate | None:
@@ -90,28 +95,50 @@ def cuped(control: Moments, treatment: Moments) -> tuple[Estimate, Estimate] | N
     )
 
 
-def effect(control: Estimate | None, treatment: Estimate | None, users: int, alpha: float) -> Effect:
+def effect(control: Estimate | None, treatment: Estimate | None, alpha: float) -> Effect:
     """Treatment minus control with intervals that hold at every look.
 
-    `users` are the matured users of both variants together, `alpha` what this comparison may use up: the
-    experiment's, divided by the number of comparisons that it is one of. The fixed p-value is the normal
-    approximation's.
+    `alpha` is what this comparison may use up: the experiment's, divided by the number of comparisons that it
+    is one of. The fixed p-value is the normal approximation's with the ordinary standard errors; all else
+    has the steadied ones.
     """
     if control is None or treatment is None:
         return UNKNOWN
+    users = control.users + treatment.users
     absolute = treatment.value - control.value
-    std_error = sqrt(control.std_error**2 + treatment.std_error**2)
+    ordinary = hypot(control.std_error, treatment.std_error)
+    std_error = hypot(*steadied(control, treatment))
     return Effect(
         absolute=absolute,
         interval=confidence_sequence(absolute, std_error, users, alpha),
         relative=absolute / abs(control.value) if control.value else None,
-        relative_interval=relative_interval(control, treatment, users, alpha),
+        relative_interval=relative_interval(control, treatment, alpha),
         p_value=sequential_p_value(absolute, std_error, users),
-        fixed_p_value=erfc(abs(absolute) / std_error / sqrt(2)) if std_error else None,
+        fixed_p_value=erfc(abs(absolute) / ordinary / sqrt(2)) if ordinary else None,
     )
 
 
-def relative_interval(control: Estimate, treatment: Estimate, users: int, alpha: float) -> Interval:
+def steadied(control: Estimate, treatment: Estimate) -> tuple[float, float]:
+    """The standard errors of control and treatment, kept from being too small by chance.
+
+    A skewed or rare metric shows a small variance exactly when it shows a small mean: until the first large
+    purchase, or the first error, has come. With a small variant beside a large one that alone broke the
+    bound on false alarms (docs/statistics.md has the numbers). So each variance between users becomes
+    the mean of its own and both variants' pooled one, weighted by the variant's users and STEADYING_USERS,
+    where that is larger. The difference vanishes as users grow, and so does its price.
+    """
+    users = control.users + treatment.users
+    first, second = (each.std_error**2 * each.users for each in (control, treatment))
+    pooled = (control.users * first + treatment.users * second) / users
+
+    def steady(estimate: Estimate, own: float) -> float:
+        mixed = (estimate.users * own + STEADYING_USERS * pooled) / (estimate.users + STEADYING_USERS)
+        return sqrt(max(own, mixed) / estimate.users)
+
+    return steady(control, first), steady(treatment, second)
+
+
+def relative_interval(control: Estimate, treatment: Estimate, alpha: float) -> Interval:
     """The interval of treatment minus control as a share of the control's value without its sign.
 
     Fieller's (E. C. Fieller, "Some problems in interval estimation", JRSS B 16 (1954)) with the sequential
@@ -120,15 +147,20 @@ def relative_interval(control: Estimate, treatment: Estimate, users: int, alpha:
     Both ends are None while the control's own interval holds 0: the share of something that may be nothing
     is not bounded.
     """
-    boundary = half_width(1.0, users, alpha)
-    a = control.value**2 - (boundary * control.std_error) ** 2
-    if not a > 0 or control.std_error + treatment.std_error == 0:
+    boundary = half_width(1.0, control.users + treatment.users, alpha)
+    control_error, treatment_error = steadied(control, treatment)
+    a = control.value**2 - (boundary * control_error) ** 2
+    if not a > 0 or control_error + treatment_error == 0:
         return UNBOUNDED
     b = control.value * treatment.value
-    c = treatment.value**2 - (boundary * treatment.std_error) ** 2
+    c = treatment.value**2 - (boundary * treatment_error) ** 2
     root = sqrt(max(b * b - a * c, 0.0))
     low, high = (b - root) / a - 1, (b + root) / a - 1
     return Interval(low=low, high=high) if control.value > 0 else Interval(low=-high, high=-low)
+
+
+def _estimate(value: float, variance: float, users: int) -> Estimate:
+    return Estimate(value, sqrt(variance / users), users)
 
 
 def _ratio_variance(moments: Moments, value: float) -> float:
@@ -144,4 +176,4 @@ def _adjusted(moments: Moments, coefficient: float, mean_y: float) -> Estimate:
     total = moments.x - coefficient * moments.y
     squares = moments.xx - 2 * coefficient * moments.xy + coefficient**2 * moments.yy
     variance = max(squares - total * total / n, 0.0) / (n - 1)
-    return Estimate(total / n + coefficient * mean_y, sqrt(variance / n))
+    return _estimate(total / n + coefficient * mean_y, variance, n)

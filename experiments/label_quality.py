@@ -79,7 +79,7 @@ def roc_auc(sums: AucSums) -> Estimate | None:
         + negative * sums.users_negative / (sums.users_negative - 1) / sums.n**2
         + 2 * both * sums.users / (sums.users - 1) / (sums.m * sums.n)
     )
-    return Estimate(area, sqrt(max(variance, 0.0)))
+    return Estimate(area, sqrt(max(variance, 0.0)), sums.users)
 
 
 def fixed_interval(
