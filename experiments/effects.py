@@ -16,7 +16,7 @@ from experiments.sequential import UNBOUNDED, confidence_sequence, half_width, s
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """A variant's value of a metric, its ordinary standard error in the same unit, and the users behind it."""
+    """A variant's value of a metric, its ordinary standard error, and the users behind it."""
 
     value: float
     std_error: float
