@@ -24,6 +24,8 @@ from state.lease import Lease, LeaseLost
 log = logging.getLogger(__name__)
 
 _RETRY_S: Final = 1.0
+# A router gathers exposures for 50 ms; four times that is ample.
+_BLOCK_S: Final = 0.2
 
 
 class Analysis(Protocol):
@@ -43,7 +45,7 @@ class Analyst:
         lease: Lease,
         analysis: Analysis,
         every_s: float,
-        lag_s: Callable[[], float | None] = lambda: None,
+        lag_s: Callable[[], float | None],
     ) -> None:
         self._desk = desk
         self._lease = lease
@@ -58,7 +60,7 @@ class Analyst:
     async def run(self) -> None:
         """Analyse while the lease is held, until cancelled."""
         while True:
-            if not self._lease.held() or (stored := self._desk.stored) is None:
+            if not self._lease.held() or (stored := self._desk.stored) is None or self._lag_s() is None:
                 await asyncio.sleep(_RETRY_S)
                 continue
             begun = time.monotonic()
@@ -89,9 +91,11 @@ class Analyst:
         self.failed = failed
 
     async def _computed(self, key: str, stored: Stored, failed: dict[str, str]) -> Report | None:
-        lag_s = self._lag_s()
+        # What happened since may not be on disk yet: whose window closes in between has not matured.
+        lag_s = (self._lag_s() or 0.0) + _BLOCK_S
+        at = self._desk.clock() - lag_s
         try:
-            report = await asyncio.to_thread(self._analysis.report, key, stored, self._desk.clock())
+            report = await asyncio.to_thread(self._analysis.report, key, stored, at)
         except Exception as error:  # one experiment's trouble is not another's
             self._tell(key, error, failed)
             return None

@@ -20,9 +20,11 @@ _DECISIONS: Final = tuple(Decision)
 class RecorderFigures(Protocol):
     """What the recorder tells."""
 
-    recorded: Mapping[str, int]
+    recorded: dict[str, int]
     bad_blocks: int
-    failing: bool
+
+    @property
+    def failing(self) -> str | None: ...
 
     @property
     def lag_s(self) -> float | None: ...
@@ -64,7 +66,9 @@ class _FromDesk(Collector):
         bad = CounterMetricFamily("ekiben_bad_blocks", "Stream entries that were no event block")
         bad.add_metric([], recorder.bad_blocks)
         yield bad
-        yield _gauge("ekiben_recorder_failing", "1 while events cannot be written", recorder.failing)
+        yield _gauge(
+            "ekiben_recorder_failing", "1 while events cannot be written", recorder.failing is not None
+        )
         if (lag_s := recorder.lag_s) is not None:
             yield _gauge(
                 "ekiben_recorder_lag_seconds", "Age of the oldest event that is not in a file yet", lag_s
