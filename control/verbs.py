@@ -58,7 +58,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Change:
     """What was changed, or would be: the lines, what they mean for users, and the revision: of the document
     after the change, or, where nothing was changed, of the one that was looked at.
     """
@@ -67,6 +67,9 @@ class Outcome:
     changes: tuple[str, ...]
     consequence: str | None
     done: bool
+
+
+Outcome = Change
 
 
 class RampFields(TypedDict, total=False):
@@ -90,7 +93,7 @@ class Verbs:
         self._desk = desk
         self._audit = Audit(desk.redis)
 
-    async def apply(self, document: Document, order: Order) -> Outcome:
+    async def apply(self, document: Document, order: Order) -> Change:
         """Replace the whole document, also in a Redis without one."""
 
         def action(before: Document) -> Document:
@@ -101,27 +104,27 @@ class Verbs:
             return await self._apply_first(document, order)
         return await self._change(None, action, order)
 
-    async def start(self, key: str, order: Order) -> Outcome:
+    async def start(self, key: str, order: Order) -> Change:
         """A draft begins to assign users."""
         return await self._change(key, lambda document: actions.start(document, key), order)
 
-    async def pause(self, key: str, order: Order) -> Outcome:
+    async def pause(self, key: str, order: Order) -> Change:
         """Everyone gets live until it is resumed."""
         return await self._change(key, lambda document: actions.pause(document, key), order)
 
-    async def resume(self, key: str, order: Order) -> Outcome:
+    async def resume(self, key: str, order: Order) -> Change:
         """A paused experiment goes on."""
         return await self._change(key, lambda document: actions.resume(document, key), order)
 
-    async def roll_back(self, key: str, order: Order) -> Outcome:
+    async def roll_back(self, key: str, order: Order) -> Change:
         """It ends with the control."""
         return await self._change(key, lambda document: actions.roll_back(document, key), order)
 
-    async def promote(self, key: str, order: Order, variant: str | None = None) -> Outcome:
+    async def promote(self, key: str, order: Order, variant: str | None = None) -> Change:
         """It ends with a treatment, whose version becomes live."""
         return await self._change(key, lambda document: actions.promote(document, key, variant), order)
 
-    async def set_ramp(self, key: str, order: Order, **fields: Unpack[RampFields]) -> Outcome:
+    async def set_ramp(self, key: str, order: Order, **fields: Unpack[RampFields]) -> Change:
         """Give it a ramp, or change the fields that are named of the one it has."""
 
         def action(document: Document) -> Document:
@@ -137,11 +140,11 @@ class Verbs:
 
         return await self._change(key, action, order)
 
-    async def end_ramp(self, key: str, order: Order) -> Outcome:
+    async def end_ramp(self, key: str, order: Order) -> Change:
         """Take its ramp away: coverage stays where it is."""
         return await self._change(key, lambda document: actions.set_ramp(document, key, None), order)
 
-    async def acknowledge(self, key: str, order: Order, model_versions: Iterable[str] = ()) -> Outcome:
+    async def acknowledge(self, key: str, order: Order, model_versions: Iterable[str] = ()) -> Change:
         """Somebody has looked at these redeployments; without names at all that the last report shows."""
         named = tuple(model_versions)
         report = self._desk.reports.get(key)
@@ -149,11 +152,11 @@ class Verbs:
             named = tuple(each.model_version for each in report.redeployments if not each.acknowledged)
         return await self._change(key, lambda document: actions.acknowledge(document, key, named), order)
 
-    async def forget_overrides(self, user_id: str, order: Order) -> Outcome:
+    async def forget_overrides(self, user_id: str, order: Order) -> Change:
         """No experiment names this user any more."""
         return await self._change(None, lambda document: actions.forget_user(document, user_id), order)
 
-    async def _change(self, key: str | None, action: Callable[[Document], Document], order: Order) -> Outcome:
+    async def _change(self, key: str | None, action: Callable[[Document], Document], order: Order) -> Change:
         for attempt in range(_ATTEMPTS):
             held = await self._desk.store.load()
             if held is None:
@@ -165,24 +168,24 @@ class Verbs:
             lines = differences(held.document, after)
             meaning = consequence(held.document, after, key) if key is not None else None
             if order.dry_run or not lines:
-                return Outcome(held.revision, lines, meaning, done=False)
+                return Change(held.revision, lines, meaning, done=False)
             try:
                 new = await self._desk.store.change(held, after, who=order.who, why=order.why)
             except Conflict:
                 if attempt + 1 == _ATTEMPTS:
                     raise
                 continue
-            return Outcome(new.revision, lines, meaning, done=True)
+            return Change(new.revision, lines, meaning, done=True)
         raise AssertionError("the loop returns or raises")
 
-    async def _apply_first(self, document: Document, order: Order) -> Outcome:
+    async def _apply_first(self, document: Document, order: Order) -> Change:
         lines = differences(None, document)
         if order.revision:
             raise Stale(order.revision, 0, [])
         if order.dry_run:
-            return Outcome(0, lines, None, done=False)
+            return Change(0, lines, None, done=False)
         new = await self._desk.store.change(None, document, who=order.who, why=order.why)
-        return Outcome(new.revision, lines, None, done=True)
+        return Change(new.revision, lines, None, done=True)
 
     async def _check_revision(self, held: Stored, order: Order) -> None:
         if order.revision is not None and order.revision != held.revision:
