@@ -212,6 +212,10 @@ def _object_store(url: str, environ: Mapping[str, str]) -> tuple[Any, str]:
     protocol, _, address = endpoint.rpartition("://")
     return (
         pafs.S3FileSystem(
+            # Without these pyarrow looks where Amazon's tools do: profiles, roles, the machine's own.
+            access_key=environ.get("AWS_ACCESS_KEY_ID") or None,
+            secret_key=environ.get("AWS_SECRET_ACCESS_KEY") or None,
+            session_token=environ.get("AWS_SESSION_TOKEN") or None,
             scheme=protocol or "https",
             endpoint_override=address or None,
             region=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1",

@@ -22,7 +22,27 @@ BAD_BLOCKS_STREAM: Final = "ekiben:bad-blocks"
 
 _CONSUMER: Final = "recorder"
 _PAGE: Final = 32
+_ENTRY_BYTES: Final = 256  # what an entry costs besides its fields
 _MAX_BAD_BLOCKS: Final = 1_000
+
+# Scripts and not transactions: a Redis that is out of memory queues no command of a transaction, not even
+# one that would free some.
+
+# KEYS: stream. ARGV: group, the id to trim to or "" to remove the entries one by one, then their ids.
+_ACKNOWLEDGE: Final = """
+for place = 3, #ARGV do
+  redis.call('XACK', KEYS[1], ARGV[1], ARGV[place])
+  if ARGV[2] == '' then redis.call('XDEL', KEYS[1], ARGV[place]) end
+end
+if ARGV[2] ~= '' then redis.call('XTRIM', KEYS[1], 'MINID', ARGV[2]) end
+"""
+
+# KEYS: stream, stream of bad blocks. ARGV: group, id, how many to keep, then the fields.
+_PUT_ASIDE: Final = """
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', unpack(ARGV, 4))
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
+redis.call('XDEL', KEYS[1], ARGV[2])
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +83,8 @@ class Intake:
     def __init__(self, redis: Redis, stream: str) -> None:
         self.stream = stream
         self._redis = redis
+        self._acknowledge = redis.register_script(_ACKNOWLEDGE)
+        self._put = redis.register_script(_PUT_ASIDE)
 
     async def take(self, max_bytes: int) -> Taken:
         """Everything pending, then new entries until `max_bytes` are reached (and passed by a page at most).
@@ -91,14 +113,8 @@ class Intake:
         """Put bad blocks aside, acknowledge the others and trim the stream to what is left."""
         left = {one.entry.id for one in bad if not await self._put_aside(one)}
         done = [str(entry) for entry in taken.ids if entry not in left]
-        async with self._redis.pipeline(transaction=True) as pipe:
-            if done:
-                pipe.xack(self.stream, GROUP, *done)
-            if not left:
-                pipe.xtrim(self.stream, minid=str(taken.ids[-1].next), approximate=False)
-            elif done:
-                pipe.xdel(self.stream, *done)
-            await pipe.execute()
+        trim_to = "" if left else str(taken.ids[-1].next)
+        await self._acknowledge(keys=[self.stream], args=[GROUP, trim_to, *done])
 
     async def oldest(self) -> EntryId | None:
         """The first entry of the stream: the oldest that is not recorded, since recorded ones are trimmed."""
@@ -131,17 +147,17 @@ class Intake:
 
     async def _put_aside(self, bad: Bad) -> bool:
         """Move it to the stream of bad blocks; False while Redis has no memory for it: it stays pending."""
-        note = {b"stream": self.stream.encode(), b"entry": str(bad.entry.id).encode()}
-        fields: dict[Any, Any] = bad.entry.fields | note | {b"reason": bad.reason.encode()}
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.xadd(BAD_BLOCKS_STREAM, fields, maxlen=_MAX_BAD_BLOCKS, approximate=True)
-            pipe.xack(self.stream, GROUP, str(bad.entry.id))
-            pipe.xdel(self.stream, str(bad.entry.id))
-            try:
-                await pipe.execute()
-            except ResponseError as error:
-                _log.error("bad block %s of %s stays where it is: %s", bad.entry.id, self.stream, error)
-                return False
+        fields: list[Any] = [b"stream", self.stream, b"entry", str(bad.entry.id), b"reason", bad.reason]
+        for name, value in bad.entry.fields.items():
+            fields += (name, value)
+        try:
+            await self._put(
+                keys=[self.stream, BAD_BLOCKS_STREAM],
+                args=[GROUP, str(bad.entry.id), _MAX_BAD_BLOCKS, *fields],
+            )
+        except ResponseError as error:
+            _log.error("bad block %s of %s stays where it is: %s", bad.entry.id, self.stream, error)
+            return False
         _log.error(
             "%s of %s was put aside in %s: %s", bad.entry.id, self.stream, BAD_BLOCKS_STREAM, bad.reason
         )
@@ -153,4 +169,4 @@ class NoGroup(Exception):
 
 
 def _size(entry: Entry) -> int:
-    return sum(map(len, entry.fields.values()))
+    return _ENTRY_BYTES + sum(map(len, entry.fields.values()))

@@ -147,10 +147,10 @@ class Recorder:
             self._names_known.discard(intake.stream)
             taken = await intake.take(self._max_round_bytes)
         if taken.entries:
+            self._note(intake, looked_at, taken.ids[0])
             await self._write_and_acknowledge(intake, taken)
         self._names_known.add(intake.stream)
-        oldest = await intake.oldest()
-        self._on_disk_until[intake.stream] = min(looked_at, oldest.ms / 1000) if oldest else looked_at
+        self._note(intake, looked_at, await intake.oldest())
         return taken.full
 
     async def _write_and_acknowledge(self, intake: Intake, taken: Taken) -> None:
@@ -167,6 +167,10 @@ class Recorder:
                 self.recorded[kind] += rows
         await intake.acknowledge(taken, writing.bad)
         self.bad_blocks += len(writing.bad)
+
+    def _note(self, intake: Intake, looked_at: float, oldest: EntryId | None) -> None:
+        """Note that everything before the oldest entry not recorded is on disk."""
+        self._on_disk_until[intake.stream] = min(looked_at, oldest.ms / 1000) if oldest else looked_at
 
     def _last_recorded(self, stream: str) -> EntryId | None:
         return max(
