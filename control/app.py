@@ -39,6 +39,7 @@ def build_app(settings: Settings) -> Starlette:
     lease = Lease(redis, f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
     files = EventFiles(settings.events_url)
     recorder = Recorder(redis, files, lease, settings.record_every_s)
+    desk.recorder_lag = lambda: recorder.lag_s
     analyst = Analyst(desk, lease, _NoAnalysis(), settings.analyse_every_s, lambda: recorder.lag_s)
 
     def leading(held: bool) -> None:

@@ -67,7 +67,7 @@ class Desk:
         self.traffic = Traffic()
         self.state_away = False
         self.leading = False
-        self.recorder_lag_s: float | None = None
+        self.recorder_lag: Callable[[], float | None] = lambda: None
         self.changes = 0
         self._held = HeldDocument(self.store, settings.data_dir / "controller.json")
         self._beats = Beats(redis)
@@ -75,6 +75,11 @@ class Desk:
         self._beats_at = 0.0
         self._raw: dict[str, Any] = {}
         self._looked = asyncio.Condition()
+
+    @property
+    def recorder_lag_s(self) -> float | None:
+        """Everything older than this, in seconds, is recorded; None on a controller that does not record."""
+        return self.recorder_lag()
 
     async def run(self) -> None:
         """Follow Redis until cancelled: at once when the experiments change, else every 500 ms."""
