@@ -58,6 +58,13 @@ class Metrics:
             buckets=SECONDS,
             registry=registry,
         )
+        self.in_flight = Gauge(
+            "ekiben_requests_in_flight",
+            "Prediction requests that wait for their version, as it was a moment ago",
+            version,
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self.problems = Counter(
             "ekiben_problems_total", "Answers that were a problem, by status", ("status",), registry=registry
         )
@@ -213,6 +220,10 @@ class VersionMetrics:
             result: metrics.requests.labels(model, version, result)
             for result in ("served", "cached", "fallback")
         }
+        self.in_flight = 0
+        """Requests that wait for this version now. Those that this worker's own cache answers never wait."""
+        self._in_flight = metrics.in_flight.labels(model, version)
+        self._in_flight_shown = 0
         self._seconds = metrics.request_seconds.labels(model, version)
         self._local_hits = metrics.cache_look_ups.labels(model, version, "local", "hit")
         self._hits = metrics.cache_look_ups.labels(model, version, "redis", "hit")
@@ -237,6 +248,9 @@ class VersionMetrics:
 
     def flush(self) -> None:
         """Write on what was counted since the last time."""
+        if self.in_flight != self._in_flight_shown:
+            self._in_flight_shown = self.in_flight
+            self._in_flight.set(self.in_flight)
         answers, self._answers = self._answers, []
         if not answers:
             return

@@ -47,7 +47,11 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
         if recalled is not None:
             served = Served(recalled, "local")
         else:
-            answered, served = await _answer(route, assigned, envelope, digest, started, request.no_cache)
+            assigned.metrics.in_flight += 1
+            try:
+                answered, served = await _answer(route, assigned, envelope, digest, started, request.no_cache)
+            finally:
+                assigned.metrics.in_flight -= 1
     except RouterError as error:
         status, headers, problem = render_problem(error, request.id)
         await request.respond(send, status, headers, problem)

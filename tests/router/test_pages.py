@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from router.app import RouterApp
+from router.errors import VersionUnavailable
 from tests.router.conftest import Router, build_app
 from tests.router.documents import EXPERIMENT, V1, V2, V3, credit_document
 from tests.router.services import Service
+from tests.router.waiting import settle
 
 PAGES = ("/models", "/models/credit", "/livez", "/readyz", "/healthz", "/metrics", "/openapi.json", "/docs")
 
@@ -125,6 +129,22 @@ async def test_metrics_are_prometheus_text(router: Router) -> None:
     text = response.body.decode()
     assert 'ekiben_requests_total{model="credit",result="served",version="v1"} 1.0' in text
     assert "ekiben_snapshot_revision 1.0" in text
+
+
+async def test_requests_in_flight_are_those_that_wait_for_their_version(router: Router, v1: Service) -> None:
+    labels = {"model": "credit", "version": "v1"}
+
+    v1.hold()
+    waiting = [asyncio.create_task(router.client.predict("u-control", {"row": row})) for row in range(3)]
+    await v1.arrived.wait()
+    assert router.counted("ekiben_requests_in_flight", **labels) == 3
+    waiting.pop().cancel()  # a client that leaves takes its request with it
+    await settle()
+    assert router.counted("ekiben_requests_in_flight", **labels) == 2
+    v1.failure = VersionUnavailable("connection refused")
+    v1.release()
+    assert [response.status for response in await asyncio.gather(*waiting)] == [502, 502]
+    assert router.counted("ekiben_requests_in_flight", **labels) == 0
 
 
 async def test_a_websocket_is_closed(router: Router) -> None:
