@@ -148,6 +148,7 @@ async def test_nothing_that_was_accepted_is_lost_while_redis_and_workers_die(
             pass  # its worker is gone
 
     dead: set[int] = set()
+    await until_async(lambda: beats(state))
     for round_ in range(3):
         tasks = [asyncio.create_task(one(100 * round_ + number)) for number in range(100)]
         await asyncio.sleep(0.005 * round_)
