@@ -108,7 +108,7 @@ class EventFiles:
 
     def open(self, file: EventFile) -> Any:
         """The file as a `pyarrow.parquet.ParquetFile`, to be closed."""
-        return pq.ParquetFile(self.filesystem.open_input_file(self.path(file)))
+        return pq.ParquetFile(self.path(file), filesystem=self.filesystem)
 
     def stage(self, batches: Iterable[Any]) -> Path:
         """Write record batches of `SCHEMA` to a file that no reader sees yet; `publish` or `discard` it."""

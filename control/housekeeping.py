@@ -1,0 +1,83 @@
+"""What is done with event files once they are there, one thing after the other: forget, merge, remove."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from redis.exceptions import RedisError
+
+from control.event_files import EventFiles, Held
+from control.forgetting import Forgetting, NotForgotten
+from control.merging import Merging
+from control.retention import remove_expired
+from state.lease import LeaseLost
+
+log = logging.getLogger(__name__)
+
+_LOOK_EVERY_S: Final = 1.0
+_TIDY_EVERY_S: Final = 60.0
+_ABANDONED_AFTER_S: Final = 6 * 3600
+
+
+class Housekeeper:
+    """Keeps house while the lease is held. One at a time: what one merges another must not rewrite."""
+
+    def __init__(
+        self,
+        files: EventFiles,
+        lease: Held,
+        forgetting: Forgetting,
+        keep_days: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._files = files
+        self._lease = lease
+        self._forgetting = forgetting
+        self._keep_days = keep_days
+        self._clock = clock
+        self._stopping = False
+        self._merging = Merging(files, self)
+        self._failures: set[str] = set()
+
+    def held(self) -> bool:
+        """Whether to go on: what runs in a thread asks again and again, and ends soon after `run` does."""
+        return self._lease.held() and not self._stopping
+
+    async def run(self) -> None:
+        """Keep house until cancelled."""
+        tidied = -_TIDY_EVERY_S
+        try:
+            while True:
+                if self._lease.held():
+                    await self._try("forgetting", self._forgetting.do_requests)
+                    if time.monotonic() - tidied >= _TIDY_EVERY_S:
+                        tidied = time.monotonic()
+                        await self._try("tidying", lambda: asyncio.to_thread(self.tidy))
+                await asyncio.sleep(_LOOK_EVERY_S)
+        finally:
+            self._stopping = True
+
+    def tidy(self) -> None:
+        """Remove what is too old and merge what is closed; blocks. Raises `LeaseLost` and `OSError`."""
+        now = self._clock()
+        remove_expired(self._files, self._keep_days, now, self)
+        self._merging.merge_all(now)
+        self._files.remove_abandoned(time.time() - _ABANDONED_AFTER_S)
+
+    async def _try(self, name: str, what: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await what()
+        except LeaseLost as lost:
+            log.info("%s: %s", name, lost)
+        # Events are safe where they are; the next round tries again.
+        except Exception as error:
+            if name not in self._failures:
+                expected = isinstance(error, (RedisError, OSError, NotForgotten))
+                log.error("%s event files failed: %s", name, error, exc_info=not expected)
+            self._failures.add(name)
+        else:
+            self._failures.discard(name)

@@ -1,0 +1,109 @@
+"""Event files in a directory and in an object store."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from control.event_files import SCHEMA, EventFiles
+from control.event_ranges import EntryId, EventFile
+from process.environ import BadSetting
+from state.blocks import COLUMNS
+from state.lease import LeaseLost
+from tests.control.recording.events import DAY, Lease, outcome, put_file, read, read_path
+
+
+def test_the_columns_are_those_of_an_event_and_when_it_was_received() -> None:
+    assert tuple(SCHEMA.names) == (*COLUMNS, "received_at")
+
+
+def test_what_is_published_can_be_read(any_files: EventFiles) -> None:
+    put_file(any_files, "outcome", 1, 5, [(1, outcome("a")), (5, outcome("b"))])
+    assert read(any_files, "outcome") == ["a", "b"]
+    assert any_files.list("exposure") == []
+
+
+def test_a_file_inside_another_is_not_read_and_those_that_overlap_are_named(any_files: EventFiles) -> None:
+    for first, last in ((1, 5), (6, 9), (1, 9), (9, 12), (20, 21)):
+        put_file(any_files, "outcome", first, last, [(first, outcome("x"))])
+    readable = any_files.readable("outcome")
+    assert [EventFile.parse("outcome", path) for path in readable.clean] == [
+        EventFile("outcome", DAY, EntryId(20, 0), EntryId(21, 0))
+    ]
+    assert sorted(EventFile.parse("outcome", path).first.ms for path in readable.overlapping) == [1, 9]  # type: ignore[union-attr]
+    assert len(any_files.list("outcome")) == 5
+
+
+def test_only_days_from_the_first_on_are_read(any_files: EventFiles) -> None:
+    put_file(any_files, "outcome", 1, 1, [(1, outcome("old"))], day=date(2026, 11, 20))
+    put_file(any_files, "outcome", 2, 2, [(2, outcome("new"))])
+    assert [file.first.ms for file in any_files.list("outcome", DAY)] == [2]
+    (path,) = any_files.readable("outcome", DAY).clean
+    assert read_path(any_files, path) == ["new"]
+
+
+def test_files_and_days_can_be_removed(any_files: EventFiles) -> None:
+    one = put_file(any_files, "outcome", 1, 1, [(1, outcome("a"))])
+    put_file(any_files, "outcome", 2, 2, [(2, outcome("b"))])
+    any_files.remove(one)
+    assert read(any_files, "outcome") == ["b"]
+    any_files.remove_day("outcome", DAY)
+    assert any_files.list("outcome") == []
+
+
+def test_without_the_lease_nothing_becomes_visible(any_files: EventFiles) -> None:
+    staged = any_files.stage([])
+    with pytest.raises(LeaseLost):
+        any_files.publish(staged, EventFile("outcome", DAY, EntryId(1, 0), EntryId(1, 0)), Lease(mine=False))
+    assert any_files.list("outcome") == []
+    any_files.discard(staged)
+    assert not staged.exists()
+
+
+def test_files_are_compressed_with_zstd_in_row_groups_that_do_not_follow_the_batches(
+    files: EventFiles,
+) -> None:
+
+    rows = [pa.RecordBatch.from_pylist([{"event_id": str(number)}], schema=SCHEMA) for number in range(50)]
+    staged = files.stage(rows)
+    found = pq.ParquetFile(staged).metadata
+    assert found.num_row_groups == 1
+    assert found.num_rows == 50
+    assert found.row_group(0).column(0).compression == "ZSTD"
+    files.discard(staged)
+
+
+def test_a_file_that_cannot_be_finished_leaves_nothing_behind(files: EventFiles) -> None:
+    def breaks() -> object:
+        yield from ()
+        raise OSError("the source is gone")
+
+    with pytest.raises(OSError, match="the source is gone"):
+        files.stage(breaks())  # type: ignore[arg-type]
+    assert [path for path in Path(files.root).rglob("*") if path.is_file()] == []
+
+
+def test_what_a_killed_process_staged_is_removed_after_a_while(files: EventFiles) -> None:
+    staged = files.stage([])
+    files.remove_abandoned(before=staged.stat().st_mtime - 1)
+    assert staged.exists()
+    files.remove_abandoned(before=staged.stat().st_mtime + 1)
+    assert not staged.exists()
+
+
+def test_a_bucket_that_is_not_there_is_an_error_and_no_empty_list(s3: dict[str, str]) -> None:
+    absent = EventFiles("s3://absent/events", s3)
+    staged = absent.stage([])
+    with pytest.raises(OSError, match="NO_SUCH_BUCKET"):
+        absent.publish(staged, EventFile("outcome", DAY, EntryId(1, 0), EntryId(1, 0)), Lease())
+    absent.discard(staged)
+
+
+@pytest.mark.parametrize("url", ["gs://bucket/events", "s3://", "s3:///events", "redis://here"])
+def test_an_address_that_is_neither_a_directory_nor_s3_is_refused(url: str) -> None:
+    with pytest.raises(BadSetting, match="EKIBEN_EVENTS_URL"):
+        EventFiles(url, {})
