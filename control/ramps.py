@@ -125,7 +125,8 @@ class Ramps:
             return _waits(
                 action, experiment, "The experiments were changed meanwhile: the next report decides."
             )
-        log.warning("ramp of %s, %s: %s", key, action.kind, action.sentence)
+        level = logging.WARNING if action.kind is RampKind.ROLL_BACK else logging.INFO
+        log.log(level, "ramp of %s, %s: %s", key, action.kind, action.sentence)
         return action
 
     async def _show(
