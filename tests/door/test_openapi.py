@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import subprocess
 import sysconfig
-from collections.abc import Iterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.door.running import ModelServer, RouterProcess, ask, running_router, write_experiments
+from tests.router.redis_server import RedisServer
 
 KEY = "s3cret-of-shop"
 SCHEMATHESIS = Path(sysconfig.get_path("scripts")) / "schemathesis"
 
 
 @pytest.fixture
-def tried(folder: Path) -> Iterator[RouterProcess]:
+async def state() -> AsyncIterator[str]:
+    """The address of a real Redis: outcomes are kept there."""
+    with tempfile.TemporaryDirectory(prefix="ek-", dir="/tmp") as folder:
+        server = RedisServer(Path(folder), "r")
+        await server.start()
+        yield server.url
+        server.kill()
+
+
+@pytest.fixture
+def tried(folder: Path, state: str) -> Iterator[RouterProcess]:
     """A router over both versions."""
-    with running_router(folder, max_body_bytes="4096") as router:
+    with running_router(folder, max_body_bytes="4096", state_url=state) as router:
         yield router
 
 
@@ -57,7 +69,7 @@ def counted(router: RouterProcess, metric: str) -> bool:
 
 
 def test_what_is_documented_holds_and_nothing_is_a_5xx(tried: RouterProcess) -> None:
-    schemathesis(tried)
+    schemathesis(tried, "--exclude-path", "/outcomes")
     # It got past the door: there were predictions, and each kind of refusal.
     assert counted(tried, "ekiben_requests_total")
     for status in ("400", "404"):
@@ -65,9 +77,19 @@ def test_what_is_documented_holds_and_nothing_is_a_5xx(tried: RouterProcess) -> 
     assert not counted(tried, 'ekiben_problems_total{status="5')
 
 
+def test_it_holds_for_outcomes(folder: Path, state: str) -> None:
+    with running_router(folder, state_url=state) as router:
+        # No schema can say that a time lies in the past.
+        only = ("--include-path", "/outcomes", "--exclude-checks", "positive_data_acceptance")
+        schemathesis(router, *only, "--max-examples", "20")
+        assert counted(router, "ekiben_outcomes_accepted_total")
+        assert not counted(router, 'ekiben_problems_total{status="5')
+
+
 def test_it_holds_behind_keys_too(folder: Path) -> None:
     with running_router(folder, api_keys=KEY) as router:
-        schemathesis(router, "--header", f"Authorization: Bearer {KEY}", "--max-examples", "20")
+        more = ("--exclude-path", "/outcomes", "--max-examples", "20")
+        schemathesis(router, "--header", f"Authorization: Bearer {KEY}", *more)
         assert counted(router, "ekiben_key_requests_total")
 
 
@@ -76,5 +98,6 @@ def test_it_holds_where_no_version_answers_but_for_the_5xx_that_are_documented(t
     write_experiments(tmp_path, {"v1": service})
     service.close()
     with running_router(tmp_path) as router:
-        schemathesis(router, "--exclude-checks", "not_a_server_error", "--max-examples", "20")
+        more = ("--exclude-path", "/outcomes", "--max-examples", "20")
+        schemathesis(router, "--exclude-checks", "not_a_server_error", *more)
         assert counted(router, 'ekiben_problems_total{status="502"}')
