@@ -44,6 +44,9 @@ PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
 # torch's build for graphics cards asks for gigabytes of these; the build for processors runs without.
 _CUDA: Final = re.compile(r"(nvidia|cuda)-(?!ml-py)|triton$")
 
+# By the package that asks for it: what this Python does not need and an earlier 3.11 (Debian 12) does.
+EARLIER: Final[Mapping[str, str]] = {"redis": 'async-timeout==5.0.1; python_full_version < "3.11.3"'}
+
 _HEADER: Final = """\
 # Written by `make requirements` from constraints.txt: all that {name} installs.
 """
@@ -95,15 +98,16 @@ def closure(requirements: list[str]) -> set[str]:
 def locked(name: str) -> str:
     """The text of `bentos/requirements/{name}.txt`. Raises `Unpinned`."""
     versions = pins((ROOT / "constraints.txt").read_text())
-    lines = []
-    for package in sorted(closure(direct(name))):
+    names = closure(direct(name))
+    lines = [f"{line}\n" for package, line in EARLIER.items() if package in names]
+    for package in sorted(names):
         if package not in versions:
             raise Unpinned(f"{package}, which {name} needs, has no version in constraints.txt")
         installed = metadata.version(package).split("+")[0]
         if installed != versions[package]:
             raise Unpinned(f"{package} {installed} is installed, not {versions[package]}: run `make setup`")
         lines.append(f"{package}=={versions[package]}\n")
-    return _HEADER.format(name=name) + "".join(lines)
+    return _HEADER.format(name=name) + "".join(sorted(lines))
 
 
 def main() -> int:

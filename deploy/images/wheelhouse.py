@@ -20,7 +20,7 @@ from deploy.images.errors import CannotBuild
 def collect(requirements: Iterable[str], house: Path, target: Path) -> None:
     """Put the wheel of each `name==version` into the folder `target`; those new to `house` are fetched first.
 
-    Raises `CannotBuild`.
+    What a requirement has after a semicolon is for the Python in the image to judge. Raises `CannotBuild`.
     """
     house.mkdir(parents=True, exist_ok=True)
     wanted = list(requirements)
@@ -37,8 +37,8 @@ def collect(requirements: Iterable[str], house: Path, target: Path) -> None:
 
 
 def _key(requirement: str) -> tuple[str, str]:
-    name, version = requirement.split("==")
-    return canonicalize_name(name), version
+    name, version = requirement.split(";")[0].split("==")
+    return canonicalize_name(name), version.strip()
 
 
 def _wheels(house: Path) -> dict[tuple[str, str], Path]:
@@ -52,7 +52,7 @@ def _wheels(house: Path) -> dict[tuple[str, str], Path]:
 
 def _fetch(requirements: list[str], house: Path) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-        file.write("\n".join(requirements))
+        file.write("\n".join(each.split(";")[0] for each in requirements))
         file.flush()
         # The list is complete: what a package asks for besides (torch: CUDA) is not wanted.
         command = [
