@@ -1,0 +1,74 @@
+"""What the manifests tell the programs, read as the programs read it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from typing import Final
+
+from control.settings import Settings as ControllerSettings
+from experiments.document import Document
+from router.settings import Settings as RouterSettings
+from state.experiments_file import parse_experiments
+from tests.deploy.manifests import ROOT, Manifests, Workload
+
+SECRETS: Final = {
+    ("ekiben", "user-salt"): "a-salt",
+    ("ekiben", "admin-token"): "a-token",
+    ("ekiben", "api-keys"): "a-key:predict",
+    ("ekiben-redis", "cache-url"): "rediss://:a-password@cache.example:6379/0",
+    ("ekiben-redis", "state-url"): "rediss://:a-password@state.example:6379/0",
+    ("ekiben-events", "access-key-id"): "an-id",
+    ("ekiben-events", "secret-access-key"): "a-secret",
+}
+"""Stand-ins for what the secrets hold."""
+
+
+def environment(container: dict[str, object]) -> dict[str, str]:
+    """A container's environment, with stand-ins for secrets."""
+    found: dict[str, str] = {}
+    for variable in container.get("env", []):  # type: ignore[attr-defined]
+        name = variable["name"]
+        assert name not in found, f"{name} is set twice"
+        if "value" in variable:
+            assert type(variable["value"]) is str, f"{name} is no string"
+            found[name] = variable["value"]
+        else:
+            reference = variable["valueFrom"]["secretKeyRef"]
+            found[name] = SECRETS[reference["name"], reference["key"]]
+    return found
+
+
+def only(manifests: Manifests, component: str) -> Workload:
+    """The one workload of a component."""
+    (workload,) = manifests.workloads(component)
+    return workload
+
+
+def router_settings(manifests: Manifests) -> RouterSettings:
+    """The router's settings as its pods read them."""
+    return RouterSettings.from_environ(environment(only(manifests, "router").main))
+
+
+def controller_settings(manifests: Manifests) -> ControllerSettings:
+    """The controller's."""
+    return ControllerSettings.from_environ(environment(only(manifests, "controller").main))
+
+
+def experiments_of(manifests: Manifests) -> Document:
+    """The experiments that an empty Redis is seeded with. Raises what a router would log."""
+    (content,) = manifests.one("ConfigMap", "ekiben-experiments")["data"].values()
+    return parse_experiments(content.encode()).document
+
+
+def variables_read(packages: Iterable[str], prefixes: tuple[str, ...]) -> set[str]:
+    """The environment variables that modules of these packages name, by how they begin."""
+    found: set[str] = set()
+    for package in packages:
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    name = node.value
+                    if name.startswith(prefixes) and name.isupper() and name.isidentifier():
+                        found.add(name)
+    return found

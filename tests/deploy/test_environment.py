@@ -1,0 +1,174 @@
+"""Every variable that is set is read by the program; every one that it reads is set, or left on purpose."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from router.keys import Door
+from state.embedded import addresses
+from state.user import user_salt
+from tests.deploy.environment import (
+    controller_settings,
+    environment,
+    only,
+    router_settings,
+    variables_read,
+)
+from tests.deploy.manifests import ROOT, Manifests
+
+PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "router": ("router", "state", "process", "experiments"),
+    "controller": ("control", "state", "process", "experiments"),
+    "version": ("services",),
+}
+OURS = ("EKIBEN_", "REDIS_URL", "BENTOML_", "OTEL_")
+
+_DEFAULT = "its default is meant for this"
+_LOOK = "one Redis for both is for a look"
+LEFT_OUT: Mapping[str, Mapping[str, str]] = {
+    "router": {
+        "REDIS_URL": _LOOK,
+        "EKIBEN_MAX_BODY_BYTES": _DEFAULT,
+        "EKIBEN_LOCAL_CACHE_ENTRIES": _DEFAULT,
+        "EKIBEN_EXPOSURES_MAX_BYTES": _DEFAULT,
+        "EKIBEN_CAPTURE_PERCENT": "features may tell of people: nothing is kept unless somebody asks for it",
+        "EKIBEN_LOG_FORMAT": "JSON is the default, and a cluster's log reader wants it",
+        "EKIBEN_LOG_LEVEL": _DEFAULT,
+    },
+    "controller": {
+        "REDIS_URL": _LOOK,
+        "EKIBEN_CACHE_URL": "the controller has nothing to do with the cache",
+        "EKIBEN_EVENTS_URL": "dev: beside the other data, on the volume; prod sets it",
+        "EKIBEN_EVENTS_DAYS": _DEFAULT,
+        "EKIBEN_RECORD_EVERY_S": _DEFAULT,
+        "EKIBEN_ANALYSE_EVERY_S": _DEFAULT,
+        "EKIBEN_SHUTDOWN_GRACE_S": "its default fits into terminationGracePeriodSeconds",
+        "EKIBEN_NOTE": "a line for the dashboard that only a demo needs",
+        "EKIBEN_ALLOWED_HOSTS": "it is reached by port-forward only; whoever gives it a host sets this",
+        "EKIBEN_LOG_FORMAT": "JSON is the default, and a cluster's log reader wants it",
+        "EKIBEN_LOG_LEVEL": _DEFAULT,
+    },
+    "version": {},
+}
+GUIDE = ROOT / "docs" / "kubernetes.md"
+# Of the SDK inside pyarrow, which the controller reaches an object store with.
+OBJECT_STORE = {"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+
+
+def set_in(manifests: Manifests, component: str) -> set[str]:
+    return {name for each in manifests.workloads(component) for name in environment(each.main)}
+
+
+def bentoml_knows(name: str) -> bool:
+    for package in ("bentoml", "_bentoml_sdk", "_bentoml_impl"):
+        spec = importlib.util.find_spec(package)
+        assert spec is not None
+        assert spec.submodule_search_locations is not None
+        for path in Path(spec.submodule_search_locations[0]).rglob("*.py"):
+            if name in path.read_text(errors="ignore"):
+                return True
+    return False
+
+
+@pytest.mark.parametrize("component", PACKAGES)
+def test_every_variable_that_is_set_is_read(manifests: Manifests, component: str) -> None:
+    read = variables_read(PACKAGES[component], OURS)
+    unknown = set_in(manifests, component) - read
+    if component == "controller":
+        unknown -= OBJECT_STORE
+    assert {name for name in unknown if not name.startswith("BENTOML_") or not bentoml_knows(name)} == set()
+
+
+def test_the_object_stores_variables_are_those_of_the_sdk(prod: Manifests) -> None:
+    import pyarrow
+
+    assert set_in(prod, "controller") >= OBJECT_STORE
+    (library,) = Path(pyarrow.get_library_dirs()[0]).glob("libarrow.so.*00")
+    content = library.read_bytes()
+    assert {name for name in OBJECT_STORE if name.encode() not in content} == set()
+
+
+@pytest.mark.parametrize("component", ["router", "controller"])
+def test_every_variable_that_is_read_is_set_or_left_out_for_a_reason(
+    manifests: Manifests, component: str
+) -> None:
+    read = {name for name in variables_read(PACKAGES[component], OURS) if not name.startswith("BENTOML_")}
+    left_out = LEFT_OUT[component]
+    assert read - set_in(manifests, component) - set(left_out) == set(), "set it, or say here why not"
+    assert set(left_out) - read == set(), "nobody reads it any more"
+
+
+def test_the_router_can_be_run_with_what_it_is_told(manifests: Manifests, tmp_path: Path) -> None:
+    told = environment(only(manifests, "router").main)
+    settings = router_settings(manifests)
+    user_salt(told, tmp_path, settings.host)
+    assert settings.host == "0.0.0.0"
+    assert not addresses(told, tmp_path).embedded, "it would start to look for a Redis of its own"
+    Door.from_setting(settings.api_keys)
+
+
+def test_the_controller_can_be_run_with_what_it_is_told(manifests: Manifests, tmp_path: Path) -> None:
+    told = environment(only(manifests, "controller").main)
+    settings = controller_settings(manifests)
+    user_salt(told, tmp_path, settings.host)
+    assert settings.host == "0.0.0.0"
+    assert settings.state_url == router_settings(manifests).state_url
+
+
+def test_the_ports_that_are_told_are_the_ports_that_are_opened(manifests: Manifests) -> None:
+    assert only(manifests, "router").port("http") == router_settings(manifests).port
+    assert only(manifests, "controller").port("http") == controller_settings(manifests).port
+
+
+def test_what_waits_for_redis_waits_for_the_one_that_is_used(manifests: Manifests) -> None:
+    router = only(manifests, "router")
+    (waiting,) = router.pod["initContainers"]
+    assert environment(waiting)["EKIBEN_STATE_URL"] == router_settings(manifests).state_url
+
+
+def test_both_redis_are_reached_by_tls_in_production(prod: Manifests) -> None:
+    (router,) = prod.workloads("router")
+    for variable in router.main["env"]:
+        if variable["name"] in ("EKIBEN_CACHE_URL", "EKIBEN_STATE_URL"):
+            reference = variable["valueFrom"]["secretKeyRef"]
+            assert reference["name"] == "ekiben-redis"
+            # The address is a secret; the guide is where it gets its scheme.
+            assert f"--from-literal={reference['key']}='rediss://" in GUIDE.read_text()
+
+
+def test_files_that_are_told_lie_where_a_volume_is(manifests: Manifests) -> None:
+    router, settings = only(manifests, "router"), router_settings(manifests)
+    mounts = {each["mountPath"]: each["name"] for each in router.main["volumeMounts"]}
+    volumes = {each["name"]: each for each in router.pod["volumes"]}
+    experiments = volumes[mounts[str(settings.experiments_file.parent)]]["configMap"]["name"]
+    assert list(manifests.one("ConfigMap", experiments)["data"]) == [settings.experiments_file.name]
+    # Not a single file of it: that would never change (subPath).
+    assert not any("subPath" in each for each in router.main["volumeMounts"])
+    panic = volumes[mounts[str(settings.panic_file.parent)]]["configMap"]
+    assert panic == {"name": "ekiben-panic", "optional": True}
+
+
+def test_events_are_where_every_controller_that_may_act_reaches_them(manifests: Manifests) -> None:
+    controller, settings = only(manifests, "controller"), controller_settings(manifests)
+    grace_s = controller.pod["terminationGracePeriodSeconds"]
+    assert grace_s > settings.shutdown_grace_s + 2 * settings.record_every_s
+    if settings.events_url.startswith("s3://"):
+        assert controller.spec["replicas"] == 2
+        return
+    folder = Path(settings.events_url)
+    mounts = {each["mountPath"]: each["name"] for each in controller.main["volumeMounts"]}
+    (name,) = (name for mount, name in mounts.items() if folder.is_relative_to(mount))
+    (volume,) = (each for each in controller.pod["volumes"] if each["name"] == name)
+    assert "persistentVolumeClaim" in volume, "recorded outcomes are nowhere else"
+    assert controller.spec["replicas"] == 1, "a volume belongs to one node"
+    assert controller.spec["strategy"] == {"type": "Recreate"}, "the old pod has to let go of it first"
+
+
+def test_no_variable_of_this_machine_is_needed(manifests: Manifests) -> None:
+    assert "EKIBEN_USER_SALT" not in os.environ
+    assert router_settings(manifests).state_url
