@@ -1,0 +1,53 @@
+"""The analysis as the controller runs it: reports of experiments and of shadows, from the event files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import duckdb
+
+from control.analysis.gathering import gather
+from control.analysis.report import put_together
+from control.analysis.shadow import shadow_reports
+from control.event_files import EventFiles
+from control.event_tables import DuckDBTables, EventTables
+from experiments.report import Report, ShadowReport
+from state.document import Stored
+
+_T = TypeVar("_T")
+_TRIES: Final = 3
+
+
+def analyse(tables: EventTables, key: str, stored: Stored, now: float) -> Report:
+    """Everything known of the experiment `key` at `now` (seconds since 1970).
+
+    Raises KeyError where the document has no such experiment, and what the engine raises.
+    """
+    experiment = stored.document.experiments[key]
+    return put_together(key, experiment, stored, gather(tables, key, experiment, now), now)
+
+
+class Analysis:
+    """Analyses event files. Its methods take seconds of both cores: call them in a thread."""
+
+    def __init__(self, files: EventFiles) -> None:
+        self._files = files
+
+    def report(self, experiment: str, stored: Stored, now: float) -> Report:
+        """`analyse` on the files as they are."""
+        return self._with_tables(lambda tables: analyse(tables, experiment, stored, now))
+
+    def shadow_reports(self, stored: Stored, now: float) -> list[ShadowReport]:
+        """`shadow_reports` on the files as they are."""
+        return self._with_tables(lambda tables: shadow_reports(tables, stored, now))
+
+    def _with_tables(self, compute: Callable[[EventTables], _T]) -> _T:
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                with DuckDBTables(self._files) as tables:
+                    return compute(tables)
+            except (OSError, duckdb.IOException):  # a file was merged away since it was listed
+                if not tries_left:
+                    raise
+        raise AssertionError
