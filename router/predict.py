@@ -86,6 +86,7 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
     result = "fallback" if answered is not assigned else "cached" if cached else "served"
     assigned.metrics.answered(result, served.tier == "local" and answered is assigned, clock() - started)
     _record(worker, route, assignment, envelope, prediction_id, served, answered, 200, started)
+    latency_ms = (clock() - started) * 1000
     for shadow in route.shadows:
         shadow.copy(
             envelope.features,
@@ -98,6 +99,7 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
                 answered.version,
                 answer,
                 route.revision,
+                latency_ms,
             ),
         )
 

@@ -30,6 +30,7 @@ class Original(msgspec.Struct, frozen=True, gc=False):
     version: str
     answer: Answer
     revision: int
+    latency_ms: float
 
 
 class Shadow:
@@ -112,15 +113,16 @@ class Shadow:
             None,
             None,
             original.revision,
-            "served",
+            "agreed" if agree else "differed",
             None,
             cached,
             answer.score,
             answer.decision,
             latency_ms,
-            200,
-            None,
-            None,
+            # A shadow has no HTTP status; outside experiments the served answer has no event of its own.
+            int(original.latency_ms * 1000),
+            original.version,
+            served.score,
             None,
         )
         self._events.add(original.user_id, event)

@@ -40,6 +40,19 @@ async def test_a_copy_is_compared_counted_and_recorded(shadowed: Router, v3: Ser
     assert (event["version"], event["score"], event["experiment"]) == ("v3", 0.3, None)
 
 
+async def test_a_shadow_event_holds_the_served_answer_too_whoever_asked(
+    shadowed: Router, v3: Service
+) -> None:
+    v3.answer = lambda features: {"ok": {"score": 0.9, "decision": "no" if features["row"] else "yes"}}
+    for number in range(2):
+        await shadowed.client.predict(None, {"row": number})  # nobody: in no experiment, no exposure
+    await settle()
+    events = shadowed.exposures("shadow")
+    assert [event["result"] for event in events] == ["agreed", "differed"]
+    assert {(event["name"], event["value"]) for event in events} == {("v1", 0.1)}
+    assert all(0 < event["status"] < 60_000_000 for event in events)  # microseconds
+
+
 async def test_a_decision_that_differs_is_counted_as_disagreement(shadowed: Router, v3: Service) -> None:
     v3.answer = lambda features: {"ok": {"score": 0.9, "decision": "no"}}
     await shadowed.client.predict("u-control", {"row": 1})
