@@ -12,7 +12,6 @@ from experiments.effects import Estimate
 from experiments.label_quality import calibration_bin, fixed_interval, roc_auc
 from experiments.normal import quantile
 from experiments.report import LabelQuality, MetricReport, Role
-from experiments.sequential import UNBOUNDED
 from experiments.verdict import metric_state
 
 
