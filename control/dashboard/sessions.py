@@ -1,0 +1,123 @@
+"""Who is logged in: random ids in cookies, kept in the state Redis under their hash.
+
+1. A browser gets a random id with its first page of a form. The form's token is an HMAC of that id, so a
+   form counts only in the browser that it was made for, and nothing is stored for it.
+2. Logging in gives a new id. Redis holds its SHA-256 with the person's name, for eight hours: who reads Redis
+   can not log in with what is found there.
+3. While Redis is away, this process goes on with the sessions that it has seen: pages can be read, and
+   nothing can be changed anyway. Logging out is remembered too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from typing import Final, cast
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+COOKIE: Final = "ekiben_session"
+LIFETIME_S: Final = 8 * 3600
+_KEY: Final = "ekiben:session:"
+_MOST_KNOWN: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Someone who showed the admin token. `id` is the cookie's; `expires_at` is seconds since 1970."""
+
+    id: str
+    who: str
+    expires_at: float
+
+
+class Sessions:
+    """The sessions in one Redis, with a memory for the time without it."""
+
+    def __init__(self, redis: Redis, clock: Callable[[], float] = time.time) -> None:
+        self._redis = redis
+        self._clock = clock
+        self._known: dict[str, Session] = {}
+
+    async def begin(self, who: str) -> Session:
+        """A new session for someone who showed the token."""
+        session = Session(secrets.token_urlsafe(32), who, self._clock() + LIFETIME_S)
+        try:
+            await self._redis.set(_key(session.id), who.encode(), ex=LIFETIME_S)
+        except (RedisError, OSError):
+            pass  # it is good on this replica
+        self._remember(session)
+        return session
+
+    async def find(self, cookie: str | None) -> Session | None:
+        """The session of a cookie's id, None when nobody is logged in with it."""
+        if not cookie:
+            return None
+        key = _key(cookie)
+        known = self._known.get(key)
+        try:
+            who = cast("bytes | None", await self._redis.get(key))
+        except (RedisError, OSError):
+            return known if known and known.expires_at > self._clock() else None
+        if who is None:
+            self._known.pop(key, None)
+            return None
+        if known is None:
+            known = Session(cookie, who.decode(errors="replace"), self._clock() + LIFETIME_S)
+            self._remember(known)
+        return known if known.expires_at > self._clock() else None
+
+    async def end(self, session: Session) -> None:
+        """Log out."""
+        self._known.pop(_key(session.id), None)
+        try:
+            await self._redis.delete(_key(session.id))
+        except (RedisError, OSError):
+            pass  # forgotten here; it expires there
+
+    def _remember(self, session: Session) -> None:
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.pop(next(iter(self._known)))
+        self._known[_key(session.id)] = session
+
+
+def form_token(cookie: str) -> str:
+    """What a form has to bring back from the browser with this cookie."""
+    return hmac.new(cookie.encode(), b"ekiben form", hashlib.sha256).hexdigest()
+
+
+def form_token_holds(cookie: str | None, token: object) -> bool:
+    """Whether a form came from the browser that it was made for."""
+    if not cookie or not isinstance(token, str):
+        return False
+    return hmac.compare_digest(form_token(cookie).encode(), token.encode())
+
+
+def read_cookie(header: str) -> str | None:
+    """The session id in a Cookie header."""
+    try:
+        held = SimpleCookie(header).get(COOKIE)
+    except CookieError:
+        return None
+    return held.value if held and 16 <= len(held.value) <= 100 else None
+
+
+def write_cookie(value: str, *, secure: bool, max_age: int | None = None) -> str:
+    """A Set-Cookie header that no script and no other site can use; `max_age` 0 takes it away."""
+    age = "" if max_age is None else f"; Max-Age={max_age}"
+    return f"{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict{age}{'; Secure' if secure else ''}"
+
+
+def new_cookie() -> str:
+    """An id for a browser that has none yet."""
+    return secrets.token_urlsafe(32)
+
+
+def _key(cookie: str) -> str:
+    return _KEY + hashlib.sha256(cookie.encode()).hexdigest()
