@@ -80,7 +80,7 @@ class Forgetting:
                 f"no controller got it done within {within_s:g} s; the request stands: see their logs"
             ) from None
         except (RedisError, OSError) as error:
-            raise NotForgotten(f"Redis cannot be reached: {error}") from error
+            raise NotForgotten(f"Redis did not take the request: {error}") from error
         return Forgotten.from_json(result)
 
     async def do_requests(self) -> None:

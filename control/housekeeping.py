@@ -50,6 +50,7 @@ class Housekeeper:
     async def run(self) -> None:
         """Keep house until cancelled."""
         tidied = -_TIDY_EVERY_S
+        self._stopping = False
         try:
             while True:
                 if self._lease.held():

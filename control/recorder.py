@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 MAX_ROUND_BYTES: Final = 4 * 1024 * 1024
 _FIRST_RETRY_S: Final = 0.5
 _LAST_RETRY_S: Final = 10.0
+_LAST_ROUND_S: Final = 10.0
 
 
 class Recorder:
@@ -92,7 +93,8 @@ class Recorder:
         except asyncio.CancelledError:
             self._stopping = True
             self._wake.set()
-            await rounds
+            await asyncio.wait([rounds], timeout=_LAST_ROUND_S)
+            rounds.cancel()
             raise
 
     async def _rounds(self) -> None:

@@ -37,7 +37,7 @@ def shadow(event_id: str, **columns: Any) -> Event:
 
 
 def outcome(event_id: str, **columns: Any) -> Event:
-    return event("outcome", event_id, name="profit", **{"value": 1.0} | columns)
+    return event("outcome", event_id, **{"name": "profit", "value": 1.0} | columns)
 
 
 async def add(redis: Redis, events: Sequence[Event]) -> EntryId:

@@ -1,0 +1,77 @@
+"""docs/events.md: what it says to copy runs on real files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pytest
+from redis.asyncio import Redis
+
+from control.event_files import SCHEMA, EventFiles
+from control.merging import merge
+from tests.control.recording.events import Lease, add, exposure, outcome, recorder
+
+PAGE = (Path(__file__).parents[3] / "docs" / "events.md").read_text()
+
+
+def block(language: str) -> str:
+    found: str = re.findall(rf"```{language}\n(.*?)\n```", PAGE, re.DOTALL)[0]
+    return found
+
+
+@pytest.fixture
+async def beside_make_up(redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EventFiles:
+    """A folder with events where `make up` has them: two users of each variant, and one by override."""
+    monkeypatch.chdir(tmp_path)
+    files = EventFiles(".ekiben/events")
+    recording = recorder(redis, files)
+    assigned: dict[str, Any] = {"experiment": "credit-boosting", "assigned_by": "hash"}
+    for number, variant in enumerate(["control", "treatment"] * 2):
+        await add(redis, [exposure(f"e{number}", f"u{number}", variant=variant, **assigned)])
+        await recording.record_all()
+    await add(redis, [exposure("q", "qa", variant="treatment", **assigned | {"assigned_by": "override"})])
+    await add(
+        redis,
+        [
+            outcome("1", prediction_id="p-e0", value=10.0),
+            outcome("2", user_hash="u1", value=20.0),
+            outcome("3", user_hash="u1", value=5.0),
+            outcome("4", user_hash="u2", value=99.0, at=1.0),
+            outcome("5", user_hash="u3", value=7.0, name="clicks"),
+            outcome("6", prediction_id="p-q", value=1e6),
+        ],
+    )
+    await recording.record_all()
+    await add(redis, [outcome("2", user_hash="u1", value=-20.0)])
+    await recording.record_all()
+    # The files it was made from are still there: a reader must count nothing twice.
+    merge(files, files.list("exposure"), Lease())
+    return files
+
+
+async def test_the_query_counts_each_user_and_each_outcome_once(beside_make_up: EventFiles) -> None:
+    assert len(beside_make_up.list("exposure")) == 6
+    with duckdb.connect() as engine:
+        rows = engine.sql(block("sql")).fetchall()
+    assert rows == [("control", 2, 1, 5.0), ("treatment", 2, 1, 12.5)]
+
+
+async def test_the_lines_for_pandas_give_each_exposure_once(beside_make_up: EventFiles) -> None:
+    held: dict[str, Any] = {"pandas": pd}
+    exec(block("python"), held)
+    assert sorted(held["exposures"]["event_id"]) == ["e0", "e1", "e2", "e3", "q"]
+
+
+def test_the_table_holds_every_column_with_its_type() -> None:
+    table = PAGE.split("| column | type |")[1].split("\n\n")[0]
+    shown: dict[str, str] = {}
+    for line in table.splitlines()[2:]:
+        _, columns, types, *_ = (cell.strip() for cell in line.split("|"))
+        names = re.findall(r"`(\w+)`", columns)
+        kinds = types.split(", ")
+        shown |= dict(zip(names, kinds * len(names) if len(kinds) == 1 else kinds, strict=False))
+    assert shown == {field.name: str(field.type) for field in SCHEMA}
