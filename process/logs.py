@@ -1,4 +1,7 @@
-"""Logs: JSON lines on standard output, or lines for people. Never features, answers or user ids."""
+"""Logs: JSON lines on standard output, or lines for people. Never features, answers or user ids.
+
+What `extra={"fields": {…}}` gives becomes part of the JSON line: a request's id, its trace, its version.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ class _JsonFormatter(logging.Formatter):
             "pid": record.process,
             "message": record.getMessage(),
         }
+        line.update(getattr(record, "fields", {}))
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str).decode()

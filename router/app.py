@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
@@ -14,6 +15,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from process.logs import configure_logs
+from process.traces import open_traces
+from router.access_log import AccessLog
 from router.asgi import Receive, Request, Scope, Send
 from router.beat import Who, beat_on
 from router.cache import RedisCache
@@ -100,9 +103,16 @@ class RouterApp:
         assert worker is not None, "startup has not run"
         # A worker that is about to stop asks its clients to come back on another connection.
         request = Request(scope, receive, worker.new_id, closing=worker.draining)
+        await self._answer(worker, request, scope, send)
+        if request.span is not None:
+            request.span.end()
+
+    async def _answer(self, worker: Worker, request: Request, scope: Scope, send: Send) -> None:
         try:
             path: str = scope["path"]
             if path.startswith(_PREDICT) and "/" not in path[len(_PREDICT) :]:
+                if worker.traces is not None:
+                    request.begin_span(worker.traces)
                 if scope["method"] != "POST":
                     raise MethodNotAllowed("POST")
                 if not worker.door.is_open:
@@ -185,10 +195,13 @@ async def open_worker(
     cache = RedisCache(settings.cache_url, on_failure=metrics.cache_failed)
     stack.push_async_callback(cache.close)
     session = await stack.enter_async_context(open_session())
+    traces = open_traces("ekiben-router", os.environ)
+    if traces is not None:
+        stack.push_async_callback(asyncio.to_thread, traces.close)
     events = RedisEvents(state, salt, metrics, settings.exposures_max_bytes, new_id)
     outcomes = OutcomeWriter(state, salt, metrics, new_id)
     builder = RouteBuilder(
-        lambda url, host=None: HttpService(session, url, host),
+        lambda url, host=None: HttpService(session, url, host, traces),
         cache,
         metrics,
         events,
@@ -203,6 +216,8 @@ async def open_worker(
         outcomes=outcomes,
         capture_share=settings.capture_percent / 100,
         door=Door.from_setting(settings.api_keys) if settings.api_keys else Door.open(),
+        traces=traces,
+        access_log=AccessLog(settings.access_log_percent / 100, time.monotonic),
     )
     worker.dependencies = {"cache": cache.ping, "state": lambda: _ping(state)}
     source = SnapshotSource(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final, Protocol
 
+from process.traces import Span, Traces
 from router.errors import BadRequest, BodyTooLarge, TooSlow
 
 Scope = MutableMapping[str, Any]
@@ -17,6 +18,7 @@ Header = tuple[bytes, bytes]
 BODY_TIMEOUT_S: Final = 10.0
 EXCHANGE: Final = "ekiben.exchange"
 """The key in the scope under which a server offers an `Exchange`."""
+_TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.-]{1,128}")
 
 
@@ -48,6 +50,8 @@ class Request:
         "id",
         "id_header",
         "no_cache",
+        "span",
+        "traceparent",
         "user_id",
     )
 
@@ -63,6 +67,8 @@ class Request:
         self.user_id: bytes | None = None
         self.authorization: bytes | None = None
         self.no_cache = False
+        self.traceparent: bytes | None = None
+        self.span: Span | None = None
         given = None
         for name, value in scope["headers"]:
             if name == b"content-length":
@@ -73,6 +79,8 @@ class Request:
                 given = value
             elif name == b"authorization":
                 self.authorization = value
+            elif name == b"traceparent":
+                self.traceparent = value if _TRACEPARENT.fullmatch(value) else None
             elif name == b"cache-control":
                 self.no_cache = b"no-cache" in value.lower()
         if given is not None and _REQUEST_ID.fullmatch(given):
@@ -80,6 +88,12 @@ class Request:
         else:
             self.id = new_id()
         self.id_header: Header = (b"x-request-id", self.id.encode("ascii"))
+
+    def begin_span(self, traces: Traces) -> None:
+        """Trace this request: what it causes hangs below its span from now on."""
+        parents = [] if self.traceparent is None else [self.traceparent]
+        self.span = traces.begin("predict", "server", parents)
+        self.traceparent = self.span.traceparent
 
     async def body(self, limit: int, timeout_s: float = BODY_TIMEOUT_S) -> bytes:
         """The whole body. Raises `BodyTooLarge` past `limit` bytes, `TooSlow` past `timeout_s`, and

@@ -63,11 +63,12 @@ class Endpoints:
         rows: Sequence[bytes],
         deadline: float,
         usable: Callable[[BulkAnswer], bool] = lambda _answer: True,
+        parents: Sequence[bytes] = (),
     ) -> BulkAnswer:
         """Answer `rows` before `deadline` (of the clock). Raises `VersionFailed`.
 
         `usable` reads each answer. One that is not usable is asked for once more, elsewhere; what was read
-        last is returned, usable or not.
+        last is returned, usable or not. `parents` are the `traceparent`s of the requests it is made for.
         """
         self._retries = min(_RETRY_RESERVE, self._retries + _RETRY_SHARE)
         first = self._choose(None)
@@ -76,20 +77,20 @@ class Endpoints:
         others = len(self.all) > 1
         try:
             # A first attempt that hangs must leave time for the second.
-            answer = await self._attempt(first, rows, deadline, 0.5 if others else 1.0)
+            answer = await self._attempt(first, rows, deadline, 0.5 if others else 1.0, parents)
         except BulkRefused:
             raise
         except VersionFailed:
             second = self._choose_second(first, deadline)
             if second is None:
                 raise
-            answer = await self._attempt(second, rows, deadline, 1.0)
+            answer = await self._attempt(second, rows, deadline, 1.0, parents)
             usable(answer)
             second.breaker.succeeded(self._clock())
             return answer
         if not usable(answer):
             # The rows may be to blame, or the endpoint: it is, if somebody else can answer them.
-            another = await self._attempt_elsewhere(first, rows, deadline)
+            another = await self._attempt_elsewhere(first, rows, deadline, parents)
             if another is not None:
                 if usable(another):
                     first.last_error = "an answer that nobody can use"
@@ -101,13 +102,13 @@ class Endpoints:
         return answer
 
     async def _attempt_elsewhere(
-        self, first: Endpoint, rows: Sequence[bytes], deadline: float
+        self, first: Endpoint, rows: Sequence[bytes], deadline: float, parents: Sequence[bytes]
     ) -> BulkAnswer | None:
         second = self._choose_second(first, deadline)
         if second is None:
             return None
         try:
-            answer = await self._attempt(second, rows, deadline, 1.0)
+            answer = await self._attempt(second, rows, deadline, 1.0, parents)
         except VersionFailed:
             return None
         second.breaker.succeeded(self._clock())
@@ -137,13 +138,18 @@ class Endpoints:
         return returning if self.last_resort else None
 
     async def _attempt(
-        self, endpoint: Endpoint, rows: Sequence[bytes], deadline: float, share: float
+        self,
+        endpoint: Endpoint,
+        rows: Sequence[bytes],
+        deadline: float,
+        share: float,
+        parents: Sequence[bytes],
     ) -> BulkAnswer:
         """One call. The breaker hears of a failure here; whether an answer is a success, the caller knows."""
         left = deadline - self._clock()
         endpoint.in_flight += 1
         try:
-            answer = await endpoint.service.bulk(rows, max(left * share, _LEAST_TIME_S))
+            answer = await endpoint.service.bulk(rows, max(left * share, _LEAST_TIME_S), parents)
         except BulkRefused:
             endpoint.breaker.succeeded(self._clock())
             raise

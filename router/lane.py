@@ -68,7 +68,9 @@ class LaneMetrics(Protocol):
 class _Pending:
     """A row on its way, and everyone who waits for it."""
 
-    __slots__ = ("deadline", "digest", "fresh", "queued_at", "requeued", "row", "timers", "waiters")
+    __slots__ = (
+        "deadline", "digest", "fresh", "parents", "queued_at", "requeued", "row", "timers", "waiters"
+    )  # fmt: skip
 
     def __init__(self, row: bytes, digest: str, fresh: bool, queued_at: float) -> None:
         self.row = row
@@ -77,6 +79,7 @@ class _Pending:
         self.queued_at = queued_at
         self.deadline = 0.0
         self.requeued = False
+        self.parents: list[bytes] = []
         self.waiters: list[asyncio.Future[Served]] = []
         self.timers: list[asyncio.TimerHandle] = []
 
@@ -132,11 +135,19 @@ class Lane:
         """The answer to a row, if this worker gave it lately."""
         return self._local.get(digest, self._clock())
 
-    def submit(self, row: bytes, digest: str, deadline: float, fresh: bool = False) -> asyncio.Future[Served]:
+    def submit(
+        self,
+        row: bytes,
+        digest: str,
+        deadline: float,
+        fresh: bool = False,
+        traceparent: bytes | None = None,
+    ) -> asyncio.Future[Served]:
         """Queue a row and return the future of its answer.
 
         The future fails with `RowRefused`, `VersionFailed` or, at `deadline`, `DeadlinePassed`. `fresh` skips
-        the look-up. Raises `Overloaded` when the queue is full or could not be worked off in time.
+        the look-up; the call that takes the row belongs to the trace of `traceparent`, among others. Raises
+        `Overloaded` when the queue is full or could not be worked off in time.
         """
         now = self._clock()
         loop = asyncio.get_running_loop()
@@ -149,6 +160,8 @@ class Lane:
             self._wake_soon(loop)
         waiter: asyncio.Future[Served] = loop.create_future()
         pending.waiters.append(waiter)
+        if traceparent is not None:
+            pending.parents.append(traceparent)
         if deadline > pending.deadline:
             pending.deadline = deadline
         pending.timers.append(loop.call_later(max(deadline - now, 0.0), _expire, waiter))
@@ -261,7 +274,8 @@ class Lane:
             return not any(isinstance(outcome, VersionFailed) for outcome in outcomes)
 
         try:
-            bulk = await self.endpoints.call([pending.row for pending in rows], deadline, usable)
+            parents = [parent for pending in rows for parent in pending.parents]
+            bulk = await self.endpoints.call([pending.row for pending in rows], deadline, usable, parents)
         except BulkRefused as error:
             if len(rows) == 1:
                 self._reject(rows[0], RowRefused([{"loc": [], "msg": str(error)}]))

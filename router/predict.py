@@ -8,6 +8,7 @@ from typing import Final
 import orjson
 
 from experiments.snapshot import Assignment
+from process.traces import trace_id
 from router.asgi import Request, Send
 from router.envelope import Envelope, parse_envelope, row_digest
 from router.errors import Overloaded, RouterError, RowRefused, UnknownName, VersionFailed
@@ -49,7 +50,7 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
         else:
             assigned.metrics.in_flight += 1
             try:
-                answered, served = await _answer(route, assigned, envelope, digest, started, request.no_cache)
+                answered, served = await _answer(route, assigned, envelope, digest, started, request)
             finally:
                 assigned.metrics.in_flight -= 1
     except RouterError as error:
@@ -61,6 +62,9 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
         else:
             assigned.metrics.failed()
         _record(worker, route, assignment, envelope, worker.new_id(), None, answered, status, started)
+        if request.span is not None or worker.access_log is not None:
+            result = "refused" if isinstance(error, RowRefused) else "error"
+            _tell(worker, request, model, assignment, answered.version, result, status, clock() - started)
         return
 
     # 6. respond
@@ -86,7 +90,9 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
     result = "fallback" if answered is not assigned else "cached" if cached else "served"
     assigned.metrics.answered(result, served.tier == "local" and answered is assigned, clock() - started)
     _record(worker, route, assignment, envelope, prediction_id, served, answered, 200, started)
-    latency_ms = (clock() - started) * 1000
+    seconds = clock() - started
+    if request.span is not None or worker.access_log is not None:
+        _tell(worker, request, model, assignment, answered.version, result, 200, seconds)
     for shadow in route.shadows:
         shadow.copy(
             envelope.features,
@@ -99,8 +105,42 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
                 answered.version,
                 answer,
                 route.revision,
-                latency_ms,
+                seconds * 1000,
             ),
+        )
+
+
+def _tell(
+    worker: Worker,
+    request: Request,
+    model: str,
+    assignment: Assignment,
+    version: str,
+    result: str,
+    status: int,
+    seconds: float,
+) -> None:
+    """What the request's span and the access log say of it."""
+    if request.span is not None:
+        request.span.set(
+            http__response__status_code=status,
+            ekiben__request_id=request.id,
+            ekiben__model=model,
+            ekiben__version=version,
+            ekiben__experiment=assignment.experiment,
+            ekiben__variant=assignment.variant,
+            ekiben__result=result,
+        )
+    if worker.access_log is not None:
+        worker.access_log.note(
+            request_id=request.id,
+            trace_id=trace_id(request.traceparent),
+            model=model,
+            version=version,
+            variant=assignment.variant,
+            result=result,
+            status=status,
+            ms=seconds * 1000,
         )
 
 
@@ -113,21 +153,27 @@ def _timing(served: Served) -> bytes:
 
 
 async def _answer(
-    route: ModelRoute, assigned: VersionRoute, envelope: Envelope, digest: str, started: float, fresh: bool
+    route: ModelRoute,
+    assigned: VersionRoute,
+    envelope: Envelope,
+    digest: str,
+    started: float,
+    request: Request,
 ) -> tuple[VersionRoute, Served]:
     """The assigned version's answer within half the time, or live's within the rest."""
+    fresh, trace = request.no_cache, request.traceparent
     timeout_s = route.plan.timeout_s
     live = route.versions[route.plan.live]
     row = envelope.features
     if assigned is live:
-        return live, await live.lane.submit(row, digest, started + timeout_s, fresh)
+        return live, await live.lane.submit(row, digest, started + timeout_s, fresh, trace)
     try:
-        return assigned, await assigned.lane.submit(row, digest, started + timeout_s / 2, fresh)
+        return assigned, await assigned.lane.submit(row, digest, started + timeout_s / 2, fresh, trace)
     except (VersionFailed, Overloaded):
         recalled = None if fresh else live.lane.recall(digest)
         if recalled is not None:
             return live, Served(recalled, "local")
-        return live, await live.lane.submit(row, digest, started + timeout_s, fresh)
+        return live, await live.lane.submit(row, digest, started + timeout_s, fresh, trace)
 
 
 def _record(

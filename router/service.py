@@ -10,8 +10,9 @@ from typing import Any, Final, Protocol
 import aiohttp
 import orjson
 
+from process.traces import Traces
 from router.answer import UNKNOWN_OUTPUT, OutputFields
-from router.errors import BulkRefused, DeadlinePassed, VersionMalformed, VersionUnavailable
+from router.errors import BulkRefused, DeadlinePassed, VersionFailed, VersionMalformed, VersionUnavailable
 
 # uvicorn, under BentoML, closes an idle connection after 5 s: ours is gone before.
 _KEEP_ALIVE_S: Final = 4.0
@@ -41,8 +42,12 @@ class ServiceInfo:
 class ModelService(Protocol):
     """One endpoint of a version. Every failure is a `VersionFailed`."""
 
-    async def bulk(self, rows: Sequence[bytes], timeout_s: float) -> BulkAnswer:
-        """Answer `rows` (canonical JSON objects), in order."""
+    async def bulk(
+        self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
+    ) -> BulkAnswer:
+        """Answer `rows` (canonical JSON objects), in order. `parents` are the `traceparent`s of the requests
+        that they come from.
+        """
         ...
 
     async def info(self, timeout_s: float) -> ServiceInfo:
@@ -97,29 +102,58 @@ def open_session() -> aiohttp.ClientSession:
 class HttpService:
     """A model service at `url`; `host` is its name where the URL has only one of its addresses."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, host: str | None = None) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, host: str | None = None, traces: Traces | None = None
+    ) -> None:
         self._session = session
+        self._traces = traces
         self._headers = _JSON if host is None else {**_JSON, "host": host}
         self._bulk_url = f"{url}/bulk"
         self._info_url = f"{url}/model/info"
 
-    async def bulk(self, rows: Sequence[bytes], timeout_s: float) -> BulkAnswer:
-        """`POST /bulk`, once more on a fresh connection when the service had closed the one that was kept."""
+    async def bulk(
+        self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
+    ) -> BulkAnswer:
+        """`POST /bulk`, once more on a fresh connection when the service had closed the one that was kept.
+
+        It belongs to the trace of the first of `parents`; a span of its own is linked to the others.
+        """
+        if self._traces is None:
+            headers = (
+                {**self._headers, "traceparent": parents[0].decode("latin-1")} if parents else self._headers
+            )
+            return await self._bulk(rows, timeout_s, headers)
+        span = self._traces.begin("bulk call", "client", parents)
+        span.set(ekiben__rows=len(rows), url__full=self._bulk_url, http__request__method="POST")
+        error: str | None = None
+        try:
+            answer = await self._bulk(
+                rows, timeout_s, {**self._headers, "traceparent": span.traceparent.decode()}
+            )
+            span.set(ekiben__model_version=answer.model_version)
+        except VersionFailed as failure:
+            error = str(failure)
+            raise
+        finally:
+            span.end(error)
+        return answer
+
+    async def _bulk(self, rows: Sequence[bytes], timeout_s: float, headers: dict[str, str]) -> BulkAnswer:
         body = b"[" + b",".join(rows) + b"]"
         try:
             async with asyncio.timeout(timeout_s):
                 try:
-                    return await self._post(body, len(rows))
+                    return await self._post(body, len(rows), headers)
                 except aiohttp.ServerDisconnectedError:
-                    return await self._post(body, len(rows))
+                    return await self._post(body, len(rows), headers)
         except TimeoutError:
             raise DeadlinePassed(f"no answer within {timeout_s * 1000:.0f} ms") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise VersionUnavailable(f"{type(error).__name__}: {error}") from None
 
-    async def _post(self, body: bytes, rows: int) -> BulkAnswer:
+    async def _post(self, body: bytes, rows: int, headers: dict[str, str]) -> BulkAnswer:
         async with self._session.post(
-            self._bulk_url, data=body, headers=self._headers, allow_redirects=False
+            self._bulk_url, data=body, headers=headers, allow_redirects=False
         ) as response:
             if response.status == 200:
                 if (response.content_length or 0) > _MAX_ANSWER_BYTES:
@@ -161,7 +195,9 @@ class InMemoryService:
         self.output = output
         self.calls: list[list[dict[str, Any]]] = []
 
-    async def bulk(self, rows: Sequence[bytes], timeout_s: float) -> BulkAnswer:
+    async def bulk(
+        self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
+    ) -> BulkAnswer:
         """Answer each row; the call is noted in `calls`."""
         features = [orjson.loads(row) for row in rows]
         self.calls.append(features)

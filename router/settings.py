@@ -36,6 +36,7 @@ class Settings:
     drain_s: float = 1.0
     panic_file: Path = Path(".ekiben/panic")
     api_keys: str = ""
+    access_log_percent: int = 1
     log_format: str = "json"
     log_level: str = "info"
 
@@ -71,6 +72,7 @@ class Settings:
             drain_s=float(whole(environ, "EKIBEN_DRAIN_S", min(1, grace_s - 1), 0, grace_s - 1)),
             panic_file=panic_file(environ, data_dir),
             api_keys=environ.get("EKIBEN_API_KEYS", ""),
+            access_log_percent=whole(environ, "EKIBEN_ACCESS_LOG_PERCENT", 1, 0, 100),
             log_format=log_format,
             log_level=log_level,
         )

@@ -9,6 +9,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, Protocol
 
 from experiments.snapshot import Snapshot
+from process.traces import Traces
+from router.access_log import AccessLog
 from router.asgi import BODY_TIMEOUT_S
 from router.events import Events
 from router.keys import Door
@@ -45,6 +47,8 @@ class Worker:
         door: Door | None = None,
         capture_share: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
+        traces: Traces | None = None,
+        access_log: AccessLog | None = None,
     ) -> None:
         self.events = events
         self.outcomes = outcomes
@@ -54,6 +58,8 @@ class Worker:
         self.body_timeout_s = BODY_TIMEOUT_S
         self.door = door or Door.open()
         self.clock = clock
+        self.traces = traces
+        self.access_log = access_log
         self.capture_share = capture_share
         self.snapshot: Snapshot | None = None
         self.adopted_at: float | None = None

@@ -58,7 +58,9 @@ class Service(InMemoryService):
         """Refuse connections from now on."""
         self.failure = VersionUnavailable("connection refused")
 
-    async def bulk(self, rows: Sequence[bytes], timeout_s: float) -> BulkAnswer:
+    async def bulk(
+        self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
+    ) -> BulkAnswer:
         """Answer the rows, as the HTTP service would: within the time, or not at all."""
         self.in_flight += 1
         self.arrivals += 1

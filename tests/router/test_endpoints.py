@@ -91,7 +91,9 @@ async def test_retries_end_when_their_budget_is_used_up_and_a_tenth_of_calls_fil
     """Endpoints that fail now and then, so that no breaker opens."""
 
     class Flaky(Service):
-        async def bulk(self, rows: Sequence[bytes], timeout_s: float) -> BulkAnswer:
+        async def bulk(
+            self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
+        ) -> BulkAnswer:
             self.arrivals += 1
             raise VersionUnavailable("refused")
 
@@ -118,7 +120,9 @@ async def test_a_first_attempt_leaves_half_of_the_time_for_the_second() -> None:
     given: list[float] = []
 
     class Noting(Service):
-        async def bulk(self, rows: Sequence[bytes], timeout_s: float) -> BulkAnswer:
+        async def bulk(
+            self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
+        ) -> BulkAnswer:
             given.append(timeout_s)
             raise DeadlinePassed("too late")
 
@@ -131,7 +135,9 @@ async def test_a_lone_endpoint_has_all_of_the_time() -> None:
     given: list[float] = []
 
     class Noting(Service):
-        async def bulk(self, rows: Sequence[bytes], timeout_s: float) -> BulkAnswer:
+        async def bulk(
+            self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
+        ) -> BulkAnswer:
             given.append(timeout_s)
             return await super().bulk(rows, timeout_s)
 

@@ -258,7 +258,7 @@ async def test_a_call_refused_as_a_whole_is_split_until_the_bad_row_stands_alone
 ) -> None:
     answer = v1.bulk
 
-    async def bulk(rows: list[bytes], timeout_s: float) -> BulkAnswer:
+    async def bulk(rows: list[bytes], timeout_s: float, parents: list[bytes]) -> BulkAnswer:
         if any(orjson.loads(row)["row"] == 13 for row in rows):
             await v1.gate.wait()
             raise BulkRefused("the service refused the call with status 400")

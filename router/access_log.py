@@ -1,0 +1,67 @@
+"""The access log: a sample of the predictions, a line each. Never features, answers or user ids."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from typing import Final
+
+log = logging.getLogger("router.access")
+
+_ERRORS_A_SECOND: Final = 10
+
+
+class AccessLog:
+    """Writes `share` of the requests (0 to 1), and of those that failed (5xx) up to 10 a second besides."""
+
+    def __init__(
+        self, share: float, clock: Callable[[], float], draw: Callable[[], float] = random.random
+    ) -> None:
+        self._share = share
+        self._clock = clock
+        self._draw = draw
+        self._second = 0
+        self._errors = 0
+
+    def note(
+        self,
+        *,
+        request_id: str,
+        trace_id: str | None,
+        model: str,
+        version: str,
+        variant: str | None,
+        result: str,
+        status: int,
+        ms: float,
+    ) -> None:
+        """A prediction has been answered, after `ms` milliseconds."""
+        if self._draw() >= self._share and not (status >= 500 and self._admits_error()):
+            return
+        log.info(
+            "%s %s answered %d in %.1f ms",
+            model,
+            version,
+            status,
+            ms,
+            extra={
+                "fields": {
+                    "request_id": request_id,
+                    "trace_id": trace_id,
+                    "model": model,
+                    "version": version,
+                    "variant": variant,
+                    "result": result,
+                    "status": status,
+                    "ms": round(ms, 3),
+                }
+            },
+        )
+
+    def _admits_error(self) -> bool:
+        second = int(self._clock())
+        if second != self._second:
+            self._second, self._errors = second, 0
+        self._errors += 1
+        return self._errors <= _ERRORS_A_SECOND
