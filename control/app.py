@@ -9,15 +9,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.routing import Mount
 
+from control.admin import admin_app
 from control.analyst import Analyst
+from control.auth import Auth
 from control.desk import Desk
 from control.event_files import EventFiles
+from control.forgetting import Forgetting
+from control.forgetting_users import forget_by_id
 from control.health import health_routes
 from control.parts import running
 from control.ramps import Ramps
 from control.recorder import Recorder
 from control.settings import Settings
+from control.verbs import Verbs
 from experiments.report import Report, ShadowReport
 from process.logs import configure_logs
 from state.document import Stored, open_state
@@ -42,6 +48,10 @@ def build_app(settings: Settings) -> Starlette:
     desk.recorder_lag = lambda: recorder.lag_s
     analyst = Analyst(desk, lease, _NoAnalysis(), settings.analyse_every_s, lambda: recorder.lag_s)
 
+    forgetting = Forgetting(redis, files, lease, recorder.hurry)
+    forget = forget_by_id(forgetting, settings, os.environ)
+    api = admin_app(desk, Verbs(desk), Auth.from_settings(settings), forget)
+
     def leading(held: bool) -> None:
         desk.leading = held
         desk.touch()
@@ -62,7 +72,8 @@ def build_app(settings: Settings) -> Starlette:
             yield
         await redis.aclose()
 
-    return Starlette(routes=health_routes(desk, recorder, analyst), lifespan=lifespan)
+    routes = [*health_routes(desk, recorder, analyst), Mount("/api", app=api)]
+    return Starlette(routes=routes, lifespan=lifespan)
 
 
 def create_app() -> Starlette:

@@ -8,9 +8,11 @@ import orjson
 from starlette.responses import Response
 
 from control.auth import TooManyAttempts
+from control.forgetting import NotForgotten
 from control.verbs import NoDocument, Stale, UnknownExperiment
 from experiments.problems import DocumentError
 from state.document import Conflict, StateUnavailable
+from state.user import SaltMissing
 
 
 class BadRequest(Exception):
@@ -46,6 +48,8 @@ _TABLE: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
     (DocumentError, 422, "refused", "This is not possible"),
     (TooManyAttempts, 429, "too-many-attempts", "Too many wrong tokens"),
     (StateUnavailable, 503, "state-unavailable", "The state Redis does not answer"),
+    (NotForgotten, 503, "not-forgotten", "The user is not forgotten yet"),
+    (SaltMissing, 503, "salt-missing", "The salt of the user ids is not known"),
     (Exception, 500, "internal-error", "An error in the controller"),
 )
 
@@ -53,7 +57,8 @@ _TABLE: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
 def problem_response(error: Exception) -> Response:
     """The response that tells of `error`; what nobody foresaw tells nothing of itself."""
     status, name, title = next(row[1:] for row in _TABLE if isinstance(error, row[0]))
-    detail = _detail(error) if status < 500 else title
+    told = status < 500 or isinstance(error, NotForgotten | SaltMissing)
+    detail = _detail(error) if told else title
     problem: dict[str, Any] = {
         "type": f"urn:ekiben:problem:{name}",
         "title": title,
