@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ekiben import reading_cli, verbs_cli
 from ekiben.errors import EkibenError, UsageError
 from ekiben.settings import Settings, key_headers
 
@@ -34,6 +35,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+app.add_typer(reading_cli.app)
+app.add_typer(verbs_cli.app)
+app.add_typer(verbs_cli.events, name="events", rich_help_panel=verbs_cli.PANEL)
 
 
 @app.command()
@@ -86,15 +90,17 @@ def train(
 
 @app.command()
 def status() -> None:
-    """Show what the running router serves: models, versions, their endpoints' health, the revision.
+    """Show what the running router serves and, from the controller, where the experiments stand.
 
-    The router is the one on this machine, or the one that EKIBEN_ROUTER_URL names.
+    They are those on this machine, or those that EKIBEN_ROUTER_URL and EKIBEN_CONTROLLER_URL name.
     """
     from ekiben.client import RouterClient
+    from ekiben.controller import ControllerClient
     from ekiben.screen import screen
     from ekiben.status import show_status
 
-    show_status(screen(), RouterClient(Settings.from_environ(os.environ).router_url, key_headers(os.environ)))
+    router = RouterClient(Settings.from_environ(os.environ).router_url, key_headers(os.environ))
+    show_status(screen(), router, ControllerClient.from_environ(os.environ))
 
 
 @app.command()

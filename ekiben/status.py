@@ -1,4 +1,4 @@
-"""`ekiben status`: what a running router serves, and how it is."""
+"""`ekiben status`: what a running router serves, and where the experiments stand."""
 
 from __future__ import annotations
 
@@ -8,10 +8,33 @@ from rich.console import Console
 from rich.table import Table
 
 from ekiben.client import RouterClient
+from ekiben.controller import ControllerClient, NoController
+from ekiben.errors import EkibenError
+from ekiben.standing import show_standing
 from ekiben.tables import NONE, plain_table
 
 
-def show_status(console: Console, router: RouterClient) -> None:
+def show_status(console: Console, router: RouterClient, controller: ControllerClient) -> None:
+    """Print what the router serves, and what the controller knows when one answers.
+
+    Raises EkibenError when neither does.
+    """
+    try:
+        standing = controller.status()
+    except NoController:
+        standing = None
+    try:
+        show_router(console, router)
+    except EkibenError as error:
+        if standing is None:
+            raise
+        console.print(str(error), soft_wrap=True)
+    if standing is not None:
+        console.print()
+        show_standing(console, controller.url, standing)
+
+
+def show_router(console: Console, router: RouterClient) -> None:
     """Print the router's state and a row for each endpoint of each version. Raises EkibenError."""
     health = router.health()
     state = "ready" if health.get("ready") else "not ready"

@@ -1,0 +1,141 @@
+"""Asking a running controller through its admin API, and telling in lines what it refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import Request, urlopen
+
+import msgspec
+
+from ekiben.errors import EkibenError, UsageError
+from experiments.report import Report
+from state.user import is_loopback
+
+TIMEOUT_S = 150.0  # forgetting a user reads all files
+
+
+class NoController(EkibenError):
+    """Nothing answers where the controller should be."""
+
+
+class ControllerClient:
+    """A controller at an http(s) address, shown `token` when there is one; the audit shows `who` asked.
+
+    Every method raises EkibenError when there is no good answer, `NoController` when there is none at all.
+    """
+
+    def __init__(self, url: str, token: str | None, who: str = "") -> None:
+        self.url = url
+        self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
+        if who and who.isprintable():
+            self._headers["X-Ekiben-Actor"] = who[:100].encode().decode("latin-1")
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> ControllerClient:
+        """The one that EKIBEN_CONTROLLER_URL names, else the one on this machine."""
+        port = environ.get("EKIBEN_CONTROLLER_PORT") or "3100"
+        url = (environ.get("EKIBEN_CONTROLLER_URL") or f"http://127.0.0.1:{port}").rstrip("/")
+        if not url.startswith(("http://", "https://")):
+            raise UsageError(f"EKIBEN_CONTROLLER_URL must begin with http:// or https://, and is {url!r}")
+        return cls(url, _token(environ, url), environ.get("USER", ""))
+
+    def status(self) -> dict[str, Any]:
+        """The installation at a glance."""
+        return self._object("/status")
+
+    def experiment(self, key: str) -> dict[str, Any]:
+        """One experiment, with its verdict and its ramp."""
+        return self._object(f"/experiments/{quote(key, safe='')}")
+
+    def report(self, key: str) -> tuple[Report, bytes]:
+        """The last report, and its JSON as it came."""
+        content = self._ask(f"/experiments/{quote(key, safe='')}/report")
+        try:
+            return msgspec.json.decode(content, type=Report), content
+        except msgspec.DecodeError as error:
+            raise EkibenError(f"the controller at {self.url} is of another release: {error}") from None
+
+    def history(self, key: str | None, limit: int) -> list[dict[str, Any]]:
+        """The last changes, newest first."""
+        path = "/history" if key is None else f"/experiments/{quote(key, safe='')}/history"
+        entries: list[dict[str, Any]] = self._object(f"{path}?limit={limit}")["entries"]
+        return entries
+
+    def plan(self, key: str, **options: object) -> dict[str, Any]:
+        """What an effect needs; options that are None are left out."""
+        given = {name: str(value) for name, value in options.items() if value is not None}
+        return self._object(f"/experiments/{quote(key, safe='')}/plan?{urlencode(given)}")
+
+    def change(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask for a change."""
+        return self._object(path, body)
+
+    def _object(self, path: str, body: object = None) -> dict[str, Any]:
+        try:
+            answer = json.loads(self._ask(path, body))
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise EkibenError(
+                f"what answers at {self.url} is no Ekiben controller: "
+                "name the right one with EKIBEN_CONTROLLER_URL"
+            )
+        return answer
+
+    def _ask(self, path: str, body: object = None) -> bytes:
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(  # noqa: S310 - from_environ lets only http and https through
+            f"{self.url}/api{path}", data, self._headers
+        )
+        try:
+            with urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - as above
+                content: bytes = response.read()
+                return content
+        except HTTPError as error:
+            with error:
+                content = error.read()
+            raise EkibenError(_refusal(error.code, content)) from None
+        except (URLError, OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            why = getattr(reason, "strerror", None) or reason
+            raise NoController(
+                f"no controller answers at {self.url} ({why}): start one with `ekiben up`, "
+                "or name another with EKIBEN_CONTROLLER_URL"
+            ) from None
+
+
+def _token(environ: Mapping[str, str], url: str) -> str | None:
+    """EKIBEN_ADMIN_TOKEN, else, for a controller on this machine, the token that it keeps on disk."""
+    given = environ.get("EKIBEN_ADMIN_TOKEN")
+    if given:
+        return given
+    if not is_loopback(urlsplit(url).hostname or ""):
+        return None  # what lies on this disk is no business of another machine's
+    try:
+        return (Path(environ.get("EKIBEN_DATA_DIR") or ".ekiben") / "admin_token").read_text().strip()
+    except OSError:
+        return None
+
+
+def _refusal(status: int, content: bytes) -> str:
+    """A problem+json as lines."""
+    try:
+        problem = json.loads(content)
+        if status == 401:
+            return f"{problem['detail']}: set EKIBEN_ADMIN_TOKEN to the controller's"
+        if problem.get("errors"):
+            return "\n".join(str(line) for line in problem["errors"])
+        meanwhile = [
+            f"revision {each['revision']}, {each['who']}: {'; '.join(each['changes'])} ({each['why']})"
+            for each in problem.get("meanwhile", [])
+        ]
+        return "\n".join([str(problem.get("detail") or problem["title"]), *meanwhile])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"the controller answered {status}"
