@@ -6,14 +6,28 @@ import logging
 import os
 import signal
 import sys
+from types import FrameType
 
 import uvicorn
 
-from control.app import build_app
+from control.app import Controller
 from control.settings import Settings
 from process.environ import BadSetting
 from process.logs import configure_logs
 from state.embedded import EmbeddedRedisError
+from state.user import SaltMissing
+
+
+class _Server(uvicorn.Server):
+    """Ends the pages' event streams as soon as it is told to stop: it would wait for them."""
+
+    def __init__(self, config: uvicorn.Config, controller: Controller) -> None:
+        super().__init__(config)
+        self._controller = controller
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._controller.stop_streaming()
+        super().handle_exit(sig, frame)
 
 
 def main() -> int:
@@ -21,17 +35,17 @@ def main() -> int:
     try:
         settings = Settings.from_environ(os.environ)
         configure_logs(settings.log_format, settings.log_level)
-        app = build_app(settings)
-    except (BadSetting, EmbeddedRedisError, OSError) as error:
+        controller = Controller(settings)
+    except (BadSetting, EmbeddedRedisError, OSError, SaltMissing) as error:
         sys.stderr.write(f"control: {error}\n")
         return 2
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     logging.getLogger("control").info("listening on http://%s:%d", host, settings.port)
     # uvicorn raises the signal that stopped it once more when it has stopped: told to stop is no failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
-            app,
+            controller.app,
             host=settings.host,
             port=settings.port,
             lifespan="on",
@@ -39,7 +53,8 @@ def main() -> int:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=settings.shutdown_grace_s,
-        )
+        ),
+        controller,
     )
     try:
         server.run()

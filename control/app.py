@@ -5,79 +5,93 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from control.admin import admin_app
+from control.analysis.analysing import Analysis
 from control.analyst import Analyst
 from control.auth import Auth
+from control.dashboard.app import Dashboard
 from control.desk import Desk
 from control.event_files import EventFiles
 from control.forgetting import Forgetting
-from control.forgetting_users import forget_by_id
 from control.health import health_routes
+from control.housekeeping import Housekeeper
 from control.parts import running
 from control.ramps import Ramps
 from control.recorder import Recorder
 from control.settings import Settings
 from control.verbs import Verbs
-from experiments.report import Report, ShadowReport
 from process.logs import configure_logs
-from state.document import Stored, open_state
+from state.document import open_state
 from state.lease import Lease
+from state.user import user_hash, user_salt
 
 
-class _NoAnalysis:
-    def report(self, experiment: str, stored: Stored, now: float) -> Report:
-        raise NotImplementedError
+class Controller:
+    """A controller as `settings` say. Nothing connects or runs before the app's lifespan begins.
 
-    def shadow_reports(self, stored: Stored, now: float) -> list[ShadowReport]:
-        raise NotImplementedError
+    Raises `SaltMissing`, and `OSError` for a data directory that cannot be used.
+    """
 
+    def __init__(self, settings: Settings) -> None:
+        self._redis = redis = open_state(settings.state_url)
+        self._salt = user_salt(os.environ, settings.data_dir, settings.host)
+        desk = Desk(settings, redis, note=settings.note)
+        lease = Lease(redis, f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
+        files = EventFiles(settings.events_url)
+        recorder = Recorder(redis, files, lease, settings.record_every_s)
+        desk.recorder_lag = lambda: recorder.lag_s
+        analyst = Analyst(desk, lease, Analysis(files), settings.analyse_every_s, lambda: recorder.lag_s)
+        self._forgetting = Forgetting(redis, files, lease, recorder.hurry)
+        auth, verbs = Auth.from_settings(settings), Verbs(desk)
+        self._dashboard = Dashboard(desk, auth, verbs)
 
-def build_app(settings: Settings) -> Starlette:
-    """A controller as `settings` say. Nothing connects or runs before the app's lifespan begins."""
-    redis = open_state(settings.state_url)
-    desk = Desk(settings, redis, note=settings.note)
-    lease = Lease(redis, f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
-    files = EventFiles(settings.events_url)
-    recorder = Recorder(redis, files, lease, settings.record_every_s)
-    desk.recorder_lag = lambda: recorder.lag_s
-    analyst = Analyst(desk, lease, _NoAnalysis(), settings.analyse_every_s, lambda: recorder.lag_s)
+        def leading(held: bool) -> None:
+            desk.leading = held
+            desk.touch()
+            recorder.hurry()
 
-    forgetting = Forgetting(redis, files, lease, recorder.hurry)
-    forget = forget_by_id(forgetting, settings, os.environ)
-    api = admin_app(desk, Verbs(desk), Auth.from_settings(settings), forget)
+        # They begin in this order and end in the opposite one: what was gathered is recorded under the lease.
+        self._parts = {
+            "desk": desk.run,
+            "lease": lambda: lease.run(leading),
+            "recorder": recorder.run,
+            "housekeeper": Housekeeper(files, lease, self._forgetting, settings.events_days).run,
+            "analyst": analyst.run,
+            "ramps": Ramps(desk, lease).run,
+        }
+        self.app = Starlette(
+            routes=[
+                *health_routes(desk, recorder, analyst),
+                Mount("/api", admin_app(desk, verbs, auth, self._forget)),
+                Mount("/", self._dashboard),
+            ],
+            lifespan=self._lifespan,
+        )
 
-    def leading(held: bool) -> None:
-        desk.leading = held
-        desk.touch()
-        recorder.hurry()
-
-    # In this order they begin; they end in the opposite one: the lease last, so that what was gathered is
-    # still recorded under it.
-    parts = {
-        "desk": desk.run,
-        "lease": lambda: lease.run(leading),
-        "recorder": recorder.run,
-        "ramps": Ramps(desk, lease).run,
-    }
+    def stop_streaming(self) -> None:
+        """End the pages' event streams: a server that stops waits for them."""
+        self._dashboard.close()
 
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with running(parts):
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        async with running(self._parts):
             yield
-        await redis.aclose()
+            self.stop_streaming()
+        await self._redis.aclose()
 
-    routes = [*health_routes(desk, recorder, analyst), Mount("/api", app=api)]
-    return Starlette(routes=routes, lifespan=lifespan)
+    async def _forget(self, user_id: str) -> Mapping[str, int]:
+        return asdict(await self._forgetting.forget(user_hash(self._salt, user_id)))
 
 
 def create_app() -> Starlette:
-    """The app as the environment describes it: what uvicorn and BentoML run."""
+    """The app as the environment describes it, for a server that is not ours."""
     settings = Settings.from_environ(os.environ)
     configure_logs(settings.log_format, settings.log_level)
-    return build_app(settings)
+    return Controller(settings).app
