@@ -22,7 +22,7 @@ def named(cell: str) -> list[str]:
 
 
 def test_every_setting_of_the_code_is_in_the_table_and_no_other() -> None:
-    folders = ("ekiben", "experiments", "process", "router", "services", "state", "training")
+    folders = ("control", "ekiben", "experiments", "process", "router", "services", "state", "training")
     code = "".join(path.read_text() for folder in folders for path in (ROOT / folder).rglob("*.py"))
     used = set(re.findall(r"\bEKIBEN_[A-Z]+(?:_[A-Z]+)*\b|\bREDIS_URL\b", code))
     documented = [row[0].strip("`") for row in table_rows("settings.md")]
