@@ -55,7 +55,7 @@ class RouterClient:
                 content = error.read()
             if error.code in also:
                 return _object(content, self.url)
-            raise EkibenError(_refusal(error.code, content)) from None
+            raise EkibenError(refusal_line(error.code, content)) from None
         except (URLError, OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             why = getattr(reason, "strerror", None) or reason
@@ -77,7 +77,7 @@ def _object(content: bytes, url: str) -> dict[str, Any]:
     return answer
 
 
-def _refusal(status: int, content: bytes) -> str:
+def refusal_line(status: int, content: bytes) -> str:
     """Return a problem+json as one line."""
     try:
         problem = json.loads(content)

@@ -26,6 +26,7 @@ _MAX_ERRORS: Final = 100
 
 _JSON: Final = (b"content-type", b"application/json")
 _FIELDS: Final = ("prediction_id", "user_id", "name", "value", "at", "id")
+Place = tuple[str | int, ...]
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
@@ -65,7 +66,7 @@ def read_outcomes(body: bytes, now: float) -> list[Outcome]:
             [_error(("outcomes",), f"at most {MAX_OUTCOMES} outcomes at once, not {len(items)}")]
         )
     errors: list[dict[str, Any]] = []
-    outcomes = [_read(item, place, now, errors) for place, item in enumerate(items)]
+    outcomes = [read_outcome(item, ("outcomes", place), now, errors) for place, item in enumerate(items)]
     if errors:
         more = len(errors) - _MAX_ERRORS
         if more > 0:
@@ -74,16 +75,16 @@ def read_outcomes(body: bytes, now: float) -> list[Outcome]:
     return [outcome for outcome in outcomes if outcome is not None]
 
 
-def _error(loc: tuple[str | int, ...], message: str) -> dict[str, Any]:
+def _error(loc: Place, message: str) -> dict[str, Any]:
     return {"loc": list(loc), "msg": message}
 
 
-def _read(item: Any, place: int, now: float, errors: list[dict[str, Any]]) -> Outcome | None:
-    """One outcome, or None with what is wrong added to `errors`."""
+def read_outcome(item: Any, place: Place, now: float, errors: list[dict[str, Any]]) -> Outcome | None:
+    """One outcome, or None with what is wrong at which place added to `errors`."""
     before = len(errors)
 
     def wrong(field: str | None, message: str) -> None:
-        errors.append(_error(("outcomes", place) if field is None else ("outcomes", place, field), message))
+        errors.append(_error(place if field is None else (*place, field), message))
 
     if type(item) is not dict:
         wrong(None, "an outcome must be an object")

@@ -1,0 +1,137 @@
+"""Files of outcomes, line by line: CSV in UTF-8, or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from ekiben.errors import EkibenError, UsageError
+from ekiben.outcome_rows import Row
+
+_PARQUET: Final = b"PAR1"
+_ROWS_AT_ONCE: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line: its number in the file as an editor counts (of Parquet: the row's, from 1), its columns, and
+    what is wrong with it as a line ("" for nothing)."""
+
+    number: int
+    row: Row
+    wrong: str = ""
+
+
+class OutcomeFile(Protocol):
+    """A file that has been opened."""
+
+    columns: list[str]
+    size: int
+    """What `done` will have reached at the end."""
+    done: int
+
+    def __iter__(self) -> Iterator[Line]: ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+def open_outcomes(path: Path) -> OutcomeFile:
+    """The file, read up to its columns. Raises UsageError, EkibenError."""
+    try:
+        with path.open("rb") as file:
+            is_parquet = file.read(4) == _PARQUET
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    return _Parquet(path) if is_parquet else _Csv(path)
+
+
+class _Csv:
+    def __init__(self, path: Path) -> None:
+        self.size = path.stat().st_size
+        self.done = 0
+        # Bytes that are no UTF-8 spoil their line, not the file.
+        self._file = path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+        self._reader = csv.reader(self._lines())
+        try:
+            self.columns = [column.strip() for column in next(self._reader)]
+        except StopIteration:
+            self.close()
+            raise UsageError(f"{path} is empty") from None
+        except csv.Error as error:
+            self.close()
+            raise UsageError(f"{path} is no CSV: {error}") from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _lines(self) -> Iterator[str]:
+        for line in self._file:
+            self.done += len(line)  # in characters: near enough for a bar
+            yield line
+
+    def __iter__(self) -> Iterator[Line]:
+        while True:
+            try:
+                cells = next(self._reader)
+            except StopIteration:
+                self.done = self.size
+                return
+            except csv.Error as error:
+                yield Line(self._reader.line_num, {}, f"no CSV: {error}")
+                continue
+            if cells:
+                yield self._line(cells)
+
+    def _line(self, cells: list[str]) -> Line:
+        number = self._reader.line_num
+        if len(cells) != len(self.columns):
+            return Line(number, {}, f"{len(cells)} fields, and the first line has {len(self.columns)}")
+        if any(not cell.isascii() and _is_broken(cell) for cell in cells):
+            return Line(number, {}, "not UTF-8")
+        return Line(number, dict(zip(self.columns, cells, strict=True)))
+
+
+class _Parquet:
+    def __init__(self, path: Path) -> None:
+        try:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+        except ImportError:
+            raise UsageError(
+                f"{path} is Parquet, which needs pyarrow: pip install 'ekiben[controller]', or give CSV"
+            ) from None
+        self._path = path
+        self._broken: type[Exception] = pa.ArrowException
+        try:
+            self._file: Any = pq.ParquetFile(os.fspath(path))
+        except (pa.ArrowException, OSError) as error:
+            raise EkibenError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
+        self.columns: list[str] = list(self._file.schema_arrow.names)
+        self.size: int = self._file.metadata.num_rows
+        self.done = 0
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __iter__(self) -> Iterator[Line]:
+        try:
+            for batch in self._file.iter_batches(_ROWS_AT_ONCE):
+                for row in batch.to_pylist():
+                    self.done += 1
+                    yield Line(self.done, row)
+        except (self._broken, OSError) as error:
+            raise EkibenError(
+                f"cannot read {self._path} past row {self.done}: {str(error).splitlines()[0]}"
+            ) from None
+
+
+def _is_broken(text: str) -> bool:
+    return any("\ud800" <= letter <= "\udfff" for letter in text)
