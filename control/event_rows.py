@@ -20,13 +20,15 @@ def entry_batches(stream: str, entry: EntryId, fields: dict[bytes, bytes]) -> di
     Raises `BadBlock`, also for values that do not fit their column: one such value spoils its block.
     """
     _, events = decode_block(fields)
-    by_kind: dict[str, list[Event]] = {}
-    for event in events:
-        by_kind.setdefault(event[_KIND], []).append(event)
-    if strange := by_kind.keys() - set(STREAM_KINDS[stream]):
-        raise BadBlock(f"events of kind {strange.pop()!r} in {stream}")
     try:
+        by_kind: dict[str, list[Event]] = {}
+        for event in events:
+            by_kind.setdefault(event[_KIND], []).append(event)
+        if strange := by_kind.keys() - set(STREAM_KINDS[stream]):
+            raise BadBlock(f"events of kind {strange.pop()!r} in {stream}")
         return {kind: _batch(rows, entry.received_at) for kind, rows in by_kind.items()}
+    except BadBlock:
+        raise
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise BadBlock(f"a value that does not fit its column: {error}") from error
 

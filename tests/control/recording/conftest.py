@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pyarrow.fs as pafs
 import pytest
+from hypothesis import settings
 from moto.server import ThreadedMotoServer
 from redis.asyncio import Redis
 
 from control.event_files import EventFiles
 from tests.router.redis_server import RedisServer
+
+settings.register_profile("recording", deadline=None)
+settings.load_profile("recording")
 
 
 @pytest.fixture

@@ -1,0 +1,70 @@
+"""Whatever a stream entry holds, it becomes rows or is refused as a bad block: nothing else happens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from control.event_files import SCHEMA
+from control.event_ranges import EntryId
+from control.event_rows import entry_batches, first_of_each
+from state.blocks import COLUMNS, EXPOSURES_STREAM, OUTCOMES_STREAM, BadBlock, encode_block
+from tests.control.recording.events import exposure, outcome, shadow
+
+ENTRY = EntryId(1_795_262_400_123, 4)
+
+anything: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=5)
+    | st.binary(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@given(st.dictionaries(st.sampled_from(COLUMNS), anything, max_size=6))
+def test_an_event_of_any_values_becomes_a_row_or_a_bad_block(values: dict[str, Any]) -> None:
+    row = dict(zip(COLUMNS, outcome("o"), strict=True)) | values
+    fields = encode_block("b", [tuple(row.values())])
+    try:
+        batches = entry_batches(OUTCOMES_STREAM, ENTRY, fields)
+    except BadBlock:
+        return
+    assert batches["outcome"].num_rows == 1
+    assert batches["outcome"].schema.equals(SCHEMA)
+
+
+def test_events_are_parted_by_kind_and_keep_their_order() -> None:
+    fields = encode_block("b", [exposure("a"), shadow("a"), exposure("b")])
+    batches = entry_batches(EXPOSURES_STREAM, ENTRY, fields)
+    assert {kind: batch.column("event_id").to_pylist() for kind, batch in batches.items()} == {
+        "exposure": ["a", "b"],
+        "shadow": ["a.v3"],
+    }
+
+
+def test_a_block_without_events_is_no_rows() -> None:
+    assert entry_batches(OUTCOMES_STREAM, ENTRY, encode_block("b", [])) == {}
+
+
+def test_when_an_entry_was_received_rises_with_its_id() -> None:
+    ids = [EntryId(ms, seq) for ms in (1_795_262_400_123, 1_795_262_400_124) for seq in (0, 1, 2, 998, 999)]
+    times = [entry.received_at for entry in ids]
+    assert times == sorted(set(times))
+    assert times[0] == 1_795_262_400.123
+
+
+@pytest.mark.parametrize("sizes", [[3], [1, 2], [0, 3, 0]])
+def test_of_rows_with_one_id_the_first_stays_across_batches(sizes: list[int]) -> None:
+    rows = iter([{"event_id": "a", "value": 1.0}, {"event_id": "b"}, {"event_id": "a", "value": 2.0}])
+    batches = [pa.RecordBatch.from_pylist([next(rows) for _ in range(size)], schema=SCHEMA) for size in sizes]
+    kept = pa.Table.from_batches(first_of_each(batches), SCHEMA)
+    assert kept.column("event_id").to_pylist() == ["a", "b"]
+    assert kept.column("value").to_pylist() == [1.0, None]
