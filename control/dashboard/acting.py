@@ -14,7 +14,7 @@ from control.dashboard.experiment import ExperimentView, experiment_view
 from control.dashboard.ramp_form import ramp_fields, ramp_values
 from control.dashboard.sessions import Session
 from control.dashboard.site import Site, to_login
-from control.verbs import NoDocument, Order, Change, Stale, UnknownExperiment, Verbs
+from control.verbs import Change, NoDocument, Order, Stale, UnknownExperiment, Verbs
 from experiments.problems import DocumentError
 from state.document import Conflict, StateUnavailable
 

@@ -7,13 +7,13 @@ from typing import Final
 
 from markupsafe import Markup
 
-from control.dashboard.charts import distributions, effects
+from control.dashboard.charts import bands, distributions, forest
 from control.desk import Desk, RampState
+from control.ramps import refusal
 from experiments.document import Experiment, Model
 from experiments.lifecycle import ACTIVE, Status
 from experiments.report import (
     Effect,
-    Interval,
     MetricReport,
     Point,
     Redeployment,
@@ -46,7 +46,6 @@ class MetricView:
 
     metric: MetricReport
     effects: tuple[EffectView, ...]
-    axis: Markup | None
     calibration: Markup | None
 
 
@@ -59,6 +58,7 @@ class ExperimentView:
     model: Model
     report: Report | None
     ramp: RampState | None
+    refused: str | None  # why ramps do not run here
     deciding: MetricView | None
     guardrails: tuple[MetricView, ...]
     watched: tuple[MetricView, ...]
@@ -124,6 +124,7 @@ def experiment_view(desk: Desk, key: str, history: tuple[Entry, ...]) -> Experim
         model=desk.stored.document.models[experiment.model],
         report=report,
         ramp=desk.ramps.get(key),
+        refused=refusal(desk.beats),
         deciding=next((view for view in views if view.metric.role is Role.DECIDES), None),
         guardrails=tuple(view for view in views if view.metric.role is Role.GUARDRAIL),
         watched=tuple(view for view in views if view.metric.role is Role.WATCHED),
@@ -159,13 +160,12 @@ def metric_view(metric: MetricReport) -> MetricView:
     return MetricView(
         metric=metric,
         effects=tuple(found),
-        axis=None,
         calibration=distributions.calibration(quality) if quality else None,
     )
 
 
 def margin(metric: MetricReport, control: float | None) -> float | None:
-    """How far the effect may be on the bad side, in the metric's unit with its sign; None without a margin."""
+    """How far the effect may be on the bad side, in the metric's unit with its sign, None without one."""
     if metric.max_worse is None:
         return None
     size: float | None = metric.max_worse
@@ -179,9 +179,8 @@ def margin(metric: MetricReport, control: float | None) -> float | None:
 def _row(effect: Effect, state: State, limit: float | None) -> Markup | None:
     if effect.absolute is None:
         return None
-    aside = Interval(limit, limit) if limit is not None else Interval(0.0, 0.0)
-    domain = effects.shared_domain(((effect.absolute, effect.interval), (limit, aside)))
-    return effects.row(effect.absolute, effect.interval, state, domain, limit)
+    axis = forest.own_axis(effect.absolute, effect.interval, limit)
+    return forest.row(effect.absolute, effect.interval, state, axis, limit, forest.GUARDRAIL_WIDTH)
 
 
 def _bands(
@@ -191,6 +190,6 @@ def _bands(
     if len(known) < 2:
         return ()
     return tuple(
-        effects.band(known, state, limit, percent=metric.kind in _SHARES, width=width)
-        for width in (effects.WIDE, effects.NARROW)
+        bands.band(known, state, limit, percent=metric.kind in _SHARES, width=width)
+        for width in (bands.WIDE, bands.NARROW)
     )

@@ -8,7 +8,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from control.dashboard.charts import distributions, effects
+from control.dashboard.charts import distributions, forest
 from control.desk import Desk
 from control.traffic import VersionTraffic
 from experiments.document import Document, Experiment, Model
@@ -78,6 +78,7 @@ class Overview:
     """Everything of the overview but its notices."""
 
     axis: Markup
+    compressed: bool
     models: tuple[ModelBox, ...]
     spark: Markup | None
     endpoints: tuple[EndpointRow, ...]
@@ -86,26 +87,27 @@ class Overview:
 def overview(desk: Desk) -> Overview:
     """The overview of what the desk knows now."""
     document = desk.stored.document if desk.stored else None
-    domain = effects.shared_domain(
+    axis = forest.shared_axis(
         (effect.relative, effect.relative_interval)
         for report in desk.reports.values()
         if report.deciding and (document is None or report.experiment in document.experiments)
         for effect in report.deciding.effects.values()
     )
-    models = _models(document, desk, domain) if document else ()
+    models = _models(document, desk, axis) if document else ()
     spark = desk.traffic.per_s
     return Overview(
-        axis=effects.axis(domain),
+        axis=forest.scale_of(axis),
+        compressed=axis.compressed,
         models=models,
         spark=distributions.spark(distributions.series(spark[-100:])) if len(spark) > 1 else None,
         endpoints=endpoints(desk.beats),
     )
 
 
-def _models(document: Document, desk: Desk, domain: effects.Domain) -> tuple[ModelBox, ...]:
+def _models(document: Document, desk: Desk, axis: forest.Axis) -> tuple[ModelBox, ...]:
     by_model: dict[str, list[ExperimentRow]] = {name: [] for name in document.models}
     for key, experiment in document.experiments.items():
-        by_model[experiment.model].append(_row(key, experiment, desk.reports.get(key), domain))
+        by_model[experiment.model].append(_row(key, experiment, desk.reports.get(key), axis))
     for rows in by_model.values():
         rows.sort(key=lambda row: _ORDER.index(row.experiment.status))
     return tuple(
@@ -119,7 +121,7 @@ def _models(document: Document, desk: Desk, domain: effects.Domain) -> tuple[Mod
     )
 
 
-def _row(key: str, experiment: Experiment, report: Report | None, domain: effects.Domain) -> ExperimentRow:
+def _row(key: str, experiment: Experiment, report: Report | None, axis: forest.Axis) -> ExperimentRow:
     metric = report.deciding if report else None
     rows = []
     for variant in list(experiment.variants)[1:]:
@@ -127,7 +129,7 @@ def _row(key: str, experiment: Experiment, report: Report | None, domain: effect
         state = metric.states.get(variant, State.NO_DATA) if metric else State.NO_DATA
         chart = None
         if effect is not None and effect.relative is not None:
-            chart = effects.row(_kept(effect.relative), _ends(effect.relative_interval), state, domain, None)
+            chart = forest.row(_kept(effect.relative), _ends(effect.relative_interval), state, axis)
         rows.append(EffectRow(variant, experiment.variants[variant].version, effect, state, chart))
     return ExperimentRow(key, experiment, report, metric, tuple(rows))
 

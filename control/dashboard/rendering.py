@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from control.dashboard import formatting, words
 from control.dashboard.shadows import histograms
+from experiments.differences import lines_about
 
 HERE: Final = Path(__file__).parent
 
@@ -52,7 +53,9 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals.update(f=formatting, words=words, asset=self._asset, histograms=histograms)
+        self._environment.globals.update(
+            f=formatting, words=words, asset=self._asset, histograms=histograms, lines_about=lines_about
+        )
 
     def page(self, template: str, /, **context: Any) -> str:
         """A whole page."""

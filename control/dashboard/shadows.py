@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from control.dashboard.charts import distributions, effects
+from control.dashboard.charts import bands, distributions
 from control.desk import Desk
 from control.traffic import VersionTraffic
 from experiments.document import Model
@@ -43,6 +43,4 @@ def histograms(report: ShadowReport) -> tuple[str, ...]:
     """How the scores differ, drawn for wide and for narrow screens."""
     if not any(each.count for each in report.difference):
         return ()
-    return tuple(
-        distributions.differences(report.difference, width) for width in (effects.WIDE, effects.NARROW)
-    )
+    return tuple(distributions.differences(report.difference, width) for width in (bands.WIDE, bands.NARROW))

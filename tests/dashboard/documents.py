@@ -9,7 +9,7 @@ from experiments.document import Document
 from experiments.parsing import parse_document
 from state.document import DocumentStore, Stored
 
-NOTE = "The applicants are drawn again and again from 1,484 real, held-out loan applications: resampled demo data."
+NOTE = "Applicants are drawn again and again from held-out loan applications: these are resampled demo data."
 
 
 def first_document() -> Document:

@@ -184,8 +184,10 @@ def _judged(
                 share_asked=variant.weight / 100,
                 share_seen=users[name] / total,
                 requests=users[name] * 3,
-                model_versions=(TAGS[experiment.model, variant.version],)
-                + tuple(each.model_version for each in redeployments if each.variant == name),
+                model_versions=(
+                    TAGS[experiment.model, variant.version],
+                    *(each.model_version for each in redeployments if each.variant == name),
+                ),
             )
             for name, variant in experiment.variants.items()
         ),
@@ -198,5 +200,3 @@ def _judged(
         lag_s=4.0,
     )
     return msgspec.structs.replace(report, verdict=judge(report))
-
-

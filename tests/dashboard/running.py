@@ -74,10 +74,21 @@ def controller(*, filled: bool = True, router: bool = True, **environ: str) -> I
         if router:
             variables["EKIBEN_TEST_ROUTER"] = "1"
         log = folder / "controller.log"
-        command = [sys.executable, "-m", "tests.dashboard.server", redis.url, str(made.port), str(folder / "data")]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.dashboard.server",
+            redis.url,
+            str(made.port),
+            str(folder / "data"),
+        ]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command, env={**os.environ, **variables}, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                command,
+                env={**os.environ, **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
             )
         try:
             _wait(made.url, process, log, filled=filled)

@@ -58,9 +58,7 @@ def metric(
     }
     fewest = min(sample.users for sample in samples.values())
     mean = 1.0 if kind == "requests" else samples[control].mean
-    states = {
-        name: metric_state(role, better, effects[name], max_worse, mean, fewest) for name in treatments
-    }
+    states = {name: metric_state(role, better, effects[name], max_worse, mean, fewest) for name in treatments}
     return MetricReport(
         name=name,
         kind=kind,

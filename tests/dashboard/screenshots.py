@@ -1,4 +1,4 @@
-"""Pictures of the dashboard for the README: `python -m tests.dashboard.screenshots [--url URL] [--out FOLDER]`.
+"""Pictures of the dashboard for the README: `python -m tests.dashboard.screenshots [--url URL]`.
 
 Without a URL the pictures are of a controller of the tests, with made-up reports. With one they are of what
 runs there, such as `make up`, and the first experiment that it lists is the one in the pictures.
@@ -19,7 +19,8 @@ from tests.dashboard.browser import NoBrowser, chromium
 from tests.dashboard.running import controller
 
 _LIMIT_BYTES = 300_000
-_SIZES = {390: 844, 1440: 900}
+_SIZES = {390: 1_800, 1440: 1_500}
+"""Width and largest height: enough to see what there is, and small enough for a README."""
 
 
 def take(browser: Browser, url: str, out: Path) -> list[Path]:
@@ -30,7 +31,7 @@ def take(browser: Browser, url: str, out: Path) -> list[Path]:
     for scheme in schemes:
         for width, height in _SIZES.items():
             context = browser.new_context(
-                viewport={"width": width, "height": height},
+                viewport={"width": width, "height": 900},
                 color_scheme=scheme,
                 device_scale_factor=1,
                 reduced_motion="reduce",
@@ -44,7 +45,10 @@ def take(browser: Browser, url: str, out: Path) -> list[Path]:
                     page.goto(url + str(first.get_attribute("href")))
                     page.locator("#live.on").wait_for()
                 file = out / f"{name}-{scheme}-{width}.png"
-                page.screenshot(path=file, full_page=True)
+                whole = page.evaluate("document.documentElement.scrollHeight")
+                page.set_viewport_size({"width": width, "height": min(height, whole)})
+                page.screenshot(path=file)
+                page.set_viewport_size({"width": width, "height": 900})
                 taken.append(file)
             context.close()
     return taken

@@ -63,7 +63,12 @@ def build(settings: Settings, *, router: bool) -> Starlette:
 
 def main() -> None:
     url, port, folder = sys.argv[1:]
-    environ = {**os.environ, "EKIBEN_STATE_URL": url, "EKIBEN_DATA_DIR": folder, "EKIBEN_CONTROLLER_PORT": port}
+    environ = {
+        **os.environ,
+        "EKIBEN_STATE_URL": url,
+        "EKIBEN_DATA_DIR": folder,
+        "EKIBEN_CONTROLLER_PORT": port,
+    }
     settings = Settings.from_environ(environ)
     app = build(settings, router="EKIBEN_TEST_ROUTER" in os.environ)
     listen = os.environ.get("EKIBEN_TEST_LISTEN", "127.0.0.1")

@@ -9,7 +9,7 @@ from typing import Final
 import altair as alt
 from markupsafe import Markup
 
-from control.dashboard.charts.drawing import ACCENT, LINE, MUTED, WARN, draw, rows
+from control.dashboard.charts.drawing import ACCENT, LINE, MUTED, WARN, ZERO, draw, rows
 from experiments.report import CalibrationBin, ScoreBin
 
 _VARIANT_MARKS: Final = ((MUTED, "square"), (ACCENT, "circle"), (WARN, "triangle-up"))
@@ -18,7 +18,7 @@ _VARIANT_MARKS: Final = ((MUTED, "square"), (ACCENT, "circle"), (WARN, "triangle
 @lru_cache(maxsize=64)
 def calibration(variants: tuple[tuple[str, tuple[CalibrationBin, ...]], ...], size: int = 280) -> Markup:
     """How often the label was positive, by score, for each variant in their order; the dashed diagonal is
-    where a perfect score would lie. The control is drawn with grey squares, treatments with coloured marks."""
+    where a perfect score would lie. The control has grey squares, treatments have coloured marks."""
     share = alt.Scale(domain=[0, 1], nice=False)
     ticks = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1], domain=False, ticks=False)
     x = alt.X("x:Q", scale=share, axis=ticks.copy(), title="mean score")
@@ -62,9 +62,7 @@ def differences(bins: tuple[ScoreBin, ...], width: int) -> Markup:
         "low:Q",
         bin="binned",
         title="shadow's score minus the served one",
-        axis=alt.Axis(
-            format="+.3~g", labelExpr="datum.value == 0 ? '0' : datum.label", grid=False, tickCount=5
-        ),
+        axis=alt.Axis(format="+.3~g", labelExpr=ZERO, grid=False, tickCount=5),
     )
     y = alt.Y("count:Q", title=None, axis=alt.Axis(format="~s", tickCount=3, domain=False, ticks=False))
     zero = alt.Chart(rows([{"zero": 0}])).mark_rule(color=MUTED, strokeWidth=1.5).encode(x="zero:Q")

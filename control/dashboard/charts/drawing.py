@@ -14,6 +14,8 @@ import altair as alt
 import vl_convert
 from markupsafe import Markup
 
+from experiments.report import State
+
 INK: Final = "#a10001"
 MUTED: Final = "#a10002"
 LINE: Final = "#a10003"
@@ -39,6 +41,19 @@ _IDENTIFIER: Final = re.compile(r"\b(clip|gradient_?)(\d+)\b")
 _SIZE: Final = re.compile(
     r'<svg xmlns="[^"]*" xmlns:xlink="[^"]*" version="1.1" width="([\d.]+)" height="([\d.]+)"'
 )
+
+TONES: Final = {
+    State.BETTER: GOOD,
+    State.HOLDS: GOOD,
+    State.WORSE: BAD,
+    State.VIOLATED: BAD,
+    State.UNCLEAR: ACCENT,
+    State.NO_DATA: MUTED,
+}
+"""The colour of what the evidence says; it always stands beside the word for it."""
+
+ZERO: Final = "datum.value == 0 ? '0' : datum.label"
+"""Labels of an axis with signs on which a zero has none."""
 
 PADDING: Final = 20
 """Pixels left and right of rows that share an axis, so that its labels have room."""
