@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export BENTOML_DO_NOT_TRACK := true
 
-.PHONY: help up setup train bentos test check format bench-services load bench bench-peers faults
+.PHONY: help up setup train bentos test check format bench-services load bench bench-peers faults bentos-test requirements images images-test
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 20
@@ -25,8 +25,20 @@ up: setup        ## everything on this machine: Redis, three versions, the route
 train: setup     ## train and publish the versions, print how they compare
 	@$(BIN)/ekiben train
 
-bentos: setup    ## build a Bento for each version and for the router
-	@for file in bentos/*.yaml bentofile.yaml; do $(BIN)/bentoml build -f $$file . || exit 1; done
+bentos: setup    ## build a Bento for each version, the router and the controller
+	@$(BIN)/python -m deploy.bentos
+
+bentos-test: setup  ## serve each Bento from a clean venv of its own requirements; minutes, gigabytes with torch
+	@EKIBEN_BENTOS_TEST=1 $(BIN)/pytest tests/bentos -q $(ARGS)
+
+requirements: setup  ## lock what each Bento installs again, after a change of constraints.txt
+	@$(BIN)/python -m deploy.requirements
+
+images: bentos   ## container images, with Docker or buildah; ARGS='router credit-v1' for some
+	@$(BIN)/python -m deploy.images $(ARGS)
+
+images-test: setup  ## run the images under the security settings of the Kubernetes manifests (root, runc)
+	@EKIBEN_IMAGES_TEST=1 $(BIN)/pytest tests/images -q $(ARGS)
 
 test: setup      ## all tests
 	@$(BIN)/pytest
