@@ -33,8 +33,8 @@ def add_options(parser: Any, shapes: list[str]) -> None:
     add(
         "--outcomes-share",
         type=share,
-        default=0.0,
-        help="share of answers whose outcome is reported to POST /outcomes (0)",
+        default=0.2,
+        help="share of answers whose outcome is reported to POST /outcomes (0.2)",
     )
 
     load = parser.add_argument_group("Ekiben: the shape of the load")

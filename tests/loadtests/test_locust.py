@@ -32,6 +32,7 @@ def test_a_run_that_holds_the_slo_exits_with_0_and_leaves_its_reports(
     assert counted["Aggregated"] > 0
     assert counted["/predict/credit v1"] > 0
     assert counted["/predict/credit v2"] > 0
+    assert counted["/outcomes"] > 0
     assert "/predict/credit without an answer" not in counted
 
 
