@@ -22,7 +22,6 @@ from experiments.label_quality import fixed_interval
 from experiments.moments import Moments
 from experiments.normal import quantile
 from experiments.report import Effect, Point, VariantMetric
-from experiments.sequential import UNBOUNDED
 from experiments.verdict import JUDGED_FROM
 
 REQUESTS: Final = "requests"
@@ -57,16 +56,18 @@ def compare(kind: str, control: Moments, treatment: Moments, alpha: float) -> Ef
     return effect if fixed is None else msgspec.structs.replace(effect, fixed_p_value=fixed)
 
 
-def variant_metric(variant: str, users: int, value: Estimate | None, alpha: float) -> VariantMetric:
-    """A metric in one variant, with the fixed-sample interval of its value."""
-    if value is None:
-        return VariantMetric(variant=variant, users=users, mean=None, std=None, interval=UNBOUNDED)
+def in_variant(kind: str, variant: str, moments: Moments, alpha: float) -> VariantMetric:
+    """A metric in one variant: its value, known from the first user on, with its fixed-sample interval."""
+    over_requests = kind in ("ratio", REQUESTS)
+    value = (moments.x / moments.y if moments.y else None) if over_requests else moments.mean
+    # Not `estimate`'s standard error: that of a share is never 0, and a metric without any outcome is.
+    plain = effects.ratio(moments) if over_requests else effects.mean(moments)
     return VariantMetric(
         variant=variant,
-        users=users,
-        mean=value.value,
-        std=value.std_error * sqrt(value.users),
-        interval=fixed_interval(value, quantile(1 - alpha / 2)),
+        users=moments.n,
+        mean=value,
+        std=None if plain is None else plain.std_error * sqrt(plain.users),
+        interval=fixed_interval(estimate(kind, moments), quantile(1 - alpha / 2)),
     )
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import sqrt
 
-from control.analysis.comparing import variant_metric
 from control.analysis.labels import BINS, LabelSums
 from experiments import effects
 from experiments.document import Measure, Metric
 from experiments.effects import Estimate
 from experiments.label_quality import calibration_bin, fixed_interval, roc_auc
 from experiments.normal import quantile
-from experiments.report import LabelQuality, MetricReport, Role
+from experiments.report import LabelQuality, MetricReport, Role, VariantMetric
 from experiments.verdict import metric_state
 
 
@@ -39,9 +39,7 @@ def label_report(
         role=role,
         window_hours=metric.window_hours,
         max_worse=None,
-        variants=tuple(
-            variant_metric(variant, users[variant], each, shown_alpha) for variant, each in compared.items()
-        ),
+        variants=tuple(_in_variant(variant, users[variant], each, z) for variant, each in compared.items()),
         effects=changes,
         states={
             variant: metric_state(
@@ -71,6 +69,16 @@ def estimates(sums: LabelSums | None) -> dict[Measure, Estimate | None]:
         Measure.LOG_LOSS: effects.ratio(sums.losses["log_loss"]),
         Measure.ACCURACY: effects.rate(sums.losses["accuracy"]),
     }
+
+
+def _in_variant(variant: str, users: int, value: Estimate | None, z: float) -> VariantMetric:
+    return VariantMetric(
+        variant=variant,
+        users=users,
+        mean=None if value is None else value.value,
+        std=None if value is None else value.std_error * sqrt(value.users),
+        interval=fixed_interval(value, z),
+    )
 
 
 def _quality(

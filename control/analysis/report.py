@@ -204,8 +204,7 @@ def _compared(
         window_hours=0.0,
         max_worse=None,
         variants=tuple(
-            comparing.variant_metric(variant, each.n, comparing.estimate(kind, each), shown_alpha)
-            for variant, each in totals.items()
+            comparing.in_variant(kind, variant, each, shown_alpha) for variant, each in totals.items()
         ),
         effects={
             variant: comparing.compare(kind, totals[control], totals[variant], alpha)

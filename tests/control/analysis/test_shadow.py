@@ -1,0 +1,70 @@
+"""A shadow version beside the versions that answered."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from control.analysis.shadow import shadow_reports
+from experiments.report import ShadowReport
+from state.document import Stored
+from tests.control.analysis.events import DAY, START, Log, stored
+
+SHADOWED = stored(shadow={"v3": 100})
+
+
+def reports(log: Log, held: Stored = SHADOWED, now: float = DAY) -> list[ShadowReport]:
+    with log.tables() as tables:
+        return shadow_reports(tables, held, START + now)
+
+
+def test_agreement_and_differences_are_those_of_the_pairs(log: Log) -> None:
+    rng = np.random.default_rng(2)
+    served = rng.beta(2, 3, 500).round(3)
+    shadowed = np.clip(served + rng.normal(0.05, 0.2, 500), 0, 1).round(3)
+    for number, (one, other) in enumerate(zip(served, shadowed, strict=True)):
+        agreed = "agreed" if (one >= 0.5) == (other >= 0.5) else "differed"
+        log.shadow(f"p{number}", other, one, result=agreed, latency_ms=float(number), status=2000 * number)
+    (found,) = reports(log)
+    same = ((served >= 0.5) == (shadowed >= 0.5)).mean()
+    assert (found.model, found.version, found.against, found.compared) == ("credit", "v3", "v1", 500)
+    assert found.agreement == pytest.approx(same)
+    assert found.agreement_interval.low < same < found.agreement_interval.high
+    assert found.mean_difference == pytest.approx((shadowed - served).mean())
+    assert found.mean_absolute_difference == pytest.approx(abs(shadowed - served).mean())
+    assert found.ks_distance == pytest.approx(scipy.stats.ks_2samp(shadowed, served).statistic)
+    assert found.latency_ms == pytest.approx({"p50": 249.5, "p95": 474.05, "p99": 494.01})
+    assert found.against_latency_ms == pytest.approx({"p50": 499, "p95": 948.1, "p99": 988.02})
+    counts, edges = np.histogram(shadowed - served, bins=21, range=(-1, 1))
+    assert [each.count for each in found.difference] == list(counts)
+    assert [each.low for each in found.difference] == pytest.approx(list(edges[:-1]))
+
+
+def test_each_version_that_answered_is_compared_apart(log: Log) -> None:
+    log.shadow("p1", 0.4, 0.5)
+    log.shadow("p2", 0.4, 0.6, name="v2", result="differed")
+    assert [(each.against, each.agreement) for each in reports(log)] == [("v1", 1.0), ("v2", 0.0)]
+
+
+def test_versions_without_scores_still_agree_or_not(log: Log) -> None:
+    log.shadow("p1", None, None)
+    (found,) = reports(log)
+    assert (found.agreement, found.mean_difference, found.ks_distance, found.difference) == (
+        1,
+        None,
+        None,
+        (),
+    )
+
+
+def test_only_shadows_of_the_document_and_the_last_days_are_compared(log: Log) -> None:
+    log.shadow("p1", 0.4, 0.5, version="v2")
+    log.shadow("p2", 0.4, 0.5)
+    assert [each.version for each in reports(log)] == ["v3"]
+    assert reports(log, now=8 * DAY) == []
+    assert reports(log, stored()) == []
+
+
+def test_without_any_event_there_is_no_report(log: Log) -> None:
+    assert reports(log) == []
