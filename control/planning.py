@@ -7,9 +7,9 @@ from typing import Final
 
 import msgspec
 
-from experiments.document import Experiment
+from experiments.document import Experiment, MetricKind
 from experiments.report import Report, VariantMetric
-from experiments.sample_size import Duration, SampleSize, duration, sample_size
+from experiments.sample_size import Duration, SampleSize, Spread, duration, proportion, sample_size
 
 # With less than this, users a day are guessed from too little.
 _LEAST_DAYS: Final = 0.5
@@ -61,10 +61,11 @@ def make_plan(
         raise BadPlan("the report knows no standard deviation yet: give one (std), and for a share the mean")
     absolute = _absolute(effect, mean)
     users_per_day = users_per_day if users_per_day is not None else _users_per_day(report)
+    share = mean if metric.kind is MetricKind.PROPORTION and mean is not None and 0 < mean < 1 else None
     try:
         size = sample_size(
             absolute,
-            std,
+            Spread(std) if share is None else proportion(share, absolute),
             [variant.weight for variant in experiment.variants.values()],
             alpha=experiment.alpha,
             power=power,
@@ -72,8 +73,8 @@ def make_plan(
         )
         takes = None
         if users_per_day is not None:
-            share = experiment.coverage / 100
-            takes = duration(size.users, users_per_day, share, metric.window_hours, experiment.min_days)
+            part = experiment.coverage / 100
+            takes = duration(size.users, users_per_day, part, metric.window_hours, experiment.min_days)
     except (ValueError, OverflowError) as error:
         raise BadPlan(str(error)) from None
     return Plan(

@@ -21,10 +21,14 @@ class Estimate(msgspec.Struct, frozen=True):
     value: float
     std_error: float
     users: int
+    share: bool = False  # between 0 and 1, of users or of requests: errors, fallbacks, conversions
 
 
 STEADYING_USERS: Final = 300
 """How many users' worth of both variants' variance goes into each one's: see `steadied`."""
+
+COUNTED_EXTRA: Final = 2
+"""How many more users a share's variance counts: see `steadied`."""
 
 
 UNKNOWN: Final = Effect(
@@ -55,17 +59,12 @@ def ratio(moments: Moments) -> Estimate | None:
 
 
 def rate(moments: Moments) -> Estimate | None:
-    """A share between 0 and 1: of users (y is 1 for each) or of requests (x of them among y), of which none
-    or all may have been counted so far.
+    """A share between 0 and 1: of users (y is 1 for each) or of requests (x of them among y).
 
-    As `ratio`, but its standard error is at least 1/n, that of one user in n who differs: "no errors in 500
-    users" then says "fewer than about 1 in 100" (the rule of three, J. A. Hanley, A. Lippman-Hand, JAMA 249
-    (1983)) and not "never any".
+    As `ratio`; its effect has an interval even where none or all have been counted so far (`steadied`).
     """
     estimate = ratio(moments)
-    if estimate is None:
-        return None
-    return Estimate(estimate.value, max(estimate.std_error, 1 / moments.n), moments.n)
+    return None if estimate is None else Estimate(estimate.value, estimate.std_error, estimate.users, True)
 
 
 def proportion(moments: Moments) -> Estimate | None:
@@ -125,10 +124,18 @@ def steadied(control: Estimate, treatment: Estimate) -> tuple[float, float]:
     purchase, or the first error, has come. With a small variant beside a large one that alone broke the
     bound on false alarms (docs/statistics.md has the numbers). So each variance between users becomes
     the mean of its own and both variants' pooled one, weighted by the variant's users and STEADYING_USERS,
-    where that is larger. The difference vanishes as users grow, and so does its price.
+    where that is larger.
+
+    A share gets the variance of COUNTED_EXTRA more users who were counted, so that "no errors in 700 users"
+    says "fewer than about 1 in 100" and not "never any" (after A. Agresti, B. Caffo, The American
+    Statistician 54 (2000), and the rule of three). Both differences vanish as users grow, and so does their
+    price.
     """
     users = control.users + treatment.users
-    first, second = (each.std_error**2 * each.users for each in (control, treatment))
+    first, second = (
+        each.std_error**2 * each.users + each.share * COUNTED_EXTRA / each.users
+        for each in (control, treatment)
+    )
     pooled = (control.users * first + treatment.users * second) / users
 
     def steady(estimate: Estimate, own: float) -> float:

@@ -7,12 +7,13 @@ users with which a guardrail holds that is in truth unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import ceil, sqrt
+from collections.abc import Callable, Sequence
+from math import ceil, hypot, sqrt
 
 import msgspec
 
 from experiments.boundary_crossing import crossing_probability
+from experiments.effects import Estimate, steadied
 from experiments.normal import quantile
 from experiments.verdict import JUDGED_FROM
 
@@ -39,42 +40,51 @@ class Duration(msgspec.Struct, frozen=True):
     held_up_by_min_days: bool
 
 
+class Spread(msgspec.Struct, frozen=True):
+    """How much a metric differs between users."""
+
+    std: float  # of the control
+    std_treatment: float | None = None  # the control's unless given
+    share: bool = False  # a proportion or a rate: see `experiments.effects.steadied`
+
+
+def proportion(share: float, effect: float = 0.0) -> Spread:
+    """The spread of a proportion of `share` in the control and share + effect in the treatment."""
+    other = min(max(share + effect, 0.0), 1.0)
+    return Spread(sqrt(share * (1 - share)), sqrt(other * (1 - other)), share=True)
+
+
 def sample_size(
     effect: float,
-    std: float,
+    spread: Spread,
     weights: Sequence[float],
     *,
     alpha: float,
     power: float = 0.8,
-    std_treatment: float | None = None,
     comparisons: int | None = None,
     min_users: int = JUDGED_FROM,
     looks: int = LOOKS,
 ) -> SampleSize:
     """The users with which `effect` (treatment minus control, absolute, not 0) is found with `power`.
 
-    `std` is the metric's between users (for a proportion `proportion_std`), of the control and, unless it is
-    given apart, of the treatment. `weights` are the variants', control first, in any unit. `alpha` is the
-    experiment's; it is divided by `comparisons`, the number of treatments unless said (for guardrails: times
-    the number of guardrails). Each variant gets at least `min_users`. The treatment with the least weight
-    decides. Raises ValueError for what is no plan.
+    `weights` are the variants', control first, in any unit. `alpha` is the experiment's; it is divided by
+    `comparisons`, the number of treatments unless said (for guardrails: times the number of guardrails). Each
+    variant gets at least `min_users`. The treatment with the least weight decides. Raises ValueError for what
+    is no plan.
     """
-    if len(weights) < 2 or not min(weights) > 0:
-        raise ValueError("a plan needs a control and a treatment, each with a weight above 0")
-    if not std > 0 or not effect or not 0 < power < 1 or not 0 < alpha < 1:
-        raise ValueError(
-            "a plan needs a standard deviation above 0, an effect, a power and an alpha in (0, 1)"
-        )
-    family = alpha / (comparisons or len(weights) - 1)
-    pair = weights[0] + min(weights[1:])
-    drift = abs(effect) / _unit_error(std, std_treatment, weights)
-    fixed = ((quantile(1 - family / 2) + quantile(power)) / drift) ** 2
-    needed = _users(drift, fixed, family, power, looks)
+    if not effect:
+        raise ValueError("a plan needs an effect: the smallest that would matter, not 0")
+    pair = _Pair(spread, weights, alpha, power, comparisons, looks)
+    ordinary = hypot(pair.std / sqrt(pair.shares[0]), pair.std_treatment / sqrt(pair.shares[1]))
+    fixed = ((quantile(1 - pair.alpha / 2) + quantile(power)) * ordinary / effect) ** 2
+    low, high = 0.0, max(fixed, 4.0)
+    while not pair.finds(effect, high):
+        low, high = high, 2 * high
+    needed = _bisect(low, high, lambda users: pair.finds(effect, users))
     total = sum(weights)
-    least = min_users * total / min(weights)
-    users = max(needed * total / pair, least)
+    users = max(needed / pair.part, min_users * total / min(weights))
     by_variant = tuple(ceil(users * weight / total) for weight in weights)
-    fixed_users = ceil(fixed * total / pair)
+    fixed_users = ceil(fixed / pair.part)
     return SampleSize(
         effect=effect,
         power=power,
@@ -87,7 +97,7 @@ def sample_size(
 
 def detectable_effect(
     users: int,
-    std: float,
+    spread: Spread,
     weights: Sequence[float],
     *,
     alpha: float,
@@ -99,18 +109,12 @@ def detectable_effect(
 
     The arguments are `sample_size`'s.
     """
-    family = alpha / (comparisons or len(weights) - 1)
-    pair_users = users * (weights[0] + min(weights[1:])) / sum(weights)
-    low, high = 0.0, 20 / sqrt(pair_users)
-    while crossing_probability(high, pair_users, family, looks) < power:
+    pair = _Pair(spread, weights, alpha, power, comparisons, looks)
+    pair_users = users * pair.part
+    low, high = 0.0, spread.std / sqrt(pair_users)
+    while not pair.finds(high, pair_users):
         low, high = high, 2 * high
-    for _ in range(40):
-        middle = (low + high) / 2
-        if crossing_probability(middle, pair_users, family, looks) < power:
-            low = middle
-        else:
-            high = middle
-    return high * _unit_error(std, None, weights)
+    return _bisect(low, high, lambda effect: pair.finds(effect, pair_users))
 
 
 def duration(
@@ -130,26 +134,45 @@ def duration(
     )
 
 
-def proportion_std(share: float) -> float:
-    """The standard deviation between users of a proportion of `share`."""
-    return sqrt(share * (1 - share))
+class _Pair:
+    """The control and the treatment with the least weight."""
+
+    def __init__(
+        self,
+        spread: Spread,
+        weights: Sequence[float],
+        alpha: float,
+        power: float,
+        comparisons: int | None,
+        looks: int,
+    ) -> None:
+        if len(weights) < 2 or not min(weights) > 0:
+            raise ValueError("a plan needs a control and a treatment, each with a weight above 0")
+        if not spread.std > 0 or not 0 < power < 1 or not 0 < alpha < 1:
+            raise ValueError(
+                "a plan needs a standard deviation above 0, a power and an alpha between 0 and 1"
+            )
+        weight = weights[0] + min(weights[1:])
+        self.part = weight / sum(weights)
+        self.shares = weights[0] / weight, min(weights[1:]) / weight
+        self.alpha = alpha / (comparisons or len(weights) - 1)
+        self.std, self.share = spread.std, spread.share
+        self.std_treatment = spread.std if spread.std_treatment is None else spread.std_treatment
+        self._power, self._looks = power, looks
+
+    def finds(self, effect: float, users: float) -> bool:
+        """Whether `users` of both variants find `effect` with the power asked for."""
+        control, treatment = (
+            Estimate(0.0, std / sqrt(share * users), max(round(share * users), 1), self.share)
+            for std, share in zip((self.std, self.std_treatment), self.shares, strict=True)
+        )
+        drift = abs(effect) / (hypot(*steadied(control, treatment)) * sqrt(users))
+        return crossing_probability(drift, users, self.alpha, self._looks) >= self._power
 
 
-def _unit_error(std: float, std_treatment: float | None, weights: Sequence[float]) -> float:
-    """The effect's standard error times the square root of the users of the two variants together."""
-    pair = weights[0] + min(weights[1:])
-    other = std if std_treatment is None else std_treatment
-    return sqrt(std * std * pair / weights[0] + other * other * pair / min(weights[1:]))
-
-
-def _users(drift: float, fixed: float, alpha: float, power: float, looks: int) -> float:
-    low, high = 0.0, fixed
-    while crossing_probability(drift, high, alpha, looks) < power:
-        low, high = high, 2 * high
+def _bisect(low: float, high: float, enough: Callable[[float], bool]) -> float:
+    """The least value that is enough, to one part in 2⁴⁰ of high - low."""
     for _ in range(40):
         middle = (low + high) / 2
-        if crossing_probability(drift, middle, alpha, looks) < power:
-            low = middle
-        else:
-            high = middle
+        low, high = (low, middle) if enough(middle) else (middle, high)
     return high

@@ -39,7 +39,7 @@ def confidence_sequence(estimate: float, std_error: float, users: float, alpha: 
     """The interval of `half_width` around `estimate`; both ends None where nothing can be said.
 
     That is without users, and with a standard error of 0: values that have not differed yet do not tell how
-    much they can (`experiments.effects.rate` gives shares of users a standard error even then).
+    much they can (`experiments.effects.steadied` gives shares of users a standard error even then).
     """
     width = half_width(std_error, users, alpha) if std_error > 0 else inf
     if not isfinite(width) or not isfinite(estimate):
