@@ -25,12 +25,12 @@ depend on all predictions, so these sums, unlike moments, do not merge over shar
 
 from __future__ import annotations
 
-from math import isfinite, sqrt
+from math import hypot, isfinite, sqrt
 from typing import Final
 
 import msgspec
 
-from experiments.effects import Estimate
+from experiments.effects import COUNTED_EXTRA, Estimate
 from experiments.report import CalibrationBin, Interval
 from experiments.sequential import UNBOUNDED
 
@@ -87,12 +87,16 @@ def fixed_interval(
 ) -> Interval:
     """estimate ± z standard errors, kept within [low, high]: a fixed-sample interval.
 
-    `z` is the normal quantile, `experiments.normal.quantile(1 - alpha / 2)`. Both ends None where the
-    standard error is 0 or there is no estimate.
+    `z` is the normal quantile, `experiments.normal.quantile(1 - alpha / 2)`. A share's variance counts
+    COUNTED_EXTRA more users, as its effect's does. Both ends None where the standard error is 0 or there is
+    no estimate.
     """
-    if estimate is None or not estimate.std_error > 0 or not isfinite(estimate.value):
+    if estimate is None or not isfinite(estimate.value):
         return UNBOUNDED
-    lower, upper = estimate.value - z * estimate.std_error, estimate.value + z * estimate.std_error
+    std_error = hypot(estimate.std_error, sqrt(estimate.share * COUNTED_EXTRA) / max(estimate.users, 1))
+    if not std_error > 0:
+        return UNBOUNDED
+    lower, upper = estimate.value - z * std_error, estimate.value + z * std_error
     return Interval(
         low=lower if low is None else max(lower, low), high=upper if high is None else min(upper, high)
     )
