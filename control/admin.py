@@ -38,6 +38,7 @@ from control.planning import BadPlan, make_plan
 from control.problems import BadRequest, MethodNotAllowed, NotFound, Unauthorized, problem_response
 from control.verbs import Change, NoDocument, Order, UnknownExperiment, Verbs
 from experiments.document import Experiment
+from experiments.problems import unknown
 from state.audit import Audit
 
 log = logging.getLogger(__name__)
@@ -175,7 +176,8 @@ class Admin:
         key = request.path_params["key"]
         stored = self._desk.stored
         if stored is None or key not in stored.document.experiments:
-            raise UnknownExperiment(f"there is no experiment {key!r}")
+            known = stored.document.experiments if stored is not None else ()
+            raise UnknownExperiment(unknown("experiment", key, known))
         return key, stored.document.experiments[key]
 
     def _guarded(self, handler: Handler, *, is_open: bool) -> Callable[[Request], Awaitable[Response]]:

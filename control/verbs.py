@@ -18,7 +18,7 @@ from experiments.changes import check_change
 from experiments.consequences import consequence
 from experiments.differences import differences
 from experiments.document import Document, Ramp
-from experiments.problems import DocumentError, from_validation, problem
+from experiments.problems import DocumentError, from_validation, problem, unknown
 from state.audit import Audit, Entry
 from state.document import Conflict, Stored
 
@@ -163,7 +163,7 @@ class Verbs:
                 raise NoDocument("there are no experiments yet: apply a file")
             await self._check_revision(held, order)
             if key is not None and key not in held.document.experiments:
-                raise UnknownExperiment(f"there is no experiment {key!r}")
+                raise UnknownExperiment(unknown("experiment", key, held.document.experiments))
             after = action(held.document)
             lines = differences(held.document, after)
             meaning = consequence(held.document, after, key) if key is not None else None

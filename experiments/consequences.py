@@ -12,7 +12,8 @@ def consequence(before: Document, after: Document, key: str) -> str:
     old, new = find_experiment(before, key), find_experiment(after, key)
     live = before.models[old.model].live
     control, *treatments = new.variants
-    shares = f"{new.coverage:g} % of users take part ({control} {new.variants[control].version}, " + (
+    once = "" if new.status is Status.RUNNING else "Once it runs, "
+    shares = f"{once}{new.coverage:g} % of users take part ({control} {new.variants[control].version}, " + (
         ", ".join(f"{name} {new.variants[name].version}" for name in treatments) + ")"
     )
     if new.status is not old.status:
@@ -32,7 +33,7 @@ def consequence(before: Document, after: Document, key: str) -> str:
     if new.ramp != old.ramp:
         if new.ramp is None:
             return f"Coverage stays at {new.coverage:g} % until somebody changes it."
-        return f"{shares} now.{_ramp(new)}"
+        return f"{shares}.{_ramp(new)}"
     if new.coverage != old.coverage:
         return f"{shares}; before it was {old.coverage:g} %. Nobody who still takes part changes variant."
     if new.acknowledged_model_versions != old.acknowledged_model_versions:
