@@ -18,6 +18,15 @@ from ekiben.errors import EkibenError, UsageError
 from ekiben.settings import Settings, key_headers
 
 
+class Scenario(StrEnum):
+    """What the demo goes on with."""
+
+    RAMP = "ramp"
+    NO_DIFFERENCE = "no-difference"
+    BAD_VERSION = "bad-version"
+    NONE = "none"
+
+
 class Kind(StrEnum):
     """What a new model answers."""
 
@@ -54,12 +63,25 @@ def up(
     port: Annotated[
         int | None, typer.Option("--port", min=1, max=65535, help="The router's port.", show_default="3000")
     ] = None,
+    scenario: Annotated[
+        Scenario | None,
+        typer.Option(
+            "--scenario",
+            help="What the demo goes on with, in fast motion.",
+            show_default="ramp, none with --once",
+        ),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Forget what earlier runs left: experiments, events, history.")
+    ] = False,
 ) -> None:
-    """Start everything on this machine: Redis, a service for each version, the router, and a demo.
+    """Start everything on this machine: Redis, a service for each version, router, controller, and a demo.
 
     It serves what experiments.yaml says and listens on 127.0.0.1 only. What is not trained yet is trained
     first. Then 2,000 loan applications that no model has seen go through the router, and a table shows what
-    each version answered. Ctrl-C ends everything.
+    each version answered. A scenario follows: v2 is ramped up against v1 and promoted if the data say so
+    (ramp), v3 is compared with its equal (no-difference), or a version that has gone wrong is rolled back
+    (bad-version). Ctrl-C ends everything.
 
     Logs lie in .ekiben/logs, a file for each process.
     """
@@ -67,7 +89,16 @@ def up(
     from ekiben.up import Options, run
 
     settings = Settings.from_environ(os.environ)
-    options = Options(port=port or settings.port, once=once, demo=demo, bench=bench)
+    wanted = scenario or (Scenario.NONE if once else Scenario.RAMP)
+    options = Options(
+        port=port or settings.port,
+        controller_port=settings.controller_port,
+        once=once,
+        demo=demo,
+        bench=bench,
+        scenario=wanted.value if wanted is not Scenario.NONE and demo and not bench else None,
+        fresh=fresh,
+    )
     raise typer.Exit(run(settings, options, screen()))
 
 

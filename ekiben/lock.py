@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,20 @@ def locked(data_dir: Path) -> Iterator[IO[bytes]]:
         file.write(f"{os.getpid()}\n".encode())
         file.flush()
         yield file
+
+
+def forget_everything(data_dir: Path) -> None:
+    """Remove what earlier runs left in a data directory that is locked: Redis's data, copies, events, tokens.
+
+    The lock itself and the logs stay.
+    """
+    for path in data_dir.iterdir():
+        if path.name in ("lock", "logs"):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _taken(file: IO[bytes]) -> bool:

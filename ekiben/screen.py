@@ -74,10 +74,15 @@ def bar(console: Console, what: str, total: int) -> Iterator[Progress]:
 
 
 def show_addresses(
-    console: Console, router_url: str, services: Sequence[Service], elsewhere: Sequence[str]
+    console: Console,
+    router_url: str,
+    controller_url: str | None,
+    services: Sequence[Service],
+    elsewhere: Sequence[str],
 ) -> None:
     """Print what can be opened in a browser."""
     lines = [
+        *([("dashboard", f"{controller_url}/")] if controller_url else []),
         ("router", f"{router_url}/docs  {router_url}/metrics  {router_url}/healthz"),
         *((f"{each.model} {each.version}", each.url) for each in services),
         *(("elsewhere", f"{endpoint} (taken as running)") for endpoint in elsewhere),

@@ -17,6 +17,7 @@ class Settings:
     experiments_file: Path
     router_url: str
     port: int
+    controller_port: int
 
     @property
     def log_dir(self) -> Path:
@@ -29,6 +30,11 @@ class Settings:
         port = environ.get("EKIBEN_PORT", "3000")
         if not port.isdigit() or not 1 <= int(port) <= 65535:
             raise UsageError(f"EKIBEN_PORT must be a port between 1 and 65535, and is {port!r}")
+        controller_port = environ.get("EKIBEN_CONTROLLER_PORT") or "3100"
+        if not controller_port.isdigit() or not 1 <= int(controller_port) <= 65535:
+            raise UsageError(
+                f"EKIBEN_CONTROLLER_PORT must be a port between 1 and 65535, and is {controller_port!r}"
+            )
         url = environ.get("EKIBEN_ROUTER_URL", f"http://127.0.0.1:{port}").rstrip("/")
         if not url.startswith(("http://", "https://")):
             raise UsageError(f"EKIBEN_ROUTER_URL must begin with http:// or https://, and is {url!r}")
@@ -37,6 +43,7 @@ class Settings:
             experiments_file=Path(environ.get("EKIBEN_EXPERIMENTS_FILE", "experiments.yaml")),
             router_url=url,
             port=int(port),
+            controller_port=int(controller_port),
         )
 
 

@@ -18,6 +18,7 @@ from ekiben.processes import Child, Children
 START_TIMEOUT_S = 120.0
 ROUTED_TIMEOUT_S = 20.0
 ROUTER_GRACE_S = 3.0
+CONTROLLER_GRACE_S = 4.0
 SERVICES_GRACE_S = 4.0
 
 # What uvicorn says when a worker cannot start: its supervisor would start another one for ever.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,11 +24,13 @@ from ekiben.launch import (
     services_of,
     without_model,
 )  # fmt: skip
-from ekiben.lock import locked
+from ekiben.lock import forget_everything, locked
 from ekiben.processes import Child, Children
+from ekiben.scenario import Told, fitted_scenario, play, scenario_file
 from ekiben.screen import show_addresses, show_curl, steps
 from ekiben.settings import Settings
 from ekiben.stack import (
+    CONTROLLER_GRACE_S,
     ROUTER_GRACE_S,
     SERVICES_GRACE_S,
     Part,
@@ -48,9 +49,12 @@ class Options:
     """What was asked for on the command line."""
 
     port: int
+    controller_port: int = 3100
     once: bool = False
     demo: bool = True
     bench: bool = False
+    scenario: str | None = None
+    fresh: bool = False
 
 
 def run(settings: Settings, options: Options, console: Console) -> int:
@@ -88,6 +92,7 @@ class _Up:
         self._options = options
         self._console = console
         self._file = settings.experiments_file
+        self._scenario = scenario_file(options.scenario) if options.scenario else None
         # What is measured has a Redis of its own: its weights are not those of the experiment that runs.
         self._data_dir = (settings.data_dir / "bench" if options.bench else settings.data_dir).absolute()
         self.stands = False
@@ -95,6 +100,8 @@ class _Up:
     async def run(self) -> None:
         with ExitStack() as undo:
             lock = undo.enter_context(locked(self._data_dir))
+            if self._options.fresh or self._options.bench:
+                forget_everything(self._data_dir)
             (self._data_dir / "logs").mkdir(exist_ok=True)
             if self._options.bench:
                 self._prepare_bench()
@@ -105,8 +112,9 @@ class _Up:
             undo.callback(children.end)
             redis = self._start_redis(children, undo)
             document = await document_in_force(self._file, redis["EKIBEN_STATE_URL"], self._data_dir)
-            services, elsewhere = services_of(document, Path.cwd())
-            if services != here:  # Redis is ahead of the file
+            scenario = fitted_scenario(self._scenario, document) if self._scenario else None
+            services, elsewhere = services_of(scenario or document, Path.cwd())
+            if services != here:  # Redis is ahead of the file, or the scenario has another version
                 self._check_ports(services)
             await self._train(children, services)
             async with watched(children):
@@ -114,13 +122,16 @@ class _Up:
                 self.stands = True
                 demo = self._options.demo and not self._options.bench
                 shown = await run_demo(self._console, self._url, document) if demo else None
-                show_addresses(self._console, self._url, services, elsewhere)
+                show_addresses(self._console, self._url, self._controller_url, services, elsewhere)
                 if shown is not None:
                     show_curl(self._console, self._url, DEMO_MODEL, shown.features)
                     if shown.failure is not None and self._options.once:
                         raise EkibenError(shown.failure)
                     if shown.failure is not None:
                         self._console.print(f"\n{shown.failure}")
+                if scenario is not None and self._controller_url is not None:
+                    told = Told(self._options.scenario or "", self._options.once)
+                    await play(self._console, self._url, self._controller_url, self._data_dir, scenario, told)
                 if self._options.once:
                     return
                 self._console.print("\nCtrl-C ends everything.")
@@ -130,9 +141,12 @@ class _Up:
     def _url(self) -> str:
         return f"http://127.0.0.1:{self._options.port}"
 
+    @property
+    def _controller_url(self) -> str | None:
+        """None when measuring: the router alone is measured."""
+        return None if self._options.bench else f"http://127.0.0.1:{self._options.controller_port}"
+
     def _prepare_bench(self) -> None:
-        shutil.rmtree(self._data_dir / "redis", ignore_errors=True)
-        (self._data_dir / "snapshot.json").unlink(missing_ok=True)
         document = bench_document(read_document(self._file).document)
         path = self._data_dir / "experiments.yaml"
         write_document(
@@ -143,6 +157,9 @@ class _Up:
     def _check_ports(self, services: Sequence[Service]) -> None:
         wanted = {"the router": self._options.port, **{each.name: each.port for each in services}}
         where = {name: str(self._file) for name in wanted} | {"the router": "--port"}
+        if not self._options.bench:
+            wanted["the controller"] = self._options.controller_port
+            where["the controller"] = "EKIBEN_CONTROLLER_PORT"
         check_ports(wanted, where)
 
     def _start_redis(self, children: Children, undo: ExitStack) -> Mapping[str, str]:
@@ -204,8 +221,33 @@ class _Up:
             )
             undo.callback(lambda: children.stop([router], ROUTER_GRACE_S))
             parts.append(Part(router, f"{self._url}/readyz"))
+            if self._controller_url is not None:
+                shown.begin("controller", f"controller on port {self._options.controller_port}")
+                controller = children.start(
+                    "controller", [sys.executable, "-m", "control"], self._controller_environment(redis)
+                )
+                undo.callback(lambda: children.stop([controller], CONTROLLER_GRACE_S))
+                parts.append(Part(controller, f"{self._controller_url}/readyz"))
             await until_ready(parts, lambda part, _: shown.done(part.child.name))
             await until_routed(self._url, {f"{each.model}/{each.version}" for each in services}, workers)
+
+    def _controller_environment(self, redis: Mapping[str, str]) -> dict[str, str]:
+        more = {}
+        if self._options.scenario:
+            more = {
+                "EKIBEN_RECORD_EVERY_S": "1",
+                "EKIBEN_ANALYSE_EVERY_S": "2",
+                "EKIBEN_NOTE": f"Demo ({self._options.scenario}), in fast motion: held-out applicants are "
+                "drawn again and again, each as a new user; what came of a loan is known after two seconds.",
+            }
+        return {
+            **redis,
+            **more,
+            "EKIBEN_HOST": "127.0.0.1",
+            "EKIBEN_CONTROLLER_PORT": str(self._options.controller_port),
+            "EKIBEN_DATA_DIR": str(self._data_dir),
+            "EKIBEN_SHUTDOWN_GRACE_S": "2",
+        }
 
     def _router_environment(self, redis: Mapping[str, str], workers: int) -> dict[str, str]:
         return {

@@ -38,6 +38,7 @@ def environment(data_dir: Path, experiments: Path, router_port: int) -> dict[str
         "EKIBEN_DATA_DIR": str(data_dir),
         "EKIBEN_EXPERIMENTS_FILE": str(experiments),
         "EKIBEN_PORT": str(router_port),
+        "EKIBEN_CONTROLLER_PORT": str(router_port + 90),
     }
 
 

@@ -1,0 +1,158 @@
+"""The demo's second half: an experiment in fast motion, from its first users to what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ekiben.arrivals import PER_S, Arrivals, read_applicants
+from ekiben.controller import ControllerClient
+from ekiben.demo import DEMO_MODEL, HELD_OUT
+from ekiben.document import read_document
+from ekiben.errors import EkibenError
+from experiments.document import Document
+from experiments.lifecycle import ACTIVE, Status
+from experiments.report import Report
+from state.document import dump_document
+
+SCENARIOS: Final = Path(__file__).parent / "scenarios"
+WHO: Final = "ekiben up"
+_LOOK_S: Final = 1.0
+# An experiment that goes on is watched for so long, then left to itself.
+_WATCHED_S: Final = 240.0
+_ARRIVALS_S: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What was asked for: the scenario's name, and whether to end with it."""
+
+    name: str
+    once: bool
+
+
+def scenario_file(name: str) -> Document:
+    """The document of a scenario."""
+    return read_document(SCENARIOS / f"{name}.yaml").document
+
+
+def fitted_scenario(scenario: Document, here: Document) -> Document | None:
+    """The scenario with the endpoints that its versions have here; None where its model is not served."""
+    if DEMO_MODEL not in here.models:
+        return None
+    known = here.models[DEMO_MODEL].versions
+    model = scenario.models[DEMO_MODEL]
+    versions = {name: known.get(name, version) for name, version in model.versions.items()}
+    models = {**here.models, DEMO_MODEL: model.model_copy(update={"versions": versions})}
+    experiments = {**here.experiments, **scenario.experiments}
+    return scenario.model_copy(update={"models": models, "experiments": experiments})
+
+
+async def play(
+    console: Console, router_url: str, controller_url: str, data_dir: Path, scenario: Document, told: Told
+) -> None:
+    """Apply the scenario, let applicants arrive, and show how it goes until it has ended.
+
+    With `told.once` it returns then; else applicants go on arriving for ten minutes from the beginning.
+    Raises EkibenError.
+    """
+    client = ControllerClient(controller_url, (data_dir / "admin_token").read_text().strip(), WHO)
+    key = next(name for name, each in scenario.experiments.items() if each.status is Status.RUNNING)
+    console.print(f"\nScenario {told.name}: {SCENARIOS / told.name}.yaml")
+    try:
+        await asyncio.to_thread(
+            client.change,
+            "/apply",
+            {"document": dump_document(scenario), "why": f"the demo's scenario {told.name}"},
+        )
+    except EkibenError as error:
+        console.print(f"It cannot be played here: {error}\n`ekiben up --fresh` begins again.")
+        return
+    arrivals = Arrivals(router_url, DEMO_MODEL, read_applicants(HELD_OUT))
+    console.print(
+        f"{PER_S} held-out applicants a second arrive, drawn again and again; each brings what came of its "
+        "loan.",
+        soft_wrap=True,
+    )
+    console.print(f"Watch it: {controller_url}/experiments/{key}\n", soft_wrap=True)
+    begun = time.monotonic()
+    sending = asyncio.create_task(arrivals.run())
+    try:
+        await _watch(console, client, key, arrivals, begun)
+        if not told.once:
+            await asyncio.wait([sending], timeout=_ARRIVALS_S - (time.monotonic() - begun))
+    finally:
+        sending.cancel()
+        await asyncio.wait([sending])
+    if not told.once:
+        console.print("No more applicants arrive; everything else goes on.")
+
+
+async def _watch(
+    console: Console, client: ControllerClient, key: str, arrivals: Arrivals, begun: float
+) -> None:
+    """Show the experiment until it has ended, or has been watched for long enough; then its history."""
+    view: dict[str, Any] = {}
+    with Live(console=console, refresh_per_second=2, transient=True) as live:
+        while time.monotonic() - begun < _WATCHED_S:
+            view = await asyncio.to_thread(client.experiment, key)
+            live.update(_shown(view, await _report(client, key), arrivals, time.monotonic() - begun))
+            if view["status"] not in ACTIVE:
+                break
+            await asyncio.sleep(_LOOK_S)
+    console.print(_shown(view, await _report(client, key), arrivals, time.monotonic() - begun))
+    console.print("What happened, from the audit:")
+    for entry in reversed(await asyncio.to_thread(client.history, key, 20)):
+        at = time.strftime("%H:%M:%S", time.localtime(entry["at"]))
+        console.print(f"  {at}  {entry['who']}: {entry['why']}", soft_wrap=True)
+    if view["status"] in ACTIVE:
+        console.print(f"{key} goes on: nothing so far says that it should end.")
+
+
+async def _report(client: ControllerClient, key: str) -> Report | None:
+    try:
+        report, _ = await asyncio.to_thread(client.report, key)
+    except EkibenError:
+        return None  # there is none yet
+    return report
+
+
+def _shown(view: dict[str, Any], report: Report | None, arrivals: Arrivals, seconds: float) -> Group:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("", "version", "users", "profit an applicant"):
+        table.add_column(title, justify="left" if title in ("", "version") else "right")
+    deciding = report.deciding if report is not None else None
+    if report is not None and deciding is not None:
+        means = {each.variant: each.mean for each in deciding.variants}
+        for each in report.variants:
+            mean = means.get(each.variant)
+            table.add_row(
+                each.variant, each.version, f"{each.users:,}", "" if mean is None else f"{mean:.1f}"
+            )
+    begun = f"{seconds:3.0f} s  {arrivals.arrived:,} applicants"
+    lines = [
+        f"{begun}, coverage {view['coverage']:g} %, {view['status']}",
+        f"ramp:    {(view.get('ramp_state') or {}).get('sentence', 'begins')}",
+        f"verdict: {report.verdict.sentence if report else 'no report yet'}",
+    ]
+    if report is not None and deciding is not None:
+        for treatment, effect in deciding.effects.items():
+            if effect.absolute is not None:
+                low, high = (
+                    "…" if end is None else f"{end:+.1f}"
+                    for end in (effect.interval.low, effect.interval.high)
+                )
+                sure = f"{1 - report.alpha:.0%}"
+                lines.insert(
+                    1,
+                    f"{treatment}: {effect.absolute:+.1f}, {sure} sure from {low} to {high}, at every look",
+                )
+    return Group(Text(lines[0]), table, *(Text(line) for line in lines[1:]), Text())
