@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export BENTOML_DO_NOT_TRACK := true
 
-.PHONY: help up setup train bentos test check format bench-services load bench bench-peers faults bentos-test requirements images images-test
+.PHONY: help up setup train bentos test check format bench-services load bench bench-peers faults bentos-test requirements images images-test netns
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 20
@@ -72,6 +72,9 @@ LOAD_WORKERS := $(if $(filter-out 1,$(PROCESSES)),--processes $(PROCESSES) --mas
 load: setup      ## load test ROUTER_URL: SHAPE=ramp|spike|soak|steps PROCESSES=2 ARGS='--peak-users 50'
 	@$(BIN)/locust -f loadtests/locustfile.py --headless --host $(ROUTER_URL) --shape $(SHAPE) $(LOAD_WORKERS) \
 		--csv loadtests/reports/$(SHAPE) --html loadtests/reports/$(SHAPE).html $(ARGS)
+
+netns: setup     ## the same between hosts: network namespaces, as root; writes docs/reliability.md
+	@$(BIN)/python -m tests.netns
 
 faults: setup    ## break everything once, under load; writes docs/reliability.md
 	@$(BIN)/python -m tests.faults

@@ -90,10 +90,11 @@ async def _read(receive: Receive) -> bytes:
 
 
 def main() -> None:
-    """`VERSION PORT`."""
-    version, port = sys.argv[1:]
+    """`VERSION PORT [ADDRESS]`, on loopback unless told otherwise."""
+    version, port, *address = sys.argv[1:]
     uvicorn.run(
         ModelService(version),
+        host=address[0] if address else "127.0.0.1",
         port=int(port),
         loop="uvloop",
         http="httptools",

@@ -1,0 +1,65 @@
+"""`python -m tests.netns`: every cut, one row each in docs/reliability.md. Exits 1 on a broken promise."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+
+from rich.console import Console
+
+from tests.netns.cuts import CUTS
+from tests.netns.installation import Installation
+from tests.netns.network import why_not
+from tests.netns.report import write_report
+from tests.netns.trial import Row, run_trial
+
+RATE = 75.0
+HOLD_S = 4.0
+
+
+class Stopped(Exception):
+    """SIGTERM: everything that was started is ended first, and the hosts are removed."""
+
+
+def main() -> int:
+    """Run the cuts whose name has one of the words given; without any, all, and write the report."""
+    parser = argparse.ArgumentParser(prog="python -m tests.netns", description=__doc__)
+    parser.add_argument("words", nargs="*", help="only the cuts whose name has one of these")
+    words = parser.parse_args().words
+    console = Console()
+    if reason := why_not():
+        console.print(f"no hosts can be made here: {reason}", markup=False)
+        return 2
+    signal.signal(signal.SIGTERM, _stop)
+    rows: list[Row] = []
+    with Installation() as installation:
+        for cut in CUTS:
+            if words and not any(word in cut.name for word in words):
+                continue
+            row = asyncio.run(run_trial(installation, cut, RATE, HOLD_S))
+            rows.append(row)
+            mark = "[red]broken[/]" if row.broken else "[green]held[/]"
+            console.print(
+                f"{mark} {row.name}: {row.sent} sent, {row.right} right, {row.fallback} fallback, "
+                f"{row.uncached} uncached, {row.errors} errors, {row.wrong} wrong, "
+                f"recovery {row.recovery_s:.1f} s, in step after {row.in_step_s:.1f} s"
+            )
+            for what in row.broken:
+                installation.keep = True
+                console.print(f"    {what}; logs: {installation.logs}", markup=False)
+    if not words:
+        write_report(rows, RATE, HOLD_S)
+    return 1 if any(row.broken for row in rows) else 0
+
+
+def _stop(*_: object) -> None:
+    raise Stopped
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (KeyboardInterrupt, Stopped):
+        sys.exit(130)

@@ -1,0 +1,44 @@
+"""The table of cuts in docs/reliability.md, between its markers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from tests.faults.report import PAGE, machine
+from tests.netns.trial import Row
+
+BEGIN: Final = "<!-- netns:begin -->"
+END: Final = "<!-- netns:end -->"
+
+_HEADER: Final = (
+    "| cut off | sent | right | fallback | uncached | errors | wrong | recovery, s | in step, s |",
+    "|---|---|---|---|---|---|---|---|---|",
+)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as Markdown."""
+    lines = list(_HEADER)
+    for row in rows:
+        numbers = (row.sent, row.right, row.fallback, row.uncached, row.errors, row.wrong)
+        broken = " — **broken**" if row.broken else ""
+        cells = " | ".join(f"{number:,}" for number in numbers)
+        lines.append(f"| {row.name}{broken} | {cells} | {row.recovery_s:.1f} | {row.in_step_s:.1f} |")
+    return "\n".join(lines)
+
+
+def write_report(rows: Sequence[Row], rate: float, hold_s: float, page: Path = PAGE) -> None:
+    """Replace what stands between the markers of `page`."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{page} has lost its markers {BEGIN} and {END}")
+    broken = [f"- {row.name}: {what}" for row in rows for what in row.broken]
+    verdict = "Every promise held." if not broken else "Broken promises:\n\n" + "\n".join(broken)
+    text = (
+        f"{machine()}. {rate:.0f} requests a second on each router, each cut for {hold_s:.0f} s.\n\n"
+        f"{table(rows)}\n\n{verdict}"
+    )
+    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
