@@ -97,7 +97,7 @@ def row(
         for thick, opacity in ((8, 0.3), (2, 1.0)):
             line = bar.mark_rule(color=tone, strokeWidth=thick, opacity=opacity)
             layers.append(line.encode(x=x, x2="x2", y=middle, y2=middle))
-        cut = [(axis.low, -90)] * (interval.low is None or interval.low < axis.low)
+        cut = [(axis.low, 270)] * (interval.low is None or interval.low < axis.low)
         cut += [(axis.high, 90)] * (interval.high is None or interval.high > axis.high)
         for place, angle in cut:
             arrow = alt.Chart(rows([{"x": place}])).mark_point(
