@@ -1,14 +1,27 @@
 """The controller as a BentoML service: the same app behind BentoML's door, for `bentoml serve`.
 
 In production its image starts `python -m control` instead. Mounted here, BentoML's own `/livez`, `/readyz`,
-`/healthz` and `/metrics` come first; BentoML runs the lifespan of the mounted app.
+`/healthz` and `/metrics` come first; BentoML runs the lifespan of the app that is mounted.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import bentoml
+from starlette.applications import Starlette
 
 from control.app import create_app
+
+
+@asynccontextmanager
+async def _lifespan(mounted: Starlette) -> AsyncIterator[None]:
+    # Not earlier: whoever builds the Bento imports this module, without settings or a data directory.
+    app = create_app()
+    async with app.router.lifespan_context(app):
+        mounted.mount("/", app)
+        yield
 
 
 @bentoml.service(
@@ -18,6 +31,6 @@ from control.app import create_app
     logging={"access": {"enabled": False}},
     tracing={"excluded_urls": ".*"},
 )
-@bentoml.asgi_app(create_app(), path="/")
+@bentoml.asgi_app(Starlette(lifespan=_lifespan), path="/")
 class EkibenController:
     """Which version is better, and the ramps, promotions and roll-backs that follow."""
