@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export BENTOML_DO_NOT_TRACK := true
 
-.PHONY: help up setup train bentos test check format bench-services load bench bench-peers faults bentos-test requirements images images-test netns
+.PHONY: help up setup train bentos test check format bench-services load bench bench-peers faults kills bentos-test requirements images images-test netns
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 20
@@ -78,3 +78,6 @@ netns: setup     ## the same between hosts: network namespaces, as root; writes 
 
 faults: setup    ## break everything once, under load; writes docs/reliability.md
 	@$(BIN)/python -m tests.faults
+
+kills: setup     ## kill everything at 60 random moments under load; writes docs/reliability.md
+	@$(BIN)/python -m tests.kills $(ARGS)

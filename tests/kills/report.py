@@ -1,0 +1,62 @@
+"""The tables of docs/reliability.md, between their markers, with the machine and the date."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from tests.faults.report import PAGE, machine
+from tests.kills.judging import Verdict
+from tests.kills.killing import Kill
+from tests.kills.load import Noted
+
+BEGIN: Final = "<!-- kills:begin -->"
+END: Final = "<!-- kills:end -->"
+
+
+def rows(verdict: Verdict) -> list[tuple[str, int]]:
+    """What became of everything, in words."""
+    return [
+        ("outcomes answered with 202", verdict.accepted),
+        ("… of them counted once", verdict.counted_once),
+        ("… of them not counted", verdict.never_counted),
+        ("outcomes counted more than once", verdict.counted_twice),
+        ("outcomes sent, never answered with 202", verdict.unsure),
+        ("… of them counted once", verdict.unsure_counted),
+        ("predictions answered within the experiment", verdict.served),
+        ("… with their exposure recorded", verdict.recorded),
+        ("… lost: unsent in a worker that was killed", verdict.lost_unsent),
+        ("… lost: waiting in a killed worker while Redis was away", verdict.lost_waiting),
+        ("… lost otherwise", verdict.lost_unexplained),
+        ("exposures recorded more than once", verdict.recorded_twice),
+    ]
+
+
+def render(
+    kills: Sequence[Kill], verdict: Verdict, noted: Noted, seed: int, rate: float, took_s: float
+) -> str:
+    """What was killed and what became of it, as Markdown."""
+    times = Counter(" + ".join(kill.victims) for kill in kills)
+    killed = "; ".join(f"{what} {number} times" for what, number in times.most_common())
+    lines = [
+        "| what | how many |",
+        "|---|---|",
+        *(f"| {what} | {number:,} |" for what, number in rows(verdict)),
+    ]
+    said = "Every promise held." if not verdict.broken else "Broken: " + "; ".join(verdict.broken) + "."
+    return (
+        f"{machine()}. {len(kills)} kills in {took_s / 60:.1f} minutes (seed {seed}), {rate:.0f} predictions a "
+        f"second throughout: {killed}. Of {noted.requests:,} requests with outcomes {noted.refused:,} were "
+        f"answered with 503 and {noted.cut:,} not at all.\n\n" + "\n".join(lines) + f"\n\n{said}"
+    )
+
+
+def write_report(text: str, page: Path = PAGE) -> None:
+    """Replace what stands between the markers of `page`."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        raise ValueError(f"{page} has lost its markers {BEGIN} and {END}")
+    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
