@@ -16,6 +16,8 @@ import aiohttp
 import pytest
 import uvicorn
 from redis.asyncio import Redis
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from control.admin import admin_app
 from control.auth import Auth
@@ -117,13 +119,14 @@ async def scene_over(url: str, folder: Path, host: str = "127.0.0.1") -> AsyncIt
         scene.forgotten.append(user_id)
         return {"files": 1}
 
-    app = admin_app(desk, Verbs(desk), Auth.from_settings(settings), forget)
+    api = admin_app(desk, Verbs(desk), Auth.from_settings(settings), forget)
+    app = Starlette(routes=[Mount("/api", app=api)])
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="off"))
     serving = asyncio.create_task(server.serve())
     try:
         await until(lambda: server.started)
         port = server.servers[0].sockets[0].getsockname()[1]
-        scene.url = f"http://127.0.0.1:{port}"
+        scene.url = f"http://127.0.0.1:{port}/api"
         yield scene
     finally:
         server.should_exit = True

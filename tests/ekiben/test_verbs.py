@@ -1,0 +1,248 @@
+"""The commands that go through the controller: what they show, ask, change and refuse."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ekiben.cli import guarded
+from experiments.lifecycle import Status
+from state.document import dump_document
+from tests.control.acting.conftest import TOKEN, Scene, document, redis, scene_over  # noqa: F401 - a fixture
+from tests.ekiben.running import ROOT
+from tests.router.documents import EXPERIMENT
+from tests.router.redis_server import RedisServer
+
+Command = Callable[..., Awaitable[tuple[int, str, str]]]
+
+
+@pytest.fixture
+async def scene(
+    redis: RedisServer,  # noqa: F811 - the fixture
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[Scene]:
+    """A controller's API over a real Redis, which this process's environment names."""
+    async with scene_over(redis.url, tmp_path / "controller") as made:
+        monkeypatch.setenv("EKIBEN_CONTROLLER_URL", made.url.removesuffix("/api"))
+        monkeypatch.setenv("EKIBEN_ROUTER_URL", "http://127.0.0.1:14329")
+        monkeypatch.setenv("EKIBEN_ADMIN_TOKEN", TOKEN)
+        monkeypatch.setenv("EKIBEN_DATA_DIR", str(tmp_path / "data"))
+        monkeypatch.setenv("USER", "jo")
+        yield made
+
+
+@pytest.fixture
+def command(scene: Scene, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command; its exit code, what it printed, its errors."""
+
+    async def run(*arguments: str) -> tuple[int, str, str]:
+        code = await asyncio.to_thread(guarded, list(arguments))
+        await scene.desk.look()
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+async def status_of(scene: Scene) -> Status:
+    held = await scene.desk.store.load()
+    assert held is not None
+    return held.document.experiments[EXPERIMENT].status
+
+
+SURE = ("--yes", "--why", "because")
+
+
+async def test_a_verb_shows_what_changes_and_what_it_means_and_does_it(
+    scene: Scene, command: Command
+) -> None:
+    await scene.put(document())
+    code, out, err = await command("pause", EXPERIMENT, *SURE)
+    assert (code, err) == (0, "")
+    assert f"  experiments.{EXPERIMENT}.status: running → paused\n" in out
+    assert "Everyone gets v1 until it is resumed" in out
+    assert "Done: revision 2." in out
+    assert await status_of(scene) is Status.PAUSED
+    code, out, _ = await command("history", EXPERIMENT)
+    first = out.splitlines()[0]
+    assert first.endswith("UTC  revision 2  jo: because")
+
+
+@pytest.mark.parametrize(
+    ("before", "arguments", "after"),
+    [
+        ("draft", ["start", EXPERIMENT], Status.RUNNING),
+        ("paused", ["resume", EXPERIMENT], Status.RUNNING),
+        ("running", ["promote", EXPERIMENT], Status.PROMOTED),
+        ("running", ["promote", EXPERIMENT, "treatment"], Status.PROMOTED),
+        ("running", ["roll-back", EXPERIMENT], Status.ROLLED_BACK),
+    ],
+)
+async def test_every_verb_leads_where_its_name_says(
+    scene: Scene, command: Command, before: str, arguments: list[str], after: Status
+) -> None:
+    await scene.put(document(before))
+    assert (await command(*arguments, *SURE))[0] == 0
+    assert await status_of(scene) is after
+
+
+async def test_a_ramp_is_set_changed_shown_and_taken_away(scene: Scene, command: Command) -> None:
+    await scene.put(document())
+    assert "has no ramp: 100 % of users take part" in (await command("ramp", EXPERIMENT))[1]
+    steps = ("--steps", "2,10,50", "--every", "30m", "--min-users", "200", "--then", "promote")
+    code, out, err = await command("ramp", EXPERIMENT, *steps, "--guardrails", "kept,error_rate", *SURE)
+    assert (code, err) == (0, "")
+    assert "a violation rolls back by itself" in out
+    await command("ramp", EXPERIMENT, "--every", "1h", *SURE)
+    shown = (await command("ramp", EXPERIMENT))[1]
+    assert (
+        "coverage by steps 2, 10, 50 %, each for at least 1h and 200 users a variant, then promote" in shown
+    )
+    assert "judged by kept, error_rate" in shown
+    assert (await command("ramp", EXPERIMENT, "--off", *SURE))[0] == 0
+    assert "has no ramp" in (await command("ramp", EXPERIMENT))[1]
+
+
+async def test_a_file_is_applied_and_a_wrong_one_is_refused_with_its_lines(
+    scene: Scene, command: Command, tmp_path: Path
+) -> None:
+    await scene.put(document("draft"))
+    file = tmp_path / "experiments.yaml"
+    file.write_text(yaml.safe_dump(dump_document(document("draft", coverage=5))))
+    code, out, _ = await command("apply", str(file), *SURE)
+    assert (code, f"  experiments.{EXPERIMENT}.coverage: 100 → 5\n" in out) == (0, True)
+    assert "Nothing changes" in (await command("apply", str(file), *SURE))[1]
+    file.write_text("models: {credit: {live: v1}}\nexperimentz: {}\n")
+    code, _, err = await command("apply", str(file), *SURE)
+    assert code == 1
+    assert 'ekiben: there is no key "experimentz"; did you mean experiments?' in err.replace(
+        "experimentz: ", ""
+    )
+    assert "models.credit.versions: is missing" in err
+
+
+async def test_a_report_is_told_in_words_and_tables_and_as_json(scene: Scene, command: Command) -> None:
+    stored = await scene.put(document())
+    await scene.know(stored, users=1234)
+    code, out, _ = await command("report", EXPERIMENT)
+    assert code == 0
+    for text in (
+        "running, 100 % of users take part",
+        "Not settled: go on.",
+        "1,234",
+        "split: not tested yet",
+    ):
+        assert text in out
+    (row,) = [line for line in out.splitlines() if line.startswith("profit")]
+    assert " ".join(row.split()) == "profit decides treatment 2,468 10 +0.1 -0.9 to +1.1 +1.0 % unclear"
+    told = json.loads((await command("report", EXPERIMENT, "--json"))[1])
+    assert told["variants"][0]["users"] == 1234
+
+
+async def test_a_plan_is_told_in_words_and_numbers(scene: Scene, command: Command) -> None:
+    await scene.put(document())
+    given = ("--mean", "10", "--std", "20", "--users-per-day", "1000", "--power", "90")
+    code, out, _ = await command("plan", EXPERIMENT, "--effect", "5%", *given)
+    assert code == 0
+    assert "To find an effect of 0.5 on profit with a probability of 90 %" in out
+    assert "users, in all" in out
+    assert "days in all" in out
+
+
+async def test_status_shows_the_verdicts_when_a_controller_answers(scene: Scene, command: Command) -> None:
+    stored = await scene.put(document())
+    await scene.know(stored)
+    code, out, _ = await command("status")
+    assert code == 0
+    assert "no router answers at http://127.0.0.1:14329" in out
+    assert "go on: Not settled: go on." in out
+
+
+async def test_a_user_is_forgotten(scene: Scene, command: Command) -> None:
+    await scene.put(document())
+    code, out, _ = await command("events", "forget", "--user", "u-control", *SURE)
+    assert (code, scene.forgotten) == (0, ["u-control"])
+    assert "Done: 1 files; 1 overrides." in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["pause", EXPERIMENT], 2, "nobody is there to confirm this: give --yes and --why"),
+        (["pause", EXPERIMENT, "--yes"], 2, "--why is missing"),
+        (["resume", EXPERIMENT, *SURE], 1, "is running, so you cannot resume it"),
+        (["pause", "credit-bosting", *SURE], 1, "did you mean credit-boosting?"),
+        (["promote", EXPERIMENT, "control", *SURE], 1, "to end with it, roll back"),
+        (["ramp", EXPERIMENT, "--steps", "a,b", *SURE], 2, "--steps are percentages"),
+        (["ramp", EXPERIMENT, "--off", "--every", "1h", *SURE], 2, "--off takes the ramp away"),
+        (["ramp", EXPERIMENT, "--every", "soon", "--steps", "5", *SURE], 1, "is no duration"),
+        (["apply", "nowhere.yaml", *SURE], 1, "cannot read nowhere.yaml: No such file"),
+        (["report", EXPERIMENT], 1, "there is no report of credit-boosting yet"),
+        (["plan", EXPERIMENT, "--effect", "much", "--std", "1"], 1, "the effect is a share"),
+    ],
+)
+async def test_what_cannot_work_is_one_line_and_changes_nothing(
+    scene: Scene, command: Command, arguments: list[str], code: int, words: str
+) -> None:
+    before = await scene.put(document())
+    exit_code, _, err = await command(*arguments)
+    (line,) = err.splitlines()
+    assert (exit_code, line.startswith("ekiben: "), words in line) == (code, True, True), line
+    assert await scene.desk.store.load() == before
+
+
+async def test_a_wrong_token_and_no_controller_are_one_line_that_says_how_to_mend_it(
+    scene: Scene, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scene.put(document())
+    monkeypatch.setenv("EKIBEN_ADMIN_TOKEN", "wrong")
+    code, _, err = await command("pause", EXPERIMENT, *SURE)
+    assert (code, "set EKIBEN_ADMIN_TOKEN to the controller's" in err) == (1, True)
+    monkeypatch.setenv("EKIBEN_CONTROLLER_URL", "http://127.0.0.1:14328")
+    code, _, err = await command("history")
+    assert (code, "no controller answers at http://127.0.0.1:14328" in err) == (1, True)
+
+
+async def test_without_a_token_the_one_that_the_controller_keeps_on_this_machine_is_shown(
+    scene: Scene, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scene.put(document())
+    monkeypatch.delenv("EKIBEN_ADMIN_TOKEN")
+    assert (await command("pause", EXPERIMENT, *SURE))[0] == 1
+    (tmp_path / "data").mkdir(exist_ok=True)
+    (tmp_path / "data" / "admin_token").write_text(TOKEN)
+    assert (await command("pause", EXPERIMENT, *SURE))[0] == 0
+
+
+def ask(arguments: list[str], answers: bytes) -> tuple[int, str]:
+    """Run a command on a terminal, where somebody types."""
+    leader, follower = pty.openpty()
+    os.write(leader, answers)
+    done = subprocess.run(
+        [sys.executable, "-m", "ekiben", *arguments],
+        cwd=ROOT, stdin=follower, stdout=subprocess.PIPE, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    os.close(leader)
+    os.close(follower)
+    return done.returncode, done.stdout
+
+
+async def test_on_a_terminal_the_reason_and_a_yes_are_asked_for(scene: Scene) -> None:
+    await scene.put(document())
+    code, out = await asyncio.to_thread(ask, ["pause", EXPERIMENT], b"a look\nn\n")
+    assert (code, "Nothing was changed." in out) == (1, True)
+    assert await status_of(scene) is Status.RUNNING
+    code, out = await asyncio.to_thread(ask, ["pause", EXPERIMENT], b"a look\ny\n")
+    assert (code, "Done: revision 2." in out) == (0, True)
+    entries = (await scene.get("/history?limit=1"))["entries"]
+    assert (entries[0]["who"], entries[0]["why"]) == ("jo", "a look")
