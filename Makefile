@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export BENTOML_DO_NOT_TRACK := true
 
-.PHONY: help up setup train bentos test check format bench-services load bench bench-peers faults kills bentos-test requirements images images-test netns
+.PHONY: help up setup train bentos test check format bench-services load bench bench-peers bench-analysis faults kills bentos-test requirements images images-test netns
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 20
@@ -58,6 +58,9 @@ bench: setup     ## the router beside the service called directly: req/s, latenc
 
 bench-peers: setup  ## the same beside nginx, Envoy, MLServer and LitServe
 	@$(BIN)/python -m loadtests.bench.peers $(ARGS)
+
+bench-analysis: setup  ## a report over 10,000,000 exposures: seconds and memory
+	@$(BIN)/python -m loadtests.bench.analysis $(ARGS)
 
 bench-services: setup  ## what a model call costs in each service
 	@$(BIN)/python -m loadtests.bench_services
