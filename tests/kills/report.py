@@ -47,8 +47,8 @@ def render(
     ]
     said = "Every promise held." if not verdict.broken else "Broken: " + "; ".join(verdict.broken) + "."
     return (
-        f"{machine()}. {len(kills)} kills in {took_s / 60:.1f} minutes (seed {seed}), {rate:.0f} predictions a "
-        f"second throughout: {killed}. Of {noted.requests:,} requests with outcomes {noted.refused:,} were "
+        f"{machine()}. {len(kills)} kills in {took_s / 60:.1f} minutes (seed {seed}), {rate:.0f} predictions "
+        f"a second throughout: {killed}. Of {noted.requests:,} requests with outcomes {noted.refused:,} were "
         f"answered with 503 and {noted.cut:,} not at all.\n\n" + "\n".join(lines) + f"\n\n{said}"
     )
 

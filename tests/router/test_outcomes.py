@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from router.errors import OutcomesRefused, Overloaded, StateAway
+from router.keys import Door
 from router.outcomes import read_outcomes
 from tests.router.client import Response
 from tests.router.conftest import Router
@@ -196,3 +197,19 @@ async def test_what_is_turned_away_is_counted_by_its_reason(router: Router) -> N
     await send(router, outcome())
     for reason in ("invalid", "unavailable", "full"):
         assert router.counted("ekiben_outcome_refusals_total", reason=reason) == 1
+
+
+async def test_where_keys_are_set_outcomes_need_one_that_may_send_them(router: Router) -> None:
+    router.worker.door = Door.from_setting("all,sends:outcomes,asks:predict")
+    body = orjson.dumps({"outcomes": [outcome()]})
+    for key, status in (("all", 202), ("sends", 202), ("asks", 403), ("nobody", 401), (None, 401)):
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        assert (await router.client.post("/outcomes", body, **headers)).status == status
+    assert len(router.outcomes.held) == 2
+    refused = await router.client.predict("u-1", {"row": 1}, authorization="Bearer sends")
+    assert refused.status == 403
+
+
+async def test_a_body_past_the_limit_is_413(router: Router) -> None:
+    response = await router.client.post("/outcomes", b"[" + b" " * (1024 * 1024) + b"]")
+    assert response.status == 413
