@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import os
 import sys
 import time
 from collections import Counter
@@ -20,6 +21,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from process.traces import Traces, open_traces
 from services.body import BodyRefused, ClientGone, parse, read_body
 from services.features import Features, json_schema
 from services.guard import Guard
@@ -70,6 +72,7 @@ class Door(Generic[F]):
         self._service: Any
         self._loaded: Model
         self._measure: Measure
+        self._traces: Traces | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._info_body = b""
 
@@ -108,6 +111,7 @@ class Door(Generic[F]):
         ]
         self._info_body = orjson.dumps(self._describe(stored))
         self._loaded.scores([dict.fromkeys(self.features.model_fields)])  # the first call is the slow one
+        self._traces = open_traces(stored.tag.partition(":")[0], os.environ)
         self._measure = Measure(self.model_version, self.output.labels())
         # What has been loaded stays: without this a full collection walks through all of it, 56 to 203 ms.
         gc.collect()
@@ -155,6 +159,20 @@ class Door(Generic[F]):
         return items
 
     async def _bulk(self, scope: Scope, receive: Receive) -> bytes:
+        if self._traces is None:
+            return await self._bulk_body(scope, receive)
+        span = self._traces.begin("bulk", "server", [v for n, v in scope["headers"] if n == b"traceparent"])
+        span.set(ekiben__model_version=self.model_version)
+        error: str | None = None
+        try:
+            return await self._bulk_body(scope, receive)
+        except BodyRefused as refused:
+            error = refused.detail
+            raise
+        finally:
+            span.end(error)
+
+    async def _bulk_body(self, scope: Scope, receive: Receive) -> bytes:
         data = parse(await read_body(scope, receive))
         if type(data) is not list:
             raise BodyRefused(400, "the body must be an array of feature objects")

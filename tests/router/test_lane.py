@@ -303,3 +303,19 @@ async def test_rows_and_calls_are_counted(router: Router) -> None:
     assert router.counted("ekiben_batch_rows_sum", **labels) == 5
     assert router.counted("ekiben_call_seconds_count", **labels) == 1
     assert router.counted("ekiben_requests_total", **labels, result="served") == 5
+
+
+async def test_a_bulk_call_belongs_to_the_traces_of_all_it_is_made_for(router: Router, v1: Service) -> None:
+    given: list[list[bytes]] = []
+    answer = v1.bulk
+
+    async def bulk(rows: list[bytes], timeout_s: float, parents: list[bytes]) -> BulkAnswer:
+        given.append(list(parents))
+        return await answer(rows, timeout_s)
+
+    v1.bulk = bulk  # type: ignore[method-assign, assignment]
+    headers = [f"00-{number:032x}-{number:016x}-01" for number in (1, 2)]
+    await asyncio.gather(
+        *(router.client.predict(None, {"row": row}, traceparent=header) for row, header in enumerate(headers))
+    )
+    assert sorted(parent for parents in given for parent in parents) == [each.encode() for each in headers]

@@ -1,0 +1,74 @@
+"""A receiver, a real BentoML service and a real router that export to it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.router.processes import ROOT, Process, RouterProcess
+from tests.router.redis_server import RedisServer
+from tests.traces.receiver import Receiver
+
+EXPERIMENTS = """\
+models:
+  credit: {{live: v1, timeout_ms: 5000, versions: {{v1: {{endpoints: ["http://127.0.0.1:{port}"]}}}}}}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture(scope="module")
+def traced(receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterProcess]:
+    """A router before credit v1, both exporting to the receiver every 100 ms."""
+    folder = tmp_path_factory.mktemp("traces")
+    export = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "BENTOML_HOME": str(folder / "bentoml"),
+        "BENTOML_DO_NOT_TRACK": "true",
+    }
+    training = [sys.executable, "-c", "from training.credit import train; train(['v1'])"]
+    subprocess.run(training, cwd=ROOT, env={**os.environ, **export}, check=True, timeout=120)
+    port = free_port()
+    (folder / "experiments.yaml").write_text(EXPERIMENTS.format(port=port))
+    serve = ["-m", "bentoml", "serve", "services.credit_v1:CreditV1", "--host", "127.0.0.1"]
+    service = Process("service", folder, [*serve, "--port", str(port)], export)
+    redis = RedisServer(folder, "redis")
+    router = RouterProcess(
+        free_port(), folder, EKIBEN_ACCESS_LOG_PERCENT="100", REDIS_URL=redis.url, **export
+    )
+    try:
+        redis.spawn()
+        service.start()
+        service.wait_for(f"http://127.0.0.1:{port}/readyz")
+        router.start()
+        router.wait_for(f"{router.url}/readyz")
+        yield router
+    finally:
+        router.kill()
+        service.signal(15) if service.running else None
+        service.kill()
+        redis.kill()
+
+
+@pytest.fixture
+def folder(traced: RouterProcess) -> Path:
+    return traced.log.parent
