@@ -86,28 +86,32 @@ class Acting:
             text = "The form is too old, or it is not ours. Nothing was changed."
             return self._site.message(request, session, 403, "Refused", text)
         values = _values(form)
+        if values.pop("preview", None):
+            return await self._page(request, session, values)
         why = values.get("why", "").strip()
         if not why or len(why) > _LONGEST_WHY:
             text = "Say why: it is kept in the history." if not why else "The reason is too long."
             return await self._page(request, session, values, status=400, problem=text)
+        return await self._change(request, session, values, why)
+
+    async def _change(
+        self, request: Request, session: Session, values: Mapping[str, str], why: str
+    ) -> Response:
         key, action = request.path_params["key"], self._action(request)
-        if action is None:
+        revision = values.get("revision", "")
+        if action is None or not (revision.isascii() and revision.isdigit()):
             return self._unknown(request, session)
         try:
-            revision = int(values.get("revision", ""))
-            await action.do(self._verbs, key, Order(session.who, why, revision), values)
-        except ValueError as error:
-            if isinstance(error, DocumentError):
-                return await self._page(request, session, values, status=409, problem=str(error))
-            return await self._page(request, session, values, status=400, problem="Please try again.")
+            await action.do(self._verbs, key, Order(session.who, why, int(revision)), values)
+        except DocumentError as error:
+            return await self._page(request, session, values, status=409, problem=str(error))
         except Stale as error:
             text = "Something was changed since this page was made. Nothing was done; look again."
             lines = [line for entry in error.meanwhile for line in entry.changes]
             return await self._page(request, session, values, status=409, problem=text, meanwhile=lines)
         except (Conflict, UnknownExperiment, NoDocument) as error:
-            return self._site.message(
-                request, session, 409, "Nothing was changed", str(error) or "Try again."
-            )
+            text = str(error) or "Try again."
+            return self._site.message(request, session, 409, "Nothing was changed", text)
         except StateUnavailable:
             return self._away(request, session)
         await self._site.desk.look()

@@ -92,7 +92,7 @@ class ExperimentView:
         if status is Status.DRAFT:
             found.append(("start", "Start", True))
         if status is Status.PAUSED:
-            found.append(("resume", "Resume", True))
+            found.append(("resume", "Resume", False))
         if status in ACTIVE:
             for variant in self.treatments:
                 name = "Promote" if len(self.treatments) == 1 else f"Promote {variant}"

@@ -14,7 +14,7 @@ NOTE = "Applicants are drawn again and again from held-out loan applications: th
 
 def first_document() -> Document:
     """Everything as a draft."""
-    endpoints = [f"http://127.0.0.1:{port}" for port in range(3001, 3009)]
+    endpoints = [f"http://127.0.0.1:{port}" for port in range(3001, 3011)]
     profit = {"name": "profit", "outcome": "profit", "kind": "mean", "window_hours": 1}
     repaid = {"name": "repaid", "outcome": "bad", "kind": "label", "better": "higher", "window_hours": 1}
     complaints: dict[str, Any] = {
@@ -46,6 +46,10 @@ def first_document() -> Document:
                     "live": "v1",
                     "versions": {f"v{i}": {"endpoints": [endpoints[i + 5]]} for i in (1, 2)},
                 },
+                "pricing": {
+                    "live": "v1",
+                    "versions": {f"v{i}": {"endpoints": [endpoints[i + 7]]} for i in (1, 2)},
+                },
             },
             "experiments": {
                 "credit-boosting": experiment(
@@ -53,11 +57,8 @@ def first_document() -> Document:
                     [profit, repaid, complaints],
                     min_days=0.02,
                     ramp={"steps": [2, 10, 50, 100], "every": "5m", "min_users_per_step": 500},
-                    namespace={"name": "credit", "from": 0, "to": 80},
                 ),
-                "credit-limits": experiment(
-                    "credit", [profit, complaints], namespace={"name": "credit", "from": 80, "to": 100}
-                ),
+                "pricing-floor": experiment("pricing", [profit, complaints]),
                 "churn-offers": experiment(
                     "churn",
                     [kept],

@@ -11,18 +11,22 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.error import HTTPError, URLError
+from urllib.error import URLError
 
+import msgspec
 from redis.asyncio import Redis
 
-from state.document import DocumentStore, Stored, open_state
+from experiments.report import Report
+from state.document import DOCUMENT_KEY, DocumentStore, Stored, open_state
 from tests.dashboard.documents import NOTE
 from tests.dashboard.seeding import seed
 from tests.router.redis_server import RedisServer
+from tests.router.waiting import PATIENCE_S
 
 TOKEN = "the-admin-token-of-the-tests"
 T = TypeVar("T")
@@ -35,6 +39,42 @@ class Running:
     url: str
     port: int
     redis: RedisServer
+    command: list[str]
+    environ: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the controller's process and wait until it answers."""
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self.command, env=self.environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        until_answers(self)
+
+    def stop(self) -> None:
+        """End it."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
+
+    def report(self, key: str) -> Report:
+        """An experiment's report, as the API tells it."""
+        return msgspec.json.decode(self.api(f"/experiments/{key}/report"), type=Report)
+
+    def api(self, path: str) -> bytes:
+        """What the API answers."""
+        request = urllib.request.Request(
+            f"{self.url}/api{path}", headers={"Authorization": f"Bearer {TOKEN}"}
+        )
+        with urllib.request.urlopen(request) as answer:
+            return bytes(answer.read())
 
     def stored(self) -> Stored:
         """The experiments as they are."""
@@ -66,74 +106,49 @@ def controller(*, filled: bool = True, router: bool = True, **environ: str) -> I
         folder = Path(name)
         redis = RedisServer(folder, "state")
         finish(redis.start())
-        made = Running("", _free_port(), redis)
-        made.url = f"http://127.0.0.1:{made.port}"
-        if filled:
-            made.on_redis(lambda client: seed(client, time.time()))
+        port = _free_port()
         variables = {"EKIBEN_ADMIN_TOKEN": TOKEN, "EKIBEN_NOTE": NOTE, **environ}
         if router:
             variables["EKIBEN_TEST_ROUTER"] = "1"
-        log = folder / "controller.log"
-        command = [
-            sys.executable,
-            "-m",
-            "tests.dashboard.server",
-            redis.url,
-            str(made.port),
-            str(folder / "data"),
-        ]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                env={**os.environ, **variables},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
+        arguments = [redis.url, str(port), str(folder / "data")]
+        made = Running(
+            url=f"http://127.0.0.1:{port}",
+            port=port,
+            redis=redis,
+            command=[sys.executable, "-m", "tests.dashboard.server", *arguments],
+            environ={**os.environ, **variables},
+            log=folder / "controller.log",
+        )
         try:
-            _wait(made.url, process, log, filled=filled)
+            if filled:
+                made.on_redis(lambda client: seed(client, time.time()))
+            made.start()
             yield made
         finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            made.stop()
             redis.kill()
 
 
 def finish(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine in a thread's own loop: Playwright's has taken this one."""
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, work).result()
 
 
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path, *, filled: bool) -> None:
-    """Until it answers, and knows its experiments."""
-    end = time.monotonic() + 60
+def until_answers(made: Running) -> None:
+    """Until the controller answers, and knows its experiments where there are some."""
+    filled = made.on_redis(lambda client: client.exists(DOCUMENT_KEY))
+    end = time.monotonic() + PATIENCE_S
     while True:
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < end, log.read_text()
+        assert made.process is not None
+        assert made.process.poll() is None, made.log.read_text()
+        assert time.monotonic() < end, made.log.read_text()
         try:
-            with urllib.request.urlopen(f"{url}/login") as answer:
-                assert answer.status == 200
-            if not filled or b'"revision":null' not in _status(url):
-                return
-        except HTTPError as error:
-            if error.code in (401, 421):
+            if b'"revision":null' not in made.api("/status") or not filled:
                 return
         except (URLError, ConnectionError):
             pass
         time.sleep(0.05)
-
-
-def _status(url: str) -> bytes:
-    request = urllib.request.Request(f"{url}/api/status", headers={"Authorization": f"Bearer {TOKEN}"})
-    with urllib.request.urlopen(request) as answer:
-        return bytes(answer.read())
 
 
 def _free_port() -> int:
