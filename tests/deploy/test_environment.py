@@ -24,12 +24,18 @@ from tests.deploy.manifests import ROOT, Manifests
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "router": ("router", "state", "process", "experiments"),
     "controller": ("control", "state", "process", "experiments"),
-    "version": ("services",),
+    "version": ("services", "process"),
 }
 OURS = ("EKIBEN_", "REDIS_URL", "BENTOML_", "OTEL_")
 
 _DEFAULT = "its default is meant for this"
 _LOOK = "one Redis for both is for a look"
+_TRACES = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "the component traces sets it",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "the other one is enough",
+    "OTEL_SDK_DISABLED": "there are no traces until a receiver is named",
+    "OTEL_SERVICE_NAME": "a program knows its name",
+}
 LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     "router": {
         "REDIS_URL": _LOOK,
@@ -39,6 +45,8 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "EKIBEN_CAPTURE_PERCENT": "features may tell of people: nothing is kept unless somebody asks for it",
         "EKIBEN_LOG_FORMAT": "JSON is the default, and a cluster's log reader wants it",
         "EKIBEN_LOG_LEVEL": _DEFAULT,
+        "EKIBEN_ACCESS_LOG_PERCENT": _DEFAULT,
+        **_TRACES,
     },
     "controller": {
         "REDIS_URL": _LOOK,
@@ -52,8 +60,9 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "EKIBEN_ALLOWED_HOSTS": "it is reached by port-forward only; whoever gives it a host sets this",
         "EKIBEN_LOG_FORMAT": "JSON is the default, and a cluster's log reader wants it",
         "EKIBEN_LOG_LEVEL": _DEFAULT,
+        **_TRACES,
     },
-    "version": {},
+    "version": _TRACES,
 }
 GUIDE = ROOT / "docs" / "kubernetes.md"
 # Of the SDK inside pyarrow, which the controller reaches an object store with.

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from starlette.routing import Route
 
-from control.app import build_app
+from control.app import Controller
 from control.health import health_routes
 from router import pages, probes, workers
 from router.settings import LAST_STEPS_S
@@ -99,8 +99,13 @@ async def test_the_controller_answers_those_who_call_it_by_its_pods_address(
     manifests: Manifests, page: str, tmp_path: Path
 ) -> None:
     """The kubelet and Prometheus do; a browser may not."""
-    settings = replace(controller_settings(manifests), data_dir=tmp_path, events_url=str(tmp_path / "events"))
-    transport = httpx.ASGITransport(build_app(settings))
+    settings = replace(
+        controller_settings(manifests),
+        host="127.0.0.1",  # or it asks this process's own environment for the salt
+        data_dir=tmp_path,
+        events_url=str(tmp_path / "events"),
+    )
+    transport = httpx.ASGITransport(Controller(settings).app)
     async with httpx.AsyncClient(transport=transport, base_url="http://10.1.2.3:3100") as client:
         assert (await client.get(page)).status_code in (200, 503)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import yaml
 from prometheus_client import generate_latest
 
@@ -95,16 +94,3 @@ def test_the_cpu_is_looked_at_too_and_every_container_asks_for_some(prod: Manife
         target = scaler["spec"]["scaleTargetRef"]
         (workload,) = (each for each in prod.workloads() if each.name == target["name"])
         assert all("cpu" in each["resources"]["requests"] for each in workload.pod["containers"])
-
-
-@pytest.mark.usefixtures("prod")
-def test_without_an_adapter_only_the_cpu_is_looked_at(tmp_path_factory: pytest.TempPathFactory) -> None:
-    from tests.deploy.copies import copy_of_the_manifests
-
-    folder = copy_of_the_manifests(tmp_path_factory.mktemp("kubernetes"))
-    overlay = folder / "overlays" / "prod" / "kustomization.yaml"
-    content = yaml.safe_load(overlay.read_text())
-    content["components"].append("../../components/without-metrics-adapter")
-    overlay.write_text(yaml.safe_dump(content))
-    for scaler in scalers(render(overlay.parent)):
-        assert [each["type"] for each in scaler["spec"]["metrics"]] == ["Resource"]
