@@ -48,7 +48,12 @@ def draw(number: int, seed: int) -> list[Kill]:
     chance = random.Random(seed)
     kinds = [TARGETS[place % len(TARGETS)] for place in range(number)]
     chance.shuffle(kinds)
-    return [Kill(victims, chance.uniform(0.2, 4.0), chance.uniform(0.0, 1.5)) for victims in kinds]
+    return [Kill(victims, chance.uniform(0.2, 4.0), _down_s(chance)) for victims in kinds]
+
+
+def _down_s(chance: random.Random) -> float:
+    """Mostly short; one in five longer than a request with outcomes waits."""
+    return chance.uniform(2.2, 3.5) if chance.random() < 0.2 else chance.uniform(0.0, 1.5)
 
 
 async def run_kills(
