@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export BENTOML_DO_NOT_TRACK := true
 
-.PHONY: help up setup train bentos test check format bench-services load bench bench-peers bench-analysis faults kills bentos-test requirements images images-test netns
+.PHONY: help up setup train bentos test test-all screenshots check format bench-services load bench bench-peers bench-analysis faults kills bentos-test requirements images images-test netns
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 20
@@ -40,8 +40,20 @@ images: bentos   ## container images, with Docker or buildah; ARGS='router credi
 images-test: setup  ## run the images under the security settings of the Kubernetes manifests (root, runc)
 	@EKIBEN_IMAGES_TEST=1 $(BIN)/pytest tests/images -q $(ARGS)
 
-test: setup      ## all tests
+# axe-core, for the dashboard's tests, where npm is; without it they are skipped with the reason.
+AXE := tests/dashboard/node_modules/.package-lock.json
+$(AXE): tests/dashboard/package-lock.json
+	@if command -v npm >/dev/null; then \
+		npm ci --prefix tests/dashboard --no-audit --no-fund --ignore-scripts --silent && touch $@ || true; fi
+
+test: setup $(AXE)  ## all tests
 	@$(BIN)/pytest
+
+test-all: setup $(AXE)  ## all tests, and none is skipped for want of a browser or of npm
+	@EKIBEN_TEST_ALL=1 $(BIN)/pytest
+
+screenshots: setup  ## the dashboard in docs/images; ARGS='--url http://127.0.0.1:3100' for one that runs
+	@$(BIN)/python -m tests.dashboard.screenshots $(ARGS)
 
 check: setup     ## ruff, mypy strict, import-linter
 	@$(BIN)/ruff check .
