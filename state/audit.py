@@ -19,6 +19,7 @@ from state.document import AUDIT_STREAM, StateUnavailable
 
 # An entry holds two documents, so a page of them is small.
 _PAGE: Final = 50
+_LARGEST: Final = 2**64 - 1
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,8 @@ class Audit:
         return None
 
     async def _newest_first(self, before: str) -> AsyncIterator[Entry]:
-        newest = f"({before}" if before else "+"
-        while True:
+        newest = _just_before(before) if before else "+"
+        while newest is not None:
             try:
                 held = cast(
                     "list[tuple[bytes, dict[bytes, bytes]]]",
@@ -112,7 +113,17 @@ class Audit:
                 yield _entry(entry_id.decode(), fields)
             if len(held) < _PAGE:
                 return
-            newest = f"({held[-1][0].decode()}"
+            newest = _just_before(held[-1][0].decode())
+
+
+def _just_before(entry_id: str) -> str | None:
+    """The largest id that is smaller, None when there is none. Numbers beyond Redis's are its largest."""
+    ms, sequence = (int(part) for part in entry_id.split("-"))
+    if ms > _LARGEST or sequence > _LARGEST:
+        return "+"
+    if sequence:
+        return f"{ms}-{sequence - 1}"
+    return f"{ms - 1}-{_LARGEST}" if ms else None
 
 
 def _step(experiment: Experiment | None) -> object:

@@ -59,6 +59,18 @@ async def test_more_than_a_page_is_read_newest_first_and_page_by_page(client: Re
     assert await audit.since(held.lineage, 120) == []
 
 
+async def test_what_is_older_than_any_entry_or_newer_than_all_can_be_asked_for(client: Redis) -> None:
+    await DocumentStore(client).change(None, DRAFT, who="me", why="first")
+    audit = Audit(client)
+    (only,) = await audit.entries()
+    ms, sequence = only.id.split("-")
+    for before, found in (
+        ("0-0", 0), ("0-1", 0), ("5-0", 0), (only.id, 0), (f"{ms}-{int(sequence) + 1}", 1),
+        (f"{int(ms) + 1}-0", 1), ("99999999999999999999-0", 1), ("0-99999999999999999999", 1),
+    ):  # fmt: skip
+        assert len(await audit.entries(before=before)) == found, before
+
+
 async def test_the_changes_of_one_experiment_are_its_own(client: Redis) -> None:
     store = DocumentStore(client)
     held = await store.change(None, DRAFT, who="me", why="first")

@@ -196,6 +196,12 @@ async def test_off_loopback_reading_needs_the_token_too(redis: RedisServer, tmp_
             assert (await scene.ask("GET", path)).status == 200
 
 
+async def test_on_loopback_reading_is_open_but_not_to_another_sites_name(scene: Scene) -> None:
+    assert (await scene.ask("GET", "/status", token=None)).status == 200
+    assert (await scene.ask("GET", "/status", token=None, Host="rebound.example")).status == 401
+    assert (await scene.ask("GET", "/status", Host="rebound.example")).status == 200
+
+
 async def test_who_guesses_the_token_is_not_heard_for_a_while(scene: Scene) -> None:
     path = f"/experiments/{EXPERIMENT}/pause"
     for _ in range(10):
