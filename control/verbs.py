@@ -69,9 +69,6 @@ class Change:
     done: bool
 
 
-Outcome = Change
-
-
 class RampFields(TypedDict, total=False):
     """The parts of a ramp that are to be other than they are."""
 
