@@ -134,7 +134,7 @@ class EventFiles:
         if self.local:
             target = Path(self.path(file))
             _make_folders(target.parent)
-            staged.chmod(0o644)
+            staged.chmod(0o640)  # features may tell of people
             _check(lease)
             staged.replace(target)
             _sync_folder(target.parent)

@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from control.event_files import EventFiles, Held
-from control.event_ranges import EventFile
+from control.event_ranges import EventFile, without_contained
 from control.intake import GROUP, Intake
 from control.recorder import Recorder
 from state.blocks import EXPOSURES_STREAM, OUTCOMES_STREAM
@@ -78,6 +78,9 @@ async def test_after_a_crash_at_any_step_the_next_one_records_the_rest_once(
     files = EventFiles(url)
     await recorder(redis, files).record_all()
     assert recorded(files) == expected(6)
+    # What was written is not written again, not even where readers would leave it out.
+    for kind in ("exposure", "shadow", "outcome"):
+        assert without_contained(files.list(kind)) == files.list(kind)
     assert [await redis.xlen(stream) for stream in (EXPOSURES_STREAM, OUTCOMES_STREAM)] == [0, 0]
 
 
