@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ekiben import outcomes_command, reading_cli, verbs_cli
+from ekiben import delivery_cli, outcomes_command, reading_cli, verbs_cli
 from ekiben.errors import EkibenError, UsageError
 from ekiben.settings import Settings, key_headers
 
@@ -46,6 +46,7 @@ app = typer.Typer(
 )
 app.add_typer(outcomes_command.commands, name="outcomes")
 app.add_typer(reading_cli.app)
+app.add_typer(delivery_cli.app)
 app.add_typer(verbs_cli.app)
 app.add_typer(verbs_cli.events, name="events", rich_help_panel=verbs_cli.PANEL)
 

@@ -1,0 +1,45 @@
+"""The commands between a trained version and its first users: thin doors, one function a command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Annotated
+
+import typer
+
+from ekiben.errors import EkibenError
+from ekiben.settings import Settings
+
+PANEL = "Deliver a version"
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=PANEL)
+def gate(
+    model: Annotated[str, typer.Argument(help="The model, such as credit.", show_default=False)],
+    version: Annotated[str, typer.Argument(help="The version that is to go on.", show_default=False)],
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against", metavar="VERSION", help="Compare with this one.", show_default="the live one"
+        ),
+    ] = None,
+) -> None:
+    """Say whether a trained version may be deployed: it must not be worse than the live one.
+
+    Both are compared on the same held-out rows, by the metrics and margins of training/gates.yaml. A table
+    shows why; the exit code is 1 when it may not go on.
+    """
+    from ekiben.explain import find_source
+    from ekiben.gate import pass_gate
+    from ekiben.screen import screen
+
+    if against is None:
+        document = asyncio.run(find_source(Settings.from_environ(os.environ))).snapshot.document
+        if model not in document.models:
+            known = ", ".join(document.models)
+            raise EkibenError(f"no model {model!r} is served (known: {known}): name a version with --against")
+        against = document.models[model].live
+    pass_gate(screen(), model, version, against)
