@@ -91,6 +91,9 @@ load: setup      ## load test ROUTER_URL: SHAPE=ramp|spike|soak|steps PROCESSES=
 netns: setup     ## the same between hosts: network namespaces, as root; writes docs/reliability.md
 	@$(BIN)/python -m tests.netns
 
+stats-proof: setup  ## simulate experiments through the statistics; writes docs/statistics.md
+	@$(BIN)/python -m tests.statistics $(ARGS)
+
 faults: setup    ## break everything once, under load; writes docs/reliability.md
 	@$(BIN)/python -m tests.faults
 
