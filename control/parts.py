@@ -13,6 +13,8 @@ log = logging.getLogger(__name__)
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 30.0
 _STEADY_S: Final = 60.0
+# The recorder takes its time for what it has gathered.
+_CANCEL_AGAIN_S: Final = 11.0
 
 
 @asynccontextmanager
@@ -23,8 +25,10 @@ async def running(parts: Mapping[str, Callable[[], Awaitable[None]]]) -> AsyncIt
         yield
     finally:
         for task in reversed(tasks):
-            task.cancel()
-            await asyncio.wait([task])
+            # Told again: asyncio.wait_for, which redis-py uses, can lose a cancellation in 3.11.
+            while not task.done():
+                task.cancel()
+                await asyncio.wait([task], timeout=_CANCEL_AGAIN_S)
 
 
 async def _kept(name: str, run: Callable[[], Awaitable[None]]) -> None:
