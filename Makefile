@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export BENTOML_DO_NOT_TRACK := true
 
-.PHONY: help up setup train bentos test test-all screenshots check format bench-services load bench bench-peers bench-analysis faults kills bentos-test requirements images images-test netns
+.PHONY: help up setup train bentos test test-all screenshots check format bench-services load bench bench-peers bench-analysis faults stats-proof kills bentos-test requirements images images-test netns
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 20
@@ -99,3 +99,29 @@ faults: setup    ## break everything once, under load; writes docs/reliability.m
 
 kills: setup     ## kill everything at 60 random moments under load; writes docs/reliability.md
 	@$(BIN)/python -m tests.kills $(ARGS)
+
+# What `make pipeline` takes: VERSION, AGAINST (the live one unless named), SHADOW percent, ENDPOINT of its service.
+VERSION ?= v3
+AGAINST ?=
+SHADOW ?= 10
+ENDPOINT ?=
+.PHONY: pipeline pipeline-train pipeline-gate pipeline-build pipeline-image pipeline-shadow
+
+pipeline: setup  ## train, compare, gate, Bento, image, shadow: VERSION=v3 SHADOW=10
+	@for step in train gate build image shadow; do $(MAKE) --no-print-directory pipeline-$$step || exit 1; done
+
+pipeline-train: setup   ## its first step: train VERSION, and the version it is compared with
+	@$(BIN)/ekiben train --version $(VERSION) $(if $(AGAINST),--version $(AGAINST))
+
+pipeline-gate: setup    ## stop here when VERSION is worse than the live one
+	@$(BIN)/ekiben gate credit $(VERSION) $(if $(AGAINST),--against $(AGAINST))
+
+pipeline-build: setup   ## its Bento
+	@$(BIN)/python -m deploy.bentos credit_$(VERSION)
+
+pipeline-image: setup   ## its container image
+	@$(BIN)/python -m deploy.images credit-$(VERSION)
+
+pipeline-shadow: setup  ## SHADOW percent of requests are copied to it; nobody is served by it
+	@$(BIN)/ekiben shadow credit $(VERSION) --percent $(SHADOW) $(if $(ENDPOINT),--endpoint $(ENDPOINT)) \
+		--yes --why "delivered by the pipeline"

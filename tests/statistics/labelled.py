@@ -15,7 +15,7 @@ Ints = npt.NDArray[np.int64]
 def simulate(
     rng: np.random.Generator, users: int, separation: float = 1.0, taste: float = 0.7
 ) -> tuple[Floats, Bools, Ints]:
-    """Scores, labels and users of predictions: 1 to 5 a user, whose labels and scores (by `taste`) are alike."""
+    """Scores, labels and users of predictions: 1 to 5 a user, alike in labels and (by `taste`) in scores."""
     user = np.repeat(np.arange(users), rng.integers(1, 6, users))
     own = rng.normal(0, taste, users)[user]
     labels = rng.random(len(user)) < 1 / (1 + np.exp(1 - rng.normal(0, 3, users)[user]))
