@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -13,6 +14,7 @@ from tests.deploy import test_lives, test_network, test_security, test_shape
 from tests.deploy.copies import copy_of_the_manifests
 from tests.deploy.environment import environment, experiments_of
 from tests.deploy.manifests import KUBERNETES, ROOT, Manifests, render
+from tests.deploy.network import Peer
 from tests.deploy.test_experiments import unreachable
 
 GUIDE = (ROOT / "docs" / "kubernetes.md").read_text()
@@ -99,3 +101,20 @@ def test_the_switch_that_the_guide_presses_is_the_one_that_routers_watch(prod: M
 def test_the_seed_of_the_cluster_is_a_valid_document() -> None:
     parse_experiments((KUBERNETES / "base" / "experiments.yaml").read_bytes())
     assert yaml.safe_load((KUBERNETES / "adapter-rules.yaml").read_text())
+
+
+def test_the_load_test_in_the_cluster_asks_the_router_and_is_let_in(prod: Manifests) -> None:
+    page = (ROOT / "loadtests" / "README.md").read_text()
+    (text,) = re.findall(r"<<'YAML'\n(.*?)\nYAML", page, re.DOTALL)
+    objects = list(yaml.safe_load_all(text))
+    assert [each["kind"] for each in objects] == ["Service", "Job", "Job"]
+    for each in objects:
+        kubernetes_validate.validate(each, test_shape.VERSION, strict=True)
+    name, namespace, port = re.findall(r"http://([a-z-]+)\.([a-z-]+):(\d+)", text)[0]
+    (service,) = (each for each in prod.of("Service") if each["metadata"]["name"] == name)
+    assert namespace == prod.namespace()
+    assert int(port) in [each["port"] for each in service["spec"]["ports"]]
+    (own, label, value) = re.findall(r"kubectl label namespace (\S+) (\S+)=(\S+)", page)[0]
+    cluster = test_network.Cluster(prod)
+    network = test_network.Network(prod.of("NetworkPolicy"), {own: {label: value}})
+    assert network.allows(Peer("locust", own), cluster.ours[name], int(port))
