@@ -110,8 +110,9 @@ ENDPOINT ?=
 pipeline: setup  ## train, compare, gate, Bento, image, shadow: VERSION=v3 SHADOW=10
 	@for step in train gate build image shadow; do $(MAKE) --no-print-directory pipeline-$$step || exit 1; done
 
-pipeline-train: setup   ## its first step: train VERSION, and the version it is compared with
-	@$(BIN)/ekiben train --version $(VERSION) $(if $(AGAINST),--version $(AGAINST))
+pipeline-train: setup   ## its first step: train VERSION, and those it may be compared with
+	@$(BIN)/ekiben train
+	@$(BIN)/ekiben train --version $(VERSION)
 
 pipeline-gate: setup    ## stop here when VERSION is worse than the live one
 	@$(BIN)/ekiben gate credit $(VERSION) $(if $(AGAINST),--against $(AGAINST))

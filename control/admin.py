@@ -23,6 +23,7 @@ from control.admin_requests import (
     ForgetBody,
     PromoteBody,
     RampBody,
+    ShadowBody,
     actor,
     number,
     order_of,
@@ -67,6 +68,7 @@ def admin_app(desk: Desk, verbs: Verbs, auth: Auth, forget: Forget) -> Starlette
     changes: dict[str, Handler] = {
         "/apply": api.apply,
         "/events/forget": api.forget,
+        "/models/{model}/shadow": api.set_shadow,
         **{f"/experiments/{{key}}/{verb}": api.verb(verb) for verb in VERBS},
     }
     routes = [Route(path, api.reading(handler), methods=["GET"]) for path, handler in reads.items()]
@@ -144,6 +146,12 @@ class Admin:
         if self._desk.stored is None or model not in self._desk.stored.document.models:
             raise NotFound(f"there is no model {model!r}")
         return {"model": model, "reports": shadow_views(self._desk.shadow_reports, model)}
+
+    async def set_shadow(self, request: Request) -> object:
+        body = await read_body(request, ShadowBody)
+        order = order_of(request, body)
+        model = request.path_params["model"]
+        return _told(await self._verbs.shadow(model, body.version, body.percent, order, body.endpoints))
 
     async def openapi(self, _request: Request) -> object:
         return openapi()

@@ -14,6 +14,7 @@ from control.admin_requests import (
     ForgetBody,
     PromoteBody,
     RampBody,
+    ShadowBody,
 )
 from control.planning import Plan
 from experiments.report import Report
@@ -59,6 +60,7 @@ _CHANGES: Final[dict[str, tuple[str, list[dict[str, Any]], str]]] = {
     "/experiments/{key}/roll-back": ("It ends with the control", [_KEY], "ChangeBody"),
     "/experiments/{key}/ramp": ("Set, change or take away its ramp", [_KEY], "RampBody"),
     "/experiments/{key}/acknowledge": ("Redeployments block no verdict", [_KEY], "AcknowledgeBody"),
+    "/models/{model}/shadow": ("Copy a share of the requests to a version", [_MODEL], "ShadowBody"),
     "/events/forget": ("Remove a user's events and overrides", [], "ForgetBody"),
 }
 _READ_PROBLEMS: Final = {
@@ -91,7 +93,7 @@ _PROBLEM: Final = {
 @cache
 def openapi() -> dict[str, Any]:
     """The description."""
-    bodies = (ChangeBody, ApplyBody, PromoteBody, RampBody, AcknowledgeBody, ForgetBody)
+    bodies = (ChangeBody, ApplyBody, PromoteBody, RampBody, AcknowledgeBody, ForgetBody, ShadowBody)
     _, schemas = msgspec.json.schema_components(
         (*bodies, Report, Plan), ref_template="#/components/schemas/{name}"
     )
@@ -104,7 +106,7 @@ def openapi() -> dict[str, Any]:
         content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{body}"}}}
         operation["requestBody"] = {"required": True, "content": content}
         operation["security"] = [{"token": []}]
-        paths[path] = {"post": operation}
+        paths.setdefault(path, {})["post"] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "Ekiben, admin API", "version": "1"},

@@ -80,6 +80,14 @@ class AcknowledgeBody(ChangeBody):
     model_versions: list[str] = []
 
 
+class ShadowBody(ChangeBody):
+    """The version, the percent of requests that are copied to it, and where it answers if it is new."""
+
+    version: str
+    percent: Annotated[float, Meta(ge=0, le=100)]
+    endpoints: list[str] = []
+
+
 class ForgetBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The user to forget."""
 

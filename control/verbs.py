@@ -149,6 +149,15 @@ class Verbs:
             named = tuple(each.model_version for each in report.redeployments if not each.acknowledged)
         return await self._change(key, lambda document: actions.acknowledge(document, key, named), order)
 
+    async def shadow(
+        self, model: str, version: str, percent: float, order: Order, endpoints: Iterable[str] = ()
+    ) -> Change:
+        """Copy a share of a model's requests to a version."""
+        urls = tuple(endpoints)
+        return await self._change(
+            None, lambda document: actions.shadow(document, model, version, percent, urls), order
+        )
+
     async def forget_overrides(self, user_id: str, order: Order) -> Change:
         """No experiment names this user any more."""
         return await self._change(None, lambda document: actions.forget_user(document, user_id), order)

@@ -43,3 +43,36 @@ def gate(
             raise EkibenError(f"no model {model!r} is served (known: {known}): name a version with --against")
         against = document.models[model].live
     pass_gate(screen(), model, version, against)
+
+
+@app.command(rich_help_panel=PANEL)
+def shadow(
+    model: Annotated[str, typer.Argument(help="The model, such as credit.", show_default=False)],
+    version: Annotated[str, typer.Argument(help="The version that is to be watched.", show_default=False)],
+    percent: Annotated[
+        float, typer.Option("--percent", min=0, max=100, help="Requests that are copied; 0 ends it.")
+    ] = 10.0,
+    endpoint: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--endpoint", metavar="URL", help="Where a new version answers; may be given several times."
+        ),
+    ] = None,
+    why: Annotated[
+        str | None, typer.Option("--why", metavar="TEXT", help="The reason, for the history; asked for else.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking; needs --why.")] = False,
+) -> None:
+    """Copy a share of the requests to a version: its answers are compared and never served.
+
+    The dashboard then shows how often it agrees with what was served: read that before its first user.
+    """
+    from urllib.parse import quote
+
+    from ekiben.changing import change
+    from ekiben.controller import ControllerClient
+    from ekiben.screen import screen
+
+    body = {"version": version, "percent": percent, "endpoints": endpoint or []}
+    client = ControllerClient.from_environ(os.environ)
+    change(screen(), client, f"/models/{quote(model, safe='')}/shadow", body, why=why, yes=yes)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from experiments.changes import check_change
-from experiments.document import Document, Experiment, Ramp
+from experiments.document import Document, Experiment, Ramp, Version
 from experiments.lifecycle import ACTIVE, Status
 from experiments.parsing import parse_document
 from experiments.problems import DocumentError, listed, problem, unknown, word
@@ -86,6 +86,29 @@ def acknowledge(document: Document, key: str, model_versions: Iterable[str]) -> 
     return _lawful(
         document, _with_experiment(document, key, experiment, acknowledged_model_versions=(*held, *new))
     )
+
+
+def shadow(
+    document: Document, model: str, version: str, percent: float, endpoints: Iterable[str] = ()
+) -> Document:
+    """Copy `percent` (0 to 100) of a model's requests to a version that serves nobody by it; 0 ends it.
+
+    With `endpoints` the version is added, or moved there; without it must be known.
+    """
+    held = document.models.get(model)
+    if held is None:
+        raise DocumentError([problem(("models",), unknown("model", model, document.models))])
+    versions = dict(held.versions)
+    if urls := tuple(endpoints):
+        known = versions.get(version) or Version.model_construct(endpoints=urls)
+        versions[version] = known.model_copy(update={"endpoints": urls})
+    if version == held.live and percent > 0:
+        raise DocumentError([problem(("models", model, "shadow"), f"{word(version)} is live: it serves")])
+    shares = {name: share for name, share in held.shadow.items() if name != version}
+    if percent:
+        shares[version] = percent
+    copied = held.model_copy(update={"versions": versions, "shadow": shares})
+    return _lawful(document, document.model_copy(update={"models": {**document.models, model: copied}}))
 
 
 def forget_user(document: Document, user_id: str) -> Document:

@@ -123,6 +123,31 @@ async def test_a_document_is_applied_after_its_differences_were_looked_at(scene:
     assert (again.status, again.body["done"], again.body["changes"]) == (200, False, [])
 
 
+async def test_a_version_becomes_a_shadow_and_a_new_one_is_added_with_its_endpoint(scene: Scene) -> None:
+    await scene.put(document())
+    body = {"version": "v9", "percent": 10, "endpoints": ["http://10.0.0.9:3000"], "why": "delivered"}
+    done = await scene.ask("POST", "/models/credit/shadow", body)
+    assert (done.status, done.body["done"]) == (200, True)
+    after = await scene.desk.store.load()
+    assert after is not None
+    model = after.document.models["credit"]
+    assert (model.shadow["v9"], model.versions["v9"].endpoints) == (10, ("http://10.0.0.9:3000",))
+    over = await scene.ask("POST", "/models/credit/shadow", {"version": "v9", "percent": 0, "why": "seen"})
+    assert over.body["changes"] == ["models.credit.shadow.v9: removed 10"]
+
+
+@pytest.mark.parametrize(
+    ("model", "version", "said"),
+    [("credit", "v9", "v9"), ("nobody", "v1", "nobody"), ("credit", "v1", "is live")],
+)
+async def test_what_cannot_be_a_shadow_is_refused(scene: Scene, model: str, version: str, said: str) -> None:
+    await scene.put(document())
+    body = {"version": version, "percent": 10, "why": "x"}
+    answer = await scene.ask("POST", f"/models/{model}/shadow", body)
+    assert answer.status == 422
+    assert said in answer.body["errors"][0]
+
+
 async def test_an_empty_redis_takes_its_first_document(scene: Scene) -> None:
     assert (await scene.act("pause")).status == 409
     body = {"document": dump_document(document("draft")), "why": "first"}
