@@ -8,7 +8,7 @@ from typing import Any, Final
 import altair as alt
 from markupsafe import Markup
 
-from control.dashboard.charts.drawing import BAD, INK, MUTED, TONES, ZERO, draw, rows
+from control.dashboard.charts.drawing import BAD, INK, MUTED, TONES, ZERO, Rows, draw
 from experiments.report import Point, State
 
 WIDE: Final = 780
@@ -24,6 +24,7 @@ def band(
     """An effect over time with its sequential band, no effect as a line, a guardrail's margin dashed.
 
     `percent` draws shares as percentage points. The first, very wide intervals are cut off."""
+    rows = Rows()
     factor = 100.0 if percent else 1.0
     kept = _thinned(points)
     low, high = _band_domain(kept, margin, factor)
@@ -47,10 +48,12 @@ def band(
     base = alt.Chart(rows(data))
     layers: list[Any] = [
         base.mark_area(color=tone, opacity=0.18, clip=True).encode(x=x, y=y, y2="high:Q"),
-        _level(0.0, vertical).mark_rule(color=MUTED, strokeWidth=1.5).encode(),
+        _level(rows, 0.0, vertical).mark_rule(color=MUTED, strokeWidth=1.5),
     ]
     if margin is not None:
-        layers.append(_level(margin * factor, vertical).mark_rule(color=BAD, strokeDash=[4, 3], clip=True))
+        layers.append(
+            _level(rows, margin * factor, vertical).mark_rule(color=BAD, strokeDash=[4, 3], clip=True)
+        )
     for end in ("low", "high"):
         line = base.mark_line(color=tone, strokeWidth=1, opacity=0.7, clip=True)
         layers.append(line.encode(x=x, y=alt.Y(f"{end}:Q", scale=vertical)))
@@ -58,11 +61,11 @@ def band(
     layers.append(line.encode(x=x, y=alt.Y("middle:Q", scale=vertical)))
     last = alt.Chart(rows(data[-1:])).mark_point(filled=True, color=INK, size=50, opacity=1, clip=True)
     layers.append(last.encode(x=x, y=alt.Y("middle:Q", scale=vertical)))
-    sized = alt.layer(*layers).properties(width=width - 64, height=170)
-    return draw(sized, name="band-wide" if width == WIDE else "band-narrow")
+    name = "band-wide" if width == WIDE else "band-narrow"
+    return draw(layers, rows, name=name, size=(width - 64, 170))
 
 
-def _level(value: float, scale: alt.Scale) -> alt.Chart:
+def _level(rows: Rows, value: float, scale: alt.Scale) -> alt.Chart:
     return alt.Chart(rows([{"y": value}])).encode(y=alt.Y("y:Q", scale=scale))
 
 

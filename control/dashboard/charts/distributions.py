@@ -9,7 +9,7 @@ from typing import Final
 import altair as alt
 from markupsafe import Markup
 
-from control.dashboard.charts.drawing import ACCENT, LINE, MUTED, WARN, ZERO, draw, rows
+from control.dashboard.charts.drawing import ACCENT, LINE, MUTED, WARN, ZERO, Rows, draw
 from experiments.report import CalibrationBin, ScoreBin
 
 _VARIANT_MARKS: Final = ((MUTED, "square"), (ACCENT, "circle"), (WARN, "triangle-up"))
@@ -19,6 +19,7 @@ _VARIANT_MARKS: Final = ((MUTED, "square"), (ACCENT, "circle"), (WARN, "triangle
 def calibration(variants: tuple[tuple[str, tuple[CalibrationBin, ...]], ...], size: int = 280) -> Markup:
     """How often the label was positive, by score, for each variant in their order; the dashed diagonal is
     where a perfect score would lie. The control has grey squares, treatments have coloured marks."""
+    rows = Rows()
     share = alt.Scale(domain=[0, 1], nice=False)
     ticks = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1], domain=False, ticks=False)
     x = alt.X("x:Q", scale=share, axis=ticks.copy(), title="mean score")
@@ -48,12 +49,13 @@ def calibration(variants: tuple[tuple[str, tuple[CalibrationBin, ...]], ...], si
             base.mark_line(color=colour, strokeWidth=1.5).encode(x=x, y=y),
             base.mark_point(color=colour, filled=True, shape=shape, size=60, opacity=1).encode(x=x, y=y),
         ]
-    return draw(alt.layer(*layers).properties(width=size, height=size), name="calibration")
+    return draw(layers, rows, name="calibration", size=(size, size))
 
 
 @lru_cache(maxsize=64)
 def differences(bins: tuple[ScoreBin, ...], width: int) -> Markup:
     """How far the shadow's scores are from the served ones: a bar for each range of differences."""
+    rows = Rows()
     data: list[dict[str, object]] = [
         {"low": each.low, "high": each.high, "count": each.count} for each in bins
     ]
@@ -66,29 +68,26 @@ def differences(bins: tuple[ScoreBin, ...], width: int) -> Markup:
     )
     y = alt.Y("count:Q", title=None, axis=alt.Axis(format="~s", tickCount=3, domain=False, ticks=False))
     zero = alt.Chart(rows([{"zero": 0}])).mark_rule(color=MUTED, strokeWidth=1.5).encode(x="zero:Q")
-    layered = alt.layer(chart.encode(x=x, x2="high:Q", y=y), zero).properties(width=width - 56, height=130)
-    return draw(layered, name="band-wide" if width > 400 else "band-narrow")
+    name = "band-wide" if width > 400 else "band-narrow"
+    return draw([chart.encode(x=x, x2="high:Q", y=y), zero], rows, name=name, size=(width - 56, 130))
 
 
 @lru_cache(maxsize=64)
 def spark(values: tuple[float | None, ...], tone: str = ACCENT, width: int = 148, height: int = 30) -> Markup:
     """A line of values that are equally far apart, from 0 to their largest."""
+    rows = Rows()
     data: list[dict[str, object]] = [{"x": place, "y": value} for place, value in enumerate(values)]
     top = max((value for value in values if value is not None), default=0.0) or 1.0
     x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[0, max(1, len(values) - 1)], nice=False))
     y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[0, top * 1.1], nice=False))
     base = alt.Chart(rows(data)).encode(x=x, y=y)
     floor = alt.Chart(rows([{"y": 0}])).mark_rule(color=LINE).encode(y=y)
-    layered = alt.layer(
-        base.mark_area(color=tone, opacity=0.15), floor, base.mark_line(color=tone, strokeWidth=1.5)
-    )
-    sized = layered.properties(
-        width=width,
-        height=height,
-        padding={"left": 1, "right": 1, "top": 1, "bottom": 1},
-        autosize={"type": "none"},
-    )
-    return draw(sized, name="spark")
+    layers = [
+        base.mark_area(color=tone, opacity=0.15),
+        floor,
+        base.mark_line(color=tone, strokeWidth=1.5),
+    ]
+    return draw(layers, rows, name="spark", size=(width, height), bare=1)
 
 
 def series(values: Sequence[float | None]) -> tuple[float | None, ...]:

@@ -59,11 +59,44 @@ PADDING: Final = 20
 """Pixels left and right of rows that share an axis, so that its labels have room."""
 
 
-def draw(chart: Any, *, name: str) -> Markup:
-    """The chart as SVG of the CSS class `chart-{name}`, hidden from screen readers: its text alternative
-    stands beside it."""
-    spec = chart.configure(**_CONFIGURATION).to_dict(validate=False)
+class Rows:
+    """The data of one chart. They stand beside it under names: Altair copies whatever stands within it, again
+    and again."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, list[dict[str, object]]] = {}
+
+    def __call__(self, values: list[dict[str, object]]) -> alt.NamedData:
+        """Data for a part of the chart."""
+        name = f"d{len(self.held)}"
+        self.held[name] = values
+        return alt.NamedData(name=name)
+
+
+def draw(
+    layers: list[alt.Chart], rows: Rows, *, name: str, size: tuple[int, int], bare: int | None = None
+) -> Markup:
+    """The layers as SVG of the CSS class `chart-{name}`, hidden from screen readers: its text alternative
+    stands beside it. `size` is the width and height between the axes in pixels; `bare` is for a chart without
+    any, exactly as large as `size` but for so many pixels left and right."""
+    spec: dict[str, Any] = {
+        "$schema": alt.SCHEMA_URL,
+        "config": _CONFIGURATION,
+        "datasets": rows.held,
+        # Put together here, since Altair would copy and check every layer for each of the others.
+        "layer": [_layer(layer) for layer in layers],
+        "width": size[0],
+        "height": size[1],
+    }
+    if bare is not None:
+        spec["padding"] = {"left": bare, "right": bare, "top": 0, "bottom": 0}
+        spec["autosize"] = {"type": "none"}
     return dress(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]), name)
+
+
+def _layer(chart: alt.Chart) -> dict[str, Any]:
+    held: dict[str, Any] = chart.to_dict(validate=False)
+    return {part: value for part, value in held.items() if part in ("data", "mark", "encoding")}
 
 
 def dress(svg: str, name: str) -> Markup:
@@ -75,21 +108,6 @@ def dress(svg: str, name: str) -> Markup:
     opening = r'<svg class="chart-' + name + r'" aria-hidden="true" focusable="false" width="\1" height="\2"'
     # Made of numbers and of the placeholders above; the few names in it were escaped by Vega.
     return Markup(_SIZE.sub(opening, svg, count=1))  # noqa: S704
-
-
-def bare(chart: Any, width: int, height: int) -> Any:
-    """The chart without axes or frame: a row that is `width` pixels wide between its paddings."""
-    return chart.properties(
-        width=width,
-        height=height,
-        padding={"left": PADDING, "right": PADDING, "top": 0, "bottom": 0},
-        autosize={"type": "none"},
-    )
-
-
-def rows(values: list[dict[str, object]]) -> alt.InlineData:
-    """Data of a chart."""
-    return alt.InlineData(values=values)
 
 
 _CONFIGURATION: Final[dict[str, Any]] = {

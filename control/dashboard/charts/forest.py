@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from math import inf
 from typing import Any, Final
 
 import altair as alt
 from markupsafe import Markup
 
-from control.dashboard.charts.drawing import BAD, LINE, MUTED, SURFACE, TONES, ZERO, bare, draw, rows
+from control.dashboard.charts.drawing import BAD, LINE, MUTED, PADDING, SURFACE, TONES, ZERO, Rows, draw
 from control.dashboard.charts.ticks import nice_domain, nice_ticks
 from experiments.report import Interval, State
 
@@ -52,7 +53,9 @@ class Axis:
 
 def own_axis(effect: float, interval: Interval, margin: float | None) -> Axis:
     """An axis for one effect and its margin."""
-    known: list[Known] = [(effect, interval), (margin, Interval(margin, margin))]
+    known: list[Known] = [(effect, interval)]
+    if margin is not None:
+        known.append((margin, Interval(margin, margin)))
     low, high = _reach(known)
     room = (high - low) * 0.08
     return Axis(low - room, high + room)
@@ -80,6 +83,7 @@ def row(
 ) -> Markup:
     """One effect on an axis: its interval as a bar, its estimate as a dot, no effect as a line, the margin of
     a guardrail as a dashed one."""
+    rows = Rows()
     tone = TONES[state]
     left = axis.low if interval.low is None else max(axis.low, interval.low)
     right = axis.high if interval.high is None else min(axis.high, interval.high)
@@ -109,12 +113,13 @@ def row(
             filled=True, fill=tone, stroke=SURFACE, strokeWidth=1.5, size=95, opacity=1
         )
         layers.append(dot.encode(x=x, y=middle))
-    return draw(bare(alt.layer(*layers), width, _HEIGHT), name="row")
+    return draw(layers, rows, name="row", size=(width, _HEIGHT), bare=PADDING)
 
 
 @lru_cache(maxsize=64)
 def scale_of(axis: Axis) -> Markup:
     """The numbers above the rows of an axis, in percent."""
+    rows = Rows()
     ticks = alt.Axis(
         orient="top",
         values=list(axis.ticks),
@@ -130,15 +135,17 @@ def scale_of(axis: Axis) -> Markup:
     )
     x = alt.X("x:Q", scale=axis.scale, axis=ticks)
     chart = alt.Chart(rows([{"x": axis.low}])).mark_point(opacity=0, color=LINE).encode(x=x)
-    return draw(bare(chart, WIDTH, 18), name="axis")
+    return draw([chart], rows, name="axis", size=(WIDTH, 18), bare=PADDING)
 
 
 def _reach(known: list[Known]) -> tuple[float, float]:
     estimates = [0.0, *(estimate for estimate, _ in known if estimate is not None)]
-    ends = [0.0, *(end for _, interval in known for end in (interval.low, interval.high) if end is not None)]
-    reach = max(max(map(abs, estimates)) * 2.5, _LEAST)
-    low = min(0.0, max(min(ends), min(estimates) - reach))
-    high = max(0.0, min(max(ends), max(estimates) + reach))
+    lows = [-inf if interval.low is None else interval.low for _, interval in known]
+    highs = [inf if interval.high is None else interval.high for _, interval in known]
+    reach = max(max(map(abs, estimates)) * 1.5, _LEAST)
+    low = max(min(lows, default=-_LEAST), min(estimates) - reach)
+    high = min(max(highs, default=_LEAST), max(estimates) + reach)
+    low, high = min(low, *estimates), max(high, *estimates)
     return (low, high) if high > low else (-_LEAST, _LEAST)
 
 
