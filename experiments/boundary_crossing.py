@@ -26,7 +26,7 @@ _BETWEEN_LOOKS: Final = 0.5825971579390107  # -zeta(1/2) / sqrt(2 pi)
 
 
 def crossing_probability(
-    drift: float, users: float, alpha: float, looks: int = 100, tuning: float = TUNING, steps: int = 200
+    drift: float, users: float, alpha: float, looks: int = 100, tuning: float = TUNING, steps: int = 100
 ) -> float:
     """The probability that the interval at `alpha` has left 0 out on the right side at one of `looks` evenly
     spaced looks, the last after `users` users.

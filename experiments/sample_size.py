@@ -171,8 +171,8 @@ class _Pair:
 
 
 def _bisect(low: float, high: float, enough: Callable[[float], bool]) -> float:
-    """The least value that is enough, to one part in 2⁴⁰ of high - low."""
-    for _ in range(40):
+    """The least value that is enough, to one part in 2²⁴ of high - low."""
+    for _ in range(24):
         middle = (low + high) / 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high

@@ -39,11 +39,11 @@ def difference(report: Report, metric: MetricReport, variant: str) -> str:
     effect = metric.effects[variant]
     if effect.absolute is None:
         return f"{title(metric)} has no value yet"
-    number = _writer(metric, effect)
+    number, unit = _writer(metric, effect), " percentage points" if metric.kind in _SHARES else ""
     treatment, control = version_of(report, variant), version_of(report, control_of(report))
     return (
-        f"{title(metric)} is {number(effect.absolute)} {_way(effect.absolute)} with {treatment} than with "
-        f"{control} ({_between(effect.interval, number)})"
+        f"{title(metric)} is {number(effect.absolute)}{unit} {_way(effect.absolute)} with {treatment} "
+        f"than with {control} ({_between(effect.interval, number)})"
     )
 
 
@@ -90,9 +90,7 @@ def _writer(metric: MetricReport, effect: Effect) -> Callable[[float], str]:
     ends = [end for end in (effect.absolute, effect.interval.low, effect.interval.high) if end is not None]
     scale = 100.0 if metric.kind in _SHARES else 1.0
     places = _decimals(max((abs(end) for end in ends), default=0.0) * scale)
-    if metric.kind in _SHARES:
-        return lambda amount: f"{_plain(100 * amount, places)} percentage points"
-    return lambda amount: _plain(amount, places)
+    return lambda amount: _plain(scale * amount, places)
 
 
 def _points(share: float) -> str:

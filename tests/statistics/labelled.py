@@ -28,7 +28,7 @@ def placements(scores: Floats, labels: Bools) -> Floats:
     positive, negative = np.sort(scores[labels]), np.sort(scores[~labels])
     below = np.searchsorted(negative, scores, "left") + np.searchsorted(negative, scores, "right")
     above = np.searchsorted(positive, scores, "left") + np.searchsorted(positive, scores, "right")
-    return np.where(labels, below / 2 / len(negative), 1 - above / 2 / len(positive))
+    return np.where(labels, below / 2 / max(len(negative), 1), 1 - above / 2 / max(len(positive), 1))
 
 
 def auc_sums(scores: Floats, labels: Bools, user: Ints) -> AucSums:

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from experiments.document import Experiment
+from experiments.ramp import RampAction, RampKind, next_action
+from experiments.report import Report, State
+from tests.experiments.documents import credit_document
+from tests.experiments.reports import effect, errors, profit, report
+from tests.experiments.test_verdict import CHANGED, HARMFUL, MISMATCH, WORSE
+
+RAMP = {"steps": [2, 10, 50, 100], "every": "30m", "min_users_per_step": 500}
+SINCE = 1000.0
+LATE = SINCE + 1800
+
+
+def experiment(coverage: float = 10, ramp: dict[str, Any] | None = RAMP, **fields: Any) -> Experiment:
+    metrics = [{"name": "profit", "outcome": "profit", "kind": "mean"}]
+    known = {"coverage": coverage, "metrics": metrics, "ramp": ramp} | fields
+    document = credit_document(**{key: value for key, value in known.items() if value is not None})
+    return document.experiments["credit-net"]
+
+
+def act(coverage: float = 10, evidence: Report | None = None, now: float = LATE, **fields: Any) -> RampAction:
+    return next_action(experiment(coverage, **fields), evidence or report(), SINCE, now)
+
+
+def then_promote() -> dict[str, Any]:
+    return RAMP | {"then": "promote"}
+
+
+def few(users: int) -> Report:
+    return report(profit(users=users), errors(users=users))
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind", "action"),
+    [
+        ("no_ramp", RampKind.DONE, act(ramp=None)),
+        ("not_running", RampKind.WAIT, act(status="paused")),
+        ("other_phase", RampKind.WAIT, act(evidence=report(phase=2))),
+        ("guardrail_violated", RampKind.ROLL_BACK, act(evidence=report(profit(), HARMFUL))),
+        ("srm", RampKind.WAIT, act(evidence=report(srm=MISMATCH))),
+        ("redeployed", RampKind.WAIT, act(evidence=report(redeployments=(CHANGED,)))),
+        ("worse", RampKind.ROLL_BACK, act(evidence=report(profit(State.WORSE, **WORSE), errors()))),
+        ("first_step", RampKind.RAISE, act(1)),
+        ("too_early", RampKind.WAIT, act(now=LATE - 1)),
+        ("too_few_users", RampKind.WAIT, act(evidence=few(999))),
+        ("next_step", RampKind.RAISE, act(evidence=few(1000))),
+        ("better", RampKind.PROMOTE, act(100, ramp=then_promote())),
+        ("too_early", RampKind.WAIT, act(100, report(days=2.0, at=SINCE), ramp=then_promote())),
+        ("last_step", RampKind.DONE, act(100)),
+    ],
+)
+def test_each_reason_of_the_table_has_its_action(reason: str, kind: RampKind, action: RampAction) -> None:
+    assert (action.reason, action.kind) == (reason, kind)
+    assert action.sentence.endswith(".")
+
+
+def test_coverage_rises_to_the_next_larger_step_from_wherever_it_stands() -> None:
+    risen = [act(coverage).coverage for coverage in (0.5, 2, 7, 10, 49, 50)]
+    assert risen == [2, 10, 10, 50, 50, 100]
+
+
+def test_too_little_traffic_says_how_many_users_are_missing() -> None:
+    assert act(evidence=few(700)).sentence == (
+        "Step 2 of 4 (10 %) waits for users: v1 has 700 of 1,000 whose window has closed, 300 are missing."
+    )
+
+
+def test_a_violation_rolls_back_before_the_minima_and_whatever_the_split() -> None:
+    harmful = report(profit(users=150), HARMFUL, days=0.1, srm=MISMATCH, redeployments=(CHANGED,))
+    action = act(evidence=harmful, now=SINCE)
+    assert action.kind is RampKind.ROLL_BACK
+    assert "3.10 percentage points higher with v2 than with v1" in action.sentence
+    assert "on 4,000 users" in action.sentence
+
+
+def test_a_guardrail_that_the_ramp_does_not_name_does_not_roll_back() -> None:
+    assert act(evidence=report(profit(), HARMFUL), ramp=RAMP | {"guardrails": ["slow_rate"]}).kind is (
+        RampKind.RAISE
+    )
+
+
+def test_an_unclear_guardrail_lets_coverage_rise() -> None:
+    assert act(evidence=report(profit(), errors(State.UNCLEAR))).kind is RampKind.RAISE
+
+
+def test_a_report_that_is_late_does_not_count_time_that_it_has_not_seen() -> None:
+    assert act(evidence=report(at=SINCE + 60), now=SINCE + 9000).reason == "too_early"
+
+
+def test_after_the_last_step_promotion_waits_for_a_verdict() -> None:
+    unclear = report(profit(State.UNCLEAR, effects={"treatment": effect(1.0, -2.0, 4.0)}), errors())
+    action = act(100, unclear, ramp=then_promote())
+    assert (action.kind, action.reason, action.coverage) == (RampKind.WAIT, "unclear", 100)
+    assert "between 2.00 lower and 4.00 higher" in action.sentence
+
+
+def test_promotion_names_the_treatment() -> None:
+    assert act(100, ramp=then_promote()).variant == "treatment"

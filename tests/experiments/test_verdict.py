@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from experiments.report import Decision, Redeployment, Report, Role, Srm, State
+from experiments.verdict import JUDGED_FROM, judge, metric_state
+from tests.experiments.reports import effect, errors, metric, profit, report
+
+MISMATCH = Srm(p_value=1e-6, threshold=0.001, mismatch=True)
+CHANGED = Redeployment(variant="treatment", model_version="credit_v2:b", first_at=1.0, acknowledged=False)
+WORSE = {"effects": {"treatment": effect(-5.0, -8.0, -2.0)}}
+HARMFUL = errors(State.VIOLATED, effects={"treatment": effect(0.031, 0.02, 0.042)})
+
+TABLE = [
+    ("not_started", report(status="draft"), Decision.CANNOT_TELL),
+    ("srm", report(srm=MISMATCH), Decision.CANNOT_TELL),
+    ("redeployed", report(redeployments=(CHANGED,)), Decision.CANNOT_TELL),
+    ("no_deciding_metric", report(errors()), Decision.CANNOT_TELL),
+    ("no_outcomes", report(profit(State.UNCLEAR, mean=0.0), errors()), Decision.CANNOT_TELL),
+    ("too_few_users", report(profit(users=499), errors()), Decision.GO_ON),
+    ("too_early", report(days=6.9), Decision.GO_ON),
+    ("better", report(), Decision.PROMOTE),
+    ("guardrail_violated", report(profit(), HARMFUL), Decision.ROLL_BACK),
+    ("worse", report(profit(State.WORSE, **WORSE), errors()), Decision.ROLL_BACK),
+    ("guardrail_unclear", report(profit(), errors(State.UNCLEAR)), Decision.GO_ON),
+    ("unclear", report(profit(State.UNCLEAR), errors()), Decision.GO_ON),
+]
+
+
+@pytest.mark.parametrize(("reason", "evidence", "decision"), TABLE, ids=[row[0] for row in TABLE])
+def test_each_reason_of_the_table_has_its_decision(reason: str, evidence: Report, decision: Decision) -> None:
+    verdict = judge(evidence)
+    assert (verdict.reason, verdict.decision) == (reason, decision)
+    assert verdict.sentence.endswith(".")
+    assert (verdict.variant is not None) == (decision is Decision.PROMOTE)
+
+
+def test_the_sentence_of_a_promotion_says_what_is_gained_how_surely_and_what_to_do() -> None:
+    assert judge(report()).sentence == (
+        "profit per user is 26.1 higher with v2 than with v1 (between 18.0 and 34.2 higher): promote v2."
+    )
+
+
+def test_the_sentence_of_a_violation_says_which_by_how_much_and_on_how_many_users() -> None:
+    assert judge(report(profit(), HARMFUL)).sentence == (
+        "The error rate is 3.10 percentage points higher with v2 than with v1 (between 2.00 and 4.20 higher) "
+        "on 4,000 users, worse than the 1.00 percentage points allowed: roll back."
+    )
+
+
+def test_an_acknowledged_redeployment_blocks_nothing() -> None:
+    acknowledged = Redeployment("treatment", "credit_v2:b", 1.0, acknowledged=True)
+    assert judge(report(redeployments=(acknowledged,))).decision is Decision.PROMOTE
+
+
+def test_users_are_counted_in_the_variant_with_fewest() -> None:
+    few = profit(users={"control": 90_000, "treatment": 499})
+    assert judge(report(few, errors())).reason == "too_few_users"
+
+
+def test_of_several_treatments_the_best_whose_guardrails_hold_is_promoted() -> None:
+    states = {"a": State.BETTER, "b": State.BETTER, "c": State.WORSE}
+    effects = {"a": effect(3.0, 1.0, 5.0), "b": effect(9.0, 6.0, 12.0), "c": effect(-3.0, -5.0, -1.0)}
+    gains = metric("profit", states, effects=effects)
+    harms = dict.fromkeys(states, State.HOLDS)
+    small = dict.fromkeys(states, effect(0.0, -0.001, 0.001))
+    versions = {"a": "v2", "b": "v3", "c": "v4"}
+
+    def verdict(unsure: str | None) -> str | None:
+        held = harms | ({unsure: State.UNCLEAR} if unsure else {})
+        guard = metric(
+            "error_rate", held, effects=small, role=Role.GUARDRAIL, kind="requests", max_worse=0.01
+        )
+        return judge(report(gains, guard, treatments=versions)).variant
+
+    assert verdict(None) == "b"
+    assert verdict("b") == "a"
+
+
+def test_one_bad_treatment_among_several_unclear_ones_goes_on() -> None:
+    states = {"a": State.WORSE, "b": State.UNCLEAR}
+    effects = {"a": effect(-3.0, -5.0, -1.0), "b": effect(1.0, -1.0, 3.0)}
+    verdict = judge(report(metric("profit", states, effects=effects), treatments={"a": "v2", "b": "v3"}))
+    assert (verdict.decision, verdict.reason) == (Decision.GO_ON, "unclear")
+
+
+def test_for_a_metric_whose_lower_values_are_better_the_smallest_effect_is_the_best() -> None:
+    states = {"a": State.BETTER, "b": State.BETTER}
+    effects = {"a": effect(-3.0, -5.0, -1.0), "b": effect(-9.0, -12.0, -6.0)}
+    days = metric("days", states, effects=effects, better="lower")
+    assert judge(report(days, treatments={"a": "v2", "b": "v3"})).variant == "b"
+
+
+def test_nothing_is_judged_below_the_burn_in() -> None:
+    certain = effect(5.0, 4.0, 6.0)
+    assert metric_state(Role.DECIDES, "higher", certain, None, None, JUDGED_FROM - 1) is State.NO_DATA
+    assert metric_state(Role.DECIDES, "higher", certain, None, None, JUDGED_FROM) is State.BETTER
+
+
+def test_an_interval_without_ends_is_unclear() -> None:
+    for role in Role:
+        assert metric_state(role, "higher", effect(5.0), 0.1, 10.0, 1000) is State.UNCLEAR
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "state"),
+    [(-0.9, 2.0, State.HOLDS), (-3.0, -1.1, State.VIOLATED), (-1.1, 0.0, State.UNCLEAR)],
+)
+def test_a_guardrail_is_judged_at_its_margin(low: float, high: float, state: State) -> None:
+    known = effect((low + high) / 2, low, high)
+    assert metric_state(Role.GUARDRAIL, "higher", known, 0.1, 10.0, 1000) is state
+    mirrored = effect(-(low + high) / 2, -high, -low)
+    assert metric_state(Role.GUARDRAIL, "lower", mirrored, 0.1, -10.0, 1000) is state
+
+
+def test_a_margin_that_is_estimated_widens_the_interval_of_a_metric_that_may_rise() -> None:
+    known = effect(0.0, -0.99, 0.99)
+    assert metric_state(Role.GUARDRAIL, "higher", known, 0.1, 10.0, 1000) is State.HOLDS
+    assert metric_state(Role.GUARDRAIL, "lower", known, 0.1, 10.0, 1000) is State.UNCLEAR
+
+
+@given(
+    st.floats(-100, 100),
+    st.floats(0.01, 100),
+    st.floats(0, 2),
+    st.floats(-50, 50),
+    st.sampled_from(["higher", "lower"]),
+)
+def test_turning_the_scale_around_changes_no_state(
+    absolute: float, width: float, worse: float, mean: float, better: str
+) -> None:
+    known = effect(absolute, absolute - width, absolute + width)
+    turned = effect(-absolute, -absolute - width, -absolute + width)
+    other = "lower" if better == "higher" else "higher"
+    for role in Role:
+        assert metric_state(role, better, known, worse, mean, 500) is metric_state(
+            role, other, turned, worse, -mean, 500
+        )
