@@ -98,9 +98,14 @@ def kept_token(data_dir: Path) -> str:
 
 
 def bearer_token(authorization: str | None) -> str | None:
-    """The token in an `Authorization: Bearer` header."""
+    """The token in an `Authorization: Bearer` header, which is UTF-8 in the Latin-1 that HTTP has."""
     scheme, _, token = (authorization or "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        return None
+    with contextlib.suppress(UnicodeError):
+        return token.encode("latin-1").decode()
+    return token
 
 
 def _digest(token: str) -> bytes:

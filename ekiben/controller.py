@@ -33,9 +33,9 @@ class ControllerClient:
         self.url = url
         self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if token:
-            self._headers["Authorization"] = f"Bearer {token}"
+            self._headers["Authorization"] = _latin(f"Bearer {token}")
         if who and who.isprintable():
-            self._headers["X-Ekiben-Actor"] = who[:100].encode().decode("latin-1")
+            self._headers["X-Ekiben-Actor"] = _latin(who[:100])
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> ControllerClient:
@@ -109,6 +109,11 @@ class ControllerClient:
                 f"no controller answers at {self.url} ({why}): start one with `ekiben up`, "
                 "or name another with EKIBEN_CONTROLLER_URL"
             ) from None
+
+
+def _latin(text: str) -> str:
+    """UTF-8 in the Latin-1 that HTTP's headers are sent in."""
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def _token(environ: Mapping[str, str], url: str) -> str | None:

@@ -71,6 +71,8 @@ def test_right_tokens_are_never_too_many() -> None:
     [
         ("Bearer abc", "abc"),
         ("bearer  abc ", "abc"),
+        ("Bearer t\u00c3\u00b6ken", "t\u00f6ken"),
+        ("Bearer t\u00f6ken", "t\u00f6ken"),
         ("Basic abc", None),
         ("Bearer", None),
         ("Bearer ", None),
