@@ -116,6 +116,23 @@ async def test_run_tells_when_it_begins_and_gives_up_when_it_is_cancelled(client
     assert await client.get(LEASE_KEY) is None
 
 
+async def test_who_cannot_reach_redis_any_more_is_told_to_stop_and_begins_again_when_it_can(
+    client: Redis, redis: RedisServer
+) -> None:
+    told: list[bool] = []
+    lease = Lease(client, "one", 1)
+    task = asyncio.create_task(lease.run(told.append))
+    await until(lambda: told == [True])
+    redis.kill()
+    await until(lambda: told == [True, False])
+    assert not lease.held()
+    await redis.start()
+    await until(lambda: told == [True, False, True])
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
 class Holder:
     """A process that holds the lease; a line in is a change to make, a line out what came of it."""
 
