@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +118,8 @@ class _Up:
                 self._check_ports(services)
             await self._train(children, services)
             async with watched(children):
-                await self._start(children, undo, services, redis)
+                routed = {f"{each.model}/{each.version}" for each in services_of(document, Path.cwd())[0]}
+                await self._start(children, undo, services, redis, routed)
                 self.stands = True
                 demo = self._options.demo and not self._options.bench
                 shown = await run_demo(self._console, self._url, document) if demo else None
@@ -202,9 +203,16 @@ class _Up:
             shown.done("train")
 
     async def _start(
-        self, children: Children, undo: ExitStack, services: Sequence[Service], redis: Mapping[str, str]
+        self,
+        children: Children,
+        undo: ExitStack,
+        services: Sequence[Service],
+        redis: Mapping[str, str],
+        routed: Collection[str],
     ) -> None:
-        """Start services and router at the same time and wait until all are ready."""
+        """Start services, router and controller at the same time and wait until all are ready, and until the
+        router reaches each `model/version` of `routed`.
+        """
         with steps(self._console) as shown:
             parts = []
             running: list[Child] = []
@@ -229,7 +237,7 @@ class _Up:
                 undo.callback(lambda: children.stop([controller], CONTROLLER_GRACE_S))
                 parts.append(Part(controller, f"{self._controller_url}/readyz"))
             await until_ready(parts, lambda part, _: shown.done(part.child.name))
-            await until_routed(self._url, {f"{each.model}/{each.version}" for each in services}, workers)
+            await until_routed(self._url, routed, workers)
 
     def _controller_environment(self, redis: Mapping[str, str]) -> dict[str, str]:
         more = {}
