@@ -64,12 +64,23 @@ class Installation:
         """Where `cache` or `state` is."""
         return f"redis://{self.hosts[name].address}:{_REDIS_PORT}/0"
 
+    def name(self, *absent: str) -> None:
+        """Let each version's name lead both routers to its replicas, as a headless service does, but for the
+        absent ones.
+        """
+        names: dict[str, list[str]] = {}
+        for replica, version in REPLICAS.items():
+            if replica not in absent:
+                names.setdefault(_name(version), []).append(self.hosts[replica].address)
+        for router in ROUTERS:
+            self.hosts[router].names(names)
+
     def document(self, coverage: float = 100.0) -> dict[str, Any]:
-        """Two replicas a version, half of everyone each."""
-        versions: dict[str, dict[str, list[str]]] = {}
-        for name, version in REPLICAS.items():
-            url = f"http://{self.hosts[name].address}:{_SERVICE_PORT}"
-            versions.setdefault(version, {"endpoints": []})["endpoints"].append(url)
+        """Two replicas a version behind one name, half of everyone each."""
+        versions = {
+            version: {"endpoints": [f"http://{_name(version)}:{_SERVICE_PORT}"]}
+            for version in REPLICAS.values()
+        }
         return {
             "models": {"credit": {"live": LIVE, "timeout_ms": TIMEOUT_MS, "versions": versions}},
             "experiments": {
@@ -99,6 +110,7 @@ class Installation:
         self.close()
 
     def _start(self) -> None:
+        self.name()
         self.processes |= {name: self._redis(name) for name in REDIS}
         self.processes |= {name: self._replica(name) for name in REPLICAS}
         self.processes |= {name: self._router(name) for name in ROUTERS}
@@ -190,6 +202,10 @@ class Installation:
             return (await store.change(held, document, who="tests", why="another coverage")).revision
         finally:
             await redis.aclose()
+
+
+def _name(version: str) -> str:
+    return f"credit-{version}"
 
 
 def _redis_binary() -> str:

@@ -11,13 +11,15 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 _PREFIX: Final = "ekiben"
+_ETC: Final = Path("/etc/netns")
+"""What lies here under a namespace's name is its /etc: ip netns exec puts it there."""
 _NOBODY: Final = "02:00:00:00:ff:fe"  # a card that no host has
 
 
@@ -51,6 +53,13 @@ class Host:
         self.namespace = f"{_PREFIX}-{os.getpid()}-{name}"
         self.port = f"port{number}"
         """Where its cable ends at the bridge."""
+
+    def names(self, names: Mapping[str, Sequence[str]]) -> None:
+        """What this host resolves names to: from now on, also in programs that run there already."""
+        # Written over and not replaced: what runs there has this very file mounted.
+        (_ETC / self.namespace / "hosts").write_text(
+            "".join(f"{each} {name}\n" for name, found in names.items() for each in found)
+        )
 
     def inside(self, *command: str) -> list[str]:
         """The command that runs `command` on this host."""
@@ -97,6 +106,10 @@ class Hosts:
         _ip("link", "set", self._card, "up")
         for host in self._hosts.values():
             _ip("netns", "add", host.namespace)
+            etc = _ETC / host.namespace
+            etc.mkdir(parents=True)
+            (etc / "hosts").touch()
+            (etc / "host.conf").write_text("multi on\n")  # every address of a name, and not the first
             self._plug(host.port, "card", host.namespace)
             _ip("-n", host.namespace, "addr", "add", f"{host.address}/24", "dev", "card")
             _ip("-n", host.namespace, "link", "set", "card", "up")
@@ -109,8 +122,7 @@ class Hosts:
     def close(self) -> None:
         """Remove every namespace, and the card here. Whoever still ran inside one keeps running, alone."""
         for namespace in (self._hub, *(host.namespace for host in self._hosts.values())):
-            with contextlib.suppress(OSError):
-                _ip("netns", "del", namespace)
+            _remove(namespace)
         with contextlib.suppress(OSError):
             _ip("link", "del", self._card)  # mostly gone already, with its other end
 
@@ -149,6 +161,12 @@ class Hosts:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
+def _remove(namespace: str) -> None:
+    with contextlib.suppress(OSError):
+        _ip("netns", "del", namespace)
+    shutil.rmtree(_ETC / namespace, ignore_errors=True)
+
+
 def left() -> list[str]:
     """The namespaces that runs of this have made and not removed, of whatever process."""
     return re.findall(rf"^{_PREFIX}-\d+-\S+", _ip("netns", "list"), re.MULTILINE)
@@ -159,5 +177,4 @@ def remove_what_dead_ones_left() -> None:
     for namespace in left():
         pid = int(namespace.split("-")[1])
         if not Path(f"/proc/{pid}").exists():
-            with contextlib.suppress(OSError):
-                _ip("netns", "del", namespace)
+            _remove(namespace)

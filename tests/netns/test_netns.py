@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,16 @@ def test_two_hosts_that_are_parted_still_reach_everybody_else() -> None:
 
 
 @on_hosts
+def test_a_name_leads_to_every_address_that_is_behind_it_at_the_time() -> None:
+    code = "import socket, sys\nprint(*sorted({a[4][0] for a in socket.getaddrinfo(sys.argv[1], 1)}))"
+    with Hosts(["a"]) as hosts:
+        for found in (["198.18.0.1", "198.18.0.2"], ["198.18.0.2"]):
+            hosts["a"].names({"credit": found})
+            command = hosts["a"].inside("python3", "-c", code, "credit")
+            assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == found
+
+
+@on_hosts
 def test_nothing_is_left_when_something_fails() -> None:
     before = left()
 
@@ -56,6 +67,7 @@ def test_nothing_is_left_when_something_fails() -> None:
     with pytest.raises(ZeroDivisionError):
         fail()
     assert left() == before
+    assert not list(Path("/etc/netns").glob(f"ekiben-{os.getpid()}-*"))
 
 
 @on_hosts

@@ -18,7 +18,7 @@ from experiments.assignment import bucket_ranges, choose_variation, hash_v2
 from tests.faults.answered import Asked, Expected, Kind, Sample
 from tests.faults.load import Load, recovery_s
 from tests.netns.cuts import Cut
-from tests.netns.installation import EXPERIMENT, ROUTERS, TIMEOUT_MS, Installation
+from tests.netns.installation import EXPERIMENT, REPLICAS, ROUTERS, TIMEOUT_MS, Installation
 
 _CALM_S: Final = 1.2
 _PATIENCE_S: Final = 30.0
@@ -31,7 +31,7 @@ class Row:
     """What became of the requests to both routers during one cut, and which promises were broken.
 
     `recovery_s`: from the end of the cut to the last response that was not as it should be. `in_step_s`: from
-    the end of the cut until both routers reach everything and route by the same revision.
+    the end of the cut until both routers are at the same revision and reach everything, every replica too.
     """
 
     name: str
@@ -75,10 +75,14 @@ async def run_trial(installation: Installation, cut: Cut, rate: float, hold_s: f
     async with loads[0], loads[1]:
         await asyncio.sleep(_CALM_S)
         broken += await _differences(installation, 100.0)
-        with cut.apply(installation.hosts):
+        with cut.apply(installation):
             if cut.coverage_moves:
                 revision = await installation.change_coverage(_OTHER_COVERAGE)
-            await asyncio.sleep(hold_s)
+            await asyncio.sleep(max(hold_s, cut.least_s))
+            if cut.replicas is not None:
+                counts = [len(await _endpoints(installation, router)) for router in ROUTERS]
+                if counts != [cut.replicas] * len(ROUTERS):
+                    broken.append(f"the routers call {counts} replicas")
             if cut.coverage_moves:
                 broken += await _nobody_is_in_the_other_variant(installation)
             else:
@@ -151,15 +155,33 @@ async def _nobody_is_in_the_other_variant(installation: Installation) -> list[st
 
 
 async def _in_step(installation: Installation, revision: int, since: float) -> float | None:
-    """Seconds until both routers reach everything and are at one revision, at least this one."""
+    """Seconds until both routers are at one revision, at least this one, and reach everything."""
     while time.monotonic() - since < _PATIENCE_S:
         found = [await _get(f"{installation.url(router)}/healthz") for router in ROUTERS]
         if all(each and set(each["dependencies"].values()) == {"up"} for each in found):
             revisions = {each["revision"] for each in found}
-            if len(revisions) == 1 and min(revisions) >= revision:
+            if (
+                len(revisions) == 1
+                and min(revisions) >= revision
+                and await _calls_every_replica(installation)
+            ):
                 return time.monotonic() - since
         await asyncio.sleep(0.05)
     return None
+
+
+async def _endpoints(installation: Installation, router: str) -> list[dict[str, Any]]:
+    model = await _get(f"{installation.url(router)}/models/credit")
+    return [each for version in model["versions"].values() for each in version["endpoints"]] if model else []
+
+
+async def _calls_every_replica(installation: Installation) -> bool:
+    """Whether both routers have found all replicas behind the names, and have every one of them for well."""
+    for router in ROUTERS:
+        endpoints = await _endpoints(installation, router)
+        if len(endpoints) != len(REPLICAS) or not all(each["healthy"] for each in endpoints):
+            return False
+    return True
 
 
 async def _until_calm(loads: list[Load], over: float) -> bool:
