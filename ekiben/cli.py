@@ -9,11 +9,12 @@ import sys
 import traceback
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ekiben import delivery_cli, outcomes_command, reading_cli, verbs_cli
+from ekiben.arguments import check_user, read_features
 from ekiben.errors import EkibenError, UsageError
 from ekiben.settings import Settings, key_headers
 
@@ -33,8 +34,6 @@ class Kind(StrEnum):
     REGRESSION = "regression"
     CLASSIFICATION = "classification"
 
-
-MAX_USER_CHARS = 256  # the router takes no longer ones
 
 app = typer.Typer(
     name="ekiben",
@@ -242,34 +241,6 @@ def panic(
 def main() -> None:
     """Run the command line and exit: 0, 1 for a failure, 2 for wrong usage, each told in lines on stderr."""
     raise SystemExit(guarded(sys.argv[1:]))
-
-
-def check_user(user: str) -> None:
-    """Raise UsageError for what cannot be a user's id."""
-    if not 0 < len(user) <= MAX_USER_CHARS:
-        raise UsageError(f"--user must have 1 to {MAX_USER_CHARS} characters")
-    if not user.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in user):
-        raise UsageError("--user is not UTF-8")
-
-
-def read_features(text: str) -> dict[str, Any]:
-    """Return the object that `--features` gives, as JSON or as @ and a file. Raises UsageError."""
-    content = text
-    if text.startswith("@"):
-        try:
-            content = Path(text[1:]).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not UTF-8"
-            raise UsageError(f"--features: cannot read {text[1:]}: {reason}") from None
-    try:
-        features = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(
-            f"--features is not JSON ({error}): give an object, such as '{{\"age\": 41}}'"
-        ) from None
-    if not isinstance(features, dict):
-        raise UsageError("--features must be a JSON object, such as '{\"age\": 41}'")
-    return features
 
 
 def guarded(arguments: list[str]) -> int:
