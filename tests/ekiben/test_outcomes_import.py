@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -127,22 +128,32 @@ class Importing:
         return list({row[0]: dict(zip(COLUMNS, row, strict=True)) for row in rows}.values())
 
 
-@pytest.fixture
-async def state(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RedisServer]:
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     server = RedisServer(tmp_path_factory.mktemp("r"), "r")
-    await server.start()
+    asyncio.run(server.start())
     yield server
     server.kill()
 
 
-@pytest.fixture
-def importing(tmp_path: Path, state: RedisServer) -> Iterator[Importing]:
-    (tmp_path / "experiments.yaml").write_text(yaml.safe_dump(credit()))
+@pytest.fixture(scope="module")
+def router(state: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterProcess]:
+    """One router for all of these tests; it takes small bodies."""
+    folder = tmp_path_factory.mktemp("router")
+    (folder / "experiments.yaml").write_text(yaml.safe_dump(credit()))
     settings = {"EKIBEN_CACHE_URL": state.url, "EKIBEN_STATE_URL": state.url}
-    router = RouterProcess(PORT, tmp_path, 1, **settings, EKIBEN_MAX_BODY_BYTES="65536")
+    router = RouterProcess(PORT, folder, 1, **settings, EKIBEN_MAX_BODY_BYTES="65536")
     router.start()
-    yield Importing(tmp_path, router, state)
+    yield router
     router.kill()
+
+
+@pytest.fixture
+async def importing(tmp_path: Path, state: RedisServer, router: RouterProcess) -> Importing:
+    """Nothing has been imported yet."""
+    async with state.client() as client:
+        await client.delete(OUTCOMES_STREAM)
+    return Importing(tmp_path, router, state)
 
 
 def table(rows: list[Mapping[str, Any]]) -> str:
