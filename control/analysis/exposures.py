@@ -7,10 +7,14 @@ What an override assigned is counted apart and goes no further.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import ibis
 
 from control.event_tables import Table
+
+_NEVER: Final = 1e18
+"""Later than any time, in seconds."""
 
 
 def of_phase(exposures: Table, experiment: str, phase: int) -> Table:
@@ -46,13 +50,13 @@ def users(exposed: Table, variants: Sequence[str], slow_ms: float) -> Table:
         for place, variant in enumerate(variants)
     }
     found = hashed.group_by("user_hash").aggregate(
-        first_at=hashed["at"].min(),
         requests=hashed.count(),
         errors=hashed.count(where=hashed.result == "error"),
         fallbacks=hashed.count(where=hashed.result == "fallback"),
         slow=hashed.count(where=hashed.latency_ms > slow_ms),
         **firsts,
     )
+    found = found.mutate(first_at=ibis.least(*(found[name].fill_null(_NEVER) for name in firsts)))
     seen = sum(found[name].notnull().cast("int8") for name in firsts)
     began = ibis.cases(
         *((found[name] == found.first_at, place) for place, name in enumerate(firsts)), else_=None

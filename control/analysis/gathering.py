@@ -105,7 +105,11 @@ def _with_outcomes(
     numbers = [metric for metric in experiment.metrics if metric.kind is not MetricKind.LABEL]
     truths = [metric for metric in experiment.metrics if metric.kind is MetricKind.LABEL]
     since = evidence.started_at - metrics.back_s(experiment.metrics)
-    counted = tables.keep(outcomes.counted(tables.outcomes, metrics.names_of(experiment.metrics), since))
+    names = metrics.names_of(experiment.metrics)
+    repeated = tables.keep(outcomes.repeated(tables.outcomes))
+    several = repeated if _count(tables, repeated) else None
+    counted = tables.keep(outcomes.counted(tables.outcomes, several, names, since))
+    tables.drop(repeated)
     if truths:
         found = outcomes.attributed_with_scores(
             counted, tables.exposures, experiment.model, key, experiment.phase

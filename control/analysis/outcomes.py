@@ -9,11 +9,20 @@ import ibis
 from control.event_tables import Table, each_once
 
 
-def counted(outcomes: Table, names: Collection[str], since: float) -> Table:
-    """The outcomes of these names, since then. Of several with one id only the first received ever counts."""
-    first = each_once(outcomes)
-    wanted = first.name.isin(sorted(names)) & first.value.notnull() & (first["at"] >= since)
-    return first.filter(wanted).select("prediction_id", "user_hash", "name", "value", "at", "received_at")
+def repeated(outcomes: Table) -> Table:
+    """The `event_id`s of more than one outcome: nearly none, so that nearly all need no sorting."""
+    return outcomes.group_by("event_id").having(lambda t: t.count() > 1).aggregate()
+
+
+def counted(outcomes: Table, repeated: Table | None, names: Collection[str], since: float) -> Table:
+    """The outcomes of these names, since then. Of several with one id only the first received ever counts;
+    `repeated` has those ids, None says that there are none.
+    """
+    if repeated is not None:
+        several = each_once(outcomes.semi_join(repeated, "event_id"))
+        outcomes = outcomes.anti_join(repeated, "event_id").union(several)
+    wanted = outcomes.name.isin(sorted(names)) & outcomes.value.notnull() & (outcomes["at"] >= since)
+    return outcomes.filter(wanted).select("prediction_id", "user_hash", "name", "value", "at", "received_at")
 
 
 def attributed(counted: Table, exposures: Table, model: str) -> Table:
@@ -34,17 +43,17 @@ def attributed_with_scores(
     """As `attributed`, and `prediction_id`, `received_at` and the `score` of the prediction where the user's
     own version gave it in this phase; NULL elsewhere.
     """
-    given = _given(exposures, model)
-    own = (
-        (given.experiment == experiment)
-        & (given.phase == phase)
-        & (given.assigned_by == "hash")
-        & (given.result == "served")
-    )
-    given = given.select(
-        "prediction_id", "user_hash", score=ibis.ifelse(own, given.score, ibis.null("float64"))
-    )
+    which = ("experiment", "phase", "assigned_by", "result")
+    given = _given(exposures, model).select("prediction_id", "user_hash", "score", *which)
     joined = by_prediction(counted).drop("user_hash").inner_join(given, "prediction_id")
+    # After the join, which leaves few of them.
+    own = (
+        (joined.experiment == experiment)
+        & (joined.phase == phase)
+        & (joined.assigned_by == "hash")
+        & (joined.result == "served")
+    )
+    joined = joined.mutate(score=ibis.ifelse(own, joined.score, ibis.null("float64")))
     columns = ("user_hash", "name", "value", "at", "prediction_id", "received_at", "score")
     unscored = by_user(counted).mutate(score=ibis.null("float64"))
     return unscored.select(*columns).union(joined.select(*columns))
