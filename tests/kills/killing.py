@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from control.analysis.outcomes import counted
+from control.analysis.outcomes import counted, repeated
 from control.event_tables import DuckDBTables
 from tests.faults.processes import Process
 from tests.kills.judging import Outage, Verdict, judge
@@ -99,7 +99,8 @@ async def run_kills(
 def read_events(station: KillsStation) -> tuple[list[int], list[str]]:
     """The numbers of the outcomes and the ids of the exposures, as the analysis reads them."""
     with DuckDBTables(station.files) as tables:
-        values = tables.rows(counted(tables.outcomes, ["kills"], 0.0).select("value"))
+        twice = tables.keep(repeated(tables.outcomes))
+        values = tables.rows(counted(tables.outcomes, twice, ["kills"], 0.0).select("value"))
         ids = tables.rows(tables.exposures.select("event_id"))
     return [int(row["value"]) for row in values], [str(row["event_id"]) for row in ids]
 
