@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from experiments.document import REQUEST_METRICS, Experiment, MetricKind, RampEnd
+from experiments.document import REQUEST_METRICS, Better, Experiment, Measure, MetricKind, RampEnd
 from experiments.durations import parse_duration
 from experiments.problems import Path, show, unknown
 
@@ -22,7 +22,11 @@ def metric_problems(experiment: Experiment) -> Problems:
         seen.add(metric.name)
         if (metric.kind is MetricKind.RATIO) != (metric.denominator is not None):
             yield (*path, "denominator"), "belongs to a ratio: the outcomes that it divides by"
+        if metric.kind is MetricKind.RATIO and metric.covariate is not None:
+            yield (*path, "covariate"), "a ratio takes no covariate"
         if metric.kind is MetricKind.LABEL:
+            if metric.measure in (Measure.BRIER, Measure.LOG_LOSS) and metric.better is Better.HIGHER:
+                yield (*path, "better"), f"{metric.measure} is a loss: write lower"
             if metric.guardrail is not None:
                 yield (*path, "guardrail"), "a label cannot be a guardrail: it arrives too late to stop harm"
             if metric.covariate is not None:
