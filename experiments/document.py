@@ -150,7 +150,9 @@ class Ramp(_Part):
     )
     every: str = Field(default="1h", description="how long a step lasts at least: 30s, 30m, 6h, 2d")
     min_users_per_step: int = Field(
-        default=500, ge=1, description="users in each variant before the next step"
+        default=500,
+        ge=1,
+        description="matured users in each variant that every step adds to what the next needs",
     )
     guardrails: Annotated[tuple[str, ...], Field(strict=False)] | None = Field(
         default=None, description="the guardrails that are judged; all of them unless named"

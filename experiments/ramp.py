@@ -16,6 +16,7 @@ The checks, in this order; the first that applies gives the action, its code and
 | `too_few_users` | a variant has fewer matured users than the step needs | wait |
 | `next_step` | a larger step is left | raise |
 | `better` | last step, `then: promote`, and the verdict is to promote | promote |
+| the verdict's | last step, `then: promote`, and the verdict is to roll back | roll back |
 | the verdict's | last step, `then: promote`, any other verdict | wait |
 | `last_step` | last step, `then: wait` | done |
 
@@ -117,6 +118,8 @@ def _climb(experiment: Experiment, ramp: Ramp, report: Report, lasted_s: float) 
         return RampAction(RampKind.DONE, here, "last_step", f"{sentence(words)} {verdict.sentence}")
     if verdict.decision is Decision.PROMOTE:
         return RampAction(RampKind.PROMOTE, here, verdict.reason, verdict.sentence, verdict.variant)
+    if verdict.decision is Decision.ROLL_BACK:
+        return RampAction(RampKind.ROLL_BACK, here, verdict.reason, verdict.sentence)
     words = f"{where} waits for a verdict"
     return RampAction(RampKind.WAIT, here, verdict.reason, f"{sentence(words)} {verdict.sentence}")
 

@@ -31,6 +31,8 @@ def title(metric: MetricReport) -> str:
     """What the sentence calls the metric: "profit per user", "the error rate"."""
     if metric.kind == "requests":
         return f"the {metric.name.replace('_', ' ')}"
+    if metric.kind == "label":
+        return f"the fit of the scores to {metric.name}"
     return f"{metric.name} per user" if metric.kind == "mean" else metric.name
 
 

@@ -84,6 +84,12 @@ def test_a_guardrail_that_the_ramp_does_not_name_does_not_roll_back() -> None:
     )
 
 
+def test_after_the_last_step_a_guardrail_that_the_ramp_does_not_name_rolls_back_too() -> None:
+    named = then_promote() | {"guardrails": ["slow_rate"]}
+    action = act(100, report(profit(State.UNCLEAR), HARMFUL), ramp=named)
+    assert (action.kind, action.reason) == (RampKind.ROLL_BACK, "guardrail_violated")
+
+
 def test_an_unclear_guardrail_lets_coverage_rise() -> None:
     assert act(evidence=report(profit(), errors(State.UNCLEAR))).kind is RampKind.RAISE
 

@@ -50,6 +50,17 @@ def test_the_sentence_of_a_violation_says_which_by_how_much_and_on_how_many_user
     )
 
 
+def test_shares_are_compared_in_percentage_points_and_labels_by_their_fit() -> None:
+    more = {"effects": {"treatment": effect(0.0123, 0.004, 0.0206)}}
+    sold = metric("conversion", {"treatment": State.BETTER}, kind="proportion", mean=0.05, **more)
+    assert judge(report(sold)).sentence.startswith("conversion is 1.23 percentage points higher with v2")
+    paid = metric("repaid", {"treatment": State.BETTER}, kind="label", mean=0.75, **more)
+    assert judge(report(paid)).sentence == (
+        "The fit of the scores to repaid is 0.0123 higher with v2 than with v1 "
+        "(between 0.0040 and 0.0206 higher): promote v2."
+    )
+
+
 def test_an_acknowledged_redeployment_blocks_nothing() -> None:
     acknowledged = Redeployment("treatment", "credit_v2:b", 1.0, acknowledged=True)
     assert judge(report(redeployments=(acknowledged,))).decision is Decision.PROMOTE
