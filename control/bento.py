@@ -13,6 +13,9 @@ import bentoml
 from starlette.applications import Starlette
 
 from control.app import create_app
+from process.bento_paths import bound_paths
+
+bound_paths({"/", "/login", "/logout", "/events"}, ("/api/", "/experiments/", "/fragments/", "/static/"))
 
 
 @asynccontextmanager

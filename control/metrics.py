@@ -11,10 +11,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from control.desk import Desk
+from experiments.lifecycle import Status
 from experiments.report import Decision, MetricReport, Report, State
 
 _STATES: Final = tuple(State)
 _DECISIONS: Final = tuple(Decision)
+_VERSION: Final = ("model", "version")
 
 
 class RecorderFigures(Protocol):
@@ -53,9 +55,32 @@ class _FromDesk(Collector):
             desk.stored.revision if desk.stored else 0,
         )
         yield _gauge("ekiben_router_workers", "Router workers whose beat is fresh", len(desk.beats))
+        yield from self._documented()
         yield from self._recorded()
         yield from self._analysed()
         yield from _Reports(desk.reports.values()).families()
+
+    def _documented(self) -> Iterable[Metric]:
+        status = GaugeMetricFamily(
+            "ekiben_experiment_status",
+            "1 for the status that an experiment is in",
+            labels=("experiment", "status"),
+        )
+        coverage = GaugeMetricFamily(
+            "ekiben_experiment_coverage_ratio", "Share of all users who take part", labels=("experiment",)
+        )
+        live = GaugeMetricFamily(
+            "ekiben_version_live", "1 for the version that serves outside experiments", labels=_VERSION
+        )
+        document = self._desk.stored.document if self._desk.stored else None
+        for key, experiment in document.experiments.items() if document else ():
+            coverage.add_metric([key], experiment.coverage / 100)
+            for one in Status:
+                status.add_metric([key, one], experiment.status is one)
+        for name, model in document.models.items() if document else ():
+            for version in model.versions:
+                live.add_metric([name, version], version == model.live)
+        return status, coverage, live
 
     def _recorded(self) -> Iterable[Metric]:
         recorder = self._recorder

@@ -30,6 +30,7 @@ from router.errors import (
     Unauthorized,
 )
 from router.events import IdMaker, RedisEvents
+from router.gauges import Gauges, watch
 from router.keys import OUTCOMES, PREDICT, Door, given_key
 from router.metrics import Metrics
 from router.outcome_writer import OutcomeWriter
@@ -189,6 +190,7 @@ async def open_worker(
     """
     salt = user_salt(os.environ, settings.data_dir, settings.host)
     metrics = Metrics()
+    gauges = Gauges(metrics.registry)
     new_id = IdMaker()
     state = open_state(settings.state_url)
     stack.push_async_callback(state.aclose)
@@ -232,6 +234,17 @@ async def open_worker(
     worker.spawn(events.run())
     worker.spawn(outcomes.run())
     worker.spawn(metrics.run())
+    worker.spawn(
+        watch(
+            gauges,
+            lambda: worker.routes,
+            worker.dependencies,
+            lambda: source.confirmed_at,
+            events,
+            outcomes,
+            time.monotonic,
+        )
+    )
     who = Who.here(new_id(), is_loopback(settings.host) if loopback is None else loopback)
     worker.spawn(beat_on(Beats(state), worker, who, events))
     stack.push_async_callback(worker.stop, LAST_STEPS_S)  # the server has waited for what is in flight

@@ -11,8 +11,12 @@ import os
 
 import bentoml
 
+from process.bento_paths import bound_paths
 from router.app import RouterApp, open_worker
+from router.pages import EXACT, PREFIXED
 from router.settings import Settings
+
+bound_paths({*EXACT, "/outcomes"}, ("/predict/", *PREFIXED))
 
 # BentoML listens on all addresses unless told otherwise, and the app is not told.
 app = RouterApp(lambda stack: open_worker(Settings.from_environ(os.environ), stack, loopback=False))

@@ -58,6 +58,9 @@ class Served(msgspec.Struct, frozen=True, gc=False):
 class LaneMetrics(Protocol):
     """What a lane counts."""
 
+    def waited(self, seconds: Sequence[float]) -> None:
+        """Rows left the queue; so long each has waited."""
+
     def batch(self, rows: int, call_s: float) -> None:
         """A bulk call of `rows` rows came back after `call_s` seconds."""
 
@@ -219,6 +222,7 @@ class Lane:
 
     async def _run(self, batch: list[_Pending]) -> None:
         started = self._clock()
+        self._metrics.waited([started - pending.queued_at for pending in batch])
         try:
             misses = await self._look_up(batch, started)
             if misses:

@@ -83,6 +83,13 @@ class Metrics:
         self.call_seconds = Histogram(
             "ekiben_call_seconds", "Duration of a bulk call", version, buckets=SECONDS, registry=registry
         )
+        self.queue_seconds = _Histogram(
+            "ekiben_queue_seconds",
+            "How long rows waited until a batch took them",
+            version,
+            buckets=SECONDS,
+            registry=registry,
+        )
         self.cache_look_ups = Counter(
             "ekiben_cache_look_ups_total",
             "Cache look-ups by tier (local, redis) and result (hit, miss)",
@@ -230,6 +237,8 @@ class VersionMetrics:
         self._misses = metrics.cache_look_ups.labels(model, version, "redis", "miss")
         self._rows = metrics.batch_rows.labels(model, version)
         self._call = metrics.call_seconds.labels(model, version)
+        self._queue = metrics.queue_seconds.labels(model, version)
+        self._waits: list[float] = []
         self._answers: list[tuple[str, bool, float]] = []
 
     def answered(self, result: str, local: bool, seconds: float) -> None:
@@ -251,6 +260,9 @@ class VersionMetrics:
         if self.in_flight != self._in_flight_shown:
             self._in_flight_shown = self.in_flight
             self._in_flight.set(self.in_flight)
+        if self._waits:
+            waits, self._waits = self._waits, []
+            self._queue.observe_all(waits)
         answers, self._answers = self._answers, []
         if not answers:
             return
@@ -262,6 +274,10 @@ class VersionMetrics:
         together, buckets = self._seconds.observe_all([seconds for _, _, seconds in answers])
         self.tally.local_hits += local_hits
         self.tally.answered(results, buckets, together)
+
+    def waited(self, seconds: Sequence[float]) -> None:
+        """A batch took these rows from the queue; so long each has waited."""
+        self._waits += seconds
 
     def batch(self, rows: int, call_s: float) -> None:
         """A bulk call came back."""

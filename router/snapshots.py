@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -44,6 +45,8 @@ class SnapshotSource:
         self._refused: str | None = None
         self._settled: str | None = None
         self.state_reached = False
+        self.confirmed_at: float | None = None
+        """When Redis last said what is current, in seconds since 1970; None if never."""
 
     async def start(self) -> None:
         """Take the first snapshot from wherever there is one; without any, wait for `run` to find it."""
@@ -82,6 +85,7 @@ class SnapshotSource:
                 self._follow_file(self._held.now)
             return
         self.state_reached = True
+        self.confirmed_at = time.time()
         if stored is not None:
             self._take(stored, "from Redis")
 

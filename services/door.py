@@ -21,11 +21,12 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from process.bento_paths import bound_paths
 from process.traces import Traces, open_traces
 from services.body import BodyRefused, ClientGone, parse, read_body
 from services.features import Features, json_schema
 from services.guard import Guard
-from services.measure import Measure, use_own_directory
+from services.measure import Measure, show_training, use_own_directory
 from services.model import Loader, Model, Row
 from services.output import ANY_VALUE, Output
 from services.rows import RowChecker
@@ -46,6 +47,11 @@ BATCHING: Final[dict[str, Any]] = {
     "max_batch_size": 256,
     "max_latency_ms": 10_000,
 }
+
+PATHS: Final = frozenset(
+    {"/", "/bulk", "/predict", "/model/info", "/docs.json", "/schema.json", "/livez", "/readyz", "/healthz"}
+)
+"""The paths that metrics know by their name."""
 
 _NOT_FINITE: Final = [{"loc": [], "msg": "the model has no finite answer for these features"}]
 
@@ -80,6 +86,7 @@ class Door(Generic[F]):
         """Tell the door the BentoML service that it is mounted in, and guard that service's `/predict`."""
         self._service = service
         service.add_asgi_middleware(Guard, rows=self.rows)
+        bound_paths(PATHS)
         use_own_directory(service.name)
 
     def check(self) -> Stored:
@@ -113,6 +120,12 @@ class Door(Generic[F]):
         self._loaded.scores([dict.fromkeys(self.features.model_fields)])  # the first call is the slow one
         self._traces = open_traces(stored.tag.partition(":")[0], os.environ)
         self._measure = Measure(self.model_version, self.output.labels())
+        show_training(
+            stored.metadata["name"],
+            stored.metadata["version"],
+            self.model_version,
+            stored.metadata["metrics"],
+        )
         # What has been loaded stays: without this a full collection walks through all of it, 56 to 203 ms.
         gc.collect()
         gc.freeze()

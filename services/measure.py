@@ -6,7 +6,7 @@ import atexit
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -36,6 +36,31 @@ def _metrics() -> tuple[prometheus_client.Counter, prometheus_client.Histogram]:
             buckets=_SECONDS,
         ),
     )
+
+
+# What an accuracy computed from labels in production compares with: see `training.metrics.classification`.
+_TRAINING: Final = {
+    "accuracy_at_half": ("ml_model_training_accuracy", "Accuracy at 0.5 on held-out data"),
+    "auc": ("ml_model_training_roc_auc", "ROC AUC on held-out data"),
+}
+
+
+@lru_cache(maxsize=1)
+def _training_gauges() -> dict[str, prometheus_client.Gauge]:
+    import prometheus_client
+
+    labels = ["model", "version", "model_version"]
+    return {
+        key: prometheus_client.Gauge(name, what, labels, multiprocess_mode="livemax")
+        for key, (name, what) in _TRAINING.items()
+    }
+
+
+def show_training(model: str, version: str, model_version: str, metrics: Mapping[str, float]) -> None:
+    """Show what the version reached on held-out data. A metric that it does not have is not shown."""
+    for key, gauge in _training_gauges().items():
+        if key in metrics:
+            gauge.labels(model, version, model_version).set(metrics[key])
 
 
 def use_own_directory(service: str) -> None:

@@ -189,10 +189,12 @@ def publish(
     present = BentoModel(f"{stored_name}:latest").stored
     if present is not None and present.info.metadata.get("digest") == digest:
         whole = find_fault(Path(present.path), present.info.metadata["files"]) is None
-        if whole:
+        # An older release published fewer metrics, and services tell what the store has.
+        complete = set(metrics) <= set(present.info.metadata["metrics"])
+        if whole and complete:
             return Published(name, version, str(present.tag), digest, dict(metrics), is_new=False)
     tag = f"{stored_name}:{digest[:16]}"
-    if BentoModel(tag).stored is not None:  # damaged, or an older version that is to be the latest again
+    if BentoModel(tag).stored is not None:  # damaged, incomplete, or older and to be the latest again
         bentoml.models.delete(tag)
     files = {**serving, **beside}
     metadata = {

@@ -1,0 +1,121 @@
+"""What a worker shows of itself as it is now, looked at every second, whatever the load."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from router.breaker import BreakerState
+from router.endpoints import Endpoints
+from router.routes import ModelRoute
+
+log = logging.getLogger(__name__)
+
+EVERY_S: Final = 1.0
+BREAKERS: Final = tuple(state.name.lower() for state in BreakerState)
+_VERSION: Final = ("model", "version")
+
+
+class Waiting(Protocol):
+    """What holds events until Redis has them."""
+
+    @property
+    def waiting(self) -> int:
+        """How many."""
+        ...
+
+
+class HealthCheck(Protocol):
+    """Tells whether a Redis answers."""
+
+    async def __call__(self) -> bool: ...
+
+
+class Gauges:
+    """The router's gauges but requests in flight and the revision. `docs/metrics.md` describes them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, what: str, labels: tuple[str, ...], mode: str) -> Gauge:
+            return Gauge(name, what, labels, registry=registry, multiprocess_mode=mode)  # type: ignore[arg-type]
+
+        self.endpoints = gauge(
+            "ekiben_endpoints", "Endpoints by the state of their breaker", (*_VERSION, "breaker"), "livesum"
+        )
+        self.ready = gauge(
+            "ekiben_endpoints_ready", "Endpoints that were reached and may be called", _VERSION, "livesum"
+        )
+        self.calls = gauge(
+            "ekiben_calls_in_flight", "Bulk calls that have not come back", _VERSION, "livesum"
+        )
+        self.redis_up = gauge(
+            "ekiben_redis_up", "1 while every worker reaches this Redis (cache, state)", ("redis",), "livemin"
+        )
+        self.confirmed = gauge(
+            "ekiben_snapshot_confirmed_timestamp_seconds",
+            "When a worker last heard from the state Redis that its experiments are current",
+            (),
+            "liveall",
+        )
+        self.events_waiting = gauge(
+            "ekiben_events_waiting", "Events in memory that Redis does not have yet", (), "livesum"
+        )
+        self.outcomes_waiting = gauge(
+            "ekiben_outcomes_waiting", "Outcomes that wait for Redis's disk", (), "livesum"
+        )
+        self._shown: set[tuple[str, str]] = set()
+
+    def show_versions(self, routes: Mapping[str, ModelRoute], now: float) -> None:
+        """The endpoints of every version, as they are at `now` of the monotonic clock."""
+        shown = set()
+        for model, route in routes.items():
+            for name, version in route.versions.items():
+                shown.add((model, name))
+                self._show(model, name, version.endpoints, now)
+        for model, name in self._shown - shown:  # a version that is gone has no endpoints, ready or not
+            self._show(model, name, Endpoints([]), now)
+        self._shown = shown
+
+    def _show(self, model: str, version: str, endpoints: Endpoints, now: float) -> None:
+        counts = dict.fromkeys(BREAKERS, 0)
+        ready = calls = 0
+        for endpoint in endpoints.all:
+            is_open = endpoint.breaker.is_open(now)
+            state = endpoint.breaker.state
+            # One whose cool-down is over waits for somebody to try it: it turns nobody away.
+            waits = state is BreakerState.OPEN and not is_open
+            counts["trial" if waits else state.name.lower()] += 1
+            ready += endpoint.reached and not is_open
+            calls += endpoint.in_flight
+        for breaker, count in counts.items():
+            self.endpoints.labels(model, version, breaker).set(count)
+        self.ready.labels(model, version).set(ready)
+        self.calls.labels(model, version).set(calls)
+
+
+async def watch(
+    gauges: Gauges,
+    routes: Callable[[], Mapping[str, ModelRoute]],
+    redis: Mapping[str, HealthCheck],
+    confirmed_at: Callable[[], float | None],
+    events: Waiting,
+    outcomes: Waiting,
+    clock: Callable[[], float],
+) -> None:
+    """Keep the gauges up to date until cancelled."""
+    while True:
+        try:
+            gauges.show_versions(routes(), clock())
+            gauges.events_waiting.set(events.waiting)
+            gauges.outcomes_waiting.set(outcomes.waiting)
+            if (at := confirmed_at()) is not None:
+                gauges.confirmed.set(at)
+            answers = await asyncio.gather(*(check() for check in redis.values()))
+            for name, up in zip(redis, answers, strict=True):
+                gauges.redis_up.labels(name).set(up)
+        except Exception:
+            log.exception("the gauges could not be brought up to date")
+        await asyncio.sleep(EVERY_S)
