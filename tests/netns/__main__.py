@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 
@@ -50,7 +51,7 @@ def main() -> int:
                 installation.keep = True
                 console.print(f"    {what}; logs: {installation.logs}", markup=False)
     if not words:
-        write_report(rows, RATE, HOLD_S)
+        write_report(rows, RATE, HOLD_S, os.getloadavg()[1])
     return 1 if any(row.broken for row in rows) else 0
 
 

@@ -29,8 +29,10 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def write_report(rows: Sequence[Row], rate: float, hold_s: float, page: Path = PAGE) -> None:
-    """Replace what stands between the markers of `page`."""
+def write_report(
+    rows: Sequence[Row], rate: float, hold_s: float, load_average: float, page: Path = PAGE
+) -> None:
+    """Replace what stands between the markers of `page`. `load_average` is the machine's while it ran."""
     before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -38,7 +40,8 @@ def write_report(rows: Sequence[Row], rate: float, hold_s: float, page: Path = P
     broken = [f"- {row.name}: {what}" for row in rows for what in row.broken]
     verdict = "Every promise held." if not broken else "Broken promises:\n\n" + "\n".join(broken)
     text = (
-        f"{machine()}. {rate:.0f} requests a second on each router, each cut for {hold_s:.0f} s.\n\n"
+        f"{machine()}; load average {load_average:.1f}. {rate:.0f} requests a second on each router, "
+        f"each cut for at least {hold_s:.0f} s.\n\n"
         f"{table(rows)}\n\n{verdict}"
     )
     page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")

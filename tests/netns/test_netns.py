@@ -101,7 +101,7 @@ def a_row(broken: tuple[str, ...] = ()) -> Row:
 def test_the_report_stands_between_its_markers_and_leaves_the_rest(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    write_report([a_row()], 75.0, 4.0, page)
+    write_report([a_row()], 75.0, 4.0, 0.5, page)
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
@@ -113,7 +113,7 @@ def test_the_report_stands_between_its_markers_and_leaves_the_rest(tmp_path: Pat
 def test_a_broken_promise_is_named_in_the_report(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"{BEGIN}{END}")
-    write_report([a_row(("3 exposures are not in the record",))], 75.0, 4.0, page)
+    write_report([a_row(("3 exposures are not in the record",))], 75.0, 4.0, 0.5, page)
     assert "- the cache: 3 exposures are not in the record" in page.read_text()
     assert "**broken**" in table([a_row(("it",))])
 
@@ -122,7 +122,7 @@ def test_a_page_without_markers_is_not_written(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("nothing")
     with pytest.raises(ValueError, match="markers"):
-        write_report([a_row()], 75.0, 4.0, page)
+        write_report([a_row()], 75.0, 4.0, 0.5, page)
 
 
 def test_the_page_has_the_markers_and_every_cut_a_name_of_its_own() -> None:
