@@ -16,7 +16,7 @@ from typing import Final
 from deploy.images.engine import BASE, Buildah
 from deploy.images.errors import CannotBuild
 
-_PACKAGES: Final = "ca-certificates,python3,python3-venv,python3-pip,libgomp1"
+_PACKAGES: Final = "ca-certificates,python3,python3-venv,python3-pip"
 _NOT_NEEDED: Final = (
     "var/cache/apt/archives/*.deb", "var/cache/apt/*.bin", "var/lib/apt/lists/*", "usr/share/doc/*",
     "usr/share/info/*", "usr/share/locale/*", "usr/share/man/*", "usr/lib/python3.11/EXTERNALLY-MANAGED",

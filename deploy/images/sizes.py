@@ -32,17 +32,16 @@ def section(built: Sequence[Built], engine: str, base_size: int | None, revision
     of_these = f", {base_size / MIB:.0f} MiB of each is the base image `{BASE}`" if base_size else ""
     rows = "".join(
         f"| `{one.image.name}` | {one.size / MIB:.0f} MiB |"
-        f" {f'{one.image.most_mib} MiB' if one.image.most_mib else '-'} | {one.seconds:.0f} s |\n"
+        f" {f'{one.image.most_mib} MiB' if one.image.most_mib else '-'} |\n"
         for one in built
     )
     return f"""{_BEGIN}
 ## Container images (`make images`)
 
 {datetime.now(UTC):%Y-%m-%d}, revision {revision[:12]}, built with {engine}. Sizes are unpacked{of_these}.
-The time is that of the build, with wheels that were fetched before.
 
-| image | size | at most | built in |
-| --- | ---: | ---: | ---: |
+| image | size | at most |
+| --- | ---: | ---: |
 {rows}{_END}"""
 
 

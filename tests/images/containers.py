@@ -33,6 +33,15 @@ class Images:
         described = json.loads(self._engine.run("inspect", "--type", "image", image))
         return described["Docker"]["config"]
 
+    def history(self, image: str) -> str:
+        """The commands that made it, as the image tells everybody."""
+        described = json.loads(self._engine.run("inspect", "--type", "image", image))
+        return json.dumps(described["Docker"].get("history", []))
+
+    def size(self, image: str) -> int:
+        """Its size in bytes."""
+        return self._engine.size(image)
+
     def close(self) -> None:
         """Unmount all of them."""
         for container, _ in self._mounted.values():
