@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.dashboard.browser import NoBrowser, chromium
 from tests.dashboard.running import TOKEN, Running, controller
 
-Open = Callable[..., Page]
+# Generous: it is only ever reached when a test fails.
+_PATIENCE_MS = 30_000
+expect.set_options(timeout=_PATIENCE_MS)
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +45,7 @@ def acted() -> Iterator[Running]:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """A browser of one's own: no cookies, a wide window."""
     made = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
-    made.set_default_timeout(20_000)
+    made.set_default_timeout(_PATIENCE_MS)
     yield made
     made.close()
 

@@ -89,9 +89,9 @@ def _boosting(stored: Stored, now: float, more: float) -> Report:
         *_requests(mature, {"error_rate": (0.0004, 0.0005), "fallback_rate": (0.0, 0.0011)}, **about),
     )
     left_out = (
-        LeftOut("arrived after they had seen both variants by override", "users", 3),
-        LeftOut("their window has not closed yet", "users", 424),
-        LeftOut("came before the first exposure", "outcomes", 118),
+        LeftOut("seen in two variants", "users", 3),
+        LeftOut("profit: the 1 hours of the user are not over", "users", 424),
+        LeftOut("profit: later than the user's window", "outcomes", 118),
     )
     return _judged(stored, "credit-boosting", users, metrics, now, 0.031, left_out=left_out, overrides=37)
 

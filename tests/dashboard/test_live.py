@@ -53,7 +53,7 @@ def test_a_page_that_is_cut_off_says_so_and_recovers(page: Page, moving: Running
     expect(page.locator("#live")).to_have_text("not live")
     renew(moving, 2.0)
     moving.start()
-    expect(page.locator("[data-fragment=split]")).to_contain_text(f.count(6_041 * 2), timeout=30_000)
+    expect(page.locator("[data-fragment=split]")).to_contain_text(f.count(6_041 * 2))
     expect(page.locator("#live")).to_have_text("live")
 
 

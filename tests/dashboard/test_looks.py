@@ -40,7 +40,11 @@ def axe() -> str:
 def problems_of(page: Page, source: str) -> list[str]:
     page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     page.evaluate(source)
-    found = json.loads(page.evaluate("axe.run().then((result) => JSON.stringify(result.violations))"))
+    found = json.loads(
+        page.evaluate(
+            "axe.run({resultTypes: ['violations']}).then((result) => JSON.stringify(result.violations))"
+        )
+    )
     return [
         f"{each['id']}: {node['failureSummary']}: {node['html'][:200]}"
         for each in found

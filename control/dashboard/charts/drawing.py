@@ -55,7 +55,7 @@ TONES: Final = {
 ZERO: Final = "datum.value == 0 ? '0' : datum.label"
 """Labels of an axis with signs on which a zero has none."""
 
-PADDING: Final = 20
+PADDING: Final = 26
 """Pixels left and right of rows that share an axis, so that its labels have room."""
 
 

@@ -15,8 +15,8 @@ from control.dashboard.charts.drawing import BAD, LINE, MUTED, PADDING, SURFACE,
 from control.dashboard.charts.ticks import nice_domain, nice_ticks
 from experiments.report import Interval, State
 
-WIDTH: Final = 320
-GUARDRAIL_WIDTH: Final = 190
+WIDTH: Final = 308
+GUARDRAIL_WIDTH: Final = 178
 _HEIGHT: Final = 26
 _LEAST: Final = 0.02
 _TOO_DIFFERENT: Final = 8.0
