@@ -33,9 +33,15 @@ class Network:
 
     def allows(self, source: Peer, target: Peer, port: int, protocol: str = "TCP") -> bool:
         """Whether `source` may connect to `port` of `target`: its own policies and the target's let it."""
-        return self._direction("Egress", source, target, port, protocol) and self._direction(
-            "Ingress", target, source, port, protocol
-        )
+        return self.lets_out(source, target, port, protocol) and self.lets_in(source, target, port, protocol)
+
+    def lets_out(self, source: Peer, target: Peer, port: int, protocol: str = "TCP") -> bool:
+        """Whether the policies of the source's own side let it."""
+        return self._direction("Egress", source, target, port, protocol)
+
+    def lets_in(self, source: Peer, target: Peer, port: int, protocol: str = "TCP") -> bool:
+        """Whether the policies of the target's side let it."""
+        return self._direction("Ingress", target, source, port, protocol)
 
     def _direction(self, way: str, subject: Peer, other: Peer, port: int, protocol: str) -> bool:
         if subject.address:

@@ -101,6 +101,18 @@ def test_the_policies_let_through_what_is_needed_and_nothing_else(manifests: Man
     assert wanted - allowed == set(), "somebody would wait in vain"
 
 
+def test_each_side_alone_lets_through_no_more_than_is_needed(manifests: Manifests) -> None:
+    """One mistake, on either side, opens nothing."""
+    cluster = Cluster(manifests)
+    wanted = needed(manifests, cluster)
+    for source, target, port in product(cluster.everyone, cluster.everyone, PORTS):
+        connection = (source.name, target.name, port)
+        if source.name in cluster.ours and connection not in wanted:
+            assert not cluster.network.lets_out(source, target, port), connection
+        if target.name in cluster.ours and connection not in wanted:
+            assert not cluster.network.lets_in(source, target, port), connection
+
+
 def test_names_are_resolved_by_both_protocols_and_by_nobody_elses_name_server(manifests: Manifests) -> None:
     cluster = Cluster(manifests)
     for ours in cluster.ours.values():
