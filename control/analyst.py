@@ -89,6 +89,7 @@ class Analyst:
                 }
                 await self._lease.write(SHADOW_REPORTS_KEY, fields)
         self.failed = failed
+        await self._desk.look()  # ramps wait for what the desk shows
 
     async def _computed(self, key: str, stored: Stored, failed: dict[str, str]) -> Report | None:
         # What happened since may not be on disk yet: whose window closes in between has not matured.

@@ -24,8 +24,8 @@ class Settings:
     data_dir: Path = Path(".ekiben")
     events_url: str = ".ekiben/events"
     events_days: int = 400
-    record_every_s: int = 5
-    analyse_every_s: int = 5
+    record_every_s: int = 3
+    analyse_every_s: int = 3
     admin_token: str = ""
     allowed_hosts: tuple[str, ...] = ()
     note: str | None = None
@@ -58,8 +58,8 @@ class Settings:
             data_dir=data_dir,
             events_url=environ.get("EKIBEN_EVENTS_URL") or str((data_dir / "events").absolute()),
             events_days=whole(environ, "EKIBEN_EVENTS_DAYS", 400, 1, 36_500),
-            record_every_s=whole(environ, "EKIBEN_RECORD_EVERY_S", 5, 1, 300),
-            analyse_every_s=whole(environ, "EKIBEN_ANALYSE_EVERY_S", 5, 1, 86_400),
+            record_every_s=whole(environ, "EKIBEN_RECORD_EVERY_S", 3, 1, 300),
+            analyse_every_s=whole(environ, "EKIBEN_ANALYSE_EVERY_S", 3, 1, 86_400),
             admin_token=admin_token,
             allowed_hosts=tuple(name.strip() for name in hosts.split(",") if name.strip()),
             note=environ.get("EKIBEN_NOTE") or None,

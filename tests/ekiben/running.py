@@ -43,7 +43,7 @@ def environment(data_dir: Path, experiments: Path, router_port: int) -> dict[str
 
 
 def ekiben(
-    arguments: Sequence[str], env: Mapping[str, str], cwd: Path = ROOT
+    arguments: Sequence[str], env: Mapping[str, str], cwd: Path = ROOT, timeout_s: float = PATIENCE_S
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
@@ -52,7 +52,7 @@ def ekiben(
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=timeout_s,
         check=False,
     )
 

@@ -1,0 +1,143 @@
+"""The demo's second half: its documents, what arrives, and, in `make test-all`, whole scenarios."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from ekiben.arrivals import Applicant, Arrivals, outcomes_of, read_applicants
+from ekiben.document import read_document
+from ekiben.scenario import fitted_scenario, scenario_file
+from experiments.changes import check_change
+from experiments.document import Document
+from experiments.lifecycle import Status
+from tests.ekiben.running import ROOT, ekiben, environment
+from tests.router.waiting import until
+
+NAMES = ["ramp", "no-difference", "bad-version"]
+HELD_OUT = ROOT / "training/data/held_out.jsonl"
+
+
+def ours() -> Document:
+    return read_document(ROOT / "experiments.yaml").document
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_scenario_may_follow_the_experiments_file(name: str) -> None:
+    scenario = fitted_scenario(scenario_file(name), ours())
+    assert scenario is not None
+    check_change(ours(), scenario)
+    (running,) = (each for each in scenario.experiments.values() if each.status is Status.RUNNING)
+    assert running.ramp is not None
+    assert running.deciding_metric is not None
+    assert running.coverage == running.ramp.steps[0]
+
+
+def test_a_scenario_keeps_the_endpoints_and_the_other_models_that_are_here() -> None:
+    here = ours()
+    credit = here.models["credit"]
+    v1 = credit.versions["v1"].model_copy(update={"endpoints": ("http://127.0.0.1:4711",)})
+    moved = credit.model_copy(update={"versions": {**credit.versions, "v1": v1}})
+    here = here.model_copy(update={"models": {"credit": moved, "other": credit}})
+    scenario = fitted_scenario(scenario_file("bad-version"), here)
+    assert scenario is not None
+    assert scenario.models["credit"].versions["v1"].endpoints == ("http://127.0.0.1:4711",)
+    assert "shuffled" in scenario.models["credit"].versions
+    assert scenario.models["other"] == credit
+
+
+def test_there_is_no_scenario_where_credit_is_not_served() -> None:
+    here = ours()
+    other = here.model_copy(update={"models": {"other": here.models["credit"]}})
+    assert fitted_scenario(scenario_file("ramp"), other) is None
+
+
+@pytest.mark.parametrize(
+    ("decision", "bad", "profit"),
+    [("approve", False, 150.0), ("approve", True, -600.0), ("decline", False, 0.0), ("decline", True, 0.0)],
+)
+def test_profit_is_what_the_decision_and_the_label_make_of_the_amount(
+    decision: str, bad: bool, profit: float
+) -> None:
+    items = outcomes_of(Applicant({"amount": 1000}, bad), decision, "p-1")
+    values = {item["name"]: item["value"] for item in items}
+    assert values["profit"] == profit
+    assert values["bad"] == bad
+    assert values["approved"] == (decision == "approve")
+    assert {item["prediction_id"] for item in items} == {"p-1"}
+    assert len({item["id"] for item in items}) == len(items)
+
+
+class Router:
+    """Answers predictions and takes outcomes, every second time with 503."""
+
+    def __init__(self) -> None:
+        predictions, outcomes = self.predictions, self.outcomes = list[Any](), list[Any]()
+        turns = iter([503, 202] * 1000)
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                status, answer = 200, dict[str, Any]()
+                if self.path == "/predict/credit":
+                    predictions.append(body)
+                    prediction = {"probability_bad": 0.1, "decision": "approve"}
+                    answer = {"prediction": prediction, "prediction_id": f"p-{len(predictions)}"}
+                elif (status := next(turns)) == 202:
+                    outcomes.extend(body["outcomes"])
+                content = json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+async def test_every_applicant_is_a_new_user_and_brings_its_outcomes_even_if_they_are_refused_at_first() -> (
+    None
+):
+    router = Router()
+    arrivals = Arrivals(
+        f"http://127.0.0.1:{router.server.server_port}", "credit", read_applicants(HELD_OUT)[:5], per_s=200
+    )
+    sending = asyncio.create_task(arrivals.run())
+    await until(lambda: len(router.outcomes) >= 200)
+    sending.cancel()
+    await asyncio.wait([sending])
+    router.server.shutdown()
+    router.server.server_close()
+    users = [each["user_id"] for each in router.predictions]
+    assert len(set(users)) == len(users)
+    ids = [each["id"] for each in router.outcomes]
+    assert len(set(ids)) == len(ids)
+    assert arrivals.failed == 0
+
+
+@pytest.mark.skipif(
+    not os.environ.get("EKIBEN_TEST_ALL"), reason="two minutes each: make test-all, or EKIBEN_TEST_ALL=1"
+)
+@pytest.mark.parametrize(("name", "said"), [("ramp", "promoted"), ("bad-version", "rolled_back")])
+def test_a_scenario_ends_as_its_data_say(tmp_path: Path, name: str, said: str) -> None:
+    text = (ROOT / "experiments.yaml").read_text()
+    for number in (1, 2, 3):
+        text = text.replace(f":300{number}", f":{13480 + number}")
+    (tmp_path / "experiments.yaml").write_text(text)
+    env = environment(tmp_path / "data", tmp_path / "experiments.yaml", 13480)
+    done = ekiben(["up", "--once", "--scenario", name], env, timeout_s=400)
+    assert done.returncode == 0, done.stderr
+    assert said in done.stdout
