@@ -146,6 +146,14 @@ def test_only_the_router_and_prometheus_reach_the_versions_and_only_ours_reach_r
     assert internal == set(COMPOSE["networks"]) - {"outside"}
 
 
+def test_prometheus_asks_every_program_of_ours_where_it_listens() -> None:
+    scraped = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yaml").read_text())["scrape_configs"]
+    asked = {target for job in scraped for each in job["static_configs"] for target in each["targets"]}
+    ports = {name: published(name)[0] if name in PROGRAMS else 3000 for name in OURS}
+    assert asked == {f"{name}:{port}" for name, port in ports.items()} | {"localhost:9090"}
+    assert set(OURS) <= neighbours("prometheus")
+
+
 def test_everything_starts_after_what_it_needs_is_healthy() -> None:
     needs = {name: its.get("depends_on", {}) for name, its in SERVICES.items()}
     versions = set(OURS) - set(PROGRAMS)
