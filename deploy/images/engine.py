@@ -8,31 +8,11 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from deploy.images.errors import CannotBuild
 
 BASE: Final = "python:3.11-slim"
-
-
-class Engine(Protocol):
-    """Builds images, and knows those that it built."""
-
-    name: str
-
-    def has(self, image: str) -> bool:
-        """Whether it has the image."""
-        ...
-
-    def build(
-        self, context: Path, file: Path, target: str, tags: Sequence[str], labels: Mapping[str, str]
-    ) -> None:
-        """Build a target of a Dockerfile in a folder. Raises `CannotBuild`."""
-        ...
-
-    def size(self, image: str) -> int:
-        """The size of an image, unpacked, in bytes."""
-        ...
 
 
 class Docker:

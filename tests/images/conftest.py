@@ -26,6 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Three versions, the router and the controller, ready."""
     from deploy.images.__main__ import work_folder
+    from deploy.images.catalogue import images
     from deploy.images.engine import Buildah
     from tests.images.network import Network
     from tests.images.station import VERSIONS, Station, redis_pair
@@ -33,9 +34,12 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     missing = [name for name in ("buildah", "runc", "kubectl", "ip") if shutil.which(name) is None]
     assert not missing, f"not installed: {', '.join(missing)}"
     assert os.geteuid() == 0, "runc needs root here"
+    engine = Buildah(work_folder())
+    absent = [image.reference for image in images().values() if not engine.has(image.reference)]
+    assert not absent, f"buildah has no {', '.join(absent)}: run `make images` where no Docker daemon answers"
     folder = tmp_path_factory.mktemp("images")
     with Network() as network, redis_pair(folder):
-        made = Station(folder, Buildah(work_folder()), network)
+        made = Station(folder, engine, network)
         try:
             versions = [made.start(f"credit-{version}") for version in VERSIONS]
             for version in versions:
