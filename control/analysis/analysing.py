@@ -17,6 +17,8 @@ from state.document import Stored
 
 _T = TypeVar("_T")
 _TRIES: Final = 3
+_GONE: Final = (OSError, duckdb.IOException, duckdb.InvalidInputException)
+"""Among other things they say that a file was merged away since it was listed; the last when pyarrow reads."""
 
 
 def analyse(tables: EventTables, key: str, stored: Stored, now: float) -> Report:
@@ -47,7 +49,7 @@ class Analysis:
             try:
                 with DuckDBTables(self._files) as tables:
                     return compute(tables)
-            except (OSError, duckdb.IOException):  # a file was merged away since it was listed
+            except _GONE:
                 if not tries_left:
                     raise
         raise AssertionError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,18 +39,22 @@ def write_some(log: Log) -> None:
     log.write()
 
 
+def copy(source: EventFiles, target: EventFiles) -> None:
+    pafs.copy_files(
+        source.root,
+        target.root,
+        source_filesystem=source.filesystem,
+        destination_filesystem=target.filesystem,
+        use_threads=False,
+    )
+
+
 def test_an_object_store_gives_the_same_report_as_a_directory(log: Log, object_store: dict[str, str]) -> None:
     write_some(log)
     held, now = stored(metric(), metric("good", "label", outcome="profit")), START + 3 * DAY
     remote = EventFiles("s3://events/of-mine", object_store)
     local = EventFiles(log.url)
-    pafs.copy_files(
-        local.root,
-        remote.root,
-        source_filesystem=local.filesystem,
-        destination_filesystem=remote.filesystem,
-        use_threads=False,
-    )
+    copy(local, remote)
     assert Analysis(remote).report(KEY, held, now) == Analysis(local).report(KEY, held, now)
     assert Analysis(remote).report(KEY, held, now).variants[0].users == 25
 
@@ -65,16 +68,21 @@ class Moving(EventFiles):
         found = super().readable(kind)
         self.listed += 1
         if self.listed == 1:
-            old = Path(found.clean[0])
-            shutil.move(old, old.with_name(old.name.replace("2001", "2002")))
+            self.filesystem.move(found.clean[0], found.clean[0].replace("2001", "2002"))
         return found
 
 
-def test_a_file_that_is_merged_away_while_it_is_read_is_found_again(log: Log) -> None:
+def test_a_file_that_is_merged_away_while_it_is_read_is_found_again(
+    log: Log, object_store: dict[str, str]
+) -> None:
     log.write()
     log.exposure("u1")
     log.write()
-    assert Analysis(Moving(log.url)).report(KEY, stored(), START + DAY).variants[0].users == 1
+    remote = Moving("s3://events/moving", object_store)
+    copy(EventFiles(log.url), remote)
+    for files in (Moving(log.url), remote):
+        assert Analysis(files).report(KEY, stored(), START + DAY).variants[0].users == 1
+        assert files.listed > 1
 
 
 def test_what_is_spilled_is_removed(log: Log) -> None:
