@@ -1,10 +1,14 @@
 """`python -m deploy.prometheus_rule`: the alert rules as an object of Prometheus's operator.
 
-deploy/prometheus/rules.yaml is where rules are written; the object is made from it, and a test compares them.
+deploy/prometheus/rules.yaml is where rules are written; the object is made from it (a test compares them).
+`--runbooks https://docs.our.company/` first puts that address in front of every `runbook_url` in both: in
+the repository it is the path of the page, since only who publishes the page knows where.
 """
 
 from __future__ import annotations
 
+import argparse
+import re
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -28,14 +32,25 @@ def prometheus_rule(rules: dict[str, Any]) -> str:
     return _REMARK + yaml.safe_dump(made, sort_keys=False, width=110, allow_unicode=True)
 
 
-def main() -> int:
+def with_runbooks(rules: str, base: str) -> str:
+    """The file with every `runbook_url` under `base`, wherever it was before."""
+    return re.sub(r"(runbook_url: )\S*(?=docs/runbook\.md#)", lambda found: found[1] + base, rules)
+
+
+def main(arguments: list[str] | None = None) -> int:
     """Write the object. Returns the exit code: 2 where there are no rules to read."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.prometheus_rule", description=__doc__)
+    parser.add_argument("--runbooks", metavar="URL", help="what docs/runbook.md lies under, with the last /")
+    runbooks = parser.parse_args(arguments).runbooks
     try:
-        rules = yaml.safe_load(RULES.read_text(encoding="utf-8"))
+        text = RULES.read_text(encoding="utf-8")
     except OSError as error:
         sys.stderr.write(f"cannot read {RULES}: {error.strerror}\n")
         return 2
-    OBJECT.write_text(prometheus_rule(rules), encoding="utf-8")
+    if runbooks is not None:
+        text = with_runbooks(text, runbooks)
+        RULES.write_text(text, encoding="utf-8")
+    OBJECT.write_text(prometheus_rule(yaml.safe_load(text)), encoding="utf-8")
     return 0
 
 
