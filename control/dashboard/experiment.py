@@ -48,6 +48,11 @@ class MetricView:
     effects: tuple[EffectView, ...]
     calibration: Markup | None
 
+    @property
+    def drawn(self) -> bool:
+        """Whether there is a curve of any of its effects."""
+        return any(effect.bands for effect in self.effects)
+
 
 @dataclass(frozen=True, slots=True)
 class ExperimentView:
