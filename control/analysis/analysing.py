@@ -18,7 +18,7 @@ from state.document import Stored
 _T = TypeVar("_T")
 _TRIES: Final = 3
 _GONE: Final = (OSError, duckdb.IOException, duckdb.InvalidInputException)
-"""Among other things they say that a file was merged away since it was listed; the last when pyarrow reads."""
+"""Among others they say that a file was merged away since it was listed; the last when pyarrow reads."""
 
 
 def analyse(tables: EventTables, key: str, stored: Stored, now: float) -> Report:
