@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export BENTOML_DO_NOT_TRACK := true
 
-.PHONY: help up setup train bentos test test-all screenshots check format bench-services load bench bench-peers bench-analysis faults stats-proof kills bentos-test requirements images images-test netns
+.PHONY: help up setup train bentos test test-all screenshots check format bench-services load bench bench-peers bench-analysis bench-costs faults stats-proof kills bentos-test requirements images images-test netns
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 20
@@ -73,6 +73,9 @@ bench-peers: setup  ## the same beside nginx, Envoy, MLServer and LitServe
 
 bench-analysis: setup  ## a report over 10,000,000 exposures: seconds and memory
 	@$(BIN)/python -m loadtests.bench.analysis $(ARGS)
+
+bench-costs: setup  ## CPU time and bytes of a request in each part; writes docs/scaling.md
+	@$(BIN)/python -m loadtests.bench.costs
 
 bench-services: setup  ## what a model call costs in each service
 	@$(BIN)/python -m loadtests.bench_services
