@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +27,7 @@ from loadtests.bench.errors import BenchError
 from loadtests.bench.machine import describe_machine, others_load, revision, today
 from loadtests.bench.run import clean_environment, run_until_signal
 from loadtests.bench.section import markdown_table, write_section
+from loadtests.bench.sizing import PARTS, RATES, Phase, limits, model, rows
 from loadtests.bench.stack import DATA_DIR, Stack, started
 from loadtests.bench.streams import HELD_OUT, ROUTER, Numbers, read_rows, write_distinct, write_repeats
 from loadtests.bench.wrk import drive, require_wrk
@@ -41,29 +40,6 @@ _SECONDS: Final = 15
 _OUTCOMES: Final = 200_000
 _A_REQUEST: Final = 100
 _SENDERS: Final = 8
-RATES: Final = (1_000, 10_000, 100_000)
-# The mix that the model is computed for.
-UNCACHED: Final = 0.7
-OUTCOMES_EACH: Final = 0.2
-BUSY: Final = 0.6
-CACHE_TTL_S: Final = 300
-PARTS: Final = ("router", "services", "Redis (cache)", "Redis (state)", "controller")
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """One kind of load: how many were sent, and what they cost, CPU seconds and bytes written in all."""
-
-    name: str
-    count: int
-    cpu_s: dict[str, float]
-    state_bytes: int  # the append-only file's growth
-    cache_bytes: int  # the cache's memory's growth
-    file_bytes: int  # event files
-
-    def cpu_ms(self, part: str) -> float:
-        """CPU milliseconds for each."""
-        return 1000 * self.cpu_s[part] / self.count
 
 
 class Costs:
@@ -81,7 +57,7 @@ class Costs:
             "EKIBEN_STATE_URL": where.state_url,
             "EKIBEN_DATA_DIR": str(stack.data_dir / "controller"),
             "EKIBEN_CONTROLLER_PORT": str(CONTROLLER_PORT),
-            # Recording is what a request costs; analysing goes by the clock, and make bench-analysis measures it.
+            # Analysing goes by the clock, not by the request, and make bench-analysis measures it.
             "EKIBEN_ANALYSE_EVERY_S": "86400",
         }
 
@@ -213,60 +189,6 @@ async def measure(console: Console) -> list[Phase]:
                     phases.append(await phase())
                 await costs.close()
                 return phases
-
-
-def rows(phases: list[Phase]) -> list[list[str]]:
-    """The table of costs, a row for each part, each phase a column."""
-    found = [[f"{part}, CPU ms", *(f"{phase.cpu_ms(part):.4f}" for phase in phases)] for part in PARTS]
-    found.append(
-        ["state Redis, bytes to disk", *(f"{phase.state_bytes / phase.count:.0f}" for phase in phases)]
-    )
-    found.append(["cache Redis, bytes", *(f"{phase.cache_bytes / phase.count:.0f}" for phase in phases)])
-    found.append(["event files, bytes", *(f"{phase.file_bytes / phase.count:.0f}" for phase in phases)])
-    return found
-
-
-def model(phases: list[Phase]) -> list[list[str]]:
-    """What installations of each size need: cores at 60 % use, disk and memory, from the costs of a request."""
-    uncached, cached, outcome = phases
-
-    def each(part: str) -> float:
-        """CPU seconds of a part for one request of the mix."""
-        mix = (
-            UNCACHED * uncached.cpu_s[part] / uncached.count
-            + (1 - UNCACHED) * cached.cpu_s[part] / cached.count
-        )
-        return mix + OUTCOMES_EACH * outcome.cpu_s[part] / outcome.count
-
-    def cores(part: str) -> Callable[[int], str]:
-        return lambda rate: f"{max(1, math.ceil(rate * each(part) / BUSY)):,}"
-
-    def gib_a_day(rate: int) -> str:
-        size = uncached.file_bytes / uncached.count + OUTCOMES_EACH * outcome.file_bytes / outcome.count
-        return f"{rate * 86_400 * size / 2**30:,.1f} GiB"
-
-    def memory(rate: int) -> str:
-        return f"{rate * UNCACHED * CACHE_TTL_S * uncached.cache_bytes / uncached.count / 2**30:,.2f} GiB"
-
-    lines: list[tuple[str, Callable[[int], str]]] = [
-        ("router workers (one core each)", cores("router")),
-        ("model service pods (one core each)", cores("services")),
-        ("cache Redis, cores", cores("Redis (cache)")),
-        ("cache Redis, memory", memory),
-        ("state Redis, cores (one process)", cores("Redis (state)")),
-        ("recorder, cores (one process)", cores("controller")),
-        ("event files a day", gib_a_day),
-    ]
-    return [[name, *(shown(rate) for rate in RATES)] for name, shown in lines]
-
-
-def limits(phases: list[Phase]) -> list[list[str]]:
-    """How many uncached requests a second the parts that are one process can take, all of a core used."""
-    uncached = phases[0]
-    return [
-        [part, f"{uncached.count / uncached.cpu_s[part]:,.0f}"]
-        for part in ("Redis (cache)", "Redis (state)", "controller")
-    ]
 
 
 def main() -> int:
