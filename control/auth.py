@@ -6,14 +6,12 @@ import contextlib
 import hashlib
 import hmac
 import logging
-import os
-import secrets
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final, Self
 
 from control.settings import Settings
+from process.secret_file import kept_secret
 
 TOKEN_FILE: Final = "admin_token"  # noqa: S105 - the name of the file
 ATTEMPTS: Final = 10
@@ -55,7 +53,7 @@ class Auth:
         """
         token = settings.admin_token
         if not token:
-            token = kept_token(settings.data_dir)
+            token = kept_secret(settings.data_dir / TOKEN_FILE)
             _log.info("the admin token is %s (kept in %s)", token, settings.data_dir / TOKEN_FILE)
         return cls(token, reads_open=settings.on_loopback)
 
@@ -80,21 +78,6 @@ class Auth:
             if len(self._failures) >= _MOST_CLIENTS:
                 self._failures.clear()
         self._failures[client] = forgiven
-
-
-def kept_token(data_dir: Path) -> str:
-    """The token in `data_dir`, made when there is none; only this user can read the file."""
-    path = data_dir / TOKEN_FILE
-    data_dir.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        # Written whole beside its place, then linked: of several that start at once one wins.
-        draft = data_dir / f".{TOKEN_FILE}.{os.getpid()}"
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_urlsafe(32))
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-        draft.unlink()
-    return path.read_text().strip()
 
 
 def bearer_token(authorization: str | None) -> str | None:

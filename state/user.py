@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import ipaddress
-import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
+
+from process.secret_file import kept_secret
 
 
 class SaltMissing(Exception):
@@ -40,17 +39,7 @@ def user_salt(environ: Mapping[str, str], data_dir: Path, host: str) -> bytes:
             f"EKIBEN_USER_SALT is required when listening on {host}: "
             "set the same random value for every router and controller"
         )
-    path = data_dir / "user_salt"
-    data_dir.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        # Written whole beside its place, then linked: of several workers that start at once one wins.
-        draft = data_dir / f".user_salt.{os.getpid()}"
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_hex(32))
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-        draft.unlink()
-    return path.read_bytes()
+    return kept_secret(data_dir / "user_salt").encode()
 
 
 def user_hash(salt: bytes, user_id: str) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from control.auth import ATTEMPTS, EVERY_S, Auth, TooManyAttempts, bearer_token, kept_token
+from control.auth import ATTEMPTS, EVERY_S, TOKEN_FILE, Auth, TooManyAttempts, bearer_token
 from control.settings import Settings
+from process.secret_file import kept_secret
 
 
 def settings(folder: Path, host: str = "127.0.0.1", token: str = "") -> Settings:
@@ -22,7 +23,7 @@ def test_without_a_token_one_is_made_once_and_only_its_user_can_read_it(tmp_path
     token = file.read_text()
     assert len(token) >= 40
     assert auth.check(token)
-    assert kept_token(tmp_path / "data") == token
+    assert kept_secret(tmp_path / "data" / TOKEN_FILE) == token
     assert [each.name for each in (tmp_path / "data").iterdir()] == ["admin_token"]
 
 
