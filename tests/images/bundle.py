@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -45,13 +46,14 @@ def specification(
     root: Path,
     namespace: Path,
     files: Mapping[str, Path],
+    folder: Path,
     *,
     container: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The config.json of runc for a container of the pod, by default the one that goes on running.
 
     `image` is the image's configuration, `files` what is mounted read-only beside the pod's own volumes: path
-    in the container → file or folder here (a configMap's content is among them).
+    in the container → file or folder here (a configMap's content is among them). Disks are made in `folder`.
     """
     its = container or workload.main
     pod, rights = workload.pod["securityContext"], its["securityContext"]
@@ -88,7 +90,7 @@ def specification(
         },
         "root": {"path": str(root), "readonly": rights["readOnlyRootFilesystem"]},
         "hostname": workload.name,
-        "mounts": [*_MOUNTS, *_volumes(workload, its, user["gid"]), *_binds(files)],
+        "mounts": [*_MOUNTS, *_volumes(workload, its, user["gid"], folder), *_binds(files)],
         "linux": linux,
     }
 
@@ -113,21 +115,26 @@ def quantity(text: str) -> int:
     return int(text[:-2]) * _UNITS[text[-2:]]
 
 
-def _volumes(workload: Workload, container: Mapping[str, Any], gid: int) -> list[dict[str, Any]]:
+def _volumes(
+    workload: Workload, container: Mapping[str, Any], gid: int, folder: Path
+) -> list[dict[str, Any]]:
     volumes = {volume["name"]: volume for volume in workload.pod.get("volumes", [])}
     mounts = []
     for mount in container.get("volumeMounts", []):
-        volume = volumes[mount["name"]]
-        options = list(_TMPFS)
-        if volume.get("emptyDir") and "sizeLimit" in volume["emptyDir"]:
-            options.append(f"size={quantity(volume['emptyDir']['sizeLimit'])}")
+        volume, inside = volumes[mount["name"]], mount["mountPath"]
         if mount.get("readOnly"):
             continue  # a configMap: among the files
-        # An emptyDir is everybody's, any other volume its group's.
-        options += ["mode=1777"] if volume.get("emptyDir") else ["mode=2775", f"gid={gid}"]
-        mounts.append(
-            {"destination": mount["mountPath"], "type": "tmpfs", "source": "tmpfs", "options": options}
-        )
+        if volume.get("emptyDir"):
+            options = [*_TMPFS, "mode=1777", f"size={quantity(volume['emptyDir']['sizeLimit'])}"]
+            mounts.append({"destination": inside, "type": "tmpfs", "source": "tmpfs", "options": options})
+        else:  # a disk: `fsGroup` has made it its group's
+            disk = folder / mount["name"]
+            disk.mkdir(parents=True)
+            os.chown(disk, 0, gid)
+            disk.chmod(0o2775)
+            mounts.append(
+                {"destination": inside, "type": "bind", "source": str(disk), "options": ["rbind", "rw"]}
+            )
     return mounts
 
 

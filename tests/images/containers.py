@@ -55,7 +55,7 @@ class Container:
         self.name = f"{name}-{os.getpid()}"
         self.address = address
         self._folder = folder
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(json.dumps(specification))
         self.log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None

@@ -67,7 +67,13 @@ class Station:
         mounted = {"/etc/hosts": self._write_hosts(), **(files or {})}
         described = self.images.configuration(image)
         made = specification(
-            workload, described, self.images.root(image), namespace, mounted, container=container
+            workload,
+            described,
+            self.images.root(image),
+            namespace,
+            mounted,
+            folder / "disks",
+            container=container,
         )
         one = Container(folder.name, folder, made, address)
         one.start()

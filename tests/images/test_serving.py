@@ -69,10 +69,12 @@ def test_the_router_waits_for_the_state_before_it_starts(station: Station) -> No
     assert container.wait(60) == 0, container.log.read_text()
 
 
-def test_the_controller_is_ready(station: Station) -> None:
-    answer = of(station, "ekiben-controller").get("/readyz", 3100)
-    assert answer is not None
-    assert answer.status_code == 200
+def test_the_controller_records_what_was_served(station: Station, applicants: list[dict[str, Any]]) -> None:
+    controller = of(station, "ekiben-controller")
+    assert until(lambda: predict(of(station, "ekiben-router"), "u-0", applicants[0]).status_code == 200)
+    files = "import pathlib; print(*pathlib.Path('/var/lib/ekiben/events').glob('kind=exposure/*/*.parquet'))"
+    until(lambda: controller.run("/app/.venv/bin/python", "-c", files).stdout.strip(), controller)
+    station.ready(controller, 3100)
 
 
 def test_a_version_whose_one_worker_dies_ends_and_can_be_started_anew(station: Station) -> None:
