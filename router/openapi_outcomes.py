@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from router.envelope import MAX_USER_ID_CHARS
-from router.outcomes import MAX_ID_CHARS, MAX_NAME_CHARS, MAX_OUTCOMES
+from router.outcomes import MAX_ID_CHARS, MAX_NAME_CHARS, MAX_OUTCOMES, MAX_VALUE
 
-_LARGEST: Final = 1.7976931348623157e308  # of the numbers of 64 bits
 _JSON: Final = "application/json"
 
 
@@ -21,7 +20,7 @@ _WHOSE: Final = {
 }
 _REST: Final = {
     "name": _text("What was observed: metrics ask for outcomes by this name", MAX_NAME_CHARS),
-    "value": {"type": "number", "description": "Finite", "minimum": -_LARGEST, "maximum": _LARGEST},
+    "value": {"type": "number", "description": "Finite", "minimum": -MAX_VALUE, "maximum": MAX_VALUE},
     "at": {
         "type": "string",
         "format": "date-time",

@@ -20,6 +20,8 @@ from router.worker import Worker
 MAX_OUTCOMES: Final = 1000
 MAX_NAME_CHARS: Final = 100
 MAX_ID_CHARS: Final = 128
+MAX_VALUE: Final = 1e30
+"""Beyond, sums of squares and what is computed of them leave floating point: one value would end a report."""
 # Clocks differ; an outcome of tomorrow is a mistake.
 _MAX_AHEAD_S: Final = 300.0
 _MAX_ERRORS: Final = 100
@@ -129,8 +131,11 @@ def _value(item: dict[str, Any], wrong: _Wrong) -> float:
         return 0.0
     value = item["value"]
     # bool is an int in Python, and no number in JSON.
-    if type(value) not in (int, float) or not math.isfinite(value):
+    if type(value) not in (int, float) or not abs(value) < math.inf:
         wrong("value", "must be a finite number")
+        return 0.0
+    if abs(value) > MAX_VALUE:
+        wrong("value", f"must lie between {-MAX_VALUE:g} and {MAX_VALUE:g}")
         return 0.0
     return float(value)
 

@@ -78,6 +78,15 @@ async def test_one_bad_outcome_and_none_is_taken(router: Router) -> None:
     assert router.outcomes.held == []
 
 
+async def test_a_value_whose_squares_leave_floating_point_is_refused(router: Router) -> None:
+    assert (await send(router, outcome(value=1e30), outcome(value=-1e30))).status == 202
+    response = await send(router, outcome(value=1.1e30), outcome(value=-1.7e308))
+    assert response.status == 400
+    assert response.json["errors"] == [
+        {"loc": ["outcomes", place, "value"], "msg": "must lie between -1e+30 and 1e+30"} for place in (0, 1)
+    ]
+
+
 @pytest.mark.parametrize(
     "body",
     [
