@@ -45,6 +45,9 @@ _TRAINING: Final = {
 }
 
 
+_INFO: Final = ("ml_model_info", "1 for the model version that is served")
+
+
 @lru_cache(maxsize=1)
 def _training_gauges() -> dict[str, prometheus_client.Gauge]:
     import prometheus_client
@@ -52,15 +55,16 @@ def _training_gauges() -> dict[str, prometheus_client.Gauge]:
     labels = ["model", "version", "model_version"]
     return {
         key: prometheus_client.Gauge(name, what, labels, multiprocess_mode="livemax")
-        for key, (name, what) in _TRAINING.items()
+        for key, (name, what) in {"": _INFO, **_TRAINING}.items()
     }
 
 
 def show_training(model: str, version: str, model_version: str, metrics: Mapping[str, float]) -> None:
-    """Show what the version reached on held-out data. A metric that it does not have is not shown."""
+    """Show which version is served and what it reached on held-out data, as far as that was measured."""
+    shown = {"": 1.0, **metrics}
     for key, gauge in _training_gauges().items():
-        if key in metrics:
-            gauge.labels(model, version, model_version).set(metrics[key])
+        if key in shown:
+            gauge.labels(model, version, model_version).set(shown[key])
 
 
 def use_own_directory(service: str) -> None:
