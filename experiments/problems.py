@@ -100,6 +100,8 @@ def from_validation(model: type[BaseModel], path: Path, error: ValidationError) 
 # Templates by pydantic's type of error; `shown` is the value, the rest its context.
 _WORDS: Mapping[str, str] = {
     "finite_number": "must be a finite number, not {shown}",
+    "greater_than": "must be more than {gt:.15g}, not {shown}",
+    "less_than": "must be less than {lt:.15g}, not {shown}",
     "greater_than_equal": "must be at least {ge:.15g}, not {shown}",
     "less_than_equal": "must be at most {le:.15g}, not {shown}",
     "string_too_short": "must not be empty",

@@ -130,6 +130,9 @@ def test_a_bad_weight_is_named_by_its_path(weight: object, why: str) -> None:
         (credit(seed=""), f"{NET}.seed: must not be empty"),
         (credit(seed=7), f"{NET}.seed: must be text, not 7: write it in quotes"),
         (credit(phase=0), f"{NET}.phase: must be at least 1, not 0"),
+        (credit(alpha=0.0), f"{NET}.alpha: must be more than 0, not 0.0"),
+        (credit(alpha=0.5), f"{NET}.alpha: must be less than 0.5, not 0.5"),
+        (credit(ramp={"steps": [-2, 5]}), f"{NET}.ramp.steps.0: must be more than 0, not -2"),
         (
             credit(model="credo"),
             f'{NET}.model: there is no model "credo"; did you mean credit? (known: credit)',
