@@ -118,6 +118,8 @@ class Admin:
         limit, before = page(request)
         documents = request.query_params.get("documents", "false") == "true"
         entries = await self._audit.entries(limit, key, before)
+        if key is not None and not entries and not before:
+            self._experiment(request)  # one that is gone has a history, one that never was has not
         return {"entries": [entry_view(each, key, documents=documents) for each in entries]}
 
     async def plan(self, request: Request) -> object:

@@ -75,7 +75,11 @@ def make_plan(
         if users_per_day is not None:
             part = experiment.coverage / 100
             takes = duration(size.users, users_per_day, part, metric.window_hours, experiment.min_days)
-    except (ValueError, OverflowError) as error:
+    except OverflowError:
+        raise BadPlan(
+            f"an effect of {absolute:g} is far too large or too small beside a standard deviation of {std:g}"
+        ) from None
+    except ValueError as error:
         raise BadPlan(str(error)) from None
     return Plan(
         experiment=key,
