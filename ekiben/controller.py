@@ -16,7 +16,8 @@ from ekiben.errors import EkibenError, UsageError
 from experiments.report import Report
 from state.user import is_loopback
 
-TIMEOUT_S = 150.0  # forgetting a user reads all files
+TIMEOUT_S = 30.0
+_FORGET_TIMEOUT_S = 150.0  # all files are read
 
 
 class NoController(EkibenError):
@@ -77,9 +78,13 @@ class ControllerClient:
         """Ask for a change."""
         return self._object(path, body)
 
-    def _object(self, path: str, body: object = None) -> dict[str, Any]:
+    def forget(self, user_id: str, why: str) -> dict[str, Any]:
+        """Remove a user's events and overrides, and return what was removed."""
+        return self._object("/events/forget", {"user_id": user_id, "why": why}, _FORGET_TIMEOUT_S)
+
+    def _object(self, path: str, body: object = None, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
         try:
-            answer = json.loads(self._ask(path, body))
+            answer = json.loads(self._ask(path, body, timeout_s))
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
@@ -89,13 +94,13 @@ class ControllerClient:
             )
         return answer
 
-    def _ask(self, path: str, body: object = None) -> bytes:
+    def _ask(self, path: str, body: object = None, timeout_s: float = TIMEOUT_S) -> bytes:
         data = None if body is None else json.dumps(body).encode()
         request = Request(  # noqa: S310 - from_environ lets only http and https through
             f"{self.url}/api{path}", data, self._headers
         )
         try:
-            with urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - as above
+            with urlopen(request, timeout=timeout_s) as response:  # noqa: S310 - as above
                 content: bytes = response.read()
                 return content
         except HTTPError as error:

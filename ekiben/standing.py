@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
 from ekiben.tables import NONE, plain_table
+from experiments.lifecycle import ACTIVE
+
+_FRESH_S: Final = 60.0
 
 
 def show_standing(console: Console, url: str, status: dict[str, Any]) -> None:
@@ -27,18 +31,22 @@ def show_standing(console: Console, url: str, status: dict[str, Any]) -> None:
 
 
 def experiments_table(experiments: Sequence[dict[str, Any]]) -> Table:
-    """A row for each experiment."""
+    """A row for each experiment; a verdict that should be fresh and is not tells of when it is."""
     table = plain_table("experiments")
     for name in ("experiment", "status", "coverage", "users", "verdict"):
         table.add_column(name, justify="right" if name in ("coverage", "users") else "left", overflow="fold")
     for each in experiments:
-        verdict = each["verdict"]
+        verdict, at = each["verdict"], each["report_at"] or 0.0
+        old = each["status"] in ACTIVE and time.time() - at > _FRESH_S
         table.add_row(
             each["key"],
             str(each["status"]).replace("_", " "),
             f"{each['coverage']:g} %",
             NONE if each["users"] is None else f"{each['users']:,}",
-            NONE if verdict is None else f"{verdict['decision'].replace('_', ' ')}: {verdict['sentence']}",
+            NONE
+            if verdict is None
+            else f"{verdict['decision'].replace('_', ' ')}: {verdict['sentence']}"
+            + (f" (No newer report than of {moment(at)}.)" if old else ""),
         )
     return table
 

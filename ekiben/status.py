@@ -15,22 +15,25 @@ from ekiben.tables import NONE, plain_table
 
 
 def show_status(console: Console, router: RouterClient, controller: ControllerClient) -> None:
-    """Print what the router serves, and what the controller knows when one answers.
+    """Print what the router serves and what the controller knows, or that it does not answer.
 
     Raises EkibenError when neither does.
     """
+    silent = None
     try:
         standing = controller.status()
-    except NoController:
-        standing = None
+    except NoController as error:
+        standing, silent = None, str(error)
     try:
         show_router(console, router)
     except EkibenError as error:
         if standing is None:
             raise
         console.print(str(error), soft_wrap=True)
-    if standing is not None:
-        console.print()
+    console.print()
+    if standing is None:
+        console.print(silent, soft_wrap=True)
+    else:
         show_standing(console, controller.url, standing)
 
 

@@ -187,7 +187,7 @@ def forget(
     client, console = ControllerClient.from_environ(os.environ), screen()
     console.print("All events of this user are removed, for good, and the user from all overrides.")
     why, _ = confirm(console, why=why, yes=yes)
-    removed = client.change("/events/forget", {"user_id": user, "why": why})
+    removed = client.forget(user, why)
     told = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in removed["events"].items())
     console.print(f"Done: {told or 'no events'}; {removed['overrides']} overrides.")
 

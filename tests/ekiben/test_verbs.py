@@ -8,7 +8,10 @@ import os
 import pty
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from ekiben.cli import guarded
 from experiments.lifecycle import Status
 from state.document import dump_document
 from tests.control.acting.conftest import TOKEN, Scene, document, redis, scene_over  # noqa: F401 - a fixture
+from tests.control.acting.evidence import put_report, report
 from tests.ekiben.running import ROOT
 from tests.router.documents import EXPERIMENT
 from tests.router.redis_server import RedisServer
@@ -166,6 +170,39 @@ async def test_status_shows_the_verdicts_when_a_controller_answers(scene: Scene,
     assert code == 0
     assert "no router answers at http://127.0.0.1:14329" in out
     assert "go on: Not settled: go on." in out
+    assert "No newer report" not in out
+
+
+async def test_status_says_so_when_a_verdict_is_old(scene: Scene, command: Command) -> None:
+    stored = await scene.put(document())
+    made = report(stored, EXPERIMENT, time.time() - 120)
+    await put_report(scene.redis, made)
+    await scene.desk.look()
+    out = (await command("status"))[1]
+    assert "go on: Not settled: go on. (No newer report than of 20" in " ".join(out.split())
+
+
+class Starting(BaseHTTPRequestHandler):
+    """A router that answers and is not ready yet."""
+
+    def do_GET(self) -> None:
+        self.send_response(503)
+        self.end_headers()
+        self.wfile.write(b'{"ready": false}')
+
+
+async def test_status_says_so_when_no_controller_answers_beside_a_router(
+    scene: Scene, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with HTTPServer(("127.0.0.1", 0), Starting) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("EKIBEN_ROUTER_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("EKIBEN_CONTROLLER_URL", "http://127.0.0.1:14328")
+        code, out, _ = await command("status")
+        server.shutdown()
+    assert code == 0
+    assert f"router http://127.0.0.1:{server.server_port}: not ready" in out
+    assert "no controller answers at http://127.0.0.1:14328" in out
 
 
 async def test_a_user_is_forgotten(scene: Scene, command: Command) -> None:
