@@ -81,6 +81,16 @@ def test_the_same_again_keeps_the_tag_and_another_model_gets_its_own(
     assert str(bentoml.models.get("diabetes_v1:latest").tag) == back.tag
 
 
+def test_a_model_that_an_older_release_measured_less_of_is_published_again_under_its_tag(
+    store: Path, patients: pd.DataFrame
+) -> None:
+    model = make_pipeline(StandardScaler(), Ridge()).fit(patients[NAMES][:300], patients["target"][:300])
+    first = publish(model, patients)
+    again = publish(model, patients, more_metrics={"pinball": 3.0})
+    assert again.tag == first.tag
+    assert bentoml.models.get("diabetes_v1:latest").info.metadata["metrics"]["pinball"] == 3.0
+
+
 def test_a_model_that_changes_when_compiled_is_not_published(store: Path, patients: pd.DataFrame) -> None:
     forest = RandomForestRegressor(n_estimators=20, random_state=1)
     model = make_pipeline(StandardScaler(), forest).fit(patients[NAMES][:300], patients["target"][:300])

@@ -40,13 +40,13 @@ class Station:
         self.folder = folder
         self.ports = dict(zip((*VERSIONS, "router", "controller", "prometheus"), free_ports(5), strict=True))
         self._bentoml = {"BENTOML_HOME": str(folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "true"}
-        self._redis = [
-            RedisServer(folder, "state", "--appendonly", "yes", "--appendfsync", "always"),
-            RedisServer(folder, "cache"),
-        ]
-        told = {"EKIBEN_STATE_URL": self._redis[0].url, "EKIBEN_USER_SALT": "salt"}
+        self.redis = {
+            "state": RedisServer(folder, "state", "--appendonly", "yes", "--appendfsync", "always"),
+            "cache": RedisServer(folder, "cache"),
+        }
+        told = {"EKIBEN_STATE_URL": self.redis["state"].url, "EKIBEN_USER_SALT": "salt"}
         self.router = RouterProcess(
-            self.ports["router"], folder, 2, EKIBEN_CACHE_URL=self._redis[1].url, **told
+            self.ports["router"], folder, 2, EKIBEN_CACHE_URL=self.redis["cache"].url, **told
         )
         self._controller = Process(
             "controller",
@@ -80,7 +80,7 @@ class Station:
             [sys.executable, "-c", training], cwd=ROOT, env={**os.environ, **self._bentoml}
         )
         try:
-            for redis in self._redis:
+            for redis in self.redis.values():
                 redis.spawn()
             (self.folder / "experiments.yaml").write_text(yaml.safe_dump(self._experiments()))
             self._controller.start()
@@ -155,7 +155,7 @@ class Station:
             self.stop_service(version)
         for process in (self.router, self._controller):
             process.kill()
-        for redis in self._redis:
+        for redis in self.redis.values():
             redis.kill()
 
     def stop_service(self, version: str) -> None:
@@ -180,6 +180,14 @@ class Station:
     def until(self, promql: str) -> list[dict[str, Any]]:
         """Wait until the query has an answer, and return it."""
         return wait_until(lambda: self.query(promql), promql)
+
+    def predict(self, user_id: str) -> int:
+        """The status of one prediction."""
+        line = (ROOT / "training" / "data" / "held_out.jsonl").read_text().splitlines()[-1]
+        body = json.dumps({"user_id": user_id, "features": json.loads(line)["features"]}).encode()
+        request = urllib.request.Request(f"{self.router.url}/predict/credit", body)
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            return int(answer.status)
 
     def send(self, times: int = 1, fresh: bool = False) -> None:
         """Requests of every user, so many times, each followed by its outcome; a few that are refused.

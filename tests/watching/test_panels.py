@@ -117,17 +117,3 @@ def test_labels_and_training_are_compared_at_the_same_threshold(station: Station
             f"max by (model_version) (ml_model_accuracy{{{of}}})"
             f" / on (model_version) max by (model_version) (ml_model_training_accuracy{{{of}}})"
         )
-
-
-def test_a_version_that_is_gone_is_seen_in_fallbacks_breakers_and_alerts(station: Station) -> None:
-    quiet = {each["metric"]["alertname"] for each in station.query("ALERTS")}
-    assert "EkibenVersionGone" not in quiet
-    station.stop_service("v2")
-    for expected in (
-        'sum(increase(ekiben_requests_total{version="v2",result="fallback"}[5m])) > 0',
-        'sum(ekiben_endpoints_ready{version="v2"}) == 0',
-        'ALERTS{alertname="EkibenVersionGone",model="credit",version="v2"}',
-        'ALERTS{alertname="EkibenBreakerOpen",model="credit",version="v2"}',
-    ):
-        # A breaker is open only while somebody asks.
-        wait_until(lambda promql=expected: station.send(1, fresh=True) or station.query(promql), expected)
