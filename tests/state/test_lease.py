@@ -75,6 +75,7 @@ async def test_a_redis_that_lost_everything_gives_no_two_holders_one_fence(
     await first.renew()
     redis.kill()
     await redis.start()
+    await client.connection_pool.disconnect()
     await second.renew()
     assert first.token == second.token == 1  # and first still believes
     with pytest.raises(LeaseLost):
