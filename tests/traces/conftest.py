@@ -64,8 +64,8 @@ def traced(receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield router
     finally:
         router.kill()
-        service.signal(15) if service.running else None
-        service.kill()
+        if service.running:
+            service.stop()  # BentoML ends its workers, which are in sessions of their own
         redis.kill()
 
 
