@@ -171,6 +171,7 @@ class Verbs:
             if key is not None and key not in held.document.experiments:
                 raise UnknownExperiment(unknown("experiment", key, held.document.experiments))
             after = action(held.document)
+            await self._desk.store.check_names(held, after)
             lines = differences(held.document, after)
             meaning = consequence(held.document, after, key) if key is not None else None
             if order.dry_run or not lines:

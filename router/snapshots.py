@@ -100,6 +100,7 @@ class SnapshotSource:
             return stored
         try:
             check_change(stored.document if stored else None, read.document)
+            await self._documents.check_names(stored, read.document)
         except DocumentError as error:
             self._refuse(read.digest, "\n".join(error.problems))
             return stored

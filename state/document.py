@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import Final, Self, cast
+from typing import Any, Final, Self, cast
 
 import orjson
 from redis.asyncio import Redis
@@ -19,13 +19,15 @@ from experiments.document import Document
 from experiments.parsing import parse_document
 from experiments.problems import DocumentError
 from state.lease import LEASE_KEY, Lease, LeaseLost
+from state.phases import PHASES_KEY, beginning, check_phases, phases_of
 
 DOCUMENT_KEY: Final = "ekiben:experiments"
 AUDIT_STREAM: Final = "ekiben:audit"
 CHANGES_CHANNEL: Final = "ekiben:experiments:changed"
 
-# KEYS: document, audit stream, lease. ARGV: expected lineage and revision ("" and "0" for none), new lineage,
-# new revision, applied digest, document, who, why, channel, fence ("" for none).
+# KEYS: document, audit stream, lease, phases. ARGV: expected lineage and revision ("" and "0" for none), new
+# lineage, new revision, applied digest, document, who, why, channel, fence ("" for none), then experiment,
+# phase, experiment, phase, …
 # Returns 1 when set, 0 when another was faster, -1 when the lease is not the one of the fence.
 _COMPARE_AND_SET: Final = """
 if ARGV[10] ~= '' and redis.call('GET', KEYS[3]) ~= ARGV[10] then return -1 end
@@ -35,6 +37,10 @@ redis.call('HSET', KEYS[1], 'lineage', ARGV[3], 'revision', ARGV[4], 'applied', 
 local now = redis.call('TIME')
 redis.call('XADD', KEYS[2], '*', 'at', now[1] .. '.' .. string.format('%06d', now[2]), 'who', ARGV[7],
            'why', ARGV[8], 'lineage', ARGV[3], 'revision', ARGV[4], 'before', held[3] or '', 'after', ARGV[6])
+for place = 11, #ARGV, 2 do
+  local last = tonumber(redis.call('HGET', KEYS[4], ARGV[place]) or '0')
+  if tonumber(ARGV[place + 1]) > last then redis.call('HSET', KEYS[4], ARGV[place], ARGV[place + 1]) end
+end
 redis.call('PUBLISH', ARGV[9], ARGV[4])
 return 1
 """
@@ -117,6 +123,19 @@ class DocumentStore:
         except (DocumentError, KeyError, ValueError) as error:
             raise StateUnavailable(f"{DOCUMENT_KEY} holds no experiments document: {error}") from error
 
+    async def check_names(self, held: Stored | None, document: Document) -> None:
+        """Raise DocumentError where `document` gives the name and phase of an experiment that is gone to
+        another: events are kept by both.
+        """
+        begins = beginning(held.document if held else None, document)
+        if held is None or not begins:
+            return
+        try:
+            ran = await cast("Any", self._redis.hmget(PHASES_KEY, list(begins)))
+        except (RedisError, OSError) as error:
+            raise StateUnavailable(str(error)) from error
+        check_phases(begins, {key: int(last) for key, last in zip(begins, ran, strict=True) if last})
+
     async def change(
         self,
         held: Stored | None,
@@ -145,9 +164,11 @@ class DocumentStore:
         await self._set(held, stored, "ekiben", "restored: Redis came back without it")
 
     async def _set(self, held: Stored | None, new: Stored, who: str, why: str, fence: str = "") -> None:
+        # Of both: an experiment that an earlier release let run and that is removed now is known too.
+        phases = phases_of(held.document if held else None) | phases_of(new.document)
         try:
             done = await self._compare_and_set(
-                keys=[DOCUMENT_KEY, AUDIT_STREAM, LEASE_KEY],
+                keys=[DOCUMENT_KEY, AUDIT_STREAM, LEASE_KEY, PHASES_KEY],
                 args=[
                     held.lineage if held else "",
                     str(held.revision) if held else "0",
@@ -159,6 +180,7 @@ class DocumentStore:
                     why,
                     CHANGES_CHANNEL,
                     fence,
+                    *(str(part) for item in phases.items() for part in item),
                 ],
             )
         except (RedisError, OSError) as error:

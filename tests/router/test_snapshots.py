@@ -172,6 +172,23 @@ async def test_a_change_of_weights_while_running_is_refused_with_what_to_do_inst
     assert adopted[-1].document.experiments[EXPERIMENT].variants["treatment"].weight == 10
 
 
+async def test_the_name_of_an_experiment_that_is_gone_is_refused_to_another(
+    installation: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    installation.write(credit())
+    source, adopted = installation.worker()
+    await source.start()
+    for made in (credit(experiment={"status": "rolled_back"}), {"models": credit()["models"]}):
+        installation.write(made)
+        await source.sync()
+    assert adopted[-1].document.experiments == {}
+    installation.write(credit())
+    with caplog.at_level(logging.ERROR):
+        await source.sync()
+    assert any("another experiment of this name ran" in each.getMessage() for each in caplog.records)
+    assert adopted[-1].document.experiments == {}
+
+
 async def test_a_refused_file_is_looked_at_again_when_it_comes_back(
     installation: Installation, caplog: pytest.LogCaptureFixture
 ) -> None:
