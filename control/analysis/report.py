@@ -235,7 +235,9 @@ def _left_out(experiment: Experiment, evidence: Evidence) -> Iterator[LeftOut]:
             matured = sum(each.n for each in evidence.values[metric.name].values())
             reason = f"{metric.name}: the {metric.window_hours:g} hours of the user are not over"
             yield LeftOut(reason, "users", counting - matured)
-    yield LeftOut(f"of no prediction known for {experiment.model}", "outcomes", evidence.unknown)
+    yield LeftOut(
+        f"of no prediction within an experiment of {experiment.model}", "outcomes", evidence.unknown
+    )
     for name, late in evidence.late.items():
         yield LeftOut(f"{name}: later than the user's window", "outcomes", late)
     for name, counts in evidence.labels_left_out.items():

@@ -72,7 +72,7 @@ def test_outcomes_of_predictions_that_nobody_knows_are_counted_apart(log: Log) -
     log.outcome(1, prediction="never-served")
     log.outcome(1, prediction=log.exposure("u2", model="another", experiment="another"))
     report = log.report(stored(metric()))
-    assert left_out(report) == {"of no prediction known for credit": 2}
+    assert left_out(report) == {"of no prediction within an experiment of credit": 2}
 
 
 def test_an_outcome_of_somebody_outside_the_experiment_adds_to_nothing(log: Log) -> None:
