@@ -246,7 +246,8 @@ class _Up:
                 "EKIBEN_RECORD_EVERY_S": "1",
                 "EKIBEN_ANALYSE_EVERY_S": "2",
                 "EKIBEN_NOTE": f"Demo ({self._options.scenario}), in fast motion: held-out applicants are "
-                "resampled: drawn again and again, each as a new user. What came of a loan is known after two seconds.",
+                "resampled: drawn again and again, each as a new user. What came of a loan is known after "
+                "two seconds.",
             }
         return {
             **redis,
