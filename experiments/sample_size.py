@@ -18,6 +18,9 @@ from experiments.normal import quantile
 from experiments.verdict import JUDGED_FROM
 
 LOOKS = 100
+MOST_POWER = 0.999
+"""Nearer to 1 the boundary's approximation no longer holds."""
+_LARGEST_DRIFT = 3.0  # standard deviations a user: seen at the first look, whatever the rest
 
 
 class SampleSize(msgspec.Struct, frozen=True):
@@ -148,9 +151,10 @@ class _Pair:
     ) -> None:
         if len(weights) < 2 or not min(weights) > 0:
             raise ValueError("a plan needs a control and a treatment, each with a weight above 0")
-        if not spread.std > 0 or not 0 < power < 1 or not 0 < alpha < 1:
+        if not spread.std > 0 or not 0 < power <= MOST_POWER or not 0 < alpha < 1:
             raise ValueError(
-                "a plan needs a standard deviation above 0, a power and an alpha between 0 and 1"
+                "a plan needs a standard deviation above 0, an alpha between 0 and 1, and a power of at most "
+                f"{MOST_POWER:.1%}"
             )
         weight = weights[0] + min(weights[1:])
         self.part = weight / sum(weights)
@@ -166,7 +170,7 @@ class _Pair:
             Estimate(0.0, std / sqrt(share * users), max(round(share * users), 1), self.share)
             for std, share in zip((self.std, self.std_treatment), self.shares, strict=True)
         )
-        drift = abs(effect) / (hypot(*steadied(control, treatment)) * sqrt(users))
+        drift = min(abs(effect) / (hypot(*steadied(control, treatment)) * sqrt(users)), _LARGEST_DRIFT)
         return crossing_probability(drift, users, self.alpha, self._looks) >= self._power
 
 

@@ -93,11 +93,12 @@ def sums(scored: Table) -> Table:
 
 
 def calibration(scored: Table) -> Table:
-    """(variant, bin, count, scores, positives); scores outside 0 to 1 are in the first or the last bin."""
-    place = ibis.greatest(ibis.least((scored.score * BINS).floor(), BINS - 1), 0).cast("int64")
-    binned = scored.mutate(bin=place)
+    """(variant, bin, count, scores, positives); scores outside 0 to 1 count as 0 or 1."""
+    share = _as_share(scored.score)
+    place = ibis.least((share * BINS).floor(), BINS - 1).cast("int64")
+    binned = scored.mutate(bin=place, share=share)
     return binned.group_by("variant", "bin").aggregate(
-        count=binned.count(), scores=binned.score.sum(), positives=binned.positive.sum()
+        count=binned.count(), scores=binned.share.sum(), positives=binned.positive.sum()
     )
 
 
@@ -132,6 +133,11 @@ def _loss_moments(row: Mapping[str, Any], name: str) -> Moments:
     )
 
 
+def _as_share(score: Any) -> Any:
+    # A version may answer anything, and one absurd score must not end everybody's report.
+    return ibis.greatest(ibis.least(score, 1.0), 0.0)
+
+
 def _in_time(labels: Table, metric: Metric) -> Any:
     return (labels["at"] >= labels.first_at) & (labels["at"] < labels.first_at + window_s(metric))
 
@@ -163,7 +169,8 @@ def _placed(scored: Table) -> Table:
 def _of_each_user(placed: Table) -> Table:
     score, positive = placed.score, placed.positive
     clipped = ibis.least(ibis.greatest(score, LOG_LOSS_CLIP), 1 - LOG_LOSS_CLIP)
-    brier = (score - positive) * (score - positive)
+    share = _as_share(score)
+    brier = (share - positive) * (share - positive)
     log_loss = -ibis.ifelse(positive == 1, clipped, 1 - clipped).ln()
     right = ((score >= 0.5) == (positive == 1)).cast("float64")
     return placed.group_by("variant", "user_hash").aggregate(

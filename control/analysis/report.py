@@ -233,7 +233,7 @@ def _left_out(experiment: Experiment, evidence: Evidence) -> Iterator[LeftOut]:
     for metric in experiment.metrics:
         if metric.name in evidence.values:
             matured = sum(each.n for each in evidence.values[metric.name].values())
-            reason = f"{metric.name}: the {metric.window_hours:g} hours of the user are not over"
+            reason = f"{metric.name}: the user's window of {metric.window_hours:g} h is not over"
             yield LeftOut(reason, "users", counting - matured)
     yield LeftOut(
         f"of no prediction within an experiment of {experiment.model}", "outcomes", evidence.unknown

@@ -90,7 +90,7 @@ def _boosting(stored: Stored, now: float, more: float) -> Report:
     )
     left_out = (
         LeftOut("seen in two variants", "users", 3),
-        LeftOut("profit: the 1 hours of the user are not over", "users", 424),
+        LeftOut("profit: the user's window of 1 h is not over", "users", 424),
         LeftOut("profit: later than the user's window", "outcomes", 118),
     )
     return _judged(stored, "credit-boosting", users, metrics, now, 0.031, left_out=left_out, overrides=37)

@@ -4,6 +4,7 @@ import pytest
 
 from experiments.boundary_crossing import crossing_probability
 from experiments.sample_size import Spread, detectable_effect, duration, proportion, sample_size
+from experiments.verdict import JUDGED_FROM
 
 
 def test_looking_at_any_time_costs_users() -> None:
@@ -72,3 +73,12 @@ def test_what_is_no_plan_is_refused(
 def test_without_users_no_day_comes() -> None:
     with pytest.raises(ValueError, match="above 0"):
         duration(100, 0, 1.0, 24, 7)
+
+
+def test_an_enormous_effect_needs_the_minimum() -> None:
+    assert sample_size(1000, Spread(1.0), [1, 1], alpha=0.05).users_by_variant == (JUDGED_FROM, JUDGED_FROM)
+
+
+def test_a_power_next_to_1_is_refused() -> None:
+    with pytest.raises(ValueError, match="power of at most"):
+        sample_size(1, Spread(1.0), [1, 1], alpha=0.05, power=0.999999)

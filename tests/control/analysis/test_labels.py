@@ -165,3 +165,11 @@ def test_labels_of_one_class_only_have_no_auc(log: Log) -> None:
         labelled(log, f"u{number}", 0.7, 1)
     found = quality(log.report(stored(TRUTH)))
     assert (found.roc_auc, found.accuracy) == (None, 1)
+
+
+def test_an_absurd_score_does_not_end_the_report(log: Log) -> None:
+    for number in range(120):
+        labelled(log, f"c{number}", 0.3, number % 2)
+        labelled(log, f"t{number}", 1e100, number % 2, "treatment")
+    treatment = quality(log.report(stored(TRUTH)), "treatment")
+    assert (treatment.labels, treatment.brier, treatment.roc_auc) == (120, 0.5, 0.5)

@@ -23,7 +23,7 @@ def test_a_user_counts_once_the_window_has_closed_and_not_before(log: Log) -> No
     assert in_variant(log.report(held, now=DAY - 1)).users == 0
     early = log.report(held, now=DAY)
     assert (in_variant(early).users, in_variant(early).mean) == (1, 5)
-    assert left_out(early) == {"profit: the 24 hours of the user are not over": 1}
+    assert left_out(early) == {"profit: the user's window of 24 h is not over": 1}
     assert in_variant(log.report(held, now=DAY + HOUR)).mean == 6
 
 
@@ -73,6 +73,20 @@ def test_outcomes_of_predictions_that_nobody_knows_are_counted_apart(log: Log) -
     log.outcome(1, prediction=log.exposure("u2", model="another", experiment="another"))
     report = log.report(stored(metric()))
     assert left_out(report) == {"of no prediction within an experiment of credit": 2}
+
+
+def test_an_outcome_of_a_prediction_counts_though_its_clock_says_that_it_came_before(log: Log) -> None:
+    prediction = log.exposure("u1", at=0.7)
+    log.outcome(5, at=0.0, prediction=prediction)
+    assert in_variant(log.report(stored(metric()))).mean == 5
+
+
+def test_a_value_whose_squares_leave_floating_point_does_not_end_the_report(log: Log) -> None:
+    log.exposure("u1")
+    log.exposure("u2")
+    log.outcome(1e200, user="u1")
+    log.outcome(4, user="u2")
+    assert in_variant(log.report(stored(metric()))).mean == 2
 
 
 def test_an_outcome_of_somebody_outside_the_experiment_adds_to_nothing(log: Log) -> None:
