@@ -36,8 +36,8 @@ def attributed(counted: Table, exposures: Table, model: str) -> Table:
     """(user_hash, name, value, at) of every outcome whose user is known.
 
     An outcome of a prediction is the user's to whom that prediction was given, in whatever experiment or
-    phase of the model: what counts is when it happened. Up to an hour before its prediction is taken for right
-    after it.
+    phase of the model: what counts is when it happened. Up to an hour before its prediction is taken for
+    right after it.
     """
     given = _given(exposures, model).select("prediction_id", "user_hash", given_at="at")
     joined = _joined(counted, given)
