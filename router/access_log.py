@@ -24,6 +24,10 @@ class AccessLog:
         self._second = 0
         self._errors = 0
 
+    def wants(self, status: int) -> bool:
+        """Whether this request is part of the sample, or an error that is to be told."""
+        return self._draw() < self._share or (status >= 500 and self._admits_error())
+
     def note(
         self,
         *,
@@ -36,9 +40,7 @@ class AccessLog:
         status: int,
         ms: float,
     ) -> None:
-        """A prediction has been answered, after `ms` milliseconds."""
-        if self._draw() >= self._share and not (status >= 500 and self._admits_error()):
-            return
+        """A prediction that is wanted has been answered, after `ms` milliseconds."""
         log.info(
             "%s %s answered %d in %.1f ms",
             model,

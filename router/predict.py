@@ -62,9 +62,11 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
         else:
             assigned.metrics.failed()
         _record(worker, route, assignment, envelope, worker.new_id(), None, answered, status, started)
-        if request.span is not None or worker.access_log is not None:
+        logged = worker.access_log.wants(status)
+        if logged or request.span is not None:
             result = "refused" if isinstance(error, RowRefused) else "error"
-            _tell(worker, request, model, assignment, answered.version, result, status, clock() - started)
+            seconds = clock() - started
+            _tell(worker, request, model, assignment, answered.version, result, status, seconds, logged)
         return
 
     # 6. respond
@@ -91,8 +93,9 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
     assigned.metrics.answered(result, served.tier == "local" and answered is assigned, clock() - started)
     _record(worker, route, assignment, envelope, prediction_id, served, answered, 200, started)
     seconds = clock() - started
-    if request.span is not None or worker.access_log is not None:
-        _tell(worker, request, model, assignment, answered.version, result, 200, seconds)
+    logged = worker.access_log.wants(200)
+    if logged or request.span is not None:
+        _tell(worker, request, model, assignment, answered.version, result, 200, seconds, logged)
     for shadow in route.shadows:
         shadow.copy(
             envelope.features,
@@ -119,8 +122,9 @@ def _tell(
     result: str,
     status: int,
     seconds: float,
+    logged: bool,
 ) -> None:
-    """What the request's span and the access log say of it."""
+    """What the request's span, and the access log if it is `logged`, say of it."""
     if request.span is not None:
         request.span.set(
             http__response__status_code=status,
@@ -131,7 +135,7 @@ def _tell(
             ekiben__variant=assignment.variant,
             ekiben__result=result,
         )
-    if worker.access_log is not None:
+    if logged:
         worker.access_log.note(
             request_id=request.id,
             trace_id=trace_id(request.traceparent),

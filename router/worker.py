@@ -59,7 +59,7 @@ class Worker:
         self.door = door or Door.open()
         self.clock = clock
         self.traces = traces
-        self.access_log = access_log
+        self.access_log = access_log or AccessLog(0.0, clock)
         self.capture_share = capture_share
         self.snapshot: Snapshot | None = None
         self.adopted_at: float | None = None
