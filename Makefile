@@ -46,14 +46,11 @@ $(AXE): tests/dashboard/package-lock.json
 	@if command -v npm >/dev/null; then \
 		npm ci --prefix tests/dashboard --no-audit --no-fund --ignore-scripts --silent && touch $@ || true; fi
 
-# Two processes, each with whole folders of tests: most of a test's time is waiting for what it starts.
-PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
-
 test: setup $(AXE)  ## all tests
-	@$(PYTEST)
+	@$(BIN)/pytest
 
 test-all: setup $(AXE)  ## all tests, and none is skipped for want of a browser or of npm
-	@EKIBEN_TEST_ALL=1 $(PYTEST)
+	@EKIBEN_TEST_ALL=1 $(BIN)/pytest
 
 screenshots: setup  ## the dashboard in docs/images; ARGS='--url http://127.0.0.1:3100' for one that runs
 	@$(BIN)/python -m tests.dashboard.screenshots $(ARGS)

@@ -87,7 +87,7 @@ def sample_size(
     total = sum(weights)
     users = max(needed / pair.part, min_users * total / min(weights))
     by_variant = tuple(ceil(users * weight / total) for weight in weights)
-    fixed_users = ceil(fixed / pair.part)
+    fixed_users = max(ceil(fixed / pair.part), 2)
     return SampleSize(
         effect=effect,
         power=power,
