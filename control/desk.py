@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from control.settings import Settings
 from control.traffic import Traffic, TrafficWindow
+from experiments.document import Document
 from experiments.report import Report, ShadowReport
 from state.beats import Beat, Beats
 from state.document import Conflict, DocumentStore, StateUnavailable, Stored
@@ -133,22 +134,36 @@ class Desk:
 
     async def _look(self) -> None:
         stored = await self._held.load()
-        if stored is not None and self._held.take(stored):
+        new = stored is not None and self._held.take(stored)
+        if new:
             self.stored = stored
             self.changes += 1
-        if await self._is_new(REPORTS_KEY):
-            self.reports = _decoded(self._raw[REPORTS_KEY], Report)
-        if await self._is_new(SHADOW_REPORTS_KEY):
-            reports = _decoded(self._raw[SHADOW_REPORTS_KEY], ShadowReport)
-            self.shadow_reports = tuple(reports[key] for key in sorted(reports))
-        if await self._is_new(RAMPS_KEY):
-            self.ramps = _decoded(self._raw[RAMPS_KEY], RampState)
+        for key in (REPORTS_KEY, SHADOW_REPORTS_KEY, RAMPS_KEY):
+            new |= await self._is_new(key)
+        if new and self.stored is not None:
+            self._read(self.stored.document)
         now = self.clock()
         if now - self._beats_at >= _BEATS_EVERY_S:
             self._beats_at = now
             self.beats = tuple(await self._beats.read())
             self.traffic = self._window.add(self.beats, now)
             self.changes += 1
+
+    def _read(self, document: Document) -> None:
+        """Take what is in Redis of what the document has: what is removed from it stays behind there."""
+        experiments, models = document.experiments, document.models
+        self.reports = {
+            key: report
+            for key, report in _decoded(self._raw.get(REPORTS_KEY, {}), Report).items()
+            if key in experiments and report.phase == experiments[key].phase
+        }
+        self.shadow_reports = tuple(
+            report
+            for _, report in sorted(_decoded(self._raw.get(SHADOW_REPORTS_KEY, {}), ShadowReport).items())
+            if report.model in models and report.version in models[report.model].versions
+        )
+        ramps = _decoded(self._raw.get(RAMPS_KEY, {}), RampState)
+        self.ramps = {key: ramp for key, ramp in ramps.items() if key in experiments}
 
     async def _is_new(self, key: str) -> bool:
         raw = await cast("Any", self.redis.hgetall(key))

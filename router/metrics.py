@@ -220,7 +220,7 @@ class VersionMetrics:
     """
 
     def __init__(self, metrics: Metrics, model: str, version: str) -> None:
-        self.tally = Tally([0] * (len(SECONDS) + 1))
+        self.tally = Tally(seconds_buckets=[0] * (len(SECONDS) + 1))
         self._refused = metrics.requests.labels(model, version, "refused")
         self._error = metrics.requests.labels(model, version, "error")
         self._results = {

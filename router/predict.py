@@ -61,11 +61,11 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
             assigned.metrics.refused()
         else:
             assigned.metrics.failed()
-        _record(worker, route, assignment, envelope, worker.new_id(), None, answered, status, started)
+        seconds = clock() - started
+        _record(worker, route, assignment, envelope, worker.new_id(), None, answered, status, seconds)
         logged = worker.access_log.wants(status)
         if logged or request.span is not None:
             result = "refused" if isinstance(error, RowRefused) else "error"
-            seconds = clock() - started
             _tell(worker, request, model, assignment, answered.version, result, status, seconds, logged)
         return
 
@@ -90,9 +90,9 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
 
     # 7. record, and copy to the shadows
     result = "fallback" if answered is not assigned else "cached" if cached else "served"
-    assigned.metrics.answered(result, served.tier == "local" and answered is assigned, clock() - started)
-    _record(worker, route, assignment, envelope, prediction_id, served, answered, 200, started)
     seconds = clock() - started
+    assigned.metrics.answered(result, served.tier == "local" and answered is assigned, seconds)
+    _record(worker, route, assignment, envelope, prediction_id, served, answered, 200, seconds)
     logged = worker.access_log.wants(200)
     if logged or request.span is not None:
         _tell(worker, request, model, assignment, answered.version, result, 200, seconds, logged)
@@ -189,7 +189,7 @@ def _record(
     served: Served | None,
     answered: VersionRoute,
     status: int,
-    started: float,
+    seconds: float,
 ) -> None:
     """The exposure of an assigned request; there is none outside experiments."""
     if assignment.variant is None:
@@ -217,7 +217,7 @@ def _record(
             served is not None and served.tier is not None,
             answer.score if answer else None,
             answer.decision if answer else None,
-            (worker.clock() - started) * 1000,
+            seconds * 1000,
             status,
             None,
             None,

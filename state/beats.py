@@ -58,8 +58,8 @@ class EndpointBeat(msgspec.Struct, frozen=True, kw_only=True):
     calls_in_flight: int
 
 
-class VersionBeat(msgspec.Struct, frozen=True, kw_only=True):
-    """A version in one worker. All but `endpoints` and `queued` count from the worker's start."""
+class VersionCounts(msgspec.Struct, kw_only=True):
+    """What one worker has counted of a version since it started."""
 
     served: int = 0
     cached: int = 0
@@ -81,14 +81,19 @@ class VersionBeat(msgspec.Struct, frozen=True, kw_only=True):
     shadow_disagreed: int = 0
     shadow_dropped: int = 0
     shadow_failed: int = 0
-    queued: int = 0
-    """Rows that wait for a call now."""
-    endpoints: list[EndpointBeat] = []
 
     @property
     def requests(self) -> int:
         """All requests assigned to this version."""
         return self.served + self.cached + self.fallback + self.refused + self.error
+
+
+class VersionBeat(VersionCounts, kw_only=True):
+    """A version in one worker: what it has counted, and how it is now."""
+
+    queued: int = 0
+    """Rows that wait for a call now."""
+    endpoints: list[EndpointBeat] = []
 
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True):

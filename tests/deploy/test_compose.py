@@ -202,10 +202,7 @@ def test_every_named_volume_and_network_is_declared_and_used() -> None:
 def test_what_is_mounted_from_here_is_here(name: str) -> None:
     for mount in (each for each in SERVICES[name].get("volumes", []) if type(each) is dict):
         assert mount["read_only"] is True
-        source = DEPLOY / mount["source"]
-        if not (DEPLOY / mount["source"].split("/")[1]).exists():
-            pytest.skip(f"{source} has not been written yet")
-        assert source.is_dir()
+        assert (DEPLOY / mount["source"]).is_dir()
 
 
 def compose_client() -> list[str] | None:
