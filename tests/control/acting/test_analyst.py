@@ -1,0 +1,106 @@
+"""The analyst: whose reports are computed, and what others' trouble does to them."""
+
+from __future__ import annotations
+
+import pytest
+
+from control.analyst import Analyst
+from experiments.document import Document
+from experiments.parsing import parse_document
+from experiments.report import Report, ShadowReport
+from state.document import Stored, dump_document
+from state.lease import Lease, LeaseLost
+from tests.control.acting import evidence
+from tests.control.acting.conftest import Scene, document
+from tests.router.documents import EXPERIMENT
+
+
+class Analysis:
+    """Notes what it is asked for; `broken` experiments cannot be computed."""
+
+    def __init__(self, *broken: str) -> None:
+        self.asked: list[tuple[str, float]] = []
+        self._broken = broken
+
+    def report(self, experiment: str, stored: Stored, now: float) -> Report:
+        self.asked.append((experiment, now))
+        if experiment in self._broken:
+            raise ArithmeticError("no number")
+        return evidence.report(stored, experiment, now)
+
+    def shadow_reports(self, stored: Stored, now: float) -> list[ShadowReport]:
+        return []
+
+
+async def analyst(scene: Scene, analysis: Analysis, lag_s: float = 4.0) -> tuple[Analyst, Lease]:
+    lease = Lease(scene.redis, "test")
+    assert await lease.renew()
+    return Analyst(scene.desk, lease, analysis, 3.0, lambda: lag_s), lease
+
+
+def two_experiments() -> Document:
+    data = dump_document(document())
+    experiments = data["experiments"]
+    assert isinstance(experiments, dict)
+    return parse_document({**data, "experiments": {**experiments, "other": {
+        **experiments[EXPERIMENT], "status": "draft"}}})  # fmt: skip
+
+
+async def test_a_report_is_of_a_moment_before_which_everything_is_on_disk(scene: Scene) -> None:
+    stored = await scene.put(document())
+    analysis = Analysis()
+    one, _ = await analyst(scene, analysis)
+    before = scene.desk.clock()
+    await one.round(stored)
+    ((_, now),) = analysis.asked
+    assert now <= before - 4.0 + 1.0
+    lag_s = scene.desk.reports[EXPERIMENT].lag_s
+    assert lag_s is not None
+    assert lag_s >= 4.0
+
+
+async def test_drafts_are_not_analysed_and_what_has_ended_once(scene: Scene) -> None:
+    stored = await scene.put(two_experiments())
+    analysis = Analysis()
+    one, _ = await analyst(scene, analysis)
+    await one.round(stored)
+    assert [key for key, _ in analysis.asked] == [EXPERIMENT]
+    assert (await scene.act("roll-back")).status == 200
+    await scene.desk.look()
+    assert scene.desk.stored is not None
+    for _ in range(3):
+        await one.round(scene.desk.stored)
+    assert [key for key, _ in analysis.asked] == [EXPERIMENT] * 2
+
+
+async def test_one_that_cannot_be_analysed_is_told_and_keeps_its_last_report(scene: Scene) -> None:
+    stored = await scene.put(document())
+    one, _ = await analyst(scene, Analysis())
+    await one.round(stored)
+    await scene.redis.delete("ekiben:lease")
+    broken, _ = await analyst(scene, Analysis(EXPERIMENT))
+    await broken.round(stored)
+    assert broken.failed == {EXPERIMENT: "ArithmeticError: no number"}
+    assert EXPERIMENT in scene.desk.reports
+
+
+async def test_whoever_lost_the_lease_leaves_no_report(scene: Scene) -> None:
+    stored = await scene.put(document())
+    one, lease = await analyst(scene, Analysis())
+    await scene.redis.delete("ekiben:lease")
+    with pytest.raises(LeaseLost):
+        await one.round(stored)
+    assert lease.holder == "test"
+    assert scene.desk.reports == {}
+
+
+async def test_an_experiment_that_is_removed_or_begins_a_new_phase_has_no_report(scene: Scene) -> None:
+    stored = await scene.put(document())
+    one, _ = await analyst(scene, Analysis())
+    await one.round(stored)
+    assert EXPERIMENT in scene.desk.reports
+    await scene.put(document(phase=2, seed="another"))
+    assert scene.desk.reports == {}
+    data = dump_document(document())
+    await scene.put(parse_document({**data, "experiments": {}}))
+    assert scene.desk.reports == {}
