@@ -6,9 +6,12 @@ crash. Only forgetting a user writes the same name again. `event_ranges` says wh
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
+import secrets
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -41,6 +44,9 @@ SCHEMA: Final = pa.schema(
 _STAGING: Final = ".staging"
 _ROWS_A_GROUP: Final = 131_072
 _COPY_BYTES: Final = 8 * 1024 * 1024
+_SKIPPED_REPORTED: Final = 100
+
+log = logging.getLogger(__name__)
 
 
 class Held(Protocol):
@@ -73,13 +79,15 @@ class EventFiles:
         """Nothing is read or written yet. Raises `BadSetting`."""
         self.local = "://" not in url or url.startswith("file://")
         self.filesystem: Any
+        self._skipped: set[str] = set()
         if self.local:
             self.filesystem = pafs.LocalFileSystem()
             self.root = os.path.abspath(url.removeprefix("file://"))
             self._staging = Path(self.root) / _STAGING
         else:
             self.filesystem, self.root = _object_store(url, environ)
-            self._staging = Path(tempfile.gettempdir())
+            self._staging = _private_folder(url)
+        self._mark = f"ekiben-events-{secrets.token_hex(4)}-"
 
     def path(self, file: EventFile) -> str:
         """The file's path for `filesystem`."""
@@ -87,12 +95,49 @@ class EventFiles:
 
     def list(self, kind: str, first_day: date | None = None) -> list[EventFile]:
         """Every file of a kind, those inside another's range too, in stream order."""
-        selector = pafs.FileSelector(f"{self.root}/kind={kind}", allow_not_found=True, recursive=True)
-        found = [EventFile.parse(kind, info.path) for info in self.filesystem.get_file_info(selector)]
-        return sorted(
-            (file for file in found if file is not None and (first_day is None or file.day >= first_day)),
-            key=lambda file: (file.first, file.last),
-        )
+        found = []
+        for path in self._paths(f"{self.root}/kind={kind}"):
+            file = EventFile.parse(kind, path)
+            if file is None or self.path(file) != path:
+                self._skip(path)
+            elif first_day is None or file.day >= first_day:
+                found.append(file)
+        return sorted(found, key=lambda file: (file.first, file.last))
+
+    def _paths(self, folder: str) -> Iterator[str]:
+        """Every file two levels below `folder`, whatever its name. Other things there are skipped."""
+        if not self.local:
+            selector = pafs.FileSelector(folder, allow_not_found=True, recursive=True)
+            for info in self.filesystem.get_file_info(selector):
+                if info.type is pafs.FileType.File:
+                    yield info.path
+            return
+        # Not pyarrow's walk: one name that is not UTF-8, or a link to a folder above, ends it.
+        for day in self._entries(folder):
+            if not day.name.startswith("day="):
+                self._skip(day.path)
+                continue
+            for entry in self._entries(day.path):
+                if entry.is_file():
+                    yield entry.path
+                else:
+                    self._skip(entry.path)
+
+    def _entries(self, folder: str) -> Sequence[os.DirEntry[str]]:
+        try:
+            with os.scandir(folder) as entries:
+                return tuple(entries)
+        except FileNotFoundError:
+            pass  # nothing recorded yet, or a day that was removed meanwhile
+        except NotADirectoryError:
+            self._skip(folder)
+        return ()
+
+    def _skip(self, path: str) -> None:
+        """Report, once, what lies among the event files and is none."""
+        if path not in self._skipped and len(self._skipped) < _SKIPPED_REPORTED:
+            self._skipped.add(path)
+            log.warning("%r is no event file: it is skipped", path)
 
     def readable(self, kind: str, first_day: date | None = None) -> Readable:
         """What a reader opens for the events of a kind that were recorded on `first_day` or later.
@@ -112,9 +157,8 @@ class EventFiles:
 
     def stage(self, batches: Iterable[Any]) -> Path:
         """Write record batches of `SCHEMA` to a file that no reader sees yet; `publish` or `discard` it."""
-        if self.local:
-            self._staging.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix="ekiben-events-", dir=self._staging)
+        self._staging.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, name = tempfile.mkstemp(prefix=self._mark, dir=self._staging)
         try:
             with os.fdopen(handle, "wb") as sink:
                 _write(sink, batches)
@@ -157,14 +201,21 @@ class EventFiles:
         """Remove every file of a kind recorded on that day."""
         self.filesystem.delete_dir(f"{self.root}/kind={kind}/day={day}")
 
-    def remove_abandoned(self, before: float) -> None:
-        """Remove what was staged before that time (seconds since 1970) by a process that was killed."""
+    def remove_abandoned(self) -> None:
+        """Remove what others than this object have staged: they were killed, or have lost the lease and may
+        not publish it any more. It may tell of people, so it goes at once."""
         for staged in self._staging.glob("ekiben-events-*"):
-            try:
-                if staged.stat().st_mtime < before:
-                    staged.unlink()
-            except FileNotFoundError:
-                pass  # published or discarded meanwhile
+            if not staged.name.startswith(self._mark):
+                try:
+                    staged.unlink(missing_ok=True)
+                except OSError:
+                    self._skip(str(staged))
+
+
+def _private_folder(url: str) -> Path:
+    """Where this user stages what goes to the object store at `url`: a folder of its own for each."""
+    digest = hashlib.sha256(url.encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"ekiben-staging-{os.getuid()}-{digest}"
 
 
 def _check(lease: Held) -> None:

@@ -16,7 +16,9 @@ from datetime import date
 from itertools import pairwise
 from typing import Final, NamedTuple, Self
 
-_NAME: Final = re.compile(r"day=(\d{4}-\d\d-\d\d)/(\d+)\.(\d+)-(\d+)\.(\d+)\.parquet")
+_NAME: Final = re.compile(
+    r"day=(\d{4}-\d\d-\d\d)/(\d{14,20})\.(\d{6,20})-(\d{14,20})\.(\d{6,20})\.parquet", re.ASCII
+)
 
 
 class EntryId(NamedTuple):
@@ -56,13 +58,18 @@ class EventFile:
 
     @classmethod
     def parse(cls, kind: str, path: str) -> Self | None:
-        """Read a path that ends as `path` does; None for any other."""
-        match = _NAME.fullmatch("/".join(path.rsplit("/", 2)[-2:]))
+        """Read a path that ends exactly as `path` writes it; None for any other, whatever it is."""
+        name = "/".join(path.rsplit("/", 2)[-2:])
+        match = _NAME.fullmatch(name)
         if match is None:
             return None
         day, *numbers = match.groups()
         a, b, c, d = map(int, numbers)
-        return cls(kind, date.fromisoformat(day), EntryId(a, b), EntryId(c, d))
+        try:
+            file = cls(kind, date.fromisoformat(day), EntryId(a, b), EntryId(c, d))
+        except ValueError:
+            return None  # the 31st of February
+        return file if file.first <= file.last and file.path.endswith(f"/{name}") else None
 
     @property
     def path(self) -> str:

@@ -25,11 +25,14 @@ import pyarrow.compute as pc
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from control.event_files import STREAM_KINDS, EventFiles, Held
+from control.event_files import KINDS, STREAM_KINDS, EventFiles, Held
 from control.event_ranges import EventFile
+from control.intake import BAD_BLOCKS_STREAM
 from control.merging import read_batches
+from state.blocks import COLUMNS, BadBlock, decode_block
 
 REQUESTS_KEY: Final = "ekiben:forgetting"
+_FOUND_KEY: Final = "ekiben:forgetting:found:"
 _RESULT_KEY: Final = "ekiben:forgotten:"
 _RESULT_KEPT_S: Final = 3600
 _DRAIN_WITHIN_S: Final = 60.0
@@ -66,6 +69,7 @@ class Forgetting:
         self._files = files
         self._lease = lease
         self._hurry = hurry
+        self._rewrite_wanted = False
 
     async def forget(self, user_hash: str, within_s: float = 120.0) -> Forgotten:
         """Remove the user's events from streams and files. Raises `NotForgotten`."""
@@ -88,17 +92,42 @@ class Forgetting:
 
         Raises `NotForgotten`, `LeaseLost`, `OSError` and redis's own errors; what was asked for stays so.
         """
+        if self._rewrite_wanted:
+            await self._rewrite_log()
         asked = cast("dict[bytes, bytes]", await cast("Any", self._redis.hgetall(REQUESTS_KEY)))
         if not asked:
             return
         await self._record_first()
+        await asyncio.to_thread(self._files.remove_abandoned)
         for request, user_hash in asked.items():
-            forgotten = await asyncio.to_thread(forget_in_files, self._files, user_hash.decode(), self._lease)
-            # The first answer counts: done again after a crash there is less to remove.
-            key = _RESULT_KEY + request.decode()
-            await self._redis.set(key, orjson.dumps(asdict(forgotten)), ex=_RESULT_KEPT_S, nx=True)
-            await cast("Any", self._redis.hdel(REQUESTS_KEY, request))
-            log.info("a user was forgotten: %s", forgotten)
+            await self._do(request.decode(), user_hash.decode())
+        self._rewrite_wanted = True
+        await self._rewrite_log()
+
+    async def _do(self, request: str, user_hash: str) -> None:
+        theirs = await asyncio.to_thread(find_theirs, self._files, user_hash, self._lease)
+        # Counted before anything is removed, and the first count stays: a request that is done again after a
+        # crash finds less.
+        found = _FOUND_KEY + request
+        await self._redis.set(found, orjson.dumps(asdict(theirs.counted)), nx=True)
+        await asyncio.to_thread(theirs.remove, self._files, self._lease)
+        await remove_bad_blocks(self._redis, theirs)
+        async with self._redis.pipeline(transaction=True) as done:
+            done.rename(found, _RESULT_KEY + request)
+            done.expire(_RESULT_KEY + request, _RESULT_KEPT_S)
+            done.hdel(REQUESTS_KEY, request)
+            await done.execute()
+        log.info("a user was forgotten: %s", theirs.counted)
+
+    async def _rewrite_log(self) -> None:
+        """Ask Redis to write its append-only file anew: until then it holds what was removed."""
+        try:
+            await self._redis.bgrewriteaof()
+        except ResponseError as error:
+            if "in progress" in str(error):
+                return  # that one may have begun too early: asked again with the next look
+            log.warning("Redis does not rewrite its append-only file on request: %s", error)
+        self._rewrite_wanted = False
 
     async def _record_first(self) -> None:
         """Wait until everything that the streams hold now is in files."""
@@ -116,58 +145,87 @@ class Forgetting:
             raise NotForgotten("what the streams hold is not recorded yet") from None
 
 
-def forget_in_files(files: EventFiles, user_hash: str, lease: Held) -> Forgotten:
-    """Rewrite every file that holds the user's events. Blocks. Raises `LeaseLost` and `OSError`."""
-    user = pa.scalar(user_hash)
+@dataclass(frozen=True, slots=True)
+class Theirs:
+    """What of the event files is one user's. `counted` counts each event once, however many files hold it."""
 
-    def by_user(batch: Any) -> Any:
-        return pc.fill_null(pc.equal(batch.column("user_hash"), user), False)
+    user_hash: str
+    predictions: frozenset[str]
+    served: list[EventFile]
+    told: list[EventFile]
+    counted: Forgotten
 
+    def holds(self, batch: Any) -> Any:
+        """Which rows are theirs: by the user, and outcomes by one of the user's predictions too."""
+        by_user = pc.fill_null(pc.equal(batch.column("user_hash"), pa.scalar(self.user_hash)), False)
+        known = pa.array(sorted(self.predictions), pa.string())
+        return pc.or_(by_user, pc.is_in(batch.column("prediction_id"), value_set=known))
+
+    def remove(self, files: EventFiles, lease: Held) -> None:
+        """Rewrite every file that holds some. Blocks. Raises `LeaseLost` and `OSError`."""
+        for file in (*self.told, *self.served):
+            _rewrite(files, file, self.holds, lease)
+
+
+def find_theirs(files: EventFiles, user_hash: str, lease: Held) -> Theirs:
+    """Look through every file. Blocks. Raises `LeaseLost` and `OSError`."""
     predictions: set[str] = set()
-    served: list[EventFile] = []
-    for file in (*files.list("shadow"), *files.list("exposure")):
-        found = False
-        for batch in read_batches(files, file, lease, ["user_hash", "prediction_id"]):
-            theirs = batch.filter(by_user(batch))
-            found |= theirs.num_rows > 0
-            predictions.update(theirs.column("prediction_id").drop_null().to_pylist())
-        if found:
-            served.append(file)
-    known = pa.array(sorted(predictions), pa.string())
+    events: dict[str, set[str]] = {kind: set() for kind in KINDS}
 
-    def by_prediction(batch: Any) -> Any:
-        return pc.or_(by_user(batch), pc.is_in(batch.column("prediction_id"), value_set=known))
+    def search(kind: str) -> list[EventFile]:
+        asked = Theirs(user_hash, frozenset(predictions), [], [], Forgotten(0, 0, 0, 0))
+        found = {}
+        for file in files.list(kind):
+            for batch in read_batches(files, file, lease, ["user_hash", "prediction_id", "event_id"]):
+                theirs = batch.filter(asked.holds(batch))
+                if theirs.num_rows:
+                    found[file] = True
+                    events[kind].update(theirs.column("event_id").to_pylist())
+                    if kind != "outcome":
+                        predictions.update(theirs.column("prediction_id").drop_null().to_pylist())
+        return list(found)
 
-    told = [
-        file
-        for file in files.list("outcome")
-        if any(
-            pc.any(by_prediction(batch)).as_py()
-            for batch in read_batches(files, file, lease, ["user_hash", "prediction_id"])
+    served = [*search("shadow"), *search("exposure")]
+    told = search("outcome")
+    exposures, shadows, outcomes = (len(events[kind]) for kind in KINDS)
+    counted = Forgotten(exposures, shadows, outcomes, len(told) + len(served))
+    return Theirs(user_hash, frozenset(predictions), served, told, counted)
+
+
+def forget_in_files(files: EventFiles, user_hash: str, lease: Held) -> Forgotten:
+    """Remove the user's events from every file. Blocks. Raises `LeaseLost` and `OSError`."""
+    theirs = find_theirs(files, user_hash, lease)
+    theirs.remove(files, lease)
+    return theirs.counted
+
+
+async def remove_bad_blocks(redis: Redis, theirs: Theirs) -> None:
+    """Remove blocks that were put aside and hold some, or cannot be read: nobody can say whose those are."""
+    user, prediction = COLUMNS.index("user_hash"), COLUMNS.index("prediction_id")
+
+    def may_stay(fields: dict[bytes, bytes]) -> bool:
+        try:
+            _, events = decode_block(fields)
+        except BadBlock:
+            return False
+        return not any(
+            event[user] == theirs.user_hash or event[prediction] in theirs.predictions for event in events
         )
-    ]
-    outcomes = sum(_rewrite(files, file, by_prediction, lease) for file in told)
-    removed = {"shadow": 0, "exposure": 0}
-    for file in served:
-        removed[file.kind] += _rewrite(files, file, by_user, lease)
-    return Forgotten(removed["exposure"], removed["shadow"], outcomes, len(told) + len(served))
+
+    entries: list[tuple[bytes, dict[bytes, bytes]]] = cast("Any", await redis.xrange(BAD_BLOCKS_STREAM))
+    for entry, fields in entries:
+        if not may_stay(fields):
+            await redis.xdel(BAD_BLOCKS_STREAM, entry)
+            log.warning("bad block %s was removed, with a user who was forgotten", entry.decode())
 
 
-def _rewrite(files: EventFiles, file: EventFile, unwanted: Callable[[Any], Any], lease: Held) -> int:
-    """Write a file again without some rows; how many those were."""
-    removed = 0
-
-    def wanted() -> Any:
-        nonlocal removed
-        for batch in read_batches(files, file, lease):
-            kept = batch.filter(pc.invert(unwanted(batch)))
-            removed += batch.num_rows - kept.num_rows
-            yield kept
-
-    staged = files.stage(wanted())
+def _rewrite(files: EventFiles, file: EventFile, unwanted: Callable[[Any], Any], lease: Held) -> None:
+    """Write a file again without some rows."""
+    staged = files.stage(
+        batch.filter(pc.invert(unwanted(batch))) for batch in read_batches(files, file, lease)
+    )
     try:
         files.publish(staged, file, lease)
     except BaseException:
         files.discard(staged)
         raise
-    return removed

@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S: Final = 1.0
 _TIDY_EVERY_S: Final = 60.0
-_ABANDONED_AFTER_S: Final = 6 * 3600
 
 
 class Housekeeper:
@@ -49,13 +48,17 @@ class Housekeeper:
 
     async def run(self) -> None:
         """Keep house until cancelled."""
-        tidied = -_TIDY_EVERY_S
+        tidied: float | None = None
         self._stopping = False
         try:
             while True:
-                if self._lease.held():
+                if not self._lease.held():
+                    tidied = None
+                else:
+                    if tidied is None:
+                        await self._try("sweeping", lambda: asyncio.to_thread(self._files.remove_abandoned))
                     await self._try("forgetting", self._forgetting.do_requests)
-                    if time.monotonic() - tidied >= _TIDY_EVERY_S:
+                    if tidied is None or time.monotonic() - tidied >= _TIDY_EVERY_S:
                         tidied = time.monotonic()
                         await self._try("tidying", lambda: asyncio.to_thread(self.tidy))
                 await asyncio.sleep(_LOOK_EVERY_S)
@@ -67,7 +70,7 @@ class Housekeeper:
         now = self._clock()
         remove_expired(self._files, self._keep_days, now, self)
         self._merging.merge_all(now)
-        self._files.remove_abandoned(time.time() - _ABANDONED_AFTER_S)
+        self._files.remove_abandoned()
 
     async def _try(self, name: str, what: Callable[[], Awaitable[None]]) -> None:
         try:

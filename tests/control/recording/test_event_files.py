@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -87,12 +89,59 @@ def test_a_file_that_cannot_be_finished_leaves_nothing_behind(files: EventFiles)
     assert [path for path in Path(files.root).rglob("*") if path.is_file()] == []
 
 
-def test_what_a_killed_process_staged_is_removed_after_a_while(files: EventFiles) -> None:
-    staged = files.stage([])
-    files.remove_abandoned(before=staged.stat().st_mtime - 1)
-    assert staged.exists()
-    files.remove_abandoned(before=staged.stat().st_mtime + 1)
-    assert not staged.exists()
+def test_what_a_killed_process_staged_is_removed_and_what_this_one_stages_is_not(
+    any_files: EventFiles, s3: dict[str, str]
+) -> None:
+    url = any_files.root if any_files.local else f"s3://{any_files.root}"
+    abandoned, own = EventFiles(url, s3).stage([]), any_files.stage([])
+    (own.parent / "ekiben-events-a-folder").mkdir(exist_ok=True)
+    any_files.remove_abandoned()
+    assert not abandoned.exists()
+    assert own.exists()
+    any_files.discard(own)
+
+
+STRAYS: Final = (
+    b"notes.txt",
+    b"day=2026-11-21/part-0.parquet",
+    b"day=2026-11-21/.00000000000001.000000-00000000000002.000000.parquet.swp",
+    b"day=2026-11-21/00000000000001.000000-00000000000002.000000.parquet.tmp",
+    b"day=2026-11-21/1.0-2.0.parquet",
+    b"day=2026-11-21/00000000000009.000000-00000000000002.000000.parquet",
+    b"day=2026-02-31/00000000000001.000000-00000000000002.000000.parquet",
+    b"day=0000-00-00/00000000000001.000000-00000000000002.000000.parquet",
+    b"other/00000000000001.000000-00000000000002.000000.parquet",
+    b"day=2026-11-21/deeper/day=2026-11-21/00000000000001.000000-00000000000002.000000.parquet",
+    "day=2026-11-21/\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0661.000000-00000000000002.000000.parquet".encode(),
+)
+
+
+def test_whatever_else_lies_among_the_files_is_skipped(any_files: EventFiles) -> None:
+    put_file(any_files, "outcome", 1, 5, [(1, outcome("a"))])
+    for stray in STRAYS:
+        path = f"{any_files.root}/kind=outcome/{stray.decode()}"
+        any_files.filesystem.create_dir(path.rpartition("/")[0], recursive=True)
+        with any_files.filesystem.open_output_stream(path) as sink:
+            sink.write(b"stray")
+    assert read(any_files, "outcome") == ["a"]
+
+
+def test_names_that_only_a_disk_can_have_are_skipped_and_each_is_reported_once(
+    files: EventFiles, caplog: pytest.LogCaptureFixture
+) -> None:
+    put_file(files, "outcome", 1, 5, [(1, outcome("a"))])
+    kind = Path(files.root) / "kind=outcome"
+    os.close(os.open(os.fsencode(kind) + b"/day=2026-11-21/\xff.parquet", os.O_CREAT))
+    (kind / "day=2026-11-21" / "up").symlink_to(kind)
+    (kind / "day=2026-11-20").symlink_to("/nowhere")
+    os.mkfifo(kind / "day=2026-11-21" / "00000000000006.000000-00000000000007.000000.parquet")
+    (kind / "day=2026-11-21" / "00000000000008.000000-00000000000009.000000.parquet").mkdir()
+    (kind / "two\nlines").touch()
+    (Path(files.root) / "kind=shadow").touch()
+    for _ in range(2):
+        assert read(files, "outcome") == ["a"]
+        assert files.list("shadow") == []
+    assert sorted(record.getMessage().count("\n") for record in caplog.records) == [0] * 6
 
 
 def test_a_bucket_that_is_not_there_is_an_error_and_no_empty_list(s3: dict[str, str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator, Iterable
 from datetime import date
 from pathlib import Path
@@ -15,9 +16,10 @@ from redis.asyncio import Redis
 from control.event_files import EventFiles
 from control.forgetting import REQUESTS_KEY, Forgetting, Forgotten, NotForgotten, forget_in_files
 from control.housekeeping import Housekeeper
+from control.intake import BAD_BLOCKS_STREAM
 from control.merging import merge
 from control.recorder import Recorder
-from state.blocks import EXPOSURES_STREAM
+from state.blocks import EXPOSURES_STREAM, encode_block
 from state.lease import LeaseLost
 from tests.control.recording.events import (
     NOON,
@@ -31,6 +33,8 @@ from tests.control.recording.events import (
     recorder,
     shadow,
 )
+from tests.router.redis_server import RedisServer
+from tests.router.waiting import until
 
 MS = int(NOON * 1000)
 
@@ -78,10 +82,56 @@ def test_all_that_is_the_users_is_removed_and_nothing_else(any_files: EventFiles
 def test_a_file_that_a_merged_one_stands_for_is_rewritten_too(files: EventFiles) -> None:
     put_users(files)
     merge(files, files.list("exposure"), Lease())
-    assert forget_in_files(files, "ann", Lease()).exposures == 4
+    assert forget_in_files(files, "ann", Lease()).exposures == 2
     for file in files.list("exposure"):
         with files.open(file) as opened:
             assert "ann" not in opened.read().column("user_hash").to_pylist()
+
+
+async def test_a_request_that_is_done_again_after_a_crash_tells_what_the_first_attempt_found(
+    redis: Redis, files: EventFiles
+) -> None:
+    put_users(files)
+    await redis.hset(REQUESTS_KEY, "r", "ann")  # type: ignore[misc]
+    broken = Broken(files.root)
+    broken.left = 1
+    with pytest.raises(OSError, match="no space left"):
+        await Forgetting(redis, broken, Lease(), lambda: None).do_requests()
+    await Forgetting(redis, files, Lease(), lambda: None).do_requests()
+    told = Forgotten.from_json(await redis.get("ekiben:forgotten:r"))
+    assert told == Forgotten(exposures=2, shadows=1, outcomes=2, files=3)
+
+
+async def test_blocks_put_aside_that_are_the_users_or_cannot_be_read_go_and_others_stay(
+    redis: Redis, files: EventFiles
+) -> None:
+    put_users(files)
+    for fields in (
+        encode_block("1", [exposure("a9", "ann")]),
+        encode_block("2", [outcome("by prediction", prediction_id="p-a2")]),
+        encode_block("3", [exposure("b9", "ben")]),
+        {b"format": b"?", b"events": b"ann"},
+    ):
+        await redis.xadd(BAD_BLOCKS_STREAM, dict(fields))  # type: ignore[arg-type]
+    await redis.hset(REQUESTS_KEY, "r", "ann")  # type: ignore[misc]
+    await Forgetting(redis, files, Lease(), lambda: None).do_requests()
+    assert [fields[b"id"] for _, fields in await redis.xrange(BAD_BLOCKS_STREAM)] == [b"3"]
+
+
+async def test_redis_is_asked_to_rewrite_its_log_after_a_user_was_forgotten(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="ek-", dir="/tmp") as folder:
+        server = RedisServer(Path(folder), "r", "--appendonly", "yes")
+        await server.start()
+        redis = server.client()
+        await redis.set("noise", "ann")
+        await redis.delete("noise")
+        await redis.hset(REQUESTS_KEY, "r", "ann")  # type: ignore[misc]
+        log = Path(folder) / "appendonly.aof"
+        assert b"ann" in log.read_bytes()
+        await Forgetting(redis, EventFiles(str(tmp_path)), Lease(), lambda: None).do_requests()
+        await until(lambda: b"ann" not in log.read_bytes())
+        await redis.aclose()
+        server.kill()
 
 
 def test_a_file_without_a_row_left_keeps_its_range(files: EventFiles) -> None:
