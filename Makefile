@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export BENTOML_DO_NOT_TRACK := true
 
-.PHONY: help up setup train bentos test test-all screenshots check format bench-services load bench bench-peers bench-analysis bench-costs faults stats-proof kills bentos-test requirements images images-test netns
+.PHONY: help up setup train bentos test test-all screenshots check format bench-services load bench bench-peers bench-analysis bench-costs faults stats-proof kills bentos-test requirements images images-test netns attacks
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 20
@@ -90,6 +90,9 @@ LOAD_WORKERS := $(if $(filter-out 1,$(PROCESSES)),--processes $(PROCESSES) --mas
 load: setup      ## load test ROUTER_URL: SHAPE=ramp|spike|soak|steps PROCESSES=2 ARGS='--peak-users 50'
 	@$(BIN)/locust -f loadtests/locustfile.py --headless --host $(ROUTER_URL) --shape $(SHAPE) $(LOAD_WORKERS) \
 		--csv loadtests/reports/$(SHAPE) --html loadtests/reports/$(SHAPE).html $(ARGS)
+
+attacks: setup   ## attack a running installation; writes docs/reliability.md; ARGS='A2 --all' for some
+	@$(BIN)/python -m tests.proofs.attacks $(ARGS)
 
 netns: setup     ## the same between hosts: network namespaces, as root; writes docs/reliability.md
 	@$(BIN)/python -m tests.netns

@@ -79,6 +79,8 @@ class Service(Process):
 class Station:
     """The processes, started with the block and ended with it. Logs are kept when something went wrong."""
 
+    worker_count = WORKERS
+
     def __init__(self, port: int = ROUTER_PORT, timeout_ms: int = TIMEOUT_MS) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ekiben-faults-"))
         self.logs = self.folder / "logs"
@@ -104,7 +106,7 @@ class Station:
         self.services = self._services()
         self.router = Process(
             "router",
-            [sys.executable, "-m", "router"],
+            self._command(),
             self.logs,
             lambda: http_get(f"{self.url}/readyz") == 200,
             self._environment(),
@@ -115,6 +117,9 @@ class Station:
 
     def _ports(self) -> Mapping[str, int]:
         return SERVICE_PORTS
+
+    def _command(self) -> list[str]:
+        return [sys.executable, "-m", "router"]
 
     def _services(self) -> dict[str, Process]:
         versions = {"live-a": LIVE, "live-b": LIVE, "treatment": TREATMENT}
@@ -129,7 +134,7 @@ class Station:
         return {
             **others,
             "EKIBEN_PORT": str(self.port),
-            "EKIBEN_WORKERS": str(WORKERS),
+            "EKIBEN_WORKERS": str(self.worker_count),
             "EKIBEN_DATA_DIR": str(self.data),
             "EKIBEN_EXPERIMENTS_FILE": str(self.experiments),
             "EKIBEN_PANIC_FILE": str(self.panic_file),
@@ -167,7 +172,7 @@ class Station:
             if each is self.router:
                 each.spawn()
             each.wait_until_ready()
-        wait_until(lambda: len(self.workers()) == WORKERS, "the router has not all of its workers")
+        wait_until(lambda: len(self.workers()) == self.worker_count, "the router has not all of its workers")
 
     def kill_worker(self) -> int:
         """Kill one of the router's workers and return its pid."""
@@ -177,7 +182,7 @@ class Station:
 
     def worker_replaced(self, pid: int) -> bool:
         """Whether the killed worker is gone and another one is in its place."""
-        return not is_alive(pid) and len(self.workers()) == WORKERS
+        return not is_alive(pid) and len(self.workers()) == self.worker_count
 
     def end(self) -> None:
         """End every process, by pid, and remove the folder unless it is to be kept."""

@@ -1,0 +1,1 @@
+"""Programs that prove what the documentation promises, on real processes."""

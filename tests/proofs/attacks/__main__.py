@@ -1,0 +1,165 @@
+"""`python -m tests.proofs.attacks`: every attack, one row each in docs/reliability.md.
+
+Exits 1 when a promise is broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import signal
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tests.proofs.attacks.attack import Attack, Row, run_attack
+from tests.proofs.attacks.catalogue import GROUPS
+from tests.proofs.attacks.costly import Beside, Cost, beside, cost, worst
+from tests.proofs.attacks.installation import Installation
+from tests.proofs.attacks.kinds import KINDS
+from tests.proofs.attacks.report import render, write_report
+
+_SEARCH_S = 0.7
+_BESIDE_S = 5.0
+# Past this no further attack begins.
+_LONGEST_S = 560.0
+
+
+class Stopped(Exception):
+    """SIGTERM: everything that was started is ended first."""
+
+
+def main() -> int:
+    """Run what the words name; without any, everything, and write the report."""
+    parser = argparse.ArgumentParser(prog="python -m tests.proofs.attacks", description=__doc__)
+    parser.add_argument("words", nargs="*", help="only the attacks whose row, file or name has one of these")
+    parser.add_argument(
+        "--all", action="store_true", help="every kind of costly request beside ordinary ones"
+    )
+    asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, _stop)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+    def is_wanted(text: str) -> bool:
+        return not asked.words or any(word in text for word in asked.words)
+
+    attacks = [
+        (group, attack)
+        for group, its in GROUPS.items()
+        for attack in its
+        if is_wanted(f"{group} {attack.row}: {attack.name}")
+    ]
+    kinds = [kind.name for kind in KINDS if is_wanted(f"costly.py A1: {kind.name}")]
+    with _Run(len(attacks) + len(kinds)) as run, Installation() as installation:
+        run.attacks(attacks, installation)
+        run.costs(kinds, installation, every_kind=asked.all)
+        installation.keep = run.broken
+        if run.broken:
+            run.print(f"logs: {installation.logs}")
+    if not asked.words:
+        write_report(render(run.rows, run.costs_found, run.besides, run.alone, run.took_s))
+    run.print(f"{len(run.rows)} attacks, {len(kinds)} kinds of requests in {run.took_s / 60:.1f} minutes")
+    if run.left_out:
+        run.print(f"{run.left_out} were left out: the time was over")
+    return 1 if run.broken or run.left_out else 0
+
+
+class _Run:
+    """What has been run so far, shown as it goes."""
+
+    def __init__(self, number: int) -> None:
+        self.rows: list[Row] = []
+        self.costs_found: list[Cost] = []
+        self.besides: list[Beside] = []
+        self.alone = Beside("", 0, 0, 0, 0.0, ())
+        self.left_out = 0
+        self._begun = time.monotonic()
+        self._progress = Progress(
+            TextColumn("{task.description:60}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            console=Console(),
+        )  # fmt: skip
+        self._task = self._progress.add_task("starting the processes", total=number)
+
+    @property
+    def took_s(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self._begun
+
+    @property
+    def broken(self) -> bool:
+        """Whether a promise is."""
+        return any(not row.found.held for row in self.rows) or any(
+            each.broken(self.alone) for each in self.besides
+        )
+
+    def attacks(self, attacks: list[tuple[str, Attack]], installation: Installation) -> None:
+        """Each attack, while there is time."""
+        for group, attack in attacks:
+            if not self._goes_on(f"{attack.row}: {attack.name}"):
+                continue
+            row = run_attack(group, attack, installation)
+            self.rows.append(row)
+            self._tell(row.found.held, f"{attack.row}: {attack.name}: {row.found.seen} ({row.took_s:.1f} s)")
+
+    def costs(self, kinds: list[str], installation: Installation, every_kind: bool) -> None:
+        """What each kind costs, then the worst of them, or all, beside ordinary requests."""
+        for kind in kinds:
+            if self._goes_on(f"A1: {kind}"):
+                found = cost(installation, kind, _SEARCH_S)
+                self.costs_found.append(found)
+                self.print(
+                    f"     A1: {kind}: {found.statuses}, {found.cpu_ms:.2f} ms, "
+                    f"{found.us_per_kb:,.0f} µs/KB, longest turn {found.longest_ms:.0f} ms"
+                )
+        if not self.costs_found:
+            return
+        chosen = kinds if every_kind else worst(self.costs_found)
+        self._progress.update(self._task, description="A1: ordinary requests alone")
+        self.alone = beside(installation, "", _BESIDE_S)
+        self.print(
+            f"     A1: ordinary requests alone: p99 {self.alone.p99_ms:.1f} ms, {self.alone.failed} failed"
+        )
+        for kind in chosen:
+            self._progress.update(self._task, description=f"A1: ordinary requests beside {kind}")
+            met = beside(installation, kind, _BESIDE_S)
+            self.besides.append(met)
+            self._tell(
+                not met.broken(self.alone),
+                f"A1: beside {kind}: {met.failed} of {met.sent} failed, p99 {met.p99_ms:.1f} ms "
+                f"{met.why or ''}",
+            )
+
+    def print(self, line: str) -> None:
+        """A line above the bar."""
+        self._progress.console.print(line, markup=False, highlight=False)
+
+    def __enter__(self) -> _Run:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def _goes_on(self, name: str) -> bool:
+        if self.took_s > _LONGEST_S:
+            self.left_out += 1
+            return False
+        self._progress.update(self._task, description=name, advance=1)
+        return True
+
+    def _tell(self, held: bool, line: str) -> None:
+        self.print(f"{'held  ' if held else 'BROKEN'} {line}")
+
+
+def _stop(*_: object) -> None:
+    raise Stopped
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (KeyboardInterrupt, Stopped):
+        sys.exit(130)

@@ -1,0 +1,208 @@
+"""What is attacked: a router of one measured worker, both Redis, three services, a controller."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
+
+import orjson
+import yaml
+
+from experiments.parsing import parse_document
+from state.document import Conflict, Stored, open_store
+from tests.faults.processes import Process, http_get
+from tests.faults.station import EXPERIMENT, Station, document
+from tests.proofs.attacks.beside import Other, Ran, run_command
+from tests.proofs.attacks.measured import SOCKET
+from tests.proofs.attacks.wire import Answer, get, post
+
+ROUTER_PORT: Final = 13701
+CONTROLLER_PORT: Final = 13702
+OTHER_PORT: Final = 13703
+"""For what is started beside the rest, one at a time."""
+TIMEOUT_MS: Final = 300
+"""The model's time-out: what a document has that names none."""
+TOKEN: Final = "token-of-the-attacked"
+_SERVICE_PORTS: Final = {"live-a": 13711, "live-b": 13712, "treatment": 13713}
+_PATIENCE_S: Final = 15.0
+
+
+class Turned(NamedTuple):
+    """How the worker's loop turned: the longest time between two turns, and its thread's CPU time."""
+
+    longest_ms: float
+    cpu_ms: float
+
+
+class Installation(Station):
+    """The processes, started with the block and ended with it."""
+
+    worker_count = 1
+
+    def __init__(self, timeout_ms: int = TIMEOUT_MS, with_controller: bool = True) -> None:
+        self._timeout_ms = timeout_ms
+        super().__init__(ROUTER_PORT, timeout_ms)
+        self.events = self.folder / "events"
+        self.controller_data = self.folder / "controller"
+        self.controller = Process(
+            "controller",
+            [sys.executable, "-m", "control"],
+            self.logs,
+            lambda: http_get(f"http://127.0.0.1:{CONTROLLER_PORT}/readyz") == 200,
+            self.controller_environment,
+        )
+        self._with_controller = with_controller
+
+    @property
+    def everything(self) -> list[Process]:
+        """All processes, in the order in which they start."""
+        return [*super().everything, *([self.controller] if self._with_controller else [])]
+
+    def workers(self) -> list[int]:
+        """The router is its own one worker."""
+        return [self.router.pid]
+
+    def document(self, **experiment: Any) -> dict[str, Any]:
+        """The document that everything starts with, the experiment's fields replaced by these."""
+        data = document(self._ports(), timeout_ms=self._timeout_ms)
+        data["experiments"][EXPERIMENT] |= experiment
+        return data
+
+    def held(self) -> Stored:
+        """The document as it stands in Redis."""
+        held = asyncio.run(_load(self.state.url))
+        assert held is not None, "Redis holds no document"
+        return held
+
+    def put(self, data: Mapping[str, Any]) -> Stored:
+        """Replace the document, whatever it is, and wait until the worker routes by the new one."""
+        stored = asyncio.run(_put(self.state.url, data))
+        self.wait_for_revision(stored.revision)
+        return stored
+
+    def wait_for_revision(self, revision: int) -> None:
+        """Wait until the worker routes by this revision or a later one."""
+        self.wait(lambda: self.revision() >= revision, f"revision {revision} was not taken up")
+
+    def revision(self) -> int:
+        """The revision that the worker routes by; 0 without one."""
+        data = get(self.port, "/healthz").data
+        return int(data.get("revision") or 0) if data else 0
+
+    def restore(self) -> None:
+        """What is down is started again, and the document is the first one."""
+        self.experiments.write_text(yaml.safe_dump(self.document()))
+        self.start()
+        with suppress(AssertionError):
+            self.put(self.document())
+
+    def wait(self, what: Callable[[], bool], otherwise: str, within_s: float = _PATIENCE_S) -> None:
+        """Wait until `what` is true. Raises AssertionError."""
+        assert self.comes_true(what, within_s), otherwise
+
+    def comes_true(self, what: Callable[[], bool], within_s: float = _PATIENCE_S) -> bool:
+        """Whether `what` becomes true in time."""
+        end = time.monotonic() + within_s
+        while not what():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.05)
+        return True
+
+    def turned(self) -> Turned:
+        """How the worker's loop turned since this was last asked."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_PATIENCE_S)
+            connection.connect(str(self._measured))
+            line = connection.makefile("rb").readline()
+        return Turned(**orjson.loads(line))
+
+    def cpu_s(self) -> float:
+        """The CPU time of the worker so far, in all of its threads."""
+        # The kernel's clock of another process, CPUCLOCK_SCHED: to the nanosecond, where /proc counts ticks.
+        return time.clock_gettime((~self.router.pid << 3) | 2)
+
+    def admin(self, path: str, data: Any = None, token: str = TOKEN) -> Answer:
+        """Ask the controller's API."""
+        authorization = f"Bearer {token}"
+        if data is None:
+            return get(CONTROLLER_PORT, f"/api{path}", authorization=authorization)
+        return post(CONTROLLER_PORT, f"/api{path}", data, authorization=authorization)
+
+    def other(self, module: str = "router", **environment: str) -> Other:
+        """A router, or another module, of the same installation on `OTHER_PORT`, to be started."""
+        settings = {
+            **(self.controller_environment if module == "control" else self.router_environment),
+            "EKIBEN_PORT": str(OTHER_PORT),
+            "EKIBEN_CONTROLLER_PORT": str(OTHER_PORT),
+            "EKIBEN_DATA_DIR": str(self.folder / "other"),
+            **environment,
+        }
+        return Other(module, OTHER_PORT, self.logs, settings)
+
+    def command(self, *arguments: str, within_s: float = 15.0, **environment: str) -> Ran:
+        """Run `ekiben` with these arguments against this installation."""
+        return run_command(
+            [sys.executable, "-m", "ekiben", *arguments],
+            {
+                **self.controller_environment,
+                "EKIBEN_ROUTER_URL": self.url,
+                "EKIBEN_CONTROLLER_URL": f"http://127.0.0.1:{CONTROLLER_PORT}",
+                **environment,
+            },
+            self.folder,
+            within_s,
+        )
+
+    def _ports(self) -> Mapping[str, int]:
+        return _SERVICE_PORTS
+
+    def _command(self) -> list[str]:
+        return [sys.executable, "-m", "tests.proofs.attacks.measured"]
+
+    def _environment(self) -> dict[str, str]:
+        self._measured = self.folder / "measured.sock"
+        environment = super()._environment() | {"EKIBEN_WORKERS": "1", SOCKET: str(self._measured)}
+        del environment["EKIBEN_LOCAL_CACHE_ENTRIES"]
+        self.router_environment = environment
+        return environment
+
+    @property
+    def controller_environment(self) -> dict[str, str]:
+        """What the controller is told, and the command line with it."""
+        return {
+            **self.router_environment,
+            "EKIBEN_DATA_DIR": str(self.controller_data),
+            "EKIBEN_CONTROLLER_PORT": str(CONTROLLER_PORT),
+            "EKIBEN_EVENTS_URL": str(self.events),
+            "EKIBEN_RECORD_EVERY_S": "1",
+            "EKIBEN_ANALYSE_EVERY_S": "1",
+            "EKIBEN_ADMIN_TOKEN": TOKEN,
+        }
+
+
+async def _load(url: str) -> Stored | None:
+    store = open_store(url)
+    try:
+        return await store.load()
+    finally:
+        await store.close()
+
+
+async def _put(url: str, data: Mapping[str, Any]) -> Stored:
+    document = parse_document(data)
+    store = open_store(url)
+    try:
+        while True:
+            held = await store.load()
+            if held is not None and held.document == document:
+                return held
+            with suppress(Conflict):
+                return await store.change(held, document, who="attacks", why="another attack")
+    finally:
+        await store.close()
