@@ -19,7 +19,7 @@ from ekiben.tables import demo_table, version_rows
 from experiments.document import Document
 
 DEMO_MODEL = "credit"
-TRAINED_HERE = ("v1", "v2", "v3")  # its versions that `ekiben train` makes
+TRAINED_HERE = ("v1", "v2", "v3", "shuffled")  # its versions that `ekiben train` makes
 HELD_OUT = Path("training/data/held_out.jsonl")
 
 

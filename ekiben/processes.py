@@ -50,6 +50,7 @@ class Children:
         # Temporary files of killed children would stay for ever in a folder that is everybody's.
         self._temporary = tempfile.mkdtemp(prefix="ekiben-up-", dir="/tmp")
         self._children: list[Child] = []
+        self._on_trial: list[Child] = []
         self._guard = subprocess.Popen(  # noqa: S603 - this interpreter, arguments from here
             [sys.executable, "-m", "ekiben.guard", self.mark, str(sockets_of), self._temporary],
             stdin=subprocess.PIPE,
@@ -82,9 +83,18 @@ class Children:
         self._children.append(child)
         return child
 
+    def begin_trial(self, child: Child) -> None:
+        """Let this child end without harm to the others, until `end_trial`."""
+        self._on_trial.append(child)
+
+    def end_trial(self, child: Child) -> None:
+        """From now on this child is needed like any other."""
+        self._on_trial.remove(child)
+
     def ended(self) -> Child | None:
-        """A child that is no longer running, if there is one."""
-        return next((child for child in self._children if child.process.poll() is not None), None)
+        """A needed child that is no longer running, if there is one."""
+        needed = (child for child in self._children if child not in self._on_trial)
+        return next((child for child in needed if child.process.poll() is not None), None)
 
     def forget(self, child: Child) -> None:
         """Stop watching a child that was meant to end."""

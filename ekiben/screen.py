@@ -50,6 +50,12 @@ class Steps:
         """Tick it off."""
         self._progress.update(self._tasks[name], completed=1)
 
+    def failed(self, name: str) -> None:
+        """Show that it did not work, and go on with the others."""
+        task = self._tasks[name]
+        self._progress.update(task, description=f"{self._progress.tasks[task].description}: failed")
+        self._progress.stop_task(task)
+
 
 @contextmanager
 def steps(console: Console) -> Iterator[Steps]:
@@ -91,6 +97,14 @@ def show_addresses(
     console.print("\nOpen")
     for name, text in lines:
         console.print(f"  {name.ljust(width)}  {text}", soft_wrap=True, markup=False)
+
+
+def show_absent(console: Console, absent: Mapping[str, str]) -> None:
+    """Print which services are not started, a line each that says why."""
+    if absent:
+        console.print("\nNot started, everything else is")
+        for why in absent.values():
+            console.print(f"  {why}", soft_wrap=True, markup=False)
 
 
 def show_curl(console: Console, router_url: str, model: str, features: Mapping[str, Any]) -> None:

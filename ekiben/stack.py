@@ -33,28 +33,42 @@ class Part:
 
     child: Child
     ready_url: str
+    needed: bool = True
 
 
-async def until_ready(parts: Sequence[Part], on_ready: Callable[[Part, float], None]) -> None:
-    """Return when every part is ready; `on_ready` is told of each, with the seconds it took.
+async def until_ready(parts: Sequence[Part], on_ready: Callable[[Part], None]) -> dict[str, str]:
+    """Return when every part is ready or has failed; `on_ready` is called with each that is ready.
 
-    Raises EkibenError when one is not within START_TIMEOUT_S.
+    The result is name → a line that says why, of the parts that failed and are not needed. Raises EkibenError
+    when a needed one fails. A part that is not ready within START_TIMEOUT_S has failed.
     """
-    begun = time.monotonic()
+    deadline = time.monotonic() + START_TIMEOUT_S
+    failed: dict[str, str] = {}
 
     async def wait(session: aiohttp.ClientSession, part: Part) -> None:
         while not await _is_ready(session, part.ready_url):
-            if STARTUP_FAILED in _end_of(part.child.log):
-                raise EkibenError(_with_words(f"{part.child.name} cannot start", part.child.log))
-            if time.monotonic() - begun > START_TIMEOUT_S:
-                raise EkibenError(
-                    f"{part.child.name} was not ready within {START_TIMEOUT_S:.0f} s: see {part.child.log}"
-                )
+            if (why := _failure(part.child, deadline)) is not None:
+                if part.needed:
+                    raise EkibenError(why)
+                failed[part.child.name] = why
+                return
             await asyncio.sleep(0.1)
-        on_ready(part, time.monotonic() - begun)
+        on_ready(part)
 
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as session:
         await asyncio.gather(*(wait(session, part) for part in parts))
+    return failed
+
+
+def _failure(child: Child, deadline: float) -> str | None:
+    """Why this child will not become ready, or None while it still may."""
+    if child.process.poll() is not None:
+        return how_it_ended(child)
+    if STARTUP_FAILED in _end_of(child.log):
+        return _with_words(f"{child.name} cannot start", child.log)
+    if time.monotonic() > deadline:
+        return f"{child.name} was not ready within {START_TIMEOUT_S:.0f} s: see {child.log}"
+    return None
 
 
 async def until_routed(router_url: str, wanted: Collection[str], workers: int) -> None:

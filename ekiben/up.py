@@ -27,7 +27,7 @@ from ekiben.launch import (
 from ekiben.lock import forget_everything, locked
 from ekiben.processes import Child, Children
 from ekiben.scenario import Told, fitted_scenario, play, scenario_file
-from ekiben.screen import show_addresses, show_curl, steps
+from ekiben.screen import show_absent, show_addresses, show_curl, steps
 from ekiben.settings import Settings
 from ekiben.stack import (
     CONTROLLER_GRACE_S,
@@ -39,6 +39,7 @@ from ekiben.stack import (
     until_routed,
     watched,
 )
+from experiments.document import Document
 from state.embedded import EmbeddedRedis, EmbeddedRedisError, addresses
 
 WORKERS = 2
@@ -95,6 +96,8 @@ class _Up:
         self._scenario = scenario_file(options.scenario) if options.scenario else None
         # What is measured has a Redis of its own: its weights are not those of the experiment that runs.
         self._data_dir = (settings.data_dir / "bench" if options.bench else settings.data_dir).absolute()
+        self._absent: dict[str, str] = {}
+        """The services that are not started: name → a line that says why."""
         self.stands = False
 
     async def run(self) -> None:
@@ -116,21 +119,23 @@ class _Up:
             services, elsewhere = services_of(scenario or document, Path.cwd())
             if services != here:  # Redis is ahead of the file, or the scenario has another version
                 self._check_ports(services)
-            await self._train(children, services)
+            services = await self._trained(children, services)
             async with watched(children):
-                routed = {f"{each.model}/{each.version}" for each in services_of(document, Path.cwd())[0]}
-                await self._start(children, undo, services, redis, routed)
+                routed = [each.name for each in services_of(document, Path.cwd())[0]]
+                services = await self._start(children, undo, services, redis, routed)
                 self.stands = True
-                demo = self._options.demo and not self._options.bench
+                demo = self._options.demo and not self._options.bench and self._can_play(document)
                 shown = await run_demo(self._console, self._url, document) if demo else None
                 show_addresses(self._console, self._url, self._controller_url, services, elsewhere)
+                show_absent(self._console, self._absent)
                 if shown is not None:
                     show_curl(self._console, self._url, DEMO_MODEL, shown.features)
-                    if shown.failure is not None and self._options.once:
-                        raise EkibenError(shown.failure)
-                    if shown.failure is not None:
-                        self._console.print(f"\n{shown.failure}")
-                if scenario is not None and self._controller_url is not None:
+                failures = [*self._absent.values(), *([shown.failure] if shown and shown.failure else [])]
+                if failures and self._options.once:
+                    raise EkibenError("\n".join(failures))
+                if shown is not None and shown.failure is not None:
+                    self._console.print(f"\n{shown.failure}")
+                if scenario is not None and self._controller_url is not None and self._can_play(scenario):
                     told = Told(self._options.scenario or "", self._options.once)
                     await play(self._console, self._url, self._controller_url, self._data_dir, scenario, told)
                 if self._options.once:
@@ -177,30 +182,44 @@ class _Up:
             raise EkibenError(str(error)) from None
         return {"EKIBEN_CACHE_URL": found.cache_url, "EKIBEN_STATE_URL": found.state_url}
 
-    async def _train(self, children: Children, services: Sequence[Service]) -> None:
-        """Train the demo's versions that are not in the BentoML store."""
+    def _can_play(self, document: Document) -> bool:
+        """Whether the demo's model is served by every version of `document` that runs on this machine."""
+        here, _ = services_of(document, Path.cwd())
+        return not any(each.model == DEMO_MODEL and each.name in self._absent for each in here)
+
+    async def _trained(self, children: Children, services: Sequence[Service]) -> list[Service]:
+        """Train the demo's versions that are not in the BentoML store, and return what can be started."""
         missing = without_model(services, Path.cwd(), os.environ)
-        for each in missing:
-            if each.model != DEMO_MODEL or each.version not in TRAINED_HERE:
-                raise EkibenError(
+        ours = [each for each in missing if each.model == DEMO_MODEL and each.version in TRAINED_HERE]
+        if ours:
+            command = [sys.executable, "-m", "ekiben", "train"]
+            for each in ours:
+                command += ["--version", each.version]
+            with steps(self._console) as shown:
+                names = ", ".join(each.version for each in ours)
+                shown.begin("train", f"training {DEMO_MODEL} {names}: not in the BentoML store yet")
+                child = children.start("train", command)
+                await asyncio.to_thread(child.process.wait)
+                if child.process.returncode != 0:
+                    raise EkibenError(how_it_ended(child))
+                children.forget(child)
+                shown.done("train")
+        unpublished = {each.module for each in missing if each not in ours}
+        for each in services:
+            if each.module in unpublished:
+                self._absent[each.name] = (
                     f"{each.name} cannot start: there is no model {each.stored_model} in the BentoML store; "
                     f"publish it (training.publishing, name={each.model!r}, version={each.version!r}) "
                     "and run `ekiben up` again"
                 )
-        if not missing:
-            return
-        command = [sys.executable, "-m", "ekiben", "train"]
-        for each in missing:
-            command += ["--version", each.version]
-        with steps(self._console) as shown:
-            names = ", ".join(each.version for each in missing)
-            shown.begin("train", f"training {DEMO_MODEL} {names}: not in the BentoML store yet")
-            child = children.start("train", command)
-            await asyncio.to_thread(child.process.wait)
-            if child.process.returncode != 0:
-                raise EkibenError(how_it_ended(child))
-            children.forget(child)
-            shown.done("train")
+        return self._present(services)
+
+    def _present(self, services: Sequence[Service]) -> list[Service]:
+        """Those that are not absent. Raises EkibenError when that leaves nothing of something."""
+        present = [each for each in services if each.name not in self._absent]
+        if services and not present:
+            raise EkibenError("\n".join(self._absent.values()))
+        return present
 
     async def _start(
         self,
@@ -209,19 +228,20 @@ class _Up:
         services: Sequence[Service],
         redis: Mapping[str, str],
         routed: Collection[str],
-    ) -> None:
-        """Start services, router and controller at the same time and wait until all are ready, and until the
-        router reaches each `model/version` of `routed`.
+    ) -> list[Service]:
+        """Start services, router and controller at the same time, wait until all are ready, and until the
+        router reaches each started service of `routed`; return the services that are ready.
         """
         with steps(self._console) as shown:
             parts = []
-            running: list[Child] = []
-            undo.callback(lambda: children.stop(running, SERVICES_GRACE_S))
+            running: dict[str, Child] = {}
+            undo.callback(lambda: children.stop(running.values(), SERVICES_GRACE_S))
             for service in services:
                 shown.begin(service.name, f"{service.model} {service.version} on port {service.port}")
                 more = service_environment(service, os.environ)
-                running.append(children.start(service.name, service_command(service), more))
-                parts.append(Part(running[-1], f"{service.url}/readyz"))
+                child = running[service.name] = children.start(service.name, service_command(service), more)
+                children.begin_trial(child)
+                parts.append(Part(child, f"{service.url}/readyz", needed=False))
             workers = 1 if self._options.bench else WORKERS
             shown.begin("router", f"router on port {self._options.port}, {workers} worker(s)")
             router = children.start(
@@ -236,8 +256,17 @@ class _Up:
                 )
                 undo.callback(lambda: children.stop([controller], CONTROLLER_GRACE_S))
                 parts.append(Part(controller, f"{self._controller_url}/readyz"))
-            await until_ready(parts, lambda part, _: shown.done(part.child.name))
-            await until_routed(self._url, routed, workers)
+            failed = await until_ready(parts, lambda part: shown.done(part.child.name))
+            for name, why in failed.items():
+                shown.failed(name)
+                self._absent[name] = why
+            children.stop([running[name] for name in failed], SERVICES_GRACE_S)
+            present = self._present(services)
+            for service in present:
+                children.end_trial(running[service.name])
+            reachable = {f"{each.model}/{each.version}" for each in present if each.name in routed}
+            await until_routed(self._url, reachable, workers)
+        return present
 
     def _controller_environment(self, redis: Mapping[str, str]) -> dict[str, str]:
         more = {}

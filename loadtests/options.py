@@ -25,8 +25,13 @@ def add_options(parser: Any, shapes: list[str]) -> None:
         help='what users send: lines of {"features": {…}, "status": "good"|"bad"} '
         "(training/data/held_out.jsonl)",
     )
-    add("--population", type=whole, default=1000, help="how many users there are to draw from (1000)")
-    add("--zipf", type=seconds, default=1.1, help="exponent of the draw: 0 draws evenly (1.1)")
+    add("--population", type=whole, default=100_000, help="how many users there are to draw from (100000)")
+    add(
+        "--zipf",
+        type=seconds,
+        default=0.5,
+        help="exponent of the draw: 0 draws evenly, 1.1 makes most answers repeats (0.5)",
+    )
     add("--seed", type=int, default=1, help="seed of the draw and of the think times (1)")
     add("--think-s", type=seconds, default=0.1, help="mean think time, exponential, in seconds (0.1)")
     add("--timeout-s", type=_number(float, 0.1), default=5.0, help="a client gives up after so long (5)")

@@ -25,6 +25,14 @@ class Application:
     amount: float
     good: bool
 
+    def with_more(self, more: float) -> Application:
+        """The same for an amount that is higher by `more`. One without an amount stays as it is."""
+        if not more or not self.amount:
+            return self
+        amount = round(self.amount + more, 2)
+        features = json.dumps({**json.loads(self.features), "amount": amount}, separators=(",", ":"))
+        return Application(features, amount, self.good)
+
 
 @dataclass(frozen=True, slots=True)
 class Applicant:
@@ -70,7 +78,8 @@ def read_applications(path: Path) -> list[Application]:
 class Population:
     """`size` users, `u-1` the most frequent: the user of rank r comes with probability ~ r^-exponent (Zipf).
 
-    A user has the same application in every process and in every run; `chance` decides only who comes.
+    A user has the same application in every process and in every run, and no other user has it: users who
+    share a row ask for amounts that differ by cents. `chance` decides only who comes.
     """
 
     def __init__(
@@ -88,7 +97,8 @@ class Population:
 
     def applicant(self, rank: int) -> Applicant:
         """The user of a rank, counted from 1."""
-        return Applicant(f"u-{rank}", self._applications[(rank - 1) % len(self._applications)])
+        cents, row = divmod(rank - 1, len(self._applications))
+        return Applicant(f"u-{rank}", self._applications[row].with_more(cents / 100))
 
 
 def profit(application: Application, decision: str) -> float:

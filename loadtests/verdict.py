@@ -41,6 +41,7 @@ class Verdict:
                 "load test: a Locust process used over 90 % of a core, so the times hold its own delays: "
                 "use more --processes or more machines"
             )
+        self._lines.append(_cached(runner))
         shape = environment.shape_class
         broken = (
             self._judge_steps(shape, options) if isinstance(shape, Steps) else _judge_all(runner, options)
@@ -77,6 +78,17 @@ def _figures(runner: Runner) -> Figures:
 
 def _judge_all(runner: Runner, options: argparse.Namespace) -> str | None:
     return Slo(options.slo_p99_ms, options.slo_error_rate).broken(_figures(runner))
+
+
+def _cached(runner: Runner) -> str:
+    """How many of the answers no model had to work for."""
+    counts = {name: each.num_requests for (name, _), each in runner.stats.entries.items()}
+    answers = sum(count for name, count in counts.items() if name.startswith("/predict/"))
+    cached = sum(count for name, count in counts.items() if name.endswith(" cached"))
+    share = cached / answers if answers else 0.0
+    return (
+        f"{cached} of {answers} answers came from the cache ({share:.0%}); the models worked for the others"
+    )
 
 
 def _in_short(runner: Runner) -> str:

@@ -182,7 +182,7 @@ async def measure(console: Console) -> list[Phase]:
                 )
                 undo.callback(lambda: stack.children.stop([controller], 5.0))
                 ready = Part(controller, f"http://127.0.0.1:{CONTROLLER_PORT}/readyz")
-                await until_ready([ready], lambda _part, _seconds: None)
+                await until_ready([ready], lambda _part: None)
                 phases = []
                 for phase in (costs.uncached, costs.cached, costs.outcomes):
                     status.update(phase.__doc__ or "measuring")

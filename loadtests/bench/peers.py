@@ -137,7 +137,7 @@ class PeersBench:
     async def run(self, effort: Effort, begun: float, load: str) -> PeersRun:
         """Everything, in order."""
         shadow = start_service(self._stack, self._undo, "v3", SHADOW_PORT)
-        await until_ready([Part(shadow, f"http://127.0.0.1:{SHADOW_PORT}/readyz")], lambda _part, _s: None)
+        await until_ready([Part(shadow, f"http://127.0.0.1:{SHADOW_PORT}/readyz")], lambda _part: None)
         cases = await make_cases(self._session, self._stack.services, self._rows, _CHECKED, FIRST_REPEATED)
         all_peers = peers(self._stack, Peers(self._stack, self._undo, self._session), self._session)
         targets: list[Target] = []

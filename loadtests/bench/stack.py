@@ -110,7 +110,7 @@ async def _start(stack: Stack, undo: ExitStack, direct_version: str) -> None:
         Part(direct, f"{stack.direct}/readyz"),
         Part(empty, f"{stack.empty}/readyz"),
     ]
-    await until_ready(parts, lambda _part, _seconds: None)
+    await until_ready(parts, lambda _part: None)
     await until_routed(stack.router, [f"credit/{version}" for version in SERVICE_PORTS], 1)
 
 

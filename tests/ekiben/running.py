@@ -15,7 +15,7 @@ from pathlib import Path
 from state.embedded import socket_dir
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 
 ONE_VERSION = """\
 models:

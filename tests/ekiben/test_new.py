@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -160,10 +161,13 @@ def test_a_model_of_ones_own_is_served_through_the_router_with_under_40_lines_by
     assert (done.returncode, done.stderr) == (0, "")
     assert "training.publishing" in done.stdout
 
-    done = ekiben(["up", "--no-demo"], env, cwd=root)
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
-    assert "there is no model diabetes_v1 in the BentoML store" in line
+    with start_up(["--no-demo"], env, cwd=root) as up:  # what can start does, what cannot is named
+        up.wait_for("Ctrl-C")
+        assert "there is no model diabetes_v1 in the BentoML store" in up.out.read_text()
+        features = json.loads((root / "training/data/held_out.jsonl").read_text().splitlines()[0])["features"]
+        done = ekiben(["predict", "credit", "--features", json.dumps(features)], env, cwd=root)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert up.end() == 0
 
     schema = root / "services" / "diabetes.py"
     lines = schema.read_text().splitlines(keepends=True)
@@ -175,10 +179,11 @@ def test_a_model_of_ones_own_is_served_through_the_router_with_under_40_lines_by
     service = root / "services" / "diabetes_v1.py"
     works = service.read_text()
     service.write_text(works.replace("door.open()", 'raise ValueError("not today")'))
-    done = ekiben(["up", "--no-demo"], env, cwd=root)
+    done = ekiben(["up", "--no-demo", "--once"], env, cwd=root)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "diabetes_v1 cannot start (ValueError: not today): see" in line
+    assert re.search(rf"credit v1 +http://127.0.0.1:{ROUTER + 1}", done.stdout)
     service.write_text(works)
 
     with start_up(["--no-demo"], env, cwd=root) as up:

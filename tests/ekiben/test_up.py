@@ -33,7 +33,8 @@ def one_version(tmp_path: Path) -> dict[str, str]:
 
 
 def test_up_once_prints_the_table_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    ours = (ROOT / "experiments.yaml").read_text()
+    # Who answers is the question here, not how fast: on a busy machine live would answer for some.
+    ours = (ROOT / "experiments.yaml").read_text().replace("timeout_ms: 300", "timeout_ms: 30000")
     for number in (1, 2, 3):
         ours = ours.replace(f":300{number}", f":{ROUTER + number}")
     (tmp_path / "experiments.yaml").write_text(ours)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,10 @@ def test_a_run_that_holds_the_slo_exits_with_0_and_leaves_its_reports(
     assert counted["/predict/credit v2"] > 0
     assert counted["/outcomes"] > 0
     assert "/predict/credit without an answer" not in counted
+    answers = sum(count for name, count in counted.items() if name.startswith("/predict/"))
+    said = re.search(rf"^(\d+) of {answers} answers came from the cache", run.stdout, re.MULTILINE)
+    assert said is not None, run.stdout
+    assert int(said[1]) < answers / 2, "by default the models work"
 
 
 def test_a_p99_past_the_slo_exits_with_1_and_one_line_says_so(router: str, locust: Locust) -> None:
@@ -56,7 +61,8 @@ def test_errors_on_worker_processes_break_the_slo_on_the_master(
         "--master-port",
         str(MASTER),
     )
-    run = locust(router, *SOAK, *LENIENT[:2], "--model", "refuses", "--processes", "2", *ports)
+    soak = ("--shape", "soak", "--soak-s", "5", "--peak-users", "4")  # processes take seconds to meet
+    run = locust(router, *soak, *LENIENT[:2], "--model", "refuses", "--processes", "2", *ports)
     assert run.returncode == 1, run.stdout
     line = "SLO broken: the error rate is 1, over 0.001 (--slo-error-rate)"
     assert run.stdout.splitlines().count(line) == 1
@@ -77,7 +83,8 @@ def test_outcomes_say_what_each_decision_earned(services: None, locust: Locust, 
     applications.write_text(json.dumps({"features": {"amount": 1000, "age": 40}, "status": "bad"}))
     slo = (*LENIENT[:2], "--slo-error-rate", "1")
     before = len(get(f"{LIAR_URL}/outcomes"))  # by other tests' runs
-    run = locust(LIAR_URL, *SOAK, *slo, "--outcomes-share", "1", "--applications", str(applications))
+    run = locust(LIAR_URL, *SOAK, *slo, "--outcomes-share", "1", "--population", "1",
+                 "--applications", str(applications))  # fmt: skip
     assert run.returncode == 0, run.stdout
     reported = get(f"{LIAR_URL}/outcomes")[before:]
     assert reported

@@ -172,6 +172,15 @@ def test_few_users_come_often_and_each_with_his_own_application() -> None:
     assert len({(applicant.user_id, applicant.application) for applicant in drawn}) == len(counted)
 
 
+def test_no_two_users_send_the_same_application() -> None:
+    rows = [Application('{"amount":1000,"age":40}', 1000.0, True), Application('{"amount":null}', 0.0, True)]
+    population = Population(rows, 1000, 0.5, random.Random(7))
+    applications = [population.applicant(rank).application for rank in range(1, 1000, 2)]
+    assert len({each.features for each in applications}) == len(applications)
+    assert [json.loads(each.features)["amount"] for each in applications[:3]] == [1000, 1000.01, 1000.02]
+    assert population.applicant(4).application == rows[1]
+
+
 def test_a_decision_earns_15_percent_or_loses_60() -> None:
     good, bad = Application("{}", 1000.0, True), Application("{}", 1000.0, False)
     assert [profit(good, "approve"), profit(bad, "approve"), profit(bad, "decline")] == [150.0, -600.0, 0.0]
