@@ -215,6 +215,7 @@ async def open_worker(
         metrics,
         new_id,
         max_body_bytes=settings.max_body_bytes,
+        max_elements=settings.max_elements,
         outcomes=outcomes,
         capture_share=settings.capture_percent / 100,
         door=Door.from_setting(settings.api_keys) if settings.api_keys else Door.open(),

@@ -35,7 +35,7 @@ def parse_envelope(body: bytes, header_user: bytes | None) -> Envelope:
     if type(data) is not dict:
         raise BadRequest("the body must be a JSON object with `features` and, unless in a header, `user_id`")
     if len(data) > 2 or not data.keys() <= _FIELDS:
-        unknown = sorted(data.keys() - _FIELDS)[0]
+        unknown = next(field for field in data if field not in _FIELDS)
         raise BadRequest(f"unknown field {unknown[:100]!r}: a request has `user_id` and `features`")
     features = data.get("features")
     if type(features) is not dict:

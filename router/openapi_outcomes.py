@@ -89,8 +89,8 @@ OUTCOMES: Final = {
         ],
         "requestBody": {
             "required": True,
-            "description": "At most 1 MiB, unless the router is set otherwise; strict JSON, whatever its "
-            "Content-Type is.",
+            "description": "At most 1 MiB, unless the router is set otherwise, and 40,000 elements (commas, "
+            "colons and opening brackets); strict JSON, whatever its Content-Type is.",
             "content": {
                 _JSON: {
                     "schema": {"$ref": "#/components/schemas/OutcomesRequest"},

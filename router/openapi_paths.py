@@ -104,8 +104,9 @@ _PREDICT: Final = {
         ],
         "requestBody": {
             "required": True,
-            "description": "At most 1 MiB, unless the router is set otherwise. It is read as strict JSON "
-            "whatever its Content-Type is; of a key that stands twice the last counts.",
+            "description": "At most 1 MiB and 20,000 elements (commas, colons and opening brackets), unless "
+            "the router is set otherwise. It is read as strict JSON whatever its Content-Type is; of a key "
+            "that stands twice the last counts.",
             "content": {
                 _JSON: {
                     "schema": _schema("PredictionRequest"),

@@ -22,7 +22,7 @@ PROBLEMS: Final[dict[int, ProblemRow]] = {
         "bad-request",
         "The request cannot be read",
         "Not strict JSON, no `features`, a wrong type, or an empty user; of outcomes, `errors` tells which "
-        "and why",
+        "and why, up to 100 of them",
         "`features` is missing",
     ),
     401: ProblemRow(
@@ -45,7 +45,7 @@ PROBLEMS: Final[dict[int, ProblemRow]] = {
     413: ProblemRow(
         "body-too-large",
         "The body is too large",
-        "More bytes than the router is set to take",
+        "More bytes or more elements than the router is set to take",
         "a body may have 1048576 bytes",
     ),
     422: ProblemRow(
@@ -76,8 +76,8 @@ PROBLEMS: Final[dict[int, ProblemRow]] = {
     503: ProblemRow(
         "overloaded",
         "Too busy",
-        "The queue is full or too long for the deadline; outcomes cannot be written now; or the router is "
-        "not ready",
+        "The queue is full or too long for the deadline; too many large requests wait; outcomes cannot be "
+        "written now; or the router is not ready",
         "4096 requests are waiting for this version",
         ("Retry-After",),
     ),

@@ -10,6 +10,7 @@ import orjson
 from experiments.snapshot import Assignment
 from process.traces import trace_id
 from router.asgi import Request, Send
+from router.costly import SMALL_BYTES, is_costly, one_step
 from router.envelope import Envelope, parse_envelope, row_digest
 from router.errors import Overloaded, RouterError, RowRefused, UnknownName, VersionFailed
 from router.events import is_captured
@@ -26,17 +27,18 @@ _NO_TIME: Final = b"cache;dur=0.00, queue;dur=0.00, model;dur=0.00"
 
 async def predict(worker: Worker, model: str, request: Request, send: Send) -> None:
     """Answer `POST /predict/{model}`. Raises `RouterError` for what went wrong before a user was assigned."""
-    # 1. parse
+    # 1. parse, if there is such a model
+    _route_of(worker, model)
     body = await request.body(worker.max_body_bytes, worker.body_timeout_s)
     clock = worker.clock
     started = clock()
-    envelope = parse_envelope(body, request.user_id)
-    digest = row_digest(envelope.features)
+    route = _route_of(worker, model)  # as it is now: the body may have taken its time
+    if len(body) <= SMALL_BYTES:
+        envelope, digest = _read(body, request.user_id)
+    else:
+        envelope, digest = await _read_large(worker, route, body, request.user_id)
 
     # 2. assign
-    route = worker.routes.get(model)
-    if route is None:
-        raise UnknownName(f"there is no model {model[:100]!r}")
     calm = not worker.panicked or (model not in worker.panicked and ALL_MODELS not in worker.panicked)
     assignment = route.assign(envelope.user_id if calm else None)
 
@@ -111,6 +113,26 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
                 seconds * 1000,
             ),
         )
+
+
+def _route_of(worker: Worker, model: str) -> ModelRoute:
+    route = worker.routes.get(model)
+    if route is None:
+        raise UnknownName(f"there is no model {model[:100]!r}")
+    return route
+
+
+def _read(body: bytes, header_user: bytes | None) -> tuple[Envelope, str]:
+    envelope = parse_envelope(body, header_user)
+    return envelope, row_digest(envelope.features)
+
+
+async def _read_large(
+    worker: Worker, route: ModelRoute, body: bytes, header_user: bytes | None
+) -> tuple[Envelope, str]:
+    if not is_costly(body, worker.max_elements):
+        return _read(body, header_user)
+    return await worker.turns.run(one_step(lambda: _read(body, header_user)), route.plan.timeout_s)
 
 
 def _tell(

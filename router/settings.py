@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from process.environ import BadSetting, log_choices, whole
+from router.costly import MAX_ELEMENTS
 from router.panic import panic_file
 from state.embedded import addresses
 
@@ -29,6 +30,7 @@ class Settings:
     data_dir: Path = Path(".ekiben")
     experiments_file: Path = Path("experiments.yaml")
     max_body_bytes: int = MIB
+    max_elements: int = MAX_ELEMENTS
     local_cache_entries: int = 20_000
     exposures_max_bytes: int = 256 * MIB
     capture_percent: int = 0
@@ -64,6 +66,7 @@ class Settings:
             data_dir=data_dir,
             experiments_file=Path(environ.get("EKIBEN_EXPERIMENTS_FILE", "experiments.yaml")),
             max_body_bytes=whole(environ, "EKIBEN_MAX_BODY_BYTES", MIB, 1024, 4 * MIB),
+            max_elements=whole(environ, "EKIBEN_MAX_ELEMENTS", MAX_ELEMENTS, 100, 1_000_000),
             local_cache_entries=whole(environ, "EKIBEN_LOCAL_CACHE_ENTRIES", 20_000, 0, 10_000_000),
             exposures_max_bytes=whole(environ, "EKIBEN_EXPOSURES_MAX_BYTES", 256 * MIB, MIB, 1 << 40),
             capture_percent=whole(environ, "EKIBEN_CAPTURE_PERCENT", 0, 0, 100),

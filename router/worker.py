@@ -12,6 +12,7 @@ from experiments.snapshot import Snapshot
 from process.traces import Traces
 from router.access_log import AccessLog
 from router.asgi import BODY_TIMEOUT_S
+from router.costly import MAX_ELEMENTS, Turns
 from router.events import Events
 from router.keys import Door
 from router.metrics import Metrics
@@ -43,18 +44,22 @@ class Worker:
         new_id: Callable[[], str],
         *,
         max_body_bytes: int,
+        max_elements: int = MAX_ELEMENTS,
         outcomes: Outcomes,
         door: Door | None = None,
         capture_share: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         traces: Traces | None = None,
         access_log: AccessLog | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.events = events
         self.outcomes = outcomes
         self.metrics = metrics
         self.new_id = new_id
         self.max_body_bytes = max_body_bytes
+        self.max_elements = max_elements
+        self.turns = turns or Turns()
         self.body_timeout_s = BODY_TIMEOUT_S
         self.door = door or Door.open()
         self.clock = clock

@@ -44,6 +44,7 @@ def test_the_defaults_in_the_table_are_those_of_the_router() -> None:
         ("EKIBEN_DATA_DIR", defaults.data_dir),
         ("EKIBEN_EXPERIMENTS_FILE", defaults.experiments_file),
         ("EKIBEN_MAX_BODY_BYTES", defaults.max_body_bytes),
+        ("EKIBEN_MAX_ELEMENTS", defaults.max_elements),
         ("EKIBEN_LOCAL_CACHE_ENTRIES", defaults.local_cache_entries),
         ("EKIBEN_EXPOSURES_MAX_BYTES", defaults.exposures_max_bytes),
         ("EKIBEN_CAPTURE_PERCENT", defaults.capture_percent),

@@ -100,7 +100,7 @@ async def test_a_value_whose_squares_leave_floating_point_is_refused(router: Rou
         b'{"outcomes": [], "x": 1}',
     ]
     + [b'{"outcomes": [{"prediction_id": "p", "name": "n", "value": %b}]}' % v for v in (b"NaN", b"1e999")]
-    + [b'{"outcomes": [], }', b'{"outcomes": ["\xff"]}', b"[" * 100_000],
+    + [b'{"outcomes": [], }', b'{"outcomes": ["\xff"]}', b"[" * 40_000],
 )
 async def test_a_body_that_is_no_list_of_outcomes_is_400(router: Router, body: bytes) -> None:
     response = await router.client.post("/outcomes", body)
@@ -172,11 +172,11 @@ def test_a_time_is_read_as_rfc_3339_has_it(at: str, seconds: float) -> None:
     assert read.at == NOW + seconds
 
 
-def test_of_many_errors_a_hundred_are_told_and_the_rest_counted() -> None:
+def test_of_many_errors_a_hundred_are_told_and_no_more_are_looked_for() -> None:
     errors = refused(*[outcome(value="x")] * 400)
     assert len(errors) == 101
     assert errors[99]["loc"] == ["outcomes", 99, "value"]
-    assert errors[100]["msg"] == "and 300 more errors"
+    assert errors[100]["msg"] == "these are the first errors: there may be more"
 
 
 async def test_while_redis_is_away_it_is_503_with_retry_after(router: Router) -> None:

@@ -1,0 +1,120 @@
+"""Bounds on what a request may cost, and the way in which costly requests share a worker's event loop.
+
+Theory of operation:
+
+1. What it costs to read a body follows from its elements far more than from its bytes. A megabyte of
+   `[],[],[]` takes a hundred times as long as a megabyte of text. Elements are counted before anything is
+   read, which takes a microsecond for a kilobyte, and bounded.
+2. A small body, or one with few elements, is read at once.
+3. Anything else is costly. Costly work is done one step at a time. After a step no other one begins for as
+   long as that step took: costly work gets at most half of the event loop, however much of it there is.
+4. At most `MAX_WAITING` costly requests wait for their turn, and each only for as long as it could still be
+   answered in time.
+
+A thread would not help: orjson holds the interpreter as long as it reads. The limits are such that a step
+takes a few milliseconds at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Generator
+from typing import Final, TypeVar
+
+from router.errors import BodyTooLarge, Overloaded
+
+MAX_ELEMENTS: Final = 20_000
+"""The default of `EKIBEN_MAX_ELEMENTS`. Each one costs at most 0.2 µs to read and to write again."""
+SMALL_BYTES: Final = 2048
+"""A body of at most so many bytes cannot be costly, whatever it holds."""
+MAX_WAITING: Final = 64
+_CHEAP_BYTES: Final = 32 * 1024
+_CHEAP_ELEMENTS: Final = 1024
+
+T = TypeVar("T")
+Steps = Generator[None, None, T]
+"""Work in steps: what lies between two `yield`s is done without a pause. It returns its result."""
+
+
+def count_elements(body: bytes) -> int:
+    """The commas, colons, opening brackets and opening braces of `body`, also those inside of strings.
+
+    JSON has about as many values and field names, and never more than one more.
+    """
+    return len(body) - len(body.translate(None, b",:[{"))
+
+
+def is_costly(body: bytes, most: int = MAX_ELEMENTS) -> bool:
+    """Whether reading `body` is costly. Raises `BodyTooLarge` when it has more than `most` elements."""
+    if len(body) <= SMALL_BYTES:
+        return False
+    elements = count_elements(body)
+    if elements > most:
+        raise BodyTooLarge(
+            f"the body has {elements} elements, counted by its commas, colons and opening brackets: "
+            f"at most {most} are taken"
+        )
+    return elements > _CHEAP_ELEMENTS or len(body) > _CHEAP_BYTES
+
+
+def one_step(work: Callable[[], T]) -> Steps[T]:
+    """`work` as a single step."""
+    yield from ()
+    return work()
+
+
+def at_once(steps: Steps[T]) -> T:
+    """The result of `steps`, done without a pause."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+class Turns:
+    """The turns that costly work takes in one event loop."""
+
+    def __init__(self, max_waiting: int = MAX_WAITING, clock: Callable[[], float] = time.monotonic) -> None:
+        self._max_waiting = max_waiting
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._free_at = 0.0
+        self.waiting = 0
+        """Requests whose costly work is not done yet."""
+
+    async def run(self, steps: Steps[T], wait_s: float) -> T:
+        """The result of `steps`, each of them done in a turn of its own.
+
+        Raises `Overloaded` when too many requests wait already, and when the work is not done within `wait_s`
+        seconds.
+        """
+        if self.waiting >= self._max_waiting:
+            raise Overloaded(f"{self.waiting} requests wait for their body to be read: they are large")
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(wait_s):
+                while True:
+                    async with self._lock:
+                        await self._rest()
+                        began = self._clock()
+                        try:
+                            next(steps)
+                        except StopIteration as end:
+                            result: T = end.value
+                            return result
+                        finally:
+                            ended = self._clock()
+                            self._free_at = ended + (ended - began)
+        except TimeoutError:
+            raise Overloaded(
+                "large requests wait for their body to be read, longer than there is time"
+            ) from None
+        finally:
+            self.waiting -= 1
+
+    async def _rest(self) -> None:
+        # Also where nothing is left to wait for, the loop looks at everybody else once between two steps.
+        await asyncio.sleep(max(self._free_at - self._clock(), 0.0))
