@@ -1,13 +1,15 @@
-"""Reading a request's body: JSON only, at most 8 MiB, strictly."""
+"""Reading a request's body: JSON only, at most 8 MiB and 10,000 rows, strictly."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
 from starlette.types import Receive, Scope
 
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
+MAX_ROWS: Final = 10_000
 MAX_DEPTH: Final = 64
 
 _TOO_LARGE: Final = f"a body has at most {MAX_BODY_BYTES} bytes"
@@ -84,6 +86,12 @@ def parse(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BodyRefused(400, f"not strict JSON: {error}") from None
+
+
+def check_count(rows: Sequence[Any]) -> None:
+    """Raise `BodyRefused` 413 for more than 10,000 rows: 8 MiB have room for millions of empty ones."""
+    if len(rows) > MAX_ROWS:
+        raise BodyRefused(413, f"a body has at most {MAX_ROWS} rows")
 
 
 def is_deeper_than(value: Any, depth: int) -> bool:

@@ -1,4 +1,4 @@
-"""What all model services share: `/bulk`, `/model/info`, and the way from checked rows to answers."""
+"""What all model services share: `/bulk`, `/model/info`, and what `/predict` answers."""
 
 from __future__ import annotations
 
@@ -6,30 +6,28 @@ import gc
 import hashlib
 import os
 import sys
-import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, SupportsIndex, TypeVar, overload
 
-import numpy as np
 import orjson
 from bentoml.exceptions import InternalServerError
 from bentoml.models import BentoModel
-from pydantic import BaseModel
+from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from process.bento_paths import bound_paths
 from process.traces import Traces, open_traces
-from services.body import BodyRefused, ClientGone, parse, read_body
+from services.body import BodyRefused, ClientGone, check_count, parse, read_body
 from services.features import Features, json_schema
 from services.guard import Guard
 from services.measure import Measure, show_training, use_own_directory
-from services.model import Loader, Model, Row
-from services.output import ANY_VALUE, Output
+from services.model import Loader, Row
+from services.output import Output
 from services.rows import RowChecker
+from services.scoring import Answer, Scorer
 from services.stored import LatestModel, ModelRefused, Stored, check
 
 F = TypeVar("F", bound=Features)
@@ -53,7 +51,7 @@ PATHS: Final = frozenset(
 )
 """The paths that metrics know by their name."""
 
-_NOT_FINITE: Final = [{"loc": [], "msg": "the model has no finite answer for these features"}]
+_NO_ANSWER: Final = {"error": {"status": 500}}
 
 
 class Door(Generic[F]):
@@ -76,8 +74,7 @@ class Door(Generic[F]):
         self.app = Starlette(routes=routes)
         self.model_version = ""
         self._service: Any
-        self._loaded: Model
-        self._measure: Measure
+        self._scorer: Scorer
         self._traces: Traces | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._info_body = b""
@@ -104,22 +101,22 @@ class Door(Generic[F]):
     def open(self) -> None:
         """Check and load the model; afterwards the door answers. Raises `ModelRefused`."""
         stored = self.check()
-        self._loaded = self.load(stored)
-        unknown = set(self._loaded.inputs) - set(self.features.model_fields)
+        model = self.load(stored)
+        unknown = set(model.inputs) - set(self.features.model_fields)
         if unknown:
             names = ", ".join(sorted(unknown))
             raise ModelRefused(f"{stored.tag} looks at {names}, which {self.features.__name__} does not have")
         bento = self._service.bento
-        code = code_digest(self._loaded.runtime)
+        code = code_digest(model.runtime)
         self.model_version = str(bento.tag) if bento is not None else f"{stored.tag}+{code}"
         self._headers = [
             (b"content-type", b"application/json"),
             (b"x-model-version", self.model_version.encode()),
         ]
         self._info_body = orjson.dumps(self._describe(stored))
-        self._loaded.scores([dict.fromkeys(self.features.model_fields)])  # the first call is the slow one
+        model.scores([dict.fromkeys(self.features.model_fields)])  # the first call is the slow one
         self._traces = open_traces(stored.tag.partition(":")[0], os.environ)
-        self._measure = Measure(self.model_version, self.output.labels())
+        self._scorer = Scorer(model, self.output, Measure(self.model_version, self.output.labels()))
         show_training(
             stored.metadata["name"],
             stored.metadata["version"],
@@ -130,45 +127,37 @@ class Door(Generic[F]):
         gc.collect()
         gc.freeze()
 
-    def answer(self, rows: Sequence[Row]) -> list[dict[str, Any] | None]:
-        """The answers for checked rows, in order, from one call of the model; None where none is finite."""
-        if not rows:
-            return []
-        begun = time.perf_counter()
-        scores = self._loaded.scores(rows)
-        answers: list[dict[str, Any] | None] = list(self.output.answers(scores))
-        finite = np.isfinite(scores)
-        if not finite.all():
-            answers = [answer if good else None for answer, good in zip(answers, finite, strict=True)]
-        seconds = time.perf_counter() - begun
-        field = self.output.decision
-        labels = Counter(ANY_VALUE if field is None else a[field] for a in answers if a is not None)
-        self._measure.record(labels, seconds)
-        return answers
+    def answer(self, rows: Sequence[Row]) -> list[Answer | None]:
+        """The answers for checked rows, in order; None where the model has none."""
+        return self._scorer.answer(rows)
 
     def predict(self, instances: Sequence[F]) -> list[Any]:
-        """The predictions for `instances`, for BentoML's `/predict`."""
-        answers = self.answer([instance.__dict__ for instance in instances])
-        if None in answers:
-            raise InternalServerError(_NOT_FINITE[0]["msg"])
-        predictions: list[BaseModel] = [self.output.prediction(**a) for a in answers if a is not None]
-        return predictions
+        """The predictions for the `instances` of a whole batch, for BentoML's `/predict`.
+
+        Where one has none, the requests that asked for it get 500 and the others of the batch their answers.
+        """
+        predictions = [self._prediction(a) for a in self.answer([each.__dict__ for each in instances])]
+        return _Gaps(predictions) if any(each is None for each in predictions) else predictions
+
+    def _prediction(self, answer: Answer | None) -> Any:
+        try:
+            return None if answer is None else self.output.prediction(**answer)
+        except ValidationError:  # the model answers with what it says it never does
+            return None
 
     def answer_bulk(self, data: Sequence[Any]) -> list[dict[str, Any]]:
-        """`{"ok": …}` or `{"error": …}` for each of the parsed rows, in order."""
+        """`{"ok": …}` or `{"error": …}` for each of the parsed rows, in order: 422 for features that are
+        refused, 500 for a row that the model fails on.
+        """
         checked = self.rows.check_each(data)
         answers = iter(self.answer([row.__dict__ for row in checked if type(row) is not list]))
-        items = []
+        items: list[dict[str, Any]] = []
         for row in checked:
             if type(row) is list:
                 items.append({"error": {"status": 422, "errors": row}})
             else:
                 answer = next(answers)
-                items.append(
-                    {"ok": answer}
-                    if answer is not None
-                    else {"error": {"status": 422, "errors": _NOT_FINITE}}
-                )
+                items.append(_NO_ANSWER if answer is None else {"ok": answer})
         return items
 
     async def _bulk(self, scope: Scope, receive: Receive) -> bytes:
@@ -189,6 +178,7 @@ class Door(Generic[F]):
         data = parse(await read_body(scope, receive))
         if type(data) is not list:
             raise BodyRefused(400, "the body must be an array of feature objects")
+        check_count(data)
         return orjson.dumps(self.answer_bulk(data))
 
     async def _info(self, scope: Scope, receive: Receive) -> bytes:
@@ -217,6 +207,24 @@ class Door(Generic[F]):
             "digest": metadata["digest"],
             "files": metadata["files"],
         }
+
+
+class _Gaps(list[Any]):
+    """Predictions of which some are None.
+
+    BentoML slices a batch into what each request asked for. A slice that is an exception is raised for that
+    request alone: one with a gap is 500.
+    """
+
+    @overload
+    def __getitem__(self, key: SupportsIndex) -> Any: ...
+    @overload
+    def __getitem__(self, key: slice) -> Any: ...
+    def __getitem__(self, key: SupportsIndex | slice) -> Any:
+        found = super().__getitem__(key)
+        if isinstance(key, slice) and any(each is None for each in found):
+            return InternalServerError("the model has no answer for one of the instances")
+        return found
 
 
 class _Endpoint:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.body import MAX_DEPTH, BodyRefused, ClientGone, is_deeper_than, parse, read_body
-from services.rows import RowChecker, row_errors
+from services.body import MAX_DEPTH, BodyRefused, ClientGone, check_count, is_deeper_than, parse, read_body
+from services.rows import RowChecker
 
 
 class Guard:
     """Refuses a bad `POST /predict` as problem+json and hands a good one on, its body already read.
 
-    400: not strict JSON, or nested deeper than 64. 413: over 8 MiB. 415: not declared as JSON, so that no
-    pickle, form or file reaches BentoML. 422: an instance is not valid; the errors name the field.
+    400: not strict JSON, or nested deeper than 64. 413: over 8 MiB or 10,000 instances. 415: not declared as
+    JSON, so that no pickle, form or file reaches BentoML. 422: an instance is not valid; the errors name the
+    field.
     """
 
     def __init__(self, app: ASGIApp, rows: RowChecker[Any]) -> None:
@@ -62,10 +62,9 @@ class Guard:
         elif len(data) > 1:
             errors = [{"loc": [], "msg": "the body has no field but instances"}]
         else:
-            try:
-                self._rows.check_all(instances)
-            except ValidationError as error:
-                errors = row_errors(error, ("instances",))
+            check_count(instances)
+            found = self._rows.first_errors(instances)
+            errors = [{**error, "loc": ["instances", *error["loc"]]} for error in found]
         if errors:
             # A valid body is flat; only an invalid one has to be looked at for its depth.
             if is_deeper_than(data, MAX_DEPTH):

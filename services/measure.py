@@ -20,7 +20,7 @@ _SECONDS: Final = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0
 
 
 @lru_cache(maxsize=1)
-def _metrics() -> tuple[prometheus_client.Counter, prometheus_client.Histogram]:
+def _metrics() -> tuple[prometheus_client.Counter, prometheus_client.Histogram, prometheus_client.Counter]:
     # Imported when the first service is opened: a BentoML worker names the directory that its processes
     # share only after it has imported the service's module, and prometheus_client looks for it once.
     import prometheus_client
@@ -34,6 +34,9 @@ def _metrics() -> tuple[prometheus_client.Counter, prometheus_client.Histogram]:
             "Time of one model call, from checked rows to answers; a call serves a whole batch",
             labelnames=["model_version"],
             buckets=_SECONDS,
+        ),
+        prometheus_client.Counter(
+            "ml_prediction_failures", "Valid rows that the model had no answer for", ["model_version"]
         ),
     )
 
@@ -83,12 +86,17 @@ class Measure:
     """The counters of one model version. `labels` are all values that the label `prediction` takes."""
 
     def __init__(self, model_version: str, labels: Iterable[str]) -> None:
-        predictions, latency = _metrics()
+        predictions, latency, failures = _metrics()
         self._predictions = {label: predictions.labels(model_version, label) for label in labels}
         self._latency = latency.labels(model_version)
+        self._failures = failures.labels(model_version)
 
     def record(self, labels: Counter[Any], seconds: float) -> None:
         """Count one model call of `seconds` that answered with these labels."""
         for label, count in labels.items():
             self._predictions[label].inc(count)
         self._latency.observe(seconds)
+
+    def failed(self, rows: int) -> None:
+        """Count valid rows that the model had no answer for."""
+        self._failures.inc(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, Final, Generic, TypeVar
 
@@ -20,6 +21,7 @@ class RowChecker(Generic[F]):
     """Checks parsed JSON against one model of features."""
 
     def __init__(self, features: type[F]) -> None:
+        self._names = features.model_fields.keys()
         self._one = TypeAdapter(features)
         self._all = TypeAdapter(list[features])  # type: ignore[valid-type]  # a type made at run time
 
@@ -29,24 +31,48 @@ class RowChecker(Generic[F]):
         return rows
 
     def check_each(self, data: Sequence[Any]) -> list[F | list[dict[str, Any]]]:
-        """For each row, in order, its features or its errors (`{"loc": […], "msg": …}`)."""
+        """For each row, in order, its features or its errors (`{"loc": […], "msg": …}`), at most 20."""
+        valid = self._all_valid(data)
+        return [self._check(row) for row in data] if valid is None else [*valid]
+
+    def first_errors(self, data: Sequence[Any]) -> list[dict[str, Any]]:
+        """The first errors of all rows together, at most 20, each with its row's number before its `loc`."""
+        found: list[dict[str, Any]] = []
+        if self._all_valid(data) is None:
+            for number, row in enumerate(data):
+                checked = self._check(row)
+                if isinstance(checked, list):
+                    found += ({**error, "loc": [number, *error["loc"]]} for error in checked)
+                if len(found) >= _MAX_ERRORS:
+                    break
+        return found[:_MAX_ERRORS]
+
+    def _all_valid(self, data: Sequence[Any]) -> list[F] | None:
+        if any(map(self._has_too_many, data)):
+            return None
         try:
-            return list(self.check_all(data))
+            return self.check_all(data)
         except ValidationError:
-            return [self._check(row) for row in data]
+            return None
+
+    def _has_too_many(self, row: Any) -> bool:
+        # pydantic makes an error of every unknown field: 140,000 of them take it 0.4 s.
+        return type(row) is dict and len(row) > len(self._names)
 
     def _check(self, row: Any) -> F | list[dict[str, Any]]:
+        if self._has_too_many(row):
+            unknown = itertools.islice((name for name in row if name not in self._names), _MAX_ERRORS)
+            return [{"loc": [_short(name)], "msg": "Extra inputs are not permitted"} for name in unknown]
         try:
             return self._one.validate_python(row)
         except ValidationError as error:
-            return row_errors(error)
+            return _row_errors(error)
 
 
-def row_errors(error: ValidationError, prefix: tuple[str | int, ...] = ()) -> list[dict[str, Any]]:
-    """The errors as they are answered: where, and why, at most 20 of them."""
+def _row_errors(error: ValidationError) -> list[dict[str, Any]]:
     details = error.errors(include_url=False, include_context=False, include_input=False)
     return [
-        {"loc": [*prefix, *(_short(part) for part in detail["loc"])], "msg": detail["msg"]}
+        {"loc": [_short(part) for part in detail["loc"]], "msg": detail["msg"]}
         for detail in details[:_MAX_ERRORS]
     ]
 

@@ -14,12 +14,19 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import BaseModel
 
 ROOT = Path(__file__).parent.parent.parent
 BENTOML = Path(sys.executable).with_name("bentoml")
 JSON = {"content-type": "application/json"}
 
 Serve = Callable[..., Any]
+
+
+class OneField(BaseModel):
+    """A prediction of one number, whatever it is."""
+
+    value: float
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -71,6 +71,18 @@ def test_what_a_refusal_repeats_is_bounded(applicant: dict[str, Any]) -> None:
     assert len(str(errors)) < 5_000
 
 
+def test_unknown_fields_beyond_the_first_ones_cost_nothing(applicant: dict[str, Any]) -> None:
+    many = {**applicant, **{f"{i}": 1 for i in range(140_000)}}
+    assert [error["loc"] for error in errors_of(many)] == [[f"{i}"] for i in range(20)]
+    assert [error["loc"] for error in CHECKER.first_errors([applicant, many])][:1] == [[1, "0"]]
+
+
+def test_the_errors_of_many_bad_rows_are_20_together(applicant: dict[str, Any]) -> None:
+    errors = CHECKER.first_errors([applicant, *[{}] * 10_000])
+    assert len(errors) == 20
+    assert {error["loc"][0] for error in errors} <= {1, 2, 3, 4}
+
+
 def test_a_bad_row_does_not_touch_its_neighbours(applicant: dict[str, Any]) -> None:
     first, bad, last = CHECKER.check_each([applicant, {**applicant, "age": "old"}, applicant])
     assert isinstance(bad, list)
