@@ -28,6 +28,7 @@ class ModelService:
 
     def __init__(self, version: str) -> None:
         self._version = version
+        self._tag = model_version(version)
         self._way = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -40,15 +41,15 @@ class ModelService:
             await self._send(send, b"")
         elif path == "/model/info":
             output = {"score": "score", "decision": "decision"}
-            info = {"model_version": model_version(self._version), "output": output}
+            info = {"model_version": self._tag, "output": output}
             await self._send(send, orjson.dumps(info))
         elif path == "/bulk":
-            rows = orjson.loads(body)
-            await self._bulk([{"ok": predict(self._version, row)} for row in rows], send)
+            await self._bulk(orjson.loads(body), send)
         else:
             await self._send(send, b"no such page", 404)
 
-    async def _bulk(self, items: list[dict[str, Any]], send: Send) -> None:
+    async def _bulk(self, rows: list[dict[str, Any]], send: Send) -> None:
+        items = [{"ok": predict(self._version, row)} for row in rows]
         match self._way:
             case "slow":
                 await asyncio.sleep(SLOW_S)
@@ -69,7 +70,7 @@ class ModelService:
     async def _send(self, send: Send, body: bytes, status: int = 200, cut: bool = False) -> None:
         headers = [
             (b"content-type", b"application/json"),
-            (b"x-model-version", model_version(self._version).encode()),
+            (b"x-model-version", self._tag.encode()),
             (b"content-length", b"%d" % len(body)),
         ]
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -89,11 +90,11 @@ async def _read(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
-def main() -> None:
+def main(service: type[ModelService] = ModelService) -> None:
     """`VERSION PORT [ADDRESS]`, on loopback unless told otherwise."""
     version, port, *address = sys.argv[1:]
     uvicorn.run(
-        ModelService(version),
+        service(version),
         host=address[0] if address else "127.0.0.1",
         port=int(port),
         loop="uvloop",

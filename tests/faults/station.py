@@ -62,11 +62,13 @@ def document(
 
 
 class Service(Process):
-    """One endpoint: `tests.faults.service`, which fails on demand."""
+    """One endpoint: `tests.faults.service`, or another module like it, which fails on demand."""
 
-    def __init__(self, name: str, version: str, port: int, logs: Path) -> None:
+    def __init__(
+        self, name: str, version: str, port: int, logs: Path, module: str = "tests.faults.service"
+    ) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "tests.faults.service", version, str(port)]
+        command = [sys.executable, "-m", module, version, str(port)]
         super().__init__(name, command, logs, lambda: http_get(f"{self.url}/model/info") == 200)
 
     def misbehave(self, way: str) -> None:

@@ -15,8 +15,9 @@ import yaml
 
 from experiments.parsing import parse_document
 from state.document import Conflict, Stored, open_store
+from tests.faults.answers import LIVE, TREATMENT
 from tests.faults.processes import Process, http_get
-from tests.faults.station import EXPERIMENT, Station, document
+from tests.faults.station import EXPERIMENT, Service, Station, document
 from tests.proofs.attacks.beside import Other, Ran, run_command
 from tests.proofs.attacks.measured import SOCKET
 from tests.proofs.attacks.wire import Answer, get, post
@@ -161,6 +162,13 @@ class Installation(Station):
 
     def _ports(self) -> Mapping[str, int]:
         return _SERVICE_PORTS
+
+    def _services(self) -> dict[str, Process]:
+        versions = {"live-a": LIVE, "live-b": LIVE, "treatment": TREATMENT}
+        return {
+            name: Service(name, versions[name], port, self.logs, "tests.proofs.attacks.service")
+            for name, port in self._ports().items()
+        }
 
     def _command(self) -> list[str]:
         return [sys.executable, "-m", "tests.proofs.attacks.measured"]
