@@ -44,7 +44,7 @@ def show_report(console: Console, report: Report) -> None:
 def users_table(report: Report) -> Table:
     """The variants and their users."""
     table = plain_table("users")
-    for name in ("variant", "version", "users", "asked", "seen", "requests"):
+    for name in ("variant", "version", "users", "asked", "seen", "requests", "refused"):
         table.add_column(name, justify="left" if name in ("variant", "version") else "right")
     for each in report.variants:
         table.add_row(
@@ -54,6 +54,7 @@ def users_table(report: Report) -> Table:
             _percent(each.share_asked),
             _percent(each.share_seen),
             f"{each.requests:,}",
+            f"{each.refused:,}",
         )
     return table
 

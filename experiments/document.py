@@ -129,7 +129,9 @@ class RequestLimits(_Part):
     control's each may be.
     """
 
-    error_rate: float = Field(default=0.01, ge=0, le=1, description="requests without an answer")
+    error_rate: float = Field(
+        default=0.01, ge=0, le=1, description="requests that failed; refused ones (422) do not count"
+    )
     fallback_rate: float = Field(default=0.02, ge=0, le=1, description="requests that live answered instead")
     slow_rate: float = Field(default=0.05, ge=0, le=1, description="requests slower than latency_ms")
     latency_ms: float = Field(default=200.0, gt=0, le=60_000, description="above this a request is slow")

@@ -66,6 +66,7 @@ class VariantUsers(msgspec.Struct, frozen=True):
     share_seen: float | None
     requests: int
     model_versions: tuple[str, ...] = ()  # what answered; more than one is a redeployment
+    refused: int = 0  # of the requests: 422, which no metric counts as an error
 
 
 class Srm(msgspec.Struct, frozen=True):

@@ -59,15 +59,16 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
         status, headers, problem = render_problem(error, request.id)
         await request.respond(send, status, headers, problem)
         worker.metrics.problems.labels(status).inc()
-        if isinstance(error, RowRefused):
+        # Features that no version takes are the client's fault: they count against none.
+        result = "refused" if isinstance(error, RowRefused) else "error"
+        if result == "refused":
             assigned.metrics.refused()
         else:
             assigned.metrics.failed()
         seconds = clock() - started
-        _record(worker, route, assignment, envelope, worker.new_id(), None, answered, status, seconds)
+        _record(worker, route, assignment, envelope, worker.new_id(), None, answered, result, status, seconds)
         logged = worker.access_log.wants(status)
         if logged or request.span is not None:
-            result = "refused" if isinstance(error, RowRefused) else "error"
             _tell(worker, request, model, assignment, answered.version, result, status, seconds, logged)
         return
 
@@ -94,7 +95,8 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
     result = "fallback" if answered is not assigned else "cached" if cached else "served"
     seconds = clock() - started
     assigned.metrics.answered(result, served.tier == "local" and answered is assigned, seconds)
-    _record(worker, route, assignment, envelope, prediction_id, served, answered, 200, seconds)
+    recorded = "served" if result == "cached" else result
+    _record(worker, route, assignment, envelope, prediction_id, served, answered, recorded, 200, seconds)
     logged = worker.access_log.wants(200)
     if logged or request.span is not None:
         _tell(worker, request, model, assignment, answered.version, result, 200, seconds, logged)
@@ -210,6 +212,7 @@ def _record(
     prediction_id: str,
     served: Served | None,
     answered: VersionRoute,
+    result: str,
     status: int,
     seconds: float,
 ) -> None:
@@ -217,7 +220,6 @@ def _record(
     if assignment.variant is None:
         return
     answer = served.answer if served else None
-    fell_back = answered.version != assignment.version
     captured = worker.capture_share and is_captured(prediction_id, worker.capture_share)
     worker.events.add(
         envelope.user_id,
@@ -234,7 +236,7 @@ def _record(
             assignment.variant,
             assignment.phase,
             route.revision,
-            "error" if served is None else "fallback" if fell_back else "served",
+            result,
             assignment.assigned_by,
             served is not None and served.tier is not None,
             answer.score if answer else None,

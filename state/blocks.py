@@ -29,7 +29,7 @@ COLUMNS: Final = (
     "variant",
     "phase",
     "revision",
-    "result",  # served | fallback | error
+    "result",  # served | fallback | refused | error
     "assigned_by",  # hash | override
     "cached",
     "score",

@@ -83,6 +83,7 @@ def _variants(experiment: Experiment, evidence: Evidence) -> Iterator[VariantUse
             share_seen=users / seen if seen else None,
             requests=sum(each.requests for each in hashed),
             model_versions=tuple(model_versions(name, variant.version, evidence)),
+            refused=sum(each.requests for each in hashed if each.result == "refused"),
         )
 
 

@@ -51,7 +51,7 @@ MEASURES: Final = (
 )
 
 _REQUEST_METRICS: Final = {
-    "error_rate": "Requests without an answer",
+    "error_rate": "Requests that failed",
     "fallback_rate": "Requests that live answered instead",
     "slow_rate": "Slow requests",
 }

@@ -92,6 +92,16 @@ async def test_a_refused_row_never_falls_back(router: Router, v1: Service) -> No
     assert v1.calls == []
 
 
+async def test_a_refused_row_is_recorded_as_refused_and_is_no_error(router: Router) -> None:
+    await router.client.predict("u-treatment", {"row": 1, "refuse": True})
+    (exposure,) = router.exposures()
+    expected = {"variant": "treatment", "version": "v2", "result": "refused", "status": 422}
+    assert {key: exposure[key] for key in expected} == expected
+    labels = {"model": "credit", "version": "v2"}
+    assert router.counted("ekiben_requests_total", **labels, result="refused") == 1
+    assert router.counted("ekiben_requests_total", **labels, result="error") == 0
+
+
 async def test_a_row_that_only_the_treatment_fails_on_falls_back_alone(
     router: Router, v1: Service, v2: Service
 ) -> None:

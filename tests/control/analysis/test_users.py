@@ -57,6 +57,15 @@ def test_users_who_met_fallbacks_or_errors_stay_in_their_variant(log: Log) -> No
     assert in_variant(report, variant="treatment").mean == 3
 
 
+def test_refused_requests_are_shown_apart_and_are_no_errors(log: Log) -> None:
+    log.exposure("u1", "treatment", result="refused", status=422, model_version=None, score=None)
+    log.exposure("u1", "treatment")
+    log.exposure("u2", "treatment", result="error", status=502, model_version=None, score=None)
+    report = log.report(stored(metric()))
+    assert [(each.requests, each.refused) for each in report.variants] == [(0, 0), (3, 1)]
+    assert in_variant(report, "error_rate", "treatment").mean == pytest.approx(1 / 3)
+
+
 def test_another_phase_and_another_experiment_are_not_this_one(log: Log) -> None:
     log.exposure("u1", phase=2)
     log.exposure("u2", experiment="another")
