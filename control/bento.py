@@ -6,6 +6,7 @@ In production its image starts `python -m control` instead. Mounted here, BentoM
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,8 +14,10 @@ import bentoml
 from starlette.applications import Starlette
 
 from control.app import create_app
+from process.bento_logs import use_log_format
 from process.bento_paths import bound_paths
 
+use_log_format(os.environ)
 bound_paths({"/", "/login", "/logout", "/events"}, ("/api/", "/experiments/", "/fragments/", "/static/"))
 
 

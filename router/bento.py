@@ -11,11 +11,13 @@ import os
 
 import bentoml
 
+from process.bento_logs import use_log_format
 from process.bento_paths import bound_paths
 from router.app import RouterApp, open_worker
 from router.pages import EXACT, PREFIXED
 from router.settings import Settings
 
+use_log_format(os.environ)
 bound_paths({*EXACT, "/outcomes"}, ("/predict/", *PREFIXED))
 
 # BentoML listens on all addresses unless told otherwise, and the app is not told.

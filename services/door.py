@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from process.bento_logs import use_log_format
 from process.bento_paths import bound_paths
 from process.traces import Traces, open_traces
 from services.body import BodyRefused, ClientGone, check_count, parse, read_body
@@ -84,6 +85,7 @@ class Door(Generic[F]):
         self._service = service
         service.add_asgi_middleware(Guard, rows=self.rows)
         bound_paths(PATHS)
+        use_log_format(os.environ)
         use_own_directory(service.name)
 
     def check(self) -> Stored:

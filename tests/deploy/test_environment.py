@@ -62,7 +62,11 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "EKIBEN_LOG_LEVEL": _DEFAULT,
         **_TRACES,
     },
-    "version": _TRACES,
+    "version": {
+        "EKIBEN_LOG_FORMAT": "JSON is the default, and a cluster's log reader wants it",
+        "EKIBEN_LOG_LEVEL": "BentoML has no setting for it",
+        **_TRACES,
+    },
 }
 GUIDE = ROOT / "docs" / "kubernetes.md"
 # Of the SDK inside pyarrow, which the controller reaches an object store with.

@@ -74,8 +74,14 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> 
 
 
 @pytest.fixture(scope="session")
-def v1(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(home, "services.credit_v1:CreditV1", 13111, tmp_path_factory.mktemp("v1") / "log") as url:
+def v1_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What v1 writes to standard output and standard error."""
+    return tmp_path_factory.mktemp("v1") / "log"
+
+
+@pytest.fixture(scope="session")
+def v1(home: Path, v1_log: Path) -> Iterator[str]:
+    with serving(home, "services.credit_v1:CreditV1", 13111, v1_log) as url:
         yield url
 
 

@@ -297,3 +297,10 @@ def test_the_metrics_of_services_on_one_machine_do_not_mix(
         text = httpx.get(f"{url}/metrics").text
         assert f'model_version="{own}' in text
         assert other not in text
+
+
+def test_every_line_of_a_services_log_is_json(v1: str, v1_log: Path) -> None:
+    lines = v1_log.read_text().splitlines()
+    assert lines
+    for line in lines:
+        assert json.loads(line).keys() >= {"at", "level", "logger", "message"}
