@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from ekiben.errors import EkibenError
+from ekiben.errors import EkibenError, UsageError
 from experiments.changes import check_change
 from experiments.document import Document
 from experiments.lifecycle import Status
@@ -16,11 +16,13 @@ from state.experiments_file import BadExperimentsFile, ExperimentsFile, read_exp
 
 
 def read_document(path: Path) -> ExperimentsFile:
-    """Read and validate an experiments file. Raises EkibenError, a line for each problem."""
+    """Read and validate an experiments file. Raises EkibenError, a line for each problem; UsageError where
+    there is no such file.
+    """
     try:
         return read_experiments_file(path)
     except OSError as error:
-        raise EkibenError(
+        raise UsageError(
             f"cannot read {path}: {error.strerror}; run this where the experiments file is, "
             "or name it with EKIBEN_EXPERIMENTS_FILE"
         ) from None

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ekiben.errors import EkibenError, UsageError
+from ekiben.errors import UsageError
 
 PANEL = "Change experiments (through a running controller)"
 
@@ -50,7 +50,7 @@ def apply(
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise EkibenError(f"cannot read {file}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+        raise UsageError(f"cannot read {file}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
     _change("/apply", {"document": text}, why, yes)
 
 

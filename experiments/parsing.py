@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from experiments.checks import document_problems, plain_data
 from experiments.document import Document, Experiment, Model
-from experiments.problems import DocumentError, Path, from_validation, problem, show, unknown
+from experiments.problems import DocumentError, Path, from_validation, show, unknown
 
 _P = TypeVar("_P", bound=BaseModel)
 
@@ -24,7 +24,7 @@ def parse_document(data: object) -> Document:
     if not isinstance(clean, dict):
         if not found:
             found.append(((), f"the document must be a mapping with the key models, not {show(clean)}"))
-        raise DocumentError(problem(*each) for each in found)
+        raise DocumentError.at(found)
     sections = list(Document.model_fields)
     found += [((key,), unknown("key", key, sections)) for key in clean if key not in sections]
     if clean.get("models") in (None, {}) and not any(path == ("models",) for path, _ in found):
@@ -35,7 +35,7 @@ def parse_document(data: object) -> Document:
     known_models = clean["models"] if isinstance(clean.get("models"), dict) else {}
     found += document_problems(document, known_models)
     if found:
-        raise DocumentError(dict.fromkeys(problem(*each) for each in found))
+        raise DocumentError.at(found)
     return document
 
 

@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ValidationError
 
@@ -29,10 +29,19 @@ class DocumentError(ValueError):
     """
 
     problems: tuple[str, ...]
+    places: tuple[Path, ...]
+    """Where each problem lies, () where that was not told."""
 
-    def __init__(self, problems: Iterable[str]) -> None:
+    def __init__(self, problems: Iterable[str], places: Iterable[Path] = ()) -> None:
         self.problems = tuple(problems)
+        self.places = tuple(places) or ((),) * len(self.problems)
         super().__init__("\n".join(self.problems))
+
+    @classmethod
+    def at(cls, found: Iterable[tuple[Path, str]]) -> Self:
+        """The refusal of a document with these (path, message); what is said twice stands once."""
+        once = {problem(*each): each[0] for each in found}
+        return cls(once, once.values())
 
 
 def problem(path: Path, message: str) -> str:

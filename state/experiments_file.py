@@ -5,66 +5,66 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Final
 
 from experiments.document import Document
 from experiments.parsing import parse_document
 from experiments.problems import DocumentError
+from state.yaml_data import BadYaml, read_yaml
+
+MOST_BYTES: Final = 4 * 1024 * 1024
+"""The largest experiments file that is read."""
+_MOST_LINES: Final = 100
 
 
 class BadExperimentsFile(ValueError):
-    """The file cannot be used; the message has a line for each problem, with the path in the file."""
+    """The file cannot be used; the message has a line for each problem, with the path and the line in the
+    file.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class ExperimentsFile:
-    """An experiments file that was read: its document, and the SHA-256 of its bytes in hex."""
+    """An experiments file that was read: its document, its text, and the SHA-256 of its bytes in hex."""
 
     document: Document
     digest: str
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which a key may stand once: of two experiments of one name the first would be lost."""
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[str] = set()
-    for key, _ in node.value:
-        if isinstance(key, yaml.ScalarNode):
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} stands here twice", key.start_mark
-                )
-            seen.add(key.value)
-    return loader.construct_mapping(node, deep=True)
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+    text: bytes
 
 
 def parse_experiments(content: bytes) -> ExperimentsFile:
-    """Read the bytes of an experiments file. Raises `BadExperimentsFile`."""
+    """Read the bytes of an experiments file. Raises `BadExperimentsFile`.
+
+    1 MB of 1,000 experiments takes about half a second: call it in a thread where others wait. It lets other
+    threads run all along.
+    """
+    if len(content) > MOST_BYTES:
+        raise BadExperimentsFile(f"it has {len(content):,} bytes: at most {MOST_BYTES:,} are read")
     try:
-        data = yaml.load(content, _Loader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark is not None else ""
-        raise BadExperimentsFile(f"{where}not YAML: {getattr(error, 'problem', error)}") from None
-    except (UnicodeDecodeError, RecursionError):
-        raise BadExperimentsFile("not YAML in UTF-8") from None
-    except (AttributeError, KeyError, ValueError) as error:
-        # PyYAML's own constructors fail so on values such as 2026-13-01 or !!int x.
-        raise BadExperimentsFile(f"not YAML: a value that cannot be read: {error}") from None
+        read = read_yaml(content)
+    except BadYaml as error:
+        where = f"line {error.line}: " if error.line is not None else ""
+        raise BadExperimentsFile(f"{where}{error}") from None
     try:
-        document = parse_document(data)
+        document = parse_document(read.data)
     except DocumentError as error:
-        raise BadExperimentsFile("\n".join(error.problems)) from None
-    return ExperimentsFile(document, hashlib.sha256(content).hexdigest())
+        lines = list(map(_with_line, error.problems, map(read.line, error.places)))
+        if len(lines) > _MOST_LINES:
+            lines[_MOST_LINES:] = [f"… and {len(lines) - _MOST_LINES:,} problems more"]
+        raise BadExperimentsFile("\n".join(lines)) from None
+    return ExperimentsFile(document, digest_of(content), content)
 
 
 def read_experiments_file(path: Path) -> ExperimentsFile:
     """Read and check `path`. Raises `BadExperimentsFile`, and `OSError` when it cannot be read."""
-    return parse_experiments(path.read_bytes())
+    with path.open("rb") as file:
+        return parse_experiments(file.read(MOST_BYTES + 1))
+
+
+def digest_of(content: bytes) -> str:
+    """What a text is known by: the SHA-256 of its bytes, in hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _with_line(problem: str, line: int | None) -> str:
+    return problem if line is None else f"{problem} (line {line})"

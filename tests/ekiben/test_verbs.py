@@ -223,7 +223,7 @@ async def test_a_user_is_forgotten(scene: Scene, command: Command) -> None:
         (["ramp", EXPERIMENT, "--steps", "a,b", *SURE], 2, "--steps are percentages"),
         (["ramp", EXPERIMENT, "--off", "--every", "1h", *SURE], 2, "--off takes the ramp away"),
         (["ramp", EXPERIMENT, "--every", "soon", "--steps", "5", *SURE], 1, "is no duration"),
-        (["apply", "nowhere.yaml", *SURE], 1, "cannot read nowhere.yaml: No such file"),
+        (["apply", "nowhere.yaml", *SURE], 2, "cannot read nowhere.yaml: No such file"),
         (["report", EXPERIMENT], 1, "there is no report of credit-boosting yet"),
         (["plan", EXPERIMENT, "--effect", "much", "--std", "1"], 1, "the effect is a share"),
     ],
