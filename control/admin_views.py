@@ -27,6 +27,7 @@ def status_view(desk: Desk) -> Values:
         "leading": desk.leading,
         "state_away": desk.state_away,
         "recorder_lag_s": desk.recorder_lag_s,
+        "failing": dict(desk.failing()),
         "ramps_refused": refusal(desk.beats),
         "note": desk.note,
         "models": _models(stored),

@@ -48,6 +48,7 @@ class Controller:
         recorder = Recorder(redis, files, lease, settings.record_every_s)
         desk.recorder_lag = lambda: recorder.lag_s
         analyst = Analyst(desk, lease, Analysis(files), settings.analyse_every_s, lambda: recorder.lag_s)
+        desk.failing = lambda: _failing(recorder, analyst)
         self._forgetting = Forgetting(redis, files, lease, recorder.hurry)
         auth, verbs = Auth.from_settings(settings), Verbs(desk)
         self._dashboard = Dashboard(desk, auth, verbs)
@@ -88,6 +89,11 @@ class Controller:
 
     async def _forget(self, user_id: str) -> Mapping[str, int]:
         return asdict(await self._forgetting.forget(user_hash(self._salt, user_id)))
+
+
+def _failing(recorder: Recorder, analyst: Analyst) -> dict[str, str]:
+    failed = {f"analysis of {what}": why for what, why in analyst.failed.items()}
+    return failed if recorder.failing is None else {"recorder": recorder.failing, **failed}
 
 
 def create_app() -> Starlette:

@@ -44,7 +44,8 @@ class RampState(msgspec.Struct, frozen=True):
 class Desk:
     """What is known now. Only `run` changes it; what stands here is replaced, never changed in place.
 
-    `changes` rises with everything that a page could show.
+    `changes` rises with everything that a page could show. `failing` returns which parts of this controller
+    fail at the moment, each with the reason.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Desk:
         self.state_away = False
         self.leading = False
         self.recorder_lag: Callable[[], float | None] = lambda: None
+        self.failing: Callable[[], Mapping[str, str]] = dict
         self.changes = 0
         self._held = HeldDocument(self.store, settings.data_dir / "controller.json")
         self._beats = Beats(redis)

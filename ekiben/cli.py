@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 import traceback
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,10 @@ import typer
 from ekiben import delivery_cli, outcomes_command, reading_cli, verbs_cli
 from ekiben.arguments import check_user, read_features
 from ekiben.errors import EkibenError, UsageError
+from ekiben.output import finish_output, prepare_output, print_error, print_json
 from ekiben.settings import Settings, key_headers
+
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
 
 class Scenario(StrEnum):
@@ -37,9 +40,7 @@ class Kind(StrEnum):
 
 app = typer.Typer(
     name="ekiben",
-    help="Versions of a model behind one address, and which of them is better.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
@@ -48,6 +49,26 @@ app.add_typer(reading_cli.app)
 app.add_typer(delivery_cli.app)
 app.add_typer(verbs_cli.app)
 app.add_typer(verbs_cli.events, name="events", rich_help_panel=verbs_cli.PANEL)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"ekiben {version('ekiben')}")
+        raise typer.Exit
+
+
+@app.callback()
+def ekiben(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_show_version, help="Print the version of Ekiben and exit."
+        ),
+    ] = False,
+) -> None:
+    """Serve several versions of a model behind one address and find out which is better."""
 
 
 @app.command()
@@ -121,7 +142,7 @@ def train(
 
 
 @app.command()
-def status() -> None:
+def status(as_json: AsJson = False) -> None:
     """Show what the running router serves and, from the controller, where the experiments stand.
 
     They are those on this machine, or those that EKIBEN_ROUTER_URL and EKIBEN_CONTROLLER_URL name.
@@ -129,10 +150,15 @@ def status() -> None:
     from ekiben.client import RouterClient
     from ekiben.controller import ControllerClient
     from ekiben.screen import screen
-    from ekiben.status import show_status
+    from ekiben.status import find_standing, show_status
 
     router = RouterClient(Settings.from_environ(os.environ).router_url, key_headers(os.environ))
-    show_status(screen(), router, ControllerClient.from_environ(os.environ))
+    controller = ControllerClient.from_environ(os.environ)
+    found = find_standing(router, controller)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        show_status(screen(), found, router.url, controller.url)
 
 
 @app.command()
@@ -161,7 +187,7 @@ def predict(
     answer = RouterClient(settings.router_url, key_headers(os.environ)).predict(
         model, user, read_features(features)
     )
-    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+    print_json(answer)
 
 
 @app.command()
@@ -170,18 +196,23 @@ def explain(
         str, typer.Argument(help="The experiment's key, such as credit-boosting.", show_default=False)
     ],
     user: Annotated[str, typer.Option("--user", metavar="USER", help="The user's id.", show_default=False)],
+    as_json: AsJson = False,
 ) -> None:
     """Explain which variant a user gets, and why: bucket, ranges, what decided, which revision.
 
     Needs no running router: what the experiments are is read from the state Redis, else from the router's
     copy on disk, else from experiments.yaml; the last line says which. Nothing is recorded.
     """
-    from ekiben.explain import find_source, show_explanation
+    from ekiben import explain
     from ekiben.screen import screen
 
     check_user(user)
-    source = asyncio.run(find_source(Settings.from_environ(os.environ)))
-    show_explanation(screen(), source, experiment, user)
+    source = asyncio.run(explain.find_source(Settings.from_environ(os.environ)))
+    told = explain.explain(source, experiment, user)
+    if as_json:
+        print_json(asdict(told))
+    else:
+        explain.show_explanation(screen(), told)
 
 
 @app.command()
@@ -231,16 +262,25 @@ def panic(
     too, until --off. With neither a model nor --all it shows for which models it is on.
     """
     from ekiben.panic import press
+    from ekiben.screen import screen
 
     said = press(Settings.from_environ(os.environ), os.environ, model, everyone=all_models, off=off)
     for line in said.warnings:
-        typer.echo(f"ekiben: {line}", err=True)
-    typer.echo(said.message)
+        print_error(line)
+    screen().print(said.message, soft_wrap=True)
 
 
 def main() -> None:
     """Run the command line and exit: 0, 1 for a failure, 2 for wrong usage, each told in lines on stderr."""
-    raise SystemExit(guarded(sys.argv[1:]))
+    prepare_output()
+    # UTF-8 in every locale: what goes into the history or names a user must not depend on the terminal's.
+    code = guarded([os.fsencode(each).decode("utf-8", "surrogateescape") for each in sys.argv[1:]])
+    lost = finish_output()
+    if lost is not None:
+        done = "what was asked for is done, but " if code == 0 else ""
+        print_error(f"{done}not everything could be printed: {lost.strerror or lost}")
+        code = code or 1
+    raise SystemExit(code)
 
 
 def guarded(arguments: list[str]) -> int:
@@ -265,8 +305,7 @@ def guarded(arguments: list[str]) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    for line in message.splitlines():
-        sys.stderr.write(f"ekiben: {line}\n")
+    print_error(message)
     return code
 
 

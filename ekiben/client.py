@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import quote
-from urllib.request import Request, urlopen
 
 from ekiben.errors import EkibenError
+from ekiben.http_client import NoAnswer, ask
 
 TIMEOUT_S = 10.0
 
@@ -44,25 +43,16 @@ class RouterClient:
 
     def _ask(self, path: str, body: Any = None, also: tuple[int, ...] = ()) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
-        request = Request(  # noqa: S310 - Settings lets only http and https through
-            self.url + path, data, self._headers
-        )
         try:
-            with urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - as above
-                return _object(response.read(), self.url)
-        except HTTPError as error:
-            with error:
-                content = error.read()
-            if error.code in also:
-                return _object(content, self.url)
-            raise EkibenError(refusal_line(error.code, content)) from None
-        except (URLError, OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            why = getattr(reason, "strerror", None) or reason
+            answer = ask(self.url + path, data, self._headers, TIMEOUT_S)
+        except NoAnswer as error:
             raise EkibenError(
-                f"no router answers at {self.url} ({why}): start one with `ekiben up`, "
+                f"no router answers at {self.url} ({error}): start one with `ekiben up`, "
                 "or name another with EKIBEN_ROUTER_URL"
             ) from None
+        if answer.status not in (200, *also):
+            raise EkibenError(refusal_line(answer.status, answer.content))
+        return _object(answer.content, self.url)
 
 
 def _object(content: bytes, url: str) -> dict[str, Any]:

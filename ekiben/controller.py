@@ -6,13 +6,12 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode, urlsplit
-from urllib.request import Request, urlopen
 
 import msgspec
 
 from ekiben.errors import EkibenError, UsageError
+from ekiben.http_client import NoAnswer, ask
 from experiments.report import Report
 from state.user import is_loopback
 
@@ -96,24 +95,16 @@ class ControllerClient:
 
     def _ask(self, path: str, body: object = None, timeout_s: float = TIMEOUT_S) -> bytes:
         data = None if body is None else json.dumps(body).encode()
-        request = Request(  # noqa: S310 - from_environ lets only http and https through
-            f"{self.url}/api{path}", data, self._headers
-        )
         try:
-            with urlopen(request, timeout=timeout_s) as response:  # noqa: S310 - as above
-                content: bytes = response.read()
-                return content
-        except HTTPError as error:
-            with error:
-                content = error.read()
-            raise EkibenError(_refusal(error.code, content)) from None
-        except (URLError, OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            why = getattr(reason, "strerror", None) or reason
+            answer = ask(f"{self.url}/api{path}", data, self._headers, timeout_s)
+        except NoAnswer as error:
             raise NoController(
-                f"no controller answers at {self.url} ({why}): start one with `ekiben up`, "
+                f"no controller answers at {self.url} ({error}): start one with `ekiben up`, "
                 "or name another with EKIBEN_CONTROLLER_URL"
             ) from None
+        if answer.status != 200:
+            raise EkibenError(_refusal(answer.status, answer.content))
+        return answer.content
 
 
 def _latin(text: str) -> str:

@@ -13,7 +13,7 @@ from ekiben.document import load_stored, read_copy, read_document
 from ekiben.errors import EkibenError
 from ekiben.settings import Settings
 from experiments.assignment import hash_v1
-from experiments.snapshot import Assignment, Snapshot
+from experiments.snapshot import Snapshot
 from state.embedded import EmbeddedRedisError, addresses
 
 BUCKETS = 10_000
@@ -46,8 +46,49 @@ async def find_source(settings: Settings) -> Source:
     return Source(Snapshot("", 0, document), f"{settings.experiments_file}; no router has applied it yet")
 
 
-def show_explanation(console: Console, source: Source, experiment_key: str, user_id: str) -> None:
-    """Print bucket, ranges, what decided and the revision. Raises EkibenError for an unknown experiment."""
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The buckets of a variant, `first` to `last`; both are None where it has none."""
+
+    variant: str
+    version: str
+    first: int | None
+    last: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """The experiment's share of a namespace and where the user is in it, in percent."""
+
+    name: str
+    from_percent: float
+    to_percent: float
+    user_percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What an experiment does with a user, and why; docs/command-line.md describes the fields."""
+
+    experiment: str
+    status: str
+    phase: int
+    coverage: float
+    seed: str
+    user: str
+    bucket: int | None
+    ranges: tuple[Range, ...]
+    namespace: Namespace | None
+    decided_by: str
+    in_experiment: bool
+    variant: str | None
+    version: str
+    revision: int | None
+    source: str
+
+
+def explain(source: Source, experiment_key: str, user_id: str) -> Explanation:
+    """Why the user gets what. Raises EkibenError for an unknown experiment."""
     snapshot = source.snapshot
     try:
         assignment = snapshot.explain(experiment_key, user_id)
@@ -57,49 +98,74 @@ def show_explanation(console: Console, source: Source, experiment_key: str, user
             f"there is no experiment {experiment_key!r} in {source.where} (known: {known})"
         ) from None
     experiment = snapshot.document.experiments[experiment_key]
+    namespace = experiment.namespace
+    return Explanation(
+        experiment=experiment_key,
+        status=str(experiment.status),
+        phase=experiment.phase,
+        coverage=experiment.coverage,
+        seed=experiment.seed or experiment_key,
+        user=user_id,
+        bucket=assignment.bucket,
+        ranges=tuple(
+            Range(variant, experiment.variants[variant].version, *_buckets(start, end))
+            for variant, start, end in snapshot.ranges(experiment_key)
+        ),
+        namespace=None
+        if namespace is None
+        else Namespace(
+            namespace.name, namespace.from_, namespace.to, hash_v1("__" + namespace.name, user_id) * 100
+        ),
+        decided_by=assignment.reason,
+        in_experiment=assignment.in_experiment,
+        variant=assignment.variant,
+        version=assignment.version,
+        revision=snapshot.revision if snapshot.lineage else None,
+        source=source.where,
+    )
+
+
+def show_explanation(console: Console, told: Explanation) -> None:
+    """Print bucket, ranges, what decided and the revision."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     table.add_row(
         "experiment",
-        f"{experiment_key}: {experiment.status}, phase {experiment.phase}, "
-        f"coverage {experiment.coverage:g} %, seed {experiment.seed or experiment_key}",
+        f"{told.experiment}: {told.status}, phase {told.phase}, "
+        f"coverage {told.coverage:g} %, seed {told.seed}",
     )
-    table.add_row("user", user_id)
-    table.add_row(
-        "bucket",
-        f"{assignment.bucket:,} of 0 to {BUCKETS - 1:,}" if assignment.bucket is not None else "none",
-    )
-    for number, (variant, start, end) in enumerate(snapshot.ranges(experiment_key)):
-        one = experiment.variants[variant]
-        table.add_row("ranges" if number == 0 else "", f"{variant} ({one.version}): {_range(start, end)}")
-    if experiment.namespace is not None:
-        namespace = experiment.namespace
-        place = hash_v1("__" + namespace.name, user_id) * 100
+    table.add_row("user", told.user)
+    table.add_row("bucket", "none" if told.bucket is None else f"{told.bucket:,} of 0 to {BUCKETS - 1:,}")
+    for number, each in enumerate(told.ranges):
+        buckets = "nobody" if each.first is None else f"{each.first:,} to {each.last:,}"
+        table.add_row("ranges" if number == 0 else "", f"{each.variant} ({each.version}): {buckets}")
+    if told.namespace is not None:
+        part = told.namespace
         table.add_row(
             "namespace",
-            f"{namespace.name}: {namespace.from_:g} to {namespace.to:g} %, the user is at {place:.1f} %",
+            f"{part.name}: {part.from_percent:g} to {part.to_percent:g} %, "
+            f"the user is at {part.user_percent:.1f} %",
         )
-    table.add_row("decided by", _decision(assignment, experiment.status))
-    served = f"variant {assignment.variant}" if assignment.in_experiment else "not in the experiment"
-    table.add_row("result", f"{served}, version {assignment.version}")
-    revision = f"{snapshot.revision}" if snapshot.lineage else "none"
-    table.add_row("revision", f"{revision}, from {source.where}")
+    table.add_row("decided by", _decision(told))
+    served = f"variant {told.variant}" if told.in_experiment else "not in the experiment"
+    table.add_row("result", f"{served}, version {told.version}")
+    table.add_row("revision", f"{'none' if told.revision is None else told.revision}, from {told.source}")
     console.print(table, soft_wrap=False)
 
 
-def _range(start: float, end: float) -> str:
+def _buckets(start: float, end: float) -> tuple[int, int] | tuple[None, None]:
     # A bucket belongs to a range when start <= bucket / 10,000 < end; shares such as 0.8 are not exact.
     first, after = (math.ceil(round(share * BUCKETS, 6)) for share in (start, end))
-    return f"{first:,} to {after - 1:,}" if after > first else "nobody"
+    return (first, after - 1) if after > first else (None, None)
 
 
-def _decision(assignment: Assignment, status: str) -> str:
+def _decision(told: Explanation) -> str:
     return {
-        "status": f"status: a {status} experiment assigns nobody, everyone gets live",
+        "status": f"status: a {told.status} experiment assigns nobody, everyone gets live",
         "override": "override: the experiment names this user",
         "namespace": "namespace: the user is outside this experiment's share of it",
         "range": "range: the bucket lies in the variant's range"
-        if assignment.in_experiment
+        if told.in_experiment
         else "range: the bucket lies in no variant's range, the user gets live",
-    }.get(assignment.reason, assignment.reason)
+    }.get(told.decided_by, told.decided_by)

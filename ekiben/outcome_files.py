@@ -112,7 +112,7 @@ class _Parquet:
         try:
             self._file: Any = pq.ParquetFile(os.fspath(path))
         except (pa.ArrowException, OSError) as error:
-            raise EkibenError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
+            raise UsageError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
         self.columns: list[str] = list(self._file.schema_arrow.names)
         self.size: int = self._file.metadata.num_rows
         self.done = 0

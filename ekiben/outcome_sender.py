@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from http.client import HTTPException
 from typing import Any, Final
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
 
 from ekiben.client import refusal_line
 from ekiben.errors import EkibenError
+from ekiben.http_client import NoAnswer, ask
 
 MAX_OUTCOMES: Final = 1000
 MAX_BYTES: Final = 512 * 1024
@@ -66,19 +64,17 @@ class OutcomeSender:
         pause_s = 0.25
         while True:
             try:
-                status, answer, after_s = self._post(body)
-                if status not in _LATER:
-                    return status, answer
-                why = f"it answers {status}"
-            except (URLError, HTTPException, OSError) as error:
-                reason = getattr(error, "reason", error)
-                why = str(getattr(reason, "strerror", None) or reason or type(error).__name__)
-                if not self.accepted and isinstance(reason, ConnectionRefusedError):
+                answer = ask(f"{self._url}/outcomes", body, self._headers, _TIMEOUT_S)
+                if answer.status not in _LATER:
+                    return answer.status, answer.content
+                why, after_s = f"it answers {answer.status}", answer.retry_after_s
+            except NoAnswer as error:
+                if not self.accepted and error.refused:
                     raise EkibenError(
-                        f"no router answers at {self._url} ({why}): start one with `ekiben up`, "
+                        f"no router answers at {self._url} ({error}): start one with `ekiben up`, "
                         "or name another with EKIBEN_ROUTER_URL"
                     ) from None
-                after_s = 0.0
+                why, after_s = str(error), 0.0
             if time.monotonic() > give_up:
                 raise EkibenError(
                     f"the router at {self._url} takes no outcomes ({why}): run the import again later; "
@@ -86,19 +82,6 @@ class OutcomeSender:
                 )
             time.sleep(min(max(after_s, pause_s), _LONGEST_PAUSE_S))
             pause_s *= 2
-
-    def _post(self, body: bytes) -> tuple[int, bytes, float]:
-        """Status, body, and the seconds after which to come back."""
-        request = Request(  # noqa: S310 - Settings lets only http and https through
-            f"{self._url}/outcomes", body, self._headers
-        )
-        try:
-            with urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - as above
-                return answer.status, answer.read(), 0.0
-        except HTTPError as error:
-            with error:
-                after = error.headers.get("Retry-After") or ""
-                return error.code, error.read(), float(after) if after.isdigit() else 0.0
 
 
 def _named(problem: bytes, count: int) -> dict[int, str]:

@@ -17,6 +17,7 @@ from ekiben.errors import EkibenError
 from ekiben.outcome_files import OutcomeFile, open_outcomes
 from ekiben.outcome_rows import Columns, read_row
 from ekiben.outcome_sender import MAX_BYTES, MAX_OUTCOMES, OutcomeSender
+from process.printable import printable
 
 SHOWN: Final = 20
 _TRACKED: Final = 1_000_000
@@ -36,7 +37,7 @@ class BadLines:
     def add(self, number: int, why: str) -> None:
         """A line and what is wrong with it."""
         self.count += 1
-        line = f"{self._word} {number}: {why}"
+        line = printable(f"{self._word} {number}: {why}")
         if self.count <= SHOWN:
             self._first.append(line)
             self._console.print(line, soft_wrap=True)

@@ -14,7 +14,7 @@ from router.panic import ALL_MODELS, panic_file, read_panic, write_panic
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What to tell: what is so now, and what may not be as it was meant."""
+    """What to print: what is so now, and what may not be as it was meant."""
 
     message: str
     warnings: tuple[str, ...] = ()
@@ -25,7 +25,8 @@ def press(
 ) -> Said:
     """Turn the switch on or off for a model or for everyone; with neither, only tell what is on.
 
-    Raises UsageError for what contradicts itself, EkibenError when the file cannot be written.
+    Raises UsageError for what contradicts itself and for a model that is not there, EkibenError when the file
+    cannot be written.
     """
     if model is not None and everyone:
         raise UsageError("name a model or give --all, not both")
@@ -35,7 +36,9 @@ def press(
         if off:
             raise UsageError("name the model to end it for, or give --all")
         return Said(f"panic is on for {_named(held)} ({path})" if held else f"panic is off ({path})")
-    warnings = tuple(_doubts(settings, environ, model))
+    if model is not None and not off:
+        _check_known(settings, model)
+    warnings = _doubts(settings, environ)
     if off and model is not None and ALL_MODELS not in held and model not in held:
         return Said(f"panic is not on for {model}; it is on for {_named(held)}", warnings)
     wanted = _without(held, model) if off else _with(held, model)
@@ -76,19 +79,23 @@ def _named(models: frozenset[str]) -> str:
     return ", ".join(sorted(models)) or "no model"
 
 
-def _doubts(settings: Settings, environ: Mapping[str, str], model: str | None) -> list[str]:
-    """What makes it likely that this changes nothing: nobody here, or nobody of that name."""
-    doubts = []
-    if not settings.data_dir.exists() and not environ.get("EKIBEN_PANIC_FILE"):
-        doubts.append(
-            f"there was no data directory {settings.data_dir}, so no router here can be using it: "
-            "name the router's own with EKIBEN_DATA_DIR or EKIBEN_PANIC_FILE"
-        )
+def _check_known(settings: Settings, model: str) -> None:
+    """Raise UsageError for a model that the experiments known here do not have: nobody would get live."""
     document = _document(settings)
-    if model is not None and document is not None and model not in document.models:
+    if document is not None and model not in document.models:
         known = ", ".join(document.models)
-        doubts.append(f"there is no model {model!r} in the experiments known here, there is {known}")
-    return doubts
+        raise UsageError(f"there is no model {model!r} (known: {known}); --all sends everyone to live")
+
+
+def _doubts(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """What makes it likely that this changes nothing: nobody here."""
+    if settings.data_dir.exists() or environ.get("EKIBEN_PANIC_FILE"):
+        return ()
+    doubt = (
+        f"there was no data directory {settings.data_dir}, so no router here can be using it: "
+        "name the router's own with EKIBEN_DATA_DIR or EKIBEN_PANIC_FILE"
+    )
+    return (doubt,)
 
 
 def _document(settings: Settings) -> Document | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Annotated
 
 import typer
+
+from ekiben.output import print_json
 
 PANEL = "Look at experiments (through a running controller)"
 
@@ -29,7 +32,7 @@ def report(experiment: Experiment, as_json: AsJson = False) -> None:
 
     told, content = ControllerClient.from_environ(os.environ).report(experiment)
     if as_json:
-        typer.echo(content)
+        print_json(json.loads(content))
     else:
         show_report(screen(), told)
 
@@ -46,15 +49,13 @@ def history(
 
     Changes that a ramp made are there too, with the sentence that decided.
     """
-    import json
-
     from ekiben.controller import ControllerClient
     from ekiben.screen import screen
     from ekiben.standing import show_history
 
     entries = ControllerClient.from_environ(os.environ).history(experiment, limit)
     if as_json:
-        typer.echo(json.dumps(entries, ensure_ascii=False, indent=2))
+        print_json(entries)
     else:
         show_history(screen(), entries)
 
@@ -89,8 +90,6 @@ def plan(
 
     Reckoned from the sequential boundary that verdicts use, not from the formula for a single look.
     """
-    import json
-
     from ekiben.controller import ControllerClient
     from ekiben.screen import screen
     from ekiben.standing import show_plan
@@ -99,6 +98,6 @@ def plan(
         experiment, effect=effect, power=power, users_per_day=users_per_day, mean=mean, std=std
     )
     if as_json:
-        typer.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        print_json(told)
     else:
         show_plan(screen(), told)

@@ -1,14 +1,14 @@
-"""What `ekiben up` shows while it works."""
+"""The console that commands print to, and what `ekiben up` shows while it works."""
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,20 +18,40 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.segment import Segment
 
 from ekiben.launch import Service
+from process.printable import printable
 
 # A console of a fixed width where nobody looks: a table cut to 80 columns in a log helps nobody.
 PLAIN_WIDTH = 140
 
 
 def screen() -> Console:
-    """Standard output."""
+    """Standard output, for text and tables of any origin."""
     # No markup: what is printed comes from files and answers, and may hold brackets.
-    plain = Console(highlight=False, markup=False, emoji=False)
-    return (
-        plain if plain.is_terminal else Console(highlight=False, markup=False, emoji=False, width=PLAIN_WIDTH)
-    )
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, emoji=False, width=PLAIN_WIDTH)
+    console.push_render_hook(_Printable())
+    return console
+
+
+class _Printable(RenderHook):
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_PrintableOf(each) for each in renderables]
+
+
+class _PrintableOf:
+    """What `inner` prints: its own cursor movements, and text that holds none."""
+
+    def __init__(self, inner: ConsoleRenderable) -> None:
+        self._inner = inner
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        segments: Iterable[Segment] = console.render(self._inner, options)
+        for segment in segments:
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
 
 class Steps:
@@ -60,7 +80,12 @@ class Steps:
 @contextmanager
 def steps(console: Console) -> Iterator[Steps]:
     """Show steps for as long as the block runs."""
-    columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), TimeElapsedColumn())
+    spinner = "line" if console.options.ascii_only else "dots"
+    columns = (
+        SpinnerColumn(spinner, finished_text="✓"),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+    )
     progress = Progress(*columns, console=console)
     shown = Steps(progress)
     try:

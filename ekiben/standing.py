@@ -23,6 +23,8 @@ def show_standing(console: Console, url: str, status: dict[str, Any]) -> None:
     console.print(
         f"controller {url}: {state}, {acting}, {len(status['workers'])} router workers", soft_wrap=True
     )
+    for part, why in status.get("failing", {}).items():
+        console.print(f"{part} fails: {why}", soft_wrap=True, style="red")
     if status["ramps_refused"]:
         console.print(status["ramps_refused"], soft_wrap=True)
     if status["experiments"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -14,42 +15,60 @@ from ekiben.standing import show_standing
 from ekiben.tables import NONE, plain_table
 
 
-def show_status(console: Console, router: RouterClient, controller: ControllerClient) -> None:
-    """Print what the router serves and what the controller knows, or that it does not answer.
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the router and the controller answer, None for one that does not; `silent` says why."""
 
-    Raises EkibenError when neither does.
-    """
-    silent = None
+    router: dict[str, Any] | None
+    controller: dict[str, Any] | None
+    silent: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As `ekiben status --json` prints it; docs/command-line.md describes the fields."""
+        return {"router": self.router, "controller": self.controller, "silent": list(self.silent)}
+
+
+def find_standing(router: RouterClient, controller: ControllerClient) -> Standing:
+    """Ask both. Raises EkibenError when neither answers."""
+    silent = []
+    routed = standing = None
     try:
         standing = controller.status()
     except NoController as error:
-        standing, silent = None, str(error)
+        silent.append(str(error))
     try:
-        show_router(console, router)
+        health = router.health()
+        ready = bool(health.get("ready"))
+        models = [router.model(each["name"]) for each in router.models()] if ready else []
+        routed = {**health, "models": models}
     except EkibenError as error:
         if standing is None:
             raise
-        console.print(str(error), soft_wrap=True)
-    console.print()
-    if standing is None:
-        console.print(silent, soft_wrap=True)
-    else:
-        show_standing(console, controller.url, standing)
+        silent.append(str(error))
+    return Standing(routed, standing, tuple(silent))
 
 
-def show_router(console: Console, router: RouterClient) -> None:
-    """Print the router's state and a row for each endpoint of each version. Raises EkibenError."""
-    health = router.health()
-    state = "ready" if health.get("ready") else "not ready"
-    console.print(f"router {router.url}: {state}, revision {health.get('revision') or NONE}", soft_wrap=True)
-    dependencies = health.get("dependencies", {})
+def show_status(console: Console, found: Standing, router_url: str, controller_url: str) -> None:
+    """Print what the router serves and what the controller knows, or why one of them is silent."""
+    if found.router is not None:
+        show_router(console, router_url, found.router)
+        console.print()
+    for line in found.silent:
+        console.print(line, soft_wrap=True)
+    if found.controller is not None:
+        show_standing(console, controller_url, found.controller)
+
+
+def show_router(console: Console, url: str, router: dict[str, Any]) -> None:
+    """Print the router's state and a row for each endpoint of each version."""
+    state = "ready" if router.get("ready") else "not ready"
+    console.print(f"router {url}: {state}, revision {router.get('revision') or NONE}", soft_wrap=True)
+    dependencies = router.get("dependencies", {})
     redis = [f"{name} {dependencies[name]}" for name in ("cache", "state") if name in dependencies]
     console.print("Redis: " + ", ".join(redis))
-    if not health.get("ready"):
-        return
-    for summary in router.models():
+    for model in router["models"]:
         console.print()
-        console.print(status_table(router.model(summary["name"])))
+        console.print(status_table(model))
 
 
 def status_table(model: dict[str, Any]) -> Table:

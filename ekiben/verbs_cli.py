@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ekiben.errors import UsageError
+from ekiben.errors import EkibenError, UsageError
 
 PANEL = "Change experiments (through a running controller)"
 
@@ -178,7 +178,8 @@ def forget(
 ) -> None:
     """Remove a user's events from the files and the streams, and the user from all overrides.
 
-    There is no way back. Reports change with the next analysis.
+    There is no way back. Reports change with the next analysis. The exit code is 1 when there was nothing of
+    this user: the request is in the history all the same, but the id may be misspelt.
     """
     from ekiben.changing import confirm
     from ekiben.controller import ControllerClient
@@ -188,6 +189,11 @@ def forget(
     console.print("All events of this user are removed, for good, and the user from all overrides.")
     why, _ = confirm(console, why=why, yes=yes)
     removed = client.forget(user, why)
+    if not removed["overrides"] and not any(removed["events"].values()):
+        raise EkibenError(
+            "nothing was found of this user: no events, no overrides. The request was carried out; "
+            "check the spelling of the id, and EKIBEN_USER_SALT of the controller"
+        )
     told = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in removed["events"].items())
     console.print(f"Done: {told or 'no events'}; {removed['overrides']} overrides.")
 

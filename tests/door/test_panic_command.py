@@ -72,12 +72,13 @@ def test_what_cannot_be_meant_is_told_in_a_line_and_changes_nothing(
     assert not (here / "panic").exists()
 
 
-def test_a_model_nobody_knows_is_switched_all_the_same_and_told(
+def test_a_model_nobody_knows_is_wrong_usage_that_names_the_known_ones_and_switches_nothing(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert guarded(["panic", "credti"]) == 0
-    assert "no model 'credti'" in capsys.readouterr().err
-    assert read_panic(here / "panic") == {"credti"}
+    assert guarded(["panic", "credti"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "there is no model 'credti' (known: credit, fraud); --all" in line
+    assert not (here / "panic").exists()
 
 
 def test_a_data_directory_that_is_not_there_is_told(

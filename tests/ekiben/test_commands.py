@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,15 @@ def test_status_shows_versions_health_experiment_and_revision(running: Mapping[s
         assert text in done.stdout
 
 
+def test_status_as_json_has_the_routers_answers_and_the_controllers(running: Mapping[str, str]) -> None:
+    done = ekiben(["status", "--json"], running)
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)
+    assert (told["router"]["ready"], told["router"]["models"][0]["live"]) == (True, "v1")
+    assert (told["controller"]["leading"], told["controller"]["failing"]) == (True, {})
+    assert told["silent"] == []
+
+
 def test_explain_reads_the_running_revision_from_redis_and_agrees_with_the_router(
     running: Mapping[str, str],
 ) -> None:
@@ -113,6 +123,35 @@ def test_explain_without_a_router_reads_the_file_and_says_so(alone: Mapping[str,
     assert done.returncode == 0
     assert "no router has applied it yet" in done.stdout
     assert not Path(alone["EKIBEN_DATA_DIR"]).exists()
+
+
+def test_explain_as_json_says_what_decided(alone: Mapping[str, str]) -> None:
+    done = ekiben(["explain", "credit-boosting", "--user", "u-qa", "--json"], alone)
+    told = json.loads(done.stdout)
+    assert (told["decided_by"], told["variant"], told["version"]) == ("override", "treatment", "v2")
+    assert told["ranges"][1] == {"variant": "treatment", "version": "v2", "first": 8000, "last": 9999}
+    assert (told["revision"], told["namespace"]) == (None, None)
+
+
+def test_the_version_is_told(alone: Mapping[str, str]) -> None:
+    done = ekiben(["--version"], alone)
+    assert (done.returncode, done.stdout) == (0, f"ekiben {version('ekiben')}\n")
+
+
+def test_a_shell_completes_commands(alone: Mapping[str, str]) -> None:
+    asked = {"_EKIBEN_COMPLETE": "complete_bash", "COMP_WORDS": "ekiben pa", "COMP_CWORD": "1"}
+    done = ekiben([], {**alone, **asked})
+    assert (done.returncode, done.stdout.split()) == (0, ["panic", "pause"])
+    script = ekiben(["--show-completion", "bash"], alone)
+    assert "_ekiben_completion" in script.stdout
+
+
+def test_an_experiments_file_that_cannot_be_read_is_wrong_usage(
+    alone: Mapping[str, str], tmp_path: Path
+) -> None:
+    done = ekiben(["up"], {**alone, "EKIBEN_EXPERIMENTS_FILE": str(tmp_path / "nowhere.yaml")})
+    assert done.returncode == 2
+    assert "nowhere.yaml: No such file" in done.stderr
 
 
 @pytest.mark.parametrize(

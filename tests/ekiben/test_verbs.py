@@ -182,6 +182,14 @@ async def test_status_says_so_when_a_verdict_is_old(scene: Scene, command: Comma
     assert "go on: Not settled: go on. (No newer report than of 20" in " ".join(out.split())
 
 
+async def test_status_shows_a_recorder_that_fails(scene: Scene, command: Command) -> None:
+    await scene.put(document())
+    scene.desk.failing = lambda: {"recorder": "exposures cannot be recorded: No space left on device"}
+    assert "recorder fails: exposures cannot be recorded: No space left" in (await command("status"))[1]
+    told = json.loads((await command("status", "--json"))[1])
+    assert list(told["controller"]["failing"]) == ["recorder"]
+
+
 class Starting(BaseHTTPRequestHandler):
     """A router that answers and is not ready yet."""
 
@@ -210,6 +218,16 @@ async def test_a_user_is_forgotten(scene: Scene, command: Command) -> None:
     code, out, _ = await command("events", "forget", "--user", "u-control", *SURE)
     assert (code, scene.forgotten) == (0, ["u-control"])
     assert "Done: 1 files; 1 overrides." in out
+
+
+async def test_forgetting_a_user_of_whom_nothing_is_known_says_so_and_fails(
+    scene: Scene, command: Command
+) -> None:
+    await scene.put(document())
+    scene.removes = 0
+    code, _, err = await command("events", "forget", "--user", "u-contrl", *SURE)
+    assert (code, scene.forgotten) == (1, ["u-contrl"])
+    assert "nothing was found of this user" in err
 
 
 @pytest.mark.parametrize(

@@ -215,3 +215,9 @@ async def test_info_that_cannot_be_used_fails_the_version(peer: Peer, answer: by
     peer.answers = [answer]
     with pytest.raises(VersionFailed):
         await service(peer).info(30 if answer else 0.05)
+
+
+async def test_a_proxy_of_the_environment_sees_no_call_to_a_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    async with open_session() as session:
+        assert not session.trust_env

@@ -53,12 +53,15 @@ class Answer:
 
 @dataclass
 class Scene:
-    """What a test looks at. `forgotten` are the users whose events were to be removed."""
+    """What a test looks at. `forgotten` are the users whose events were to be removed, and were in as many
+    files as `removes` says.
+    """
 
     redis: Redis
     desk: Desk
     url: str
     forgotten: list[str] = field(default_factory=list)
+    removes: int = 1
 
     async def put(self, made: Document) -> Stored:
         """Make this the document, and wait until the desk knows it."""
@@ -117,7 +120,7 @@ async def scene_over(url: str, folder: Path, host: str = "127.0.0.1") -> AsyncIt
 
     async def forget(user_id: str) -> Mapping[str, int]:
         scene.forgotten.append(user_id)
-        return {"files": 1}
+        return {"files": scene.removes}
 
     api = admin_app(desk, Verbs(desk), Auth.from_settings(settings), forget)
     app = Starlette(routes=[Mount("/api", app=api)])
