@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from tests.proofs.attacks.installation import Installation
 
-LONGEST_S: Final = 20.0
+LONGEST_S: Final = 60.0
 """An attack that takes longer is broken: something stands still."""
 
 

@@ -9,13 +9,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from tests.faults.processes import ROOT, Process, http_get
+from tests.faults.processes import ROOT, DidNotStart, Process, http_get
 
 
 class Other(Process):
     """`python -m router`, `control`, … on a port of its own, started with the block and ended with it."""
 
-    def __init__(self, module: str, port: int, logs: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        module: str,
+        port: int,
+        logs: Path,
+        environment: Mapping[str, str],
+        open_files: int | None = None,
+    ) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self.data = Path(environment["EKIBEN_DATA_DIR"])
@@ -26,6 +33,7 @@ class Other(Process):
             logs,
             lambda: http_get(f"{self.url}/livez") == 200,
             environment,
+            open_files,
         )
 
     def said(self) -> str:
@@ -34,7 +42,13 @@ class Other(Process):
 
     def __enter__(self) -> Self:
         self.log.unlink(missing_ok=True)
-        self.start()
+        try:
+            self.start()
+            if not self.runs:  # somebody else answers on its port
+                raise DidNotStart(f"{self.name} ended: see {self.log}")
+        except BaseException:
+            self.terminate(2.0)
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

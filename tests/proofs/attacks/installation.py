@@ -135,7 +135,7 @@ class Installation(Station):
             return get(CONTROLLER_PORT, f"/api{path}", authorization=authorization)
         return post(CONTROLLER_PORT, f"/api{path}", data, authorization=authorization)
 
-    def other(self, module: str = "router", **environment: str) -> Other:
+    def other(self, module: str = "router", open_files: int | None = None, **environment: str) -> Other:
         """A router, or another module, of the same installation on `OTHER_PORT`, to be started."""
         settings = {
             **(self.controller_environment if module == "control" else self.router_environment),
@@ -144,7 +144,7 @@ class Installation(Station):
             "EKIBEN_DATA_DIR": str(self.folder / "other"),
             **environment,
         }
-        return Other(module, OTHER_PORT, self.logs, settings)
+        return Other(module, OTHER_PORT, self.logs, settings, open_files)
 
     def command(self, *arguments: str, within_s: float = 15.0, **environment: str) -> Ran:
         """Run `ekiben` with these arguments against this installation."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-TIMEOUT_S = 8.0
+TIMEOUT_S = 6.0
 
 
 class Answer(NamedTuple):
