@@ -26,6 +26,7 @@ def status_view(desk: Desk) -> Values:
         "revision": stored.revision if stored else None,
         "leading": desk.leading,
         "state_away": desk.state_away,
+        "state": desk.durability.view(),
         "recorder_lag_s": desk.recorder_lag_s,
         "failing": dict(desk.failing()),
         "ramps_refused": refusal(desk.beats),

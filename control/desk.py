@@ -18,6 +18,7 @@ from experiments.document import Document
 from experiments.report import Report, ShadowReport
 from state.beats import Beat, Beats
 from state.document import Conflict, DocumentStore, StateUnavailable, Stored
+from state.durability import Durability
 from state.held import HeldDocument, listen
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Desk:
         self.beats: tuple[Beat, ...] = ()
         self.traffic = Traffic()
         self.state_away = False
+        self.durability = Durability(redis, settings.state_durable)
         self.leading = False
         self.recorder_lag: Callable[[], float | None] = lambda: None
         self.failing: Callable[[], Mapping[str, str]] = dict
@@ -88,6 +90,7 @@ class Desk:
         """Follow Redis until cancelled: at once when the experiments change, else every 500 ms."""
         changed = asyncio.Event()
         listener = asyncio.create_task(listen(self.redis, changed))
+        durability = asyncio.create_task(self.durability.run())
         try:
             while True:
                 await self.look()
@@ -99,6 +102,7 @@ class Desk:
                 changed.clear()
         finally:
             listener.cancel()
+            durability.cancel()
 
     async def look(self) -> None:
         """One round. Without Redis everything stays as it was, and `state_away` says so."""

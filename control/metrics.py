@@ -49,6 +49,10 @@ class _FromDesk(Collector):
         desk = self._desk
         yield _gauge("ekiben_controller_leading", "1 where this controller holds the lease", desk.leading)
         yield _gauge("ekiben_controller_state_up", "1 while the state Redis answers", not desk.state_away)
+        if (durable := desk.durability.durable) is not None:
+            yield _gauge(
+                "ekiben_controller_state_durable", "1 while the state Redis keeps what it confirms", durable
+            )
         yield _gauge(
             "ekiben_controller_revision",
             "Revision of the experiments that the controller knows",

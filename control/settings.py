@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from process.environ import BadSetting, log_choices, whole
+from state.durability import durable_choice
 from state.embedded import addresses
 from state.user import is_loopback
 
@@ -19,6 +20,7 @@ class Settings:
     """What one controller process is told. `docs/settings.md` describes each variable."""
 
     state_url: str
+    state_durable: str = "check"
     host: str = "127.0.0.1"
     port: int = 3100
     data_dir: Path = Path(".ekiben")
@@ -53,6 +55,7 @@ class Settings:
         hosts = environ.get("EKIBEN_ALLOWED_HOSTS", "")
         return cls(
             state_url=state_url,
+            state_durable=durable_choice(environ),
             host=host,
             port=whole(environ, "EKIBEN_CONTROLLER_PORT", 3100, 0, 65_535),
             data_dir=data_dir,

@@ -25,6 +25,10 @@ def show_standing(console: Console, url: str, status: dict[str, Any]) -> None:
     )
     for part, why in status.get("failing", {}).items():
         console.print(f"{part} fails: {why}", soft_wrap=True, style="red")
+    kept = status.get("state") or {}
+    if kept.get("reason"):
+        taken = "outcomes are refused" if kept["setting"] == "check" else "outcomes are taken all the same"
+        console.print(f"{kept['reason']} ({taken})", soft_wrap=True)
     if status["ramps_refused"]:
         console.print(status["ramps_refused"], soft_wrap=True)
     if status["experiments"]:

@@ -66,6 +66,9 @@ def show_router(console: Console, url: str, router: dict[str, Any]) -> None:
     dependencies = router.get("dependencies", {})
     redis = [f"{name} {dependencies[name]}" for name in ("cache", "state") if name in dependencies]
     console.print("Redis: " + ", ".join(redis))
+    kept = router.get("state") or {}
+    if kept.get("reason"):
+        console.print(kept["reason"], soft_wrap=True, style="red")
     for model in router["models"]:
         console.print()
         console.print(status_table(model))

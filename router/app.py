@@ -50,6 +50,7 @@ from router.worker import Worker
 from router.workers import end_with_parent
 from state.beats import Beats
 from state.document import DocumentStore, open_state
+from state.durability import Durability
 from state.held import listen
 from state.user import is_loopback, user_salt
 
@@ -201,7 +202,16 @@ async def open_worker(
     if traces is not None:
         stack.push_async_callback(asyncio.to_thread, traces.close)
     events = RedisEvents(state, salt, metrics, settings.exposures_max_bytes, new_id)
-    outcomes = OutcomeWriter(state, salt, metrics, new_id)
+    durability = Durability(state, settings.state_durable)
+    await durability.look()
+    outcomes = OutcomeWriter(
+        state,
+        salt,
+        metrics,
+        new_id,
+        replicas=settings.state_replicas,
+        refusal=lambda: durability.refusal,
+    )
     builder = RouteBuilder(
         lambda url, host=None: HttpService(session, url, host, traces),
         cache,
@@ -222,6 +232,7 @@ async def open_worker(
         traces=traces,
         access_log=AccessLog(settings.access_log_percent / 100, time.monotonic),
     )
+    worker.durability = durability
     worker.dependencies = {"cache": cache.ping, "state": lambda: _ping(state)}
     source = SnapshotSource(
         DocumentStore(state), settings.experiments_file, settings.data_dir / "snapshot.json", worker.adopt
@@ -234,6 +245,7 @@ async def open_worker(
     worker.spawn(watch_panic(settings.panic_file, worker.panic))
     worker.spawn(events.run())
     worker.spawn(outcomes.run())
+    worker.spawn(durability.run(lambda: gauges.show_durable(durability.durable)))
     worker.spawn(metrics.run())
     worker.spawn(
         watch(

@@ -77,6 +77,10 @@ class StateAway(RouterError):
     """The state Redis has not confirmed in time what it was to keep."""
 
 
+class StateNotDurable(StateAway):
+    """The state Redis would lose what it confirms, so nothing is confirmed."""
+
+
 class NotReady(RouterError):
     """The router has no experiments to route by, or is stopping."""
 

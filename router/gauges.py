@@ -54,6 +54,9 @@ class Gauges:
         self.redis_up = gauge(
             "ekiben_redis_up", "1 while every worker reaches this Redis (cache, state)", ("redis",), "livemin"
         )
+        self.durable = gauge(
+            "ekiben_state_durable", "1 while the state Redis keeps what it confirms", (), "livemin"
+        )
         self.confirmed = gauge(
             "ekiben_snapshot_confirmed_timestamp_seconds",
             "When a worker last heard from the state Redis that its experiments are current",
@@ -67,6 +70,11 @@ class Gauges:
             "ekiben_outcomes_waiting", "Outcomes that wait for Redis's disk", (), "livesum"
         )
         self._shown: set[tuple[str, str]] = set()
+
+    def show_durable(self, durable: bool | None) -> None:
+        """Whether the state Redis keeps what it confirms; None: not known, shown once it is."""
+        if durable is not None:
+            self.durable.set(durable)
 
     def show_versions(self, routes: Mapping[str, ModelRoute], now: float) -> None:
         """The endpoints of every version, as they are at `now` of the monotonic clock."""

@@ -75,8 +75,10 @@ OUTCOMES: Final = {
         "operationId": "sendOutcomes",
         "summary": "Tell what happened afterwards",
         "description": (
-            "All of the outcomes are taken, or none. 202 says that they are on disk. After a 503, or without "
-            "an answer, they may be there or not: send them again, with the same ids, and each counts once."
+            "All of the outcomes are taken, or none. 202 says that the state Redis has them on disk, and so "
+            "many of its replicas as EKIBEN_STATE_REPLICAS asks for. After a 503, or without an answer, they "
+            "may be there or not: send them again, with the same ids, and each counts once. The 503 says why "
+            "where Redis has refused them or would lose them."
         ),
         "parameters": [
             {

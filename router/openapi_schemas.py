@@ -250,6 +250,18 @@ SCHEMAS: Final[dict[str, Any]] = {
                 "description": "Each Redis, and each version as `model/version`",
                 "additionalProperties": {"type": "string", "enum": ["up", "down"]},
             },
+            "state": {
+                "type": ["object", "null"],
+                "description": "Whether the state Redis keeps what it confirms",
+                "properties": {
+                    "durable": _nullable("null: not known yet", "boolean"),
+                    "reason": _nullable("Why it would lose what it confirms, and what to set"),
+                    "not_read": _nullable("What the server does not say"),
+                    "setting": {"type": "string", "description": "EKIBEN_STATE_DURABLE"},
+                },
+                "required": ["durable", "reason", "not_read", "setting"],
+                "additionalProperties": False,
+            },
         }
     ),
     "Problem": _object(_PROBLEM, description="RFC 9457"),

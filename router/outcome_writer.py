@@ -5,10 +5,12 @@ Theory of operation:
 1. A request's outcomes queue as a whole, and its answer waits.
 2. While one block is out, whatever comes queues; the next block takes all of it (at most `_MAX_BLOCK`
    outcomes, and never half a request). The writer never waits to fill one.
-3. A block that was not confirmed is sent again, the same one with the same number, for as long as one of
-   its requests still waits: the stream has it once, or not at all.
+3. A block that was not confirmed (by Redis, and by so many replicas as were asked for) is sent again, the
+   same one with the same number, for as long as one of its requests still waits: the stream has it once, or
+   not at all.
 4. A request that has waited for `ANSWER_S` is told 503. Its outcomes may be in the stream all the same: their
    ids make the client's repetition harmless.
+5. While Redis is known to lose what it confirms, nothing is taken at all (`state/durability.py`).
 """
 
 from __future__ import annotations
@@ -22,10 +24,10 @@ from typing import Final, Protocol
 import msgspec
 from redis.asyncio import Redis
 
-from router.errors import NotReady, Overloaded, RouterError, StateAway
+from router.errors import NotReady, Overloaded, RouterError, StateAway, StateNotDurable
 from state.blocks import COLUMNS, OUTCOMES_STREAM, Event
 from state.document import StateUnavailable
-from state.producers import Producer
+from state.producers import NotStored, Producer
 from state.user import user_hash
 
 log = logging.getLogger(__name__)
@@ -105,13 +107,18 @@ class OutcomeWriter:
         *,
         answer_s: float = ANSWER_S,
         max_waiting: int = MAX_WAITING,
+        replicas: int = 0,
+        refusal: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """`refusal` tells why Redis would lose what it confirms, or None."""
         self._salt = salt
         self._metrics = metrics
         self._new_id = new_id
         self._answer_s = answer_s
         self._max_waiting = max_waiting
-        self._producer = Producer(redis, OUTCOMES_STREAM, new_id)
+        self._refusal = refusal
+        self._why = ""
+        self._producer = Producer(redis, OUTCOMES_STREAM, new_id, replicas)
         self._queue: deque[_Waiting] = deque()
         self._group: list[_Waiting] = []
         self._woken = asyncio.Event()
@@ -121,10 +128,13 @@ class OutcomeWriter:
     async def write(self, outcomes: Sequence[Outcome]) -> None:
         """Return when all of them are on disk.
 
-        Raises `Overloaded` when too many wait, and `StateAway` when Redis has not confirmed them in time.
+        Raises `Overloaded` when too many wait, `StateAway` when Redis has not confirmed them in time, and
+        `StateNotDurable` when it would lose them.
         """
         if not outcomes:
             return
+        if (refusal := self._refusal()) is not None:
+            raise StateNotDurable(refusal)
         if self.waiting + len(outcomes) > self._max_waiting:
             raise Overloaded(f"{self.waiting} outcomes are waiting for Redis")
         loop = asyncio.get_running_loop()
@@ -138,7 +148,7 @@ class OutcomeWriter:
                 await held.done
         except TimeoutError:
             raise StateAway(
-                "Redis did not confirm the outcomes: send them again, with the same ids"
+                f"Redis did not confirm the outcomes{self._why}: send them again, with the same ids"
             ) from None
         finally:
             self.waiting -= len(events)
@@ -177,9 +187,11 @@ class OutcomeWriter:
                 if not self._failing:
                     log.warning("outcomes cannot be written, their senders wait: %s", error)
                 self._failing = True
+                self._why = f" ({error})" if isinstance(error, NotStored) else ""
                 await asyncio.sleep(_PAUSE_S)
                 continue
             self._failing = False
+            self._why = ""
             now = asyncio.get_running_loop().time()
             waited = [held for held in group if not held.done.done()]
             for held in waited:

@@ -135,6 +135,7 @@ async def healthz(worker: Worker, _rest: str, _query: str) -> Page:
         "revision": snapshot.revision if snapshot else None,
         "lineage": snapshot.lineage if snapshot else None,
         "dependencies": dependencies,
+        "state": worker.durability.view() if worker.durability is not None else None,
     }
     return _json(body, 200 if worker.ready else 503)
 

@@ -22,6 +22,7 @@ _TABLE: Final[tuple[tuple[type[errors.RouterError], int, str, str], ...]] = (
     (errors.RowRefused, 422, "features-refused", "The features were refused"),
     (errors.TooManyRequests, 429, "too-many-requests", "Too many requests"),
     (errors.Overloaded, 503, "overloaded", "Too busy"),
+    (errors.StateNotDurable, 503, "state-not-durable", "Nothing would be kept"),
     (errors.StateAway, 503, "state-away", "Nothing can be kept now"),
     (errors.NotReady, 503, "not-ready", "Not ready"),
     (errors.DeadlinePassed, 504, "deadline-passed", "The deadline passed"),

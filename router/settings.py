@@ -10,6 +10,7 @@ from typing import Final, Self
 from process.environ import BadSetting, log_choices, whole
 from router.costly import MAX_ELEMENTS
 from router.panic import panic_file
+from state.durability import durable_choice
 from state.embedded import addresses
 
 MIB: Final = 1024 * 1024
@@ -32,6 +33,8 @@ class Settings:
     max_body_bytes: int = MIB
     max_elements: int = MAX_ELEMENTS
     local_cache_entries: int = 20_000
+    state_durable: str = "check"
+    state_replicas: int = 0
     exposures_max_bytes: int = 256 * MIB
     capture_percent: int = 0
     shutdown_grace_s: float = 20.0
@@ -68,6 +71,8 @@ class Settings:
             max_body_bytes=whole(environ, "EKIBEN_MAX_BODY_BYTES", MIB, 1024, 4 * MIB),
             max_elements=whole(environ, "EKIBEN_MAX_ELEMENTS", MAX_ELEMENTS, 100, 1_000_000),
             local_cache_entries=whole(environ, "EKIBEN_LOCAL_CACHE_ENTRIES", 20_000, 0, 10_000_000),
+            state_durable=durable_choice(environ),
+            state_replicas=whole(environ, "EKIBEN_STATE_REPLICAS", 0, 0, 16),
             exposures_max_bytes=whole(environ, "EKIBEN_EXPOSURES_MAX_BYTES", 256 * MIB, MIB, 1 << 40),
             capture_percent=whole(environ, "EKIBEN_CAPTURE_PERCENT", 0, 0, 100),
             shutdown_grace_s=float(grace_s),

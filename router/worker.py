@@ -20,6 +20,7 @@ from router.outcome_writer import Outcomes
 from router.probes import probe_all
 from router.routes import ModelRoute, RouteBuilder, lanes_of
 from state.document import Stored
+from state.durability import Durability
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class Worker:
         self.draining = False
         self.panicked: frozenset[str] = frozenset()
         self.dependencies: dict[str, HealthCheck] = {}
+        self.durability: Durability | None = None
         self._builder = builder
         self._background: set[asyncio.Task[None]] = set()
 

@@ -13,7 +13,7 @@ from typing import Any, Final, Self, cast
 
 import orjson
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError
 
 from experiments.document import Document
 from experiments.parsing import parse_document
@@ -201,5 +201,10 @@ def open_store(state_url: str) -> DocumentStore:
 
 
 def open_state(state_url: str) -> Redis:
-    """A client of the state Redis, with time-outs: nobody waits for it without an end."""
-    return Redis.from_url(state_url, socket_timeout=2.0, socket_connect_timeout=1.0)
+    """A client of the state Redis, with time-outs: nobody waits for it without an end.
+
+    A server that has become a replica is left: behind the same address there is another one by now.
+    """
+    return Redis.from_url(
+        state_url, socket_timeout=2.0, socket_connect_timeout=1.0, retry_on_error=[ReadOnlyError]
+    )

@@ -27,9 +27,11 @@ STATE = "state"
 _COMMON = ("--port", "0", "--unixsocketperm", "700", "--save", "", "--dir", ".", "--daemonize", "no",
            # A rewritten title would overwrite the environment that `ekiben up` recognises its children by.
            "--set-proc-title", "no")  # fmt: skip
+_NEVER_EVICT = ("--maxmemory-policy", "noeviction")
 _SETTINGS: Mapping[str, tuple[str, ...]] = {
     CACHE: ("--appendonly", "no", "--maxmemory", "256mb", "--maxmemory-policy", "allkeys-lru"),
-    STATE: ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"),
+    # With a limit a full one refuses writes; without, the system kills it, and kills it again as it loads.
+    STATE: ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory", "1gb", *_NEVER_EVICT),
 }
 
 

@@ -180,6 +180,17 @@ def test_each_redis_keeps_or_forgets_as_it_should() -> None:
     assert "--maxmemory 256mb --maxmemory-policy allkeys-lru" in cache
     assert "--appendonly yes --appendfsync always" in state
     assert "--maxmemory-policy noeviction" in state
+
+
+def test_each_redis_refuses_writes_before_its_container_is_full() -> None:
+    for name in ("redis-cache", "redis-state"):
+        command = SERVICES[name]["command"]
+        most = int(command[command.index("--maxmemory") + 1].removesuffix("mb"))
+        limit = SERVICES[name]["deploy"]["resources"]["limits"]["memory"]
+        assert most <= 0.7 * {"384M": 384, "1G": 1024}[limit]
+
+
+def test_the_state_has_a_volume_of_its_own() -> None:
     assert SERVICES["redis-state"]["volumes"] == ["redis-state:/data"]
 
 

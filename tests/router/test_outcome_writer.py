@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from router.errors import NotReady, Overloaded, StateAway
+from router.errors import NotReady, Overloaded, StateAway, StateNotDurable
 from router.events import IdMaker
 from router.outcome_writer import Outcome, OutcomeWriter
 from state.blocks import COLUMNS, OUTCOMES_STREAM, decode_block
@@ -104,6 +104,29 @@ async def test_what_was_written_outlives_a_redis_that_is_killed_right_after(writ
         writing.server.kill()
         await writing.server.start()
     assert await writing.ids() == [f"o-{number}" for number in range(20)]
+
+
+async def test_a_full_redis_refuses_with_the_reason_and_takes_them_once_it_has_room(
+    short_folder: Path,
+) -> None:
+    async with running(short_folder, answer_s=0.5) as writing:
+        await writing.redis.config_set("maxmemory", 1)
+        with pytest.raises(StateAway, match="the state Redis has no memory left"):
+            await writing.writer.write([outcome(1)])
+        assert await writing.ids() == []
+        await writing.redis.config_set("maxmemory", 0)
+        await writing.writer.write([outcome(1)])
+        assert await writing.ids() == ["o-1"]
+
+
+async def test_nothing_is_taken_while_redis_would_lose_it(short_folder: Path) -> None:
+    refusal: list[str | None] = ["set `appendonly yes`"]
+    async with running(short_folder, refusal=lambda: refusal[0]) as writing:
+        with pytest.raises(StateNotDurable, match="appendonly yes"):
+            await writing.writer.write([outcome(1)])
+        refusal[0] = None
+        await writing.writer.write([outcome(1)])
+        assert await writing.ids() == ["o-1"]
 
 
 async def test_many_requests_at_once_take_few_blocks(writing: Writing) -> None:

@@ -8,6 +8,7 @@ import re
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -37,7 +38,11 @@ async def state(short_folder: Path) -> AsyncIterator[RedisServer]:
 def router(short_folder: Path, state: RedisServer) -> Iterator[RouterProcess]:
     """A router of two workers; no model service is needed."""
     (short_folder / "experiments.yaml").write_text(yaml.safe_dump(credit()))
-    settings = {"EKIBEN_CACHE_URL": state.url, "EKIBEN_STATE_URL": state.url}
+    settings = {
+        "EKIBEN_CACHE_URL": state.url,
+        "EKIBEN_STATE_URL": state.url,
+        "EKIBEN_STATE_DURABLE": "check",
+    }
     router = RouterProcess(PORT, short_folder, 2, **settings)
     router.start()
     yield router
@@ -77,6 +82,16 @@ class Sender:
 
         await until_async(accepted)
 
+    async def problem(self, outcome_id: str) -> dict[str, Any]:
+        """What it is told instead of 202."""
+        outcome = {"user_id": "u", "name": "profit", "value": 1, "id": outcome_id}
+        async with self._session.post(self._url, json={"outcomes": [outcome]}) as answer:
+            return dict(await answer.json(content_type=None))
+
+    async def page(self, path: str) -> dict[str, Any]:
+        async with self._session.get(self._url.replace("/outcomes", path)) as answer:
+            return dict(await answer.json())
+
     async def metrics(self) -> str:
         async with self._session.get(self._url.replace("/outcomes", "/metrics")) as answer:
             return await answer.text()
@@ -113,6 +128,31 @@ async def test_202_means_on_disk_though_redis_is_killed_right_after(
         await state.start()
     ids = await written(state)
     assert sorted(ids) == sorted(f"o-{number}" for number in range(10))
+
+
+async def test_a_redis_that_would_lose_them_is_told_by_every_door_and_nothing_is_taken(
+    sender: Sender, state: RedisServer
+) -> None:
+    await sender.until_accepted("before")
+    async with state.client() as client:
+        await client.config_set("appendonly", "no")
+
+        async def refused() -> bool:
+            return await sender.send("meanwhile") == 503
+
+        await until_async(refused)
+        problem, health = await sender.problem("meanwhile"), await sender.page("/healthz")
+        assert problem["type"] == "urn:ekiben:problem:state-not-durable"
+        assert "set `appendonly yes`" in problem["detail"]
+        assert (health["state"]["durable"], health["state"]["reason"]) == (False, problem["detail"])
+
+        async def shown() -> bool:
+            return "\nekiben_state_durable 0.0" in await sender.metrics()
+
+        await until_async(shown)
+        await client.config_set("appendonly", "yes")
+    await sender.until_accepted("after")
+    assert (await written(state)).count("after") == 1
 
 
 async def test_many_senders_at_once_share_blocks(sender: Sender, state: RedisServer) -> None:
