@@ -234,6 +234,7 @@ _HEALTH_OK: Final = _ok(
         "revision": 7,
         "lineage": "9f86d081884c7d65",
         "dependencies": {"cache": "up", "state": "up", "credit/v1": "up", "credit/v2": "down"},
+        "state": {"durable": True, "reason": None, "not_read": None, "setting": "check"},
     },
 )
 

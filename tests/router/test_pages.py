@@ -100,6 +100,7 @@ async def test_healthz_tells_the_revision_and_each_dependency(router: Router) ->
             "credit/v2": "up",
             "credit/v3": "up",
         },
+        "state": None,
     }
 
 
