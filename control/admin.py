@@ -34,7 +34,6 @@ from control.admin_requests import (
 )
 from control.admin_views import entry_view, experiment_view, experiment_views, shadow_views, status_view
 from control.auth import Auth, bearer_token
-from control.dashboard.door import allowed_host
 from control.desk import Desk
 from control.planning import BadPlan, make_plan
 from control.problems import BadRequest, MethodNotAllowed, NotFound, Unauthorized, problem_response
@@ -87,6 +86,7 @@ class Admin:
         self._auth = auth
         self._forget = forget
         self._audit = Audit(desk.redis)
+        self._names = desk.settings.names
 
     def reading(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         """Open where only this machine reaches the controller; else with the token."""
@@ -195,7 +195,7 @@ class Admin:
         async def guarded(request: Request) -> Response:
             try:
                 # A page of another site whose name was made to point here (DNS rebinding) sends that name.
-                if not (is_open and allowed_host(request.headers.get("host", ""), self._desk.settings)):
+                if not (is_open and self._names.allows(request.headers.get("host", ""))):
                     self._let_in(request)
                 response = _json(await handler(request))
             except Exception as error:

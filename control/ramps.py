@@ -45,7 +45,8 @@ def refusal(beats: Sequence[Beat]) -> str | None:
         if beat.outcomes_open and not beat.loopback:
             return (
                 f"Ramps do not run: anyone can send outcomes to the router on {beat.host}. "
-                "Set EKIBEN_API_KEYS there, or let it listen on loopback."
+                "Set EKIBEN_API_KEYS there, or let it listen on loopback only: no proxy before it, no "
+                "EKIBEN_ALLOWED_HOSTS, no EKIBEN_ALLOWED_ORIGINS."
             )
     return None
 

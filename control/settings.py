@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final, Self
 
 from process.environ import BadSetting, log_choices, whole
+from process.http.names import HostNames, allowed_hosts, is_loopback
 from state.durability import durable_choice
 from state.embedded import addresses
-from state.user import is_loopback
 
 _REDIS: Final = ("redis://", "rediss://", "unix://")
 
@@ -40,6 +40,11 @@ class Settings:
         """Whether only this machine reaches the controller."""
         return is_loopback(self.host)
 
+    @property
+    def names(self) -> HostNames:
+        """The names that it answers to."""
+        return HostNames(self.host, self.allowed_hosts)
+
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read the environment. Raises `BadSetting`."""
@@ -52,7 +57,6 @@ class Settings:
         admin_token = environ.get("EKIBEN_ADMIN_TOKEN", "")
         if not admin_token and not is_loopback(host):
             raise BadSetting(f"EKIBEN_ADMIN_TOKEN is required when listening on {host}: set a random value")
-        hosts = environ.get("EKIBEN_ALLOWED_HOSTS", "")
         return cls(
             state_url=state_url,
             state_durable=durable_choice(environ),
@@ -64,7 +68,7 @@ class Settings:
             record_every_s=whole(environ, "EKIBEN_RECORD_EVERY_S", 3, 1, 300),
             analyse_every_s=whole(environ, "EKIBEN_ANALYSE_EVERY_S", 3, 1, 86_400),
             admin_token=admin_token,
-            allowed_hosts=tuple(name.strip() for name in hosts.split(",") if name.strip()),
+            allowed_hosts=allowed_hosts(environ),
             note=environ.get("EKIBEN_NOTE") or None,
             shutdown_grace_s=whole(environ, "EKIBEN_SHUTDOWN_GRACE_S", 10, 1, 3600),
             log_format=log_format,

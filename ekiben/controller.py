@@ -13,7 +13,7 @@ import msgspec
 from ekiben.errors import EkibenError, UsageError
 from ekiben.http_client import NoAnswer, ask
 from experiments.report import Report
-from state.user import is_loopback
+from process.http.names import is_loopback
 
 TIMEOUT_S = 30.0
 _FORGET_TIMEOUT_S = 150.0  # all files are read

@@ -8,9 +8,9 @@ import yaml
 
 from ekiben.errors import EkibenError
 from experiments.document import Document
+from process.http.names import is_loopback
 from state.document import dump_document
 from state.experiments_file import BadExperimentsFile, parse_experiments
-from state.user import is_loopback
 
 FIRST_PORT = 3001
 RESERVED_PORTS = frozenset({3000, 3100})  # the router's, and the one of the design's controller

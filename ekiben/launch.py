@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from ekiben.errors import EkibenError
 from experiments.document import Document
-from state.user import is_loopback
+from process.http.names import is_loopback
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Final, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from process.http.names import HostNames, is_loopback
 from process.logs import configure_logs
 from process.traces import open_traces
 from router.access_log import AccessLog
@@ -46,13 +47,14 @@ from router.server import drain_on_sigterm
 from router.service import HttpService, open_session
 from router.settings import LAST_STEPS_S, Settings
 from router.snapshots import SnapshotSource
+from router.web import JSON, WebRules, answer_preflight, is_preflight, require_json
 from router.worker import Worker
 from router.workers import end_with_parent
 from state.beats import Beats
 from state.document import DocumentStore, open_state
 from state.durability import Durability
 from state.held import listen
-from state.user import is_loopback, user_salt
+from state.user import user_salt
 
 log = logging.getLogger(__name__)
 
@@ -105,27 +107,8 @@ class RouterApp:
         assert worker is not None, "startup has not run"
         # A worker that is about to stop asks its clients to come back on another connection.
         request = Request(scope, receive, worker.new_id, closing=worker.draining)
-        await self._answer(worker, request, scope, send)
-        if request.span is not None:
-            request.span.end()
-
-    async def _answer(self, worker: Worker, request: Request, scope: Scope, send: Send) -> None:
         try:
-            path: str = scope["path"]
-            if path.startswith(_PREDICT) and "/" not in path[len(_PREDICT) :]:
-                if worker.traces is not None:
-                    request.begin_span(worker.traces)
-                if scope["method"] != "POST":
-                    raise MethodNotAllowed("POST")
-                if not worker.door.is_open:
-                    self._admit(worker, request, PREDICT)
-                if worker.snapshot is None:
-                    raise NotReady("there are no experiments to route by yet")
-                await predict(worker, path[len(_PREDICT) :], request, send)
-            elif path == _OUTCOMES:
-                await self._outcomes(worker, request, scope, send)
-            else:
-                await self._page(worker, request, scope, send)
+            await self._answer(worker, request, scope, send)
         except RouterError as error:
             await _problem(worker, request, send, error)
         except Exception:
@@ -134,12 +117,38 @@ class RouterApp:
                 await _problem(
                     worker, request, send, InternalError("the router's log has more under this id")
                 )
+        if request.span is not None:
+            request.span.end()
+
+    async def _answer(self, worker: Worker, request: Request, scope: Scope, send: Send) -> None:
+        path: str = scope["path"]
+        if request.host not in worker.web.known or request.origin is not None:
+            worker.web.admit(request, path)
+            if is_preflight(request, scope):
+                return await answer_preflight(request, send)
+        if not path.startswith(_PREDICT) or "/" in path[len(_PREDICT) :]:
+            if path == _OUTCOMES:
+                return await self._outcomes(worker, request, scope, send)
+            return await self._page(worker, request, scope, send)
+        if worker.traces is not None:
+            request.begin_span(worker.traces)
+        if scope["method"] != "POST":
+            raise MethodNotAllowed("POST")
+        if not worker.door.is_open:
+            self._admit(worker, request, PREDICT)
+        if request.content_type != JSON:
+            require_json(request.content_type)
+        if worker.snapshot is None:
+            raise NotReady("there are no experiments to route by yet")
+        return await predict(worker, path[len(_PREDICT) :], request, send)
 
     async def _outcomes(self, worker: Worker, request: Request, scope: Scope, send: Send) -> None:
         if scope["method"] != "POST":
             raise MethodNotAllowed("POST")
         if not worker.door.is_open:
             self._admit(worker, request, OUTCOMES)
+        require_json(request.content_type)
+        worker.web.note_proxy(scope)
         await take_outcomes(worker, request, send)
 
     async def _page(self, worker: Worker, request: Request, scope: Scope, send: Send) -> None:
@@ -219,6 +228,10 @@ async def open_worker(
         events,
         settings.local_cache_entries,
     )
+    loopback = is_loopback(settings.host) if loopback is None else loopback
+    # A web page has no key: off loopback, where keys are asked for, any name will do unless some are listed.
+    any_name = settings.api_keys and not loopback and not settings.allowed_hosts
+    names = None if any_name else HostNames(settings.host, settings.allowed_hosts, loopback=loopback)
     worker = Worker(
         builder,
         events,
@@ -231,6 +244,7 @@ async def open_worker(
         door=Door.from_setting(settings.api_keys) if settings.api_keys else Door.open(),
         traces=traces,
         access_log=AccessLog(settings.access_log_percent / 100, time.monotonic),
+        web=WebRules(names, settings.allowed_origins),
     )
     worker.durability = durability
     worker.dependencies = {"cache": cache.ping, "state": lambda: _ping(state)}
@@ -258,8 +272,7 @@ async def open_worker(
             time.monotonic,
         )
     )
-    who = Who.here(new_id(), is_loopback(settings.host) if loopback is None else loopback)
-    worker.spawn(beat_on(Beats(state), worker, who, events))
+    worker.spawn(beat_on(Beats(state), worker, Who.here(new_id()), events))
     stack.push_async_callback(worker.stop, LAST_STEPS_S)  # the server has waited for what is in flight
     return worker
 

@@ -47,9 +47,13 @@ class Request:
         "answered",
         "authorization",
         "closing",
+        "content_type",
+        "cors",
+        "host",
         "id",
         "id_header",
         "no_cache",
+        "origin",
         "span",
         "traceparent",
         "user_id",
@@ -62,27 +66,23 @@ class Request:
         # Taken out, or scope and exchange would hold each other until a collection.
         self._exchange: Exchange | None = scope.pop(EXCHANGE, None)
         self.closing = closing
-        self._length: bytes | None = None
         self.answered = False
-        self.user_id: bytes | None = None
-        self.authorization: bytes | None = None
-        self.no_cache = False
-        self.traceparent: bytes | None = None
         self.span: Span | None = None
-        given = None
-        for name, value in scope["headers"]:
-            if name == b"content-length":
-                self._length = value
-            elif name == b"x-user-id":
-                self.user_id = value
-            elif name == b"x-request-id":
-                given = value
-            elif name == b"authorization":
-                self.authorization = value
-            elif name == b"traceparent":
-                self.traceparent = value if _TRACEPARENT.fullmatch(value) else None
-            elif name == b"cache-control":
-                self.no_cache = b"no-cache" in value.lower()
+        self.cors: Sequence[Header] = ()
+        # Of a field that stands there twice the last counts.
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        field = headers.get
+        self._length = field(b"content-length")
+        self.host = field(b"host")
+        self.origin = field(b"origin")
+        self.content_type = field(b"content-type")
+        self.user_id = field(b"x-user-id")
+        self.authorization = field(b"authorization")
+        traceparent = field(b"traceparent")
+        self.traceparent = traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None
+        cache_control = field(b"cache-control")
+        self.no_cache = cache_control is not None and b"no-cache" in cache_control.lower()
+        given = field(b"x-request-id")
         if given is not None and _REQUEST_ID.fullmatch(given):
             self.id = given.decode("ascii")
         else:
@@ -119,7 +119,7 @@ class Request:
         """Answer, with this request's id among the headers."""
         self.answered = True
         exchange = self._exchange
-        headers = [*headers, self.id_header, (b"content-length", b"%d" % len(body))]
+        headers = [*headers, *self.cors, self.id_header, (b"content-length", b"%d" % len(body))]
         if exchange is None or self.closing or not exchange.respond(status, headers, body):
             if self.closing:
                 headers = [header for header in headers if header[0] != b"connection"]

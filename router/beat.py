@@ -24,18 +24,17 @@ _FAREWELL_S: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """A worker: an id of its own, where it runs and since when, who reaches it."""
+    """A worker: an id of its own, where it runs and since when."""
 
     worker: str
     host: str
     pid: int
     started_at: float
-    loopback: bool
 
     @classmethod
-    def here(cls, worker: str, loopback: bool) -> Self:
+    def here(cls, worker: str) -> Self:
         """This process, from now."""
-        return cls(worker, socket.gethostname(), os.getpid(), time.time(), loopback)
+        return cls(worker, socket.gethostname(), os.getpid(), time.time())
 
 
 class EventCounts(Protocol):
@@ -79,7 +78,7 @@ def make_beat(worker: Worker, who: Who, events: EventCounts, now: float) -> Beat
         revision=snapshot.revision if snapshot else None,
         adopted_at=worker.adopted_at,
         draining=worker.draining,
-        loopback=who.loopback,
+        loopback=worker.web.only_here,
         outcomes_open=worker.door.is_open,
         panic=sorted(worker.panicked),
         seconds_bounds=list(SECONDS),

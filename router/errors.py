@@ -25,6 +25,18 @@ class BodyTooLarge(RouterError):
     """More bytes than the limit."""
 
 
+class NotJson(RouterError):
+    """The body is of another media type than JSON."""
+
+
+class UnknownHost(RouterError):
+    """The request was sent to a name that the router does not answer to."""
+
+
+class ForeignOrigin(RouterError):
+    """A web page of another site has sent the request."""
+
+
 class Unauthorized(RouterError):
     """No key, or one that is not known."""
 

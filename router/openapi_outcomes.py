@@ -92,7 +92,7 @@ OUTCOMES: Final = {
         "requestBody": {
             "required": True,
             "description": "At most 1 MiB, unless the router is set otherwise, and 40,000 elements (commas, "
-            "colons and opening brackets); strict JSON, whatever its Content-Type is.",
+            "colons and opening brackets); strict JSON, and its Content-Type says so.",
             "content": {
                 _JSON: {
                     "schema": {"$ref": "#/components/schemas/OutcomesRequest"},
@@ -123,7 +123,7 @@ OUTCOMES: Final = {
             },
             **{
                 str(status): {"$ref": f"#/components/responses/{status}"}
-                for status in (400, 401, 403, 408, 413, 429, 500, 503)
+                for status in (400, 401, 403, 408, 413, 415, 421, 429, 500, 503)
             },
         },
     }

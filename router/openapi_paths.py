@@ -36,8 +36,14 @@ def _header(name: str) -> dict[str, str]:
 
 
 def _answers(ok: dict[str, Any], *problems: int) -> dict[str, Any]:
-    """The responses of an operation: its good one, and these problems; any of them may also be a 500."""
-    refs = {str(status): {"$ref": f"#/components/responses/{status}"} for status in (*problems, 500)}
+    """The responses of an operation: its good one, and these problems; what is asked under a name that is not
+    the router's is a 421 everywhere, what comes from another site's page a 403, and any may be a 500.
+    """
+    everywhere = (403, 421, 500)
+    refs = {
+        str(status): {"$ref": f"#/components/responses/{status}"}
+        for status in sorted({*problems, *everywhere})
+    }
     return {"200": ok, **refs}
 
 
@@ -72,7 +78,7 @@ def _get(tag: str, name: str, summary: str, responses: dict[str, Any], **more: A
 
 
 _OPEN: Final[dict[str, Any]] = {"security": []}
-_KEY_PROBLEMS: Final = (401, 403, 429)
+_KEY_PROBLEMS: Final = (401, 429)
 
 _PREDICT: Final = {
     "post": {
@@ -105,8 +111,8 @@ _PREDICT: Final = {
         "requestBody": {
             "required": True,
             "description": "At most 1 MiB and 20,000 elements (commas, colons and opening brackets), unless "
-            "the router is set otherwise. It is read as strict JSON whatever its Content-Type is; of a key "
-            "that stands twice the last counts.",
+            "the router is set otherwise. It is strict JSON, and its Content-Type says so; of a key that "
+            "stands twice the last counts.",
             "content": {
                 _JSON: {
                     "schema": _schema("PredictionRequest"),
@@ -116,7 +122,7 @@ _PREDICT: Final = {
         },
         "responses": _answers(
             _ok("The prediction", "Prediction", PREDICTION, "Server-Timing"),
-            *(400, 404, 408, 413, 422, 502, 503, 504),
+            *(400, 404, 408, 413, 415, 422, 502, 503, 504),
             *_KEY_PROBLEMS,
         ),
     }

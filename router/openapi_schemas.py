@@ -32,7 +32,13 @@ PROBLEMS: Final[dict[int, ProblemRow]] = {
         "give a key: Authorization: Bearer KEY",
         ("WWW-Authenticate",),
     ),
-    403: ProblemRow("forbidden", "Not allowed", "The key may not do this", "this key may not predict"),
+    403: ProblemRow(
+        "forbidden",
+        "Not allowed",
+        "The key may not do this; or a web page asks whose origin is neither the router's own nor in "
+        "`EKIBEN_ALLOWED_ORIGINS` (of type `foreign-origin`)",
+        "this key may not predict",
+    ),
     404: ProblemRow(
         "not-found", "Not found", "No such model, experiment or page", "there is no model 'credits'"
     ),
@@ -47,6 +53,19 @@ PROBLEMS: Final[dict[int, ProblemRow]] = {
         "The body is too large",
         "More bytes or more elements than the router is set to take",
         "a body may have 1048576 bytes",
+    ),
+    415: ProblemRow(
+        "not-json",
+        "The body is not sent as JSON",
+        "The `Content-Type` of the body is missing, or is not `application/json`",
+        "send the body as JSON, with the header Content-Type: application/json",
+    ),
+    421: ProblemRow(
+        "unknown-host",
+        "Not a name of this router",
+        "The `Host` header is missing, or names something that the router does not answer to: "
+        "`EKIBEN_ALLOWED_HOSTS` lists further names",
+        "this router does not answer to the name 'shop.example.com'; EKIBEN_ALLOWED_HOSTS lists other names",
     ),
     422: ProblemRow(
         "features-refused",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from process.environ import BadSetting, log_choices, whole
+from process.http.names import allowed_hosts, allowed_origins
 from router.costly import MAX_ELEMENTS
 from router.panic import panic_file
 from state.durability import durable_choice
@@ -41,6 +42,8 @@ class Settings:
     drain_s: float = 1.0
     panic_file: Path = Path(".ekiben/panic")
     api_keys: str = ""
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: frozenset[str] = frozenset()
     access_log_percent: int = 1
     log_format: str = "json"
     log_level: str = "info"
@@ -80,6 +83,8 @@ class Settings:
             drain_s=float(whole(environ, "EKIBEN_DRAIN_S", min(1, grace_s - 1), 0, grace_s - 1)),
             panic_file=panic_file(environ, data_dir),
             api_keys=environ.get("EKIBEN_API_KEYS", ""),
+            allowed_hosts=allowed_hosts(environ),
+            allowed_origins=allowed_origins(environ),
             access_log_percent=whole(environ, "EKIBEN_ACCESS_LOG_PERCENT", 1, 0, 100),
             log_format=log_format,
             log_level=log_level,

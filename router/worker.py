@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, Protocol
 
 from experiments.snapshot import Snapshot
+from process.http.names import HostNames
 from process.traces import Traces
 from router.access_log import AccessLog
 from router.asgi import BODY_TIMEOUT_S
@@ -19,6 +20,7 @@ from router.metrics import Metrics
 from router.outcome_writer import Outcomes
 from router.probes import probe_all
 from router.routes import ModelRoute, RouteBuilder, lanes_of
+from router.web import WebRules
 from state.document import Stored
 from state.durability import Durability
 
@@ -53,6 +55,7 @@ class Worker:
         traces: Traces | None = None,
         access_log: AccessLog | None = None,
         turns: Turns | None = None,
+        web: WebRules | None = None,
     ) -> None:
         self.events = events
         self.outcomes = outcomes
@@ -67,6 +70,7 @@ class Worker:
         self.traces = traces
         self.access_log = access_log or AccessLog(0.0, clock)
         self.capture_share = capture_share
+        self.web = web or WebRules(HostNames("127.0.0.1"))
         self.snapshot: Snapshot | None = None
         self.adopted_at: float | None = None
         self.routes: Mapping[str, ModelRoute] = {}

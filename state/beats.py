@@ -111,7 +111,8 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     adopted_at: float | None
     draining: bool
     loopback: bool
-    """Only its own machine reaches it."""
+    """Only programs of its own machine reach it: it listens on loopback, answers to no other name, lets no
+    web page of elsewhere ask, and has seen no outcomes that a proxy passed on."""
     outcomes_open: bool
     """Whoever reaches it may send outcomes: no API keys are set."""
     panic: list[str] = []

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 
+from process.http.names import is_loopback
 from process.secret_file import kept_secret
 
 
 class SaltMissing(Exception):
     """No salt was given where one is required."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a listener on `host` is reachable from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False  # a name, whatever it begins with
 
 
 def user_salt(environ: Mapping[str, str], data_dir: Path, host: str) -> bytes:

@@ -47,7 +47,7 @@ class Dashboard:
                 Route("/experiments/{key}/{action}", acting.do, methods=["POST"]),
                 Route("/{path:path}", self._page),
             ],
-            middleware=[Middleware(Door, settings=desk.settings)],
+            middleware=[Middleware(Door, names=desk.settings.names)],
             exception_handlers={HTTPException: self._refused},
         )
 

@@ -8,9 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from control.settings import Settings
-
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+from process.http.names import HostNames, own_origin
 
 POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -28,25 +26,12 @@ _HEADERS: Final = {
 }
 
 
-def allowed_host(host: str, settings: Settings) -> bool:
-    """Whether a Host header names this controller: loopback, or one of `EKIBEN_ALLOWED_HOSTS`.
-
-    A page of another site whose name was made to point here (DNS rebinding) sends its own name. An allowed
-    name without a port counts with every port.
-    """
-    host = host.lower()
-    name = _without_port(host)
-    if name in _LOOPBACK:
-        return True
-    return any(allowed.lower() in (host, name) for allowed in settings.allowed_hosts)
-
-
 class Door:
     """Refuses what was asked of another host (421) or comes from another site's form (403)."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, names: HostNames) -> None:
         self._app = app
-        self._settings = settings
+        self._names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,17 +51,11 @@ class Door:
 
     def _refusal(self, scope: Scope, headers: Headers) -> ASGIApp | None:
         host = headers.get("host", "")
-        if len(headers.getlist("host")) != 1 or not allowed_host(host, self._settings):
+        if len(headers.getlist("host")) != 1 or not self._names.allows(host):
             text = "This controller does not answer to that name. Add it to EKIBEN_ALLOWED_HOSTS.\n"
             return PlainTextResponse(text, 421)
         if scope["method"] not in ("GET", "HEAD"):
             origin = headers.get("origin")
-            if origin is not None and origin.partition("://")[2].lower() != host.lower():
+            if origin is not None and not own_origin(origin, host):
                 return PlainTextResponse("This form came from another site.\n", 403)
         return None
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0]

@@ -40,6 +40,8 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     "router": {
         "REDIS_URL": _LOOK,
         "EKIBEN_MAX_BODY_BYTES": _DEFAULT,
+        "EKIBEN_ALLOWED_ORIGINS": "no web page calls it unless somebody lists its site",
+        "EKIBEN_MAX_ELEMENTS": _DEFAULT,
         "EKIBEN_LOCAL_CACHE_ENTRIES": _DEFAULT,
         "EKIBEN_EXPOSURES_MAX_BYTES": _DEFAULT,
         "EKIBEN_CAPTURE_PERCENT": "features may tell of people: nothing is kept unless somebody asks for it",
@@ -51,6 +53,7 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     "controller": {
         "REDIS_URL": _LOOK,
         "EKIBEN_CACHE_URL": "the controller has nothing to do with the cache",
+        "EKIBEN_ALLOWED_ORIGINS": "only the router lets pages of other sites ask",
         "EKIBEN_EVENTS_URL": "dev: beside the other data, on the volume; prod sets it",
         "EKIBEN_EVENTS_DAYS": _DEFAULT,
         "EKIBEN_RECORD_EVERY_S": _DEFAULT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from process.http.names import HostNames
 from router.openapi import openapi_document
 from router.pages import EXACT, OPEN_PAGES
 from tests.deploy.environment import router_settings
@@ -50,6 +51,16 @@ def test_it_leads_to_a_service_and_a_port_that_are_there(manifests: Manifests) -
             backend = each["backend"]["service"]
             service = manifests.one("Service", backend["name"])
             assert backend["port"]["name"] in [port["name"] for port in service["spec"]["ports"]]
+
+
+def test_the_router_answers_to_the_names_that_lead_to_it(manifests: Manifests) -> None:
+    settings = router_settings(manifests)
+    names = HostNames(settings.host, settings.allowed_hosts)
+    (ingress,) = manifests.of("Ingress")
+    asked = [rule["host"] for rule in ingress["spec"]["rules"]]
+    # kubelet and Prometheus ask by the pod's address, pods by the service's name.
+    asked += ["10.244.1.7:3000", "ekiben-router:3000", "ekiben-router.ekiben.svc.cluster.local:3000"]
+    assert [name for name in asked if not names.allows(name)] == []
 
 
 def test_it_takes_bodies_as_large_as_the_router_does(manifests: Manifests) -> None:

@@ -158,10 +158,10 @@ def ask(
 ) -> Answer:
     """One request on a connection of its own: GET, or POST where there is something to send."""
     body = b"" if data is None else json.dumps(data).encode()
-    lines = [f"{method or ('GET' if data is None else 'POST')} {path} HTTP/1.1", "Host: router"]
+    lines = [f"{method or ('GET' if data is None else 'POST')} {path} HTTP/1.1", "Host: 127.0.0.1"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     if data is not None:
-        lines.append(f"Content-Length: {len(body)}")
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
     with Connection(port) as connection:
         connection.send("\r\n".join([*lines, "", ""]).encode() + body)
         return connection.read()

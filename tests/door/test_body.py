@@ -21,10 +21,12 @@ from tests.router.services import Service
 
 LIMIT = 2048
 BODY = b'{"features": {"row": 1}}'
+HEADERS = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")]
 
 
 def head(*headers: str) -> bytes:
-    return "\r\n".join(["POST /predict/credit HTTP/1.1", "Host: r", *headers, "", ""]).encode()
+    fixed = ["POST /predict/credit HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json"]
+    return "\r\n".join([*fixed, *headers, "", ""]).encode()
 
 
 def chunk(data: bytes) -> bytes:
@@ -118,7 +120,7 @@ async def slow(router: Router, *parts: bytes) -> Response:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": "/predict/credit", "headers": []}
+    scope = {"type": "http", "method": "POST", "path": "/predict/credit", "headers": HEADERS}
     await router.app(scope, receive, send)
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return Response(sent[0]["status"], headers, sent[1]["body"])

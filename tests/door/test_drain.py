@@ -13,9 +13,13 @@ import pytest
 from tests.door.running import Answer, Connection, ModelServer, ask, predict, running_router, wait_for
 
 PREDICT = b'{"user_id": "u-1", "features": {"row": 7}}'
-REQUEST = b"POST /predict/credit HTTP/1.1\r\nHost: r\r\nContent-Length: %d\r\n\r\n%b" % (
-    len(PREDICT),
-    PREDICT,
+REQUEST = (
+    b"POST /predict/credit HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    b"Content-Length: %d\r\n\r\n%b"
+    % (
+        len(PREDICT),
+        PREDICT,
+    )
 )
 BOTH = pytest.mark.parametrize("workers", ["1", "2"])
 
@@ -82,7 +86,9 @@ def test_it_ends_within_the_grace_though_a_service_never_answers(folder: Path, v
         Connection(router.port) as waits,
     ):
         waits.send(
-            b"POST /predict/credit HTTP/1.1\r\nHost: r\r\nContent-Length: 16\r\n\r\n" + b'{"features": {}}'
+            b"POST /predict/credit HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 16\r\n\r\n"
+            b'{"features": {}}'
         )
         assert v1.arrived.wait(30)
         begun = time.monotonic()

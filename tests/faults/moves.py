@@ -18,6 +18,10 @@ from tests.faults.scene import Apply, Scene, until
 from tests.faults.station import EXPERIMENT
 
 _SETTLE_S: Final = 30.0
+_HEAD: Final = (
+    b"POST /predict/credit HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    b"content-length: %d\r\n\r\n"
+)
 
 
 def coverage_moved(times: int, every_s: float = 0.04) -> Apply:
@@ -95,7 +99,7 @@ async def panic_pressed(scene: Scene) -> AsyncIterator[None]:
 async def slow_senders(scene: Scene) -> AsyncIterator[None]:
     """200 clients that send a byte of a head or of a body every half second."""
     host, port = "127.0.0.1", scene.station.port
-    body = b"POST /predict/credit HTTP/1.1\r\nhost: x\r\ncontent-length: 900\r\n\r\n" + b"x" * 900
+    body = _HEAD % 900 + b"x" * 900
     head = b"POST /predict/credit HTTP/1.1\r\n" + b"x-slow: 1\r\n" * 100
     closed = 0
 
@@ -128,7 +132,7 @@ async def clients_disconnecting(scene: Scene) -> AsyncIterator[None]:
     """Clients that leave in the middle of a body, and right after it, before the answer."""
     host, port = "127.0.0.1", scene.station.port
     content = b'{"user_id":"user-1","features":{"row":"left","amount":1}}'
-    head = b"POST /predict/credit HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(content)
+    head = _HEAD % len(content)
 
     async def leave() -> None:
         while True:

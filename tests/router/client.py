@@ -46,7 +46,10 @@ class Client:
         Asserts what ASGI asks of an app: one start, one whole body, the length that was promised.
         """
         path, _, asked = path.partition("?")
-        given = {name.lower(): value for name, value in (headers or {}).items()}
+        given: dict[str, str | bytes] = {"host": "127.0.0.1"}
+        if method == "POST":
+            given["content-type"] = "application/json"
+        given |= {name.lower(): value for name, value in (headers or {}).items()}
         if isinstance(body, bytes):
             parts = [body]
             given.setdefault("content-length", str(len(body)))

@@ -11,7 +11,7 @@ from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.services import Service
 from tests.router.waiting import settle
 
-WHO = Who("w-1", "here", 7, 990.0, loopback=True)
+WHO = Who("w-1", "here", 7, 990.0)
 
 
 class Counts:

@@ -327,7 +327,8 @@ async def test_clients_that_leave_or_send_rubbish_cost_nobody_anything(running: 
         b'{"features":{"a":' + b"[" * 900 + b"]" * 900 + b"}}",
         b'{"features":{"a":NaN}}',
     ]
-    head = b"POST /predict/credit HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n"
+    head = b"POST /predict/credit HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    head += b"Content-Length: %d\r\n"
     for _ in range(3):
         for body in bodies:
             request = (head + b"Connection: close\r\n\r\n") % len(body) + body
@@ -346,7 +347,7 @@ async def test_clients_that_leave_or_send_rubbish_cost_nobody_anything(running: 
 
 async def test_methods_and_sizes_over_real_connections(running: Running) -> None:
     running.make(EKIBEN_MAX_BODY_BYTES="2048").start()
-    close = b"Host: x\r\nConnection: close\r\n\r\n"
+    close = b"Host: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
 
     def status(data: bytes) -> bytes:
         return running.router.raw(data).split(b"\r\n", 1)[0]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from state.user import SaltMissing, is_loopback, user_hash, user_salt
+from process.http.names import is_loopback
+from state.user import SaltMissing, user_hash, user_salt
 
 
 def test_the_hash_is_hmac_sha256_in_its_first_128_bits() -> None:

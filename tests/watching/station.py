@@ -185,7 +185,8 @@ class Station:
         """The status of one prediction."""
         line = (ROOT / "training" / "data" / "held_out.jsonl").read_text().splitlines()[-1]
         body = json.dumps({"user_id": user_id, "features": json.loads(line)["features"]}).encode()
-        request = urllib.request.Request(f"{self.router.url}/predict/credit", body)
+        headers = {"content-type": "application/json"}
+        request = urllib.request.Request(f"{self.router.url}/predict/credit", body, headers)
         with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             return int(answer.status)
 
