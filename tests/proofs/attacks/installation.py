@@ -82,7 +82,7 @@ class Installation(Station):
 
     def put(self, data: Mapping[str, Any]) -> Stored:
         """Replace the document, whatever it is, and wait until the worker routes by the new one."""
-        stored = asyncio.run(_put(self.state.url, data))
+        stored = put_in(self.state.url, data)
         self.wait_for_revision(stored.revision)
         return stored
 
@@ -138,7 +138,7 @@ class Installation(Station):
     def other(self, module: str = "router", open_files: int | None = None, **environment: str) -> Other:
         """A router, or another module, of the same installation on `OTHER_PORT`, to be started."""
         settings = {
-            **(self.controller_environment if module == "control" else self.router_environment),
+            **(self.controller_environment if module != "router" else self.router_environment),
             "EKIBEN_PORT": str(OTHER_PORT),
             "EKIBEN_CONTROLLER_PORT": str(OTHER_PORT),
             "EKIBEN_DATA_DIR": str(self.folder / "other"),
@@ -192,6 +192,11 @@ class Installation(Station):
             "EKIBEN_ANALYSE_EVERY_S": "1",
             "EKIBEN_ADMIN_TOKEN": TOKEN,
         }
+
+
+def put_in(url: str, data: Mapping[str, Any]) -> Stored:
+    """Replace the document in the Redis at `url`, whatever it is."""
+    return asyncio.run(_put(url, data))
 
 
 async def _load(url: str) -> Stored | None:
