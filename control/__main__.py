@@ -11,9 +11,12 @@ from types import FrameType
 import uvicorn
 
 from control.app import Controller
+from control.auth import TOKEN_FILE
 from control.settings import Settings
 from process.environ import BadSetting
 from process.logs import configure_logs
+from process.private import keep_private
+from process.secret_file import kept_secret
 from state.embedded import EmbeddedRedisError
 from state.user import SaltMissing
 
@@ -34,11 +37,14 @@ def main() -> int:
     """Run until told to stop. Returns the exit code: 2 for a setting that cannot be used."""
     try:
         settings = Settings.from_environ(os.environ)
+        keep_private(settings.data_dir)
         configure_logs(settings.log_format, settings.log_level)
         controller = Controller(settings)
     except (BadSetting, EmbeddedRedisError, OSError, SaltMissing) as error:
         sys.stderr.write(f"control: {error}\n")
         return 2
+    if not settings.admin_token and sys.stderr.isatty():  # a terminal; a file would keep it
+        sys.stderr.write(f"control: the admin token is {kept_secret(settings.data_dir / TOKEN_FILE)}\n")
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     logging.getLogger("control").info("listening on http://%s:%d", host, settings.port)
     # uvicorn raises the signal that stopped it once more when it has stopped: told to stop is no failure.

@@ -28,6 +28,7 @@ from control.recorder import Recorder
 from control.settings import Settings
 from control.verbs import Verbs
 from process.logs import configure_logs
+from process.private import keep_private
 from state.document import open_state
 from state.lease import Lease
 from state.user import user_hash, user_salt
@@ -99,5 +100,6 @@ def _failing(recorder: Recorder, analyst: Analyst) -> dict[str, str]:
 def create_app() -> Starlette:
     """The app as the environment describes it, for a server that is not ours."""
     settings = Settings.from_environ(os.environ)
+    keep_private(settings.data_dir)
     configure_logs(settings.log_format, settings.log_level)
     return Controller(settings).app

@@ -47,14 +47,14 @@ class Auth:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """With `EKIBEN_ADMIN_TOKEN`, else, on loopback, with the one in the data directory, which is logged.
+        """With `EKIBEN_ADMIN_TOKEN`, else, on loopback, with the one in the data directory.
 
         Every setting that is off loopback has a token: `Settings.from_environ` refuses others.
         """
         token = settings.admin_token
         if not token:
             token = kept_secret(settings.data_dir / TOKEN_FILE)
-            _log.info("the admin token is %s (kept in %s)", token, settings.data_dir / TOKEN_FILE)
+            _log.info("the admin token is kept in %s", settings.data_dir / TOKEN_FILE)
         return cls(token, reads_open=settings.on_loopback)
 
     def check(self, token: str, client: str = "") -> bool:

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from control.event_ranges import EventFile, overlapping, without_contained
 from process.environ import BadSetting
+from process.private import private_folder
 from state.blocks import COLUMNS, EXPOSURES_STREAM, OUTCOMES_STREAM
 from state.lease import LeaseLost
 
@@ -157,7 +158,7 @@ class EventFiles:
 
     def stage(self, batches: Iterable[Any]) -> Path:
         """Write record batches of `SCHEMA` to a file that no reader sees yet; `publish` or `discard` it."""
-        self._staging.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(self._staging)
         handle, name = tempfile.mkstemp(prefix=self._mark, dir=self._staging)
         try:
             with os.fdopen(handle, "wb") as sink:
@@ -177,8 +178,9 @@ class EventFiles:
         """
         if self.local:
             target = Path(self.path(file))
-            _make_folders(target.parent)
-            staged.chmod(0o640)  # features may tell of people
+            _make_folders(target.parent, Path(self.root))
+            # Features may tell of people: besides this user only a group that may read the root reads them.
+            staged.chmod(0o600 | (os.stat(self.root).st_mode & 0o040))
             _check(lease)
             staged.replace(target)
             _sync_folder(target.parent)
@@ -238,11 +240,14 @@ def _write(sink: Any, batches: Iterable[Any]) -> None:
             writer.write_table(pa.Table.from_batches(held, SCHEMA), row_group_size=_ROWS_A_GROUP)
 
 
-def _make_folders(folder: Path) -> None:
+def _make_folders(folder: Path, root: Path) -> None:
+    """Make the folder and those above it. Below `root` its group may do there what it may do in `root`."""
     if folder.is_dir():
         return
-    _make_folders(folder.parent)
-    folder.mkdir(exist_ok=True)
+    _make_folders(folder.parent, root)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_relative_to(root) and folder != root:
+        folder.chmod(root.stat().st_mode & 0o2070 | 0o700)
     _sync_folder(folder.parent)
 
 

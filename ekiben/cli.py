@@ -18,6 +18,7 @@ from ekiben.arguments import check_user, read_features
 from ekiben.errors import EkibenError, UsageError
 from ekiben.output import finish_output, prepare_output, print_error, print_json
 from ekiben.settings import Settings, key_headers
+from process.private import private_folder, private_opener
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
@@ -312,8 +313,9 @@ def _fail(message: str, code: int) -> int:
 def _unexpected(error: Exception) -> str:
     log = Path(os.environ.get("EKIBEN_DATA_DIR", ".ekiben")) / "logs" / "ekiben.log"
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8") as file:
+        private_folder(log.parent.parent)
+        private_folder(log.parent)
+        with open(log, "a", encoding="utf-8", opener=private_opener) as file:
             traceback.print_exception(error, file=file)
     except OSError:
         return f"unexpected {type(error).__name__}: {error}"

@@ -11,6 +11,8 @@ from experiments.changes import check_change
 from experiments.document import Document
 from experiments.lifecycle import Status
 from experiments.problems import DocumentError
+from process.printable import without_password
+from process.private import private_folder, private_opener
 from state.document import StateUnavailable, Stored, dump_document, open_store
 from state.experiments_file import BadExperimentsFile, ExperimentsFile, read_experiments_file
 
@@ -32,14 +34,15 @@ def read_document(path: Path) -> ExperimentsFile:
 
 async def load_stored(state_url: str) -> Stored | None:
     """Return what the state Redis holds, None when it is empty. Raises EkibenError without an answer."""
+    shown = without_password(state_url)
     try:
         store = open_store(state_url)
     except ValueError as error:
-        raise EkibenError(f"{state_url} is no address of a Redis: {error}") from None
+        raise EkibenError(f"{shown} is no address of a Redis: {error}") from None
     try:
         return await store.load()
     except StateUnavailable as error:
-        raise EkibenError(f"the state Redis at {state_url} does not answer: {error}") from None
+        raise EkibenError(f"the state Redis at {shown} does not answer: {error}") from None
     finally:
         await store.close()
 
@@ -91,7 +94,8 @@ def bench_document(document: Document) -> Document:
 
 
 def write_document(document: Document, path: Path, comment: str) -> None:
-    """Write a document as a YAML file that begins with `comment`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a document as a YAML file that begins with `comment`, for this user only: it may name users."""
+    private_folder(path.parent)
     body = yaml.safe_dump(dump_document(document), sort_keys=False, allow_unicode=True)
-    path.write_text(f"# {comment}\n{body}", encoding="utf-8")
+    with open(path, "w", encoding="utf-8", opener=private_opener) as file:
+        file.write(f"# {comment}\n{body}")

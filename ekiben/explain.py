@@ -14,6 +14,7 @@ from ekiben.errors import EkibenError
 from ekiben.settings import Settings
 from experiments.assignment import hash_v1
 from experiments.snapshot import Snapshot
+from process.printable import without_password
 from state.embedded import EmbeddedRedisError, addresses
 
 BUCKETS = 10_000
@@ -34,7 +35,7 @@ async def find_source(settings: Settings) -> Source:
     """
     try:
         state_url = addresses(os.environ, settings.data_dir).state_url
-        stored, where = await load_stored(state_url), f"the state Redis ({state_url})"
+        stored, where = await load_stored(state_url), f"the state Redis ({without_password(state_url)})"
     except (EkibenError, EmbeddedRedisError):
         stored = None
     if stored is None:

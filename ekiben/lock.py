@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from ekiben.errors import EkibenError
+from process.private import private_folder, private_opener
 
 CLEAN_UP_S = 10.0
 
@@ -23,8 +24,8 @@ def locked(data_dir: Path) -> Iterator[IO[bytes]]:
     A process that inherits the file goes on holding the lock.
     """
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        file = (data_dir / "lock").open("a+b")
+        private_folder(data_dir)
+        file = open(data_dir / "lock", "a+b", opener=private_opener)  # noqa: SIM115 - closed below
     except OSError as error:
         raise EkibenError(
             f"cannot write to {data_dir} ({error.strerror}): mend that, or name another with EKIBEN_DATA_DIR"

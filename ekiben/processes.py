@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from process.private import private_opener
+
 MARK_NAME = "EKIBEN_RUN"
 POLL_S = 0.02
 
@@ -67,7 +69,7 @@ class Children:
     def start(self, name: str, command: Sequence[str], more: Mapping[str, str] | None = None) -> Child:
         """Start `command` in a session of its own; its output goes to `NAME.log`, which begins anew."""
         log = self._log_dir / f"{name}.log"
-        with log.open("wb") as output:
+        with open(log, "wb", opener=private_opener) as output:
             process = subprocess.Popen(  # noqa: S603 - commands are put together in ekiben.up
                 command,
                 env=self.environment(more),

@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
@@ -110,10 +111,12 @@ def show_addresses(
     controller_url: str | None,
     services: Sequence[Service],
     elsewhere: Sequence[str],
+    token_file: Path | None,
 ) -> None:
-    """Print what can be opened in a browser."""
+    """Print what can be opened in a browser, and on a terminal (a file would keep it) the token to log in."""
     lines = [
         *([("dashboard", f"{controller_url}/")] if controller_url else []),
+        *([("admin token", _shown_token(console, token_file))] if token_file else []),
         ("router", f"{router_url}/docs  {router_url}/metrics  {router_url}/healthz"),
         *((f"{each.model} {each.version}", each.url) for each in services),
         *(("elsewhere", f"{endpoint} (taken as running)") for endpoint in elsewhere),
@@ -130,6 +133,10 @@ def show_absent(console: Console, absent: Mapping[str, str]) -> None:
         console.print("\nNot started, everything else is")
         for why in absent.values():
             console.print(f"  {why}", soft_wrap=True, markup=False)
+
+
+def _shown_token(console: Console, file: Path) -> str:
+    return f"{file.read_text().strip()} (in {file})" if console.is_terminal else f"in {file}"
 
 
 def show_curl(console: Console, router_url: str, model: str, features: Mapping[str, Any]) -> None:

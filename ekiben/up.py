@@ -40,6 +40,7 @@ from ekiben.stack import (
     watched,
 )
 from experiments.document import Document
+from process.private import private_folder
 from state.embedded import EmbeddedRedis, EmbeddedRedisError, addresses
 
 WORKERS = 2
@@ -105,7 +106,7 @@ class _Up:
             lock = undo.enter_context(locked(self._data_dir))
             if self._options.fresh or self._options.bench:
                 forget_everything(self._data_dir)
-            (self._data_dir / "logs").mkdir(exist_ok=True)
+            private_folder(self._data_dir / "logs")
             if self._options.bench:
                 self._prepare_bench()
             file = read_document(self._file)
@@ -126,7 +127,9 @@ class _Up:
                 self.stands = True
                 demo = self._options.demo and not self._options.bench and self._can_play(document)
                 shown = await run_demo(self._console, self._url, document) if demo else None
-                show_addresses(self._console, self._url, self._controller_url, services, elsewhere)
+                show_addresses(
+                    self._console, self._url, self._controller_url, services, elsewhere, self._token_file
+                )
                 show_absent(self._console, self._absent)
                 if shown is not None:
                     show_curl(self._console, self._url, DEMO_MODEL, shown.features)
@@ -151,6 +154,12 @@ class _Up:
     def _controller_url(self) -> str | None:
         """None when measuring: the router alone is measured."""
         return None if self._options.bench else f"http://127.0.0.1:{self._options.controller_port}"
+
+    @property
+    def _token_file(self) -> Path | None:
+        """Where the controller keeps the admin token that it made; None when it made none."""
+        made = self._controller_url is not None and not os.environ.get("EKIBEN_ADMIN_TOKEN")
+        return self._data_dir / "admin_token" if made else None
 
     def _prepare_bench(self) -> None:
         document = bench_document(read_document(self._file).document)

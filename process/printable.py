@@ -1,4 +1,4 @@
-"""Text that came from somewhere else, made safe to show on a terminal."""
+"""Text made safe to show: without control characters, without passwords."""
 
 from __future__ import annotations
 
@@ -16,3 +16,8 @@ def printable(text: str) -> str:
     cursor, change colours, or write over what was printed before.
     """
     return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown: `***` stands for a user and a password."""
+    return re.sub(r"(password=)[^&]*", r"\1***", re.sub(r"//[^/?#]*@", "//***@", url))

@@ -7,13 +7,15 @@ import os
 import secrets
 from pathlib import Path
 
+from process.private import private_folder
+
 
 def kept_secret(path: Path) -> str:
     """The secret in the file, 256 random bits in hex; made when there is no file. Only this user can read it.
 
     Raises `OSError`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     if not path.exists():
         # Written whole beside its place, then linked: of several processes that start at once one wins.
         draft = path.with_name(f".{path.name}.{os.getpid()}")

@@ -14,6 +14,7 @@ import uvicorn
 
 from process.environ import BadSetting
 from process.logs import configure_logs
+from process.private import keep_private
 from router.keys import BadKeys, Door
 from router.server import SERVER_OPTIONS
 from router.settings import Settings
@@ -26,6 +27,7 @@ def main() -> int:
     """Run until told to stop. Returns the exit code: 2 for a setting that cannot be used."""
     try:
         settings = Settings.from_environ(os.environ)
+        keep_private(settings.data_dir)
         user_salt(os.environ, settings.data_dir, settings.host)
         door = Door.from_setting(settings.api_keys) if settings.api_keys else Door.open()
     except (BadKeys, BadSetting, EmbeddedRedisError, OSError, SaltMissing) as error:

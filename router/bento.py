@@ -8,20 +8,30 @@ lifespan of a bare ASGI app: the hooks below start and stop it.
 from __future__ import annotations
 
 import os
+from contextlib import AsyncExitStack
 
 import bentoml
 
 from process.bento_logs import use_log_format
 from process.bento_paths import bound_paths
+from process.private import keep_private
 from router.app import RouterApp, open_worker
 from router.pages import EXACT, PREFIXED
 from router.settings import Settings
+from router.worker import Worker
 
 use_log_format(os.environ)
 bound_paths({*EXACT, "/outcomes"}, ("/predict/", *PREFIXED))
 
-# BentoML listens on all addresses unless told otherwise, and the app is not told.
-app = RouterApp(lambda stack: open_worker(Settings.from_environ(os.environ), stack, loopback=False))
+
+async def _open(stack: AsyncExitStack) -> Worker:
+    settings = Settings.from_environ(os.environ)
+    keep_private(settings.data_dir)
+    # BentoML listens on all addresses unless told otherwise, and the app is not told.
+    return await open_worker(settings, stack, loopback=False)
+
+
+app = RouterApp(_open)
 
 
 @bentoml.service(

@@ -46,6 +46,7 @@ def write_panic(path: Path, models: Collection[str]) -> None:
     # Put in place whole: a file that is still empty would mean everybody.
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text("".join(f"{model}\n" for model in sorted(models)), encoding="utf-8")
+    draft.chmod(0o644)  # the routers may be another user's; one that cannot read it sends everyone to live
     draft.replace(path)
 
 

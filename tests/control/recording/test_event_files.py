@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -156,3 +157,16 @@ def test_a_bucket_that_is_not_there_is_an_error_and_no_empty_list(s3: dict[str, 
 def test_an_address_that_is_neither_a_directory_nor_s3_is_refused(url: str) -> None:
     with pytest.raises(BadSetting, match="EKIBEN_EVENTS_URL"):
         EventFiles(url, {})
+
+
+@pytest.mark.parametrize(("root", "folder", "file"), [(None, 0o700, 0o600), (0o2750, 0o2750, 0o640)])
+def test_events_are_for_this_user_and_for_a_group_that_may_read_their_folder(
+    tmp_path: Path, root: int | None, folder: int, file: int
+) -> None:
+    files = EventFiles(str(tmp_path / "events"))
+    if root is not None:
+        Path(files.root).mkdir()
+        Path(files.root).chmod(root)
+    published = Path(files.path(put_file(files, "outcome", 1, 5, [(1, outcome("a"))])))
+    assert stat.S_IMODE(published.stat().st_mode) == file
+    assert {stat.S_IMODE(path.stat().st_mode) for path in published.parents[:3]} == {folder}
