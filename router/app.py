@@ -145,11 +145,10 @@ class RouterApp:
     async def _outcomes(self, worker: Worker, request: Request, scope: Scope, send: Send) -> None:
         if scope["method"] != "POST":
             raise MethodNotAllowed("POST")
-        if not worker.door.is_open:
-            self._admit(worker, request, OUTCOMES)
+        sender = None if worker.door.is_open else self._admit(worker, request, OUTCOMES)
         require_json(request.content_type)
         worker.web.note_proxy(scope)
-        await take_outcomes(worker, request, send)
+        await take_outcomes(worker, request, send, sender)
 
     async def _page(self, worker: Worker, request: Request, scope: Scope, send: Send) -> None:
         path: str = scope["path"]
@@ -162,13 +161,15 @@ class RouterApp:
         status, content_type, body = await handler(worker, rest, query)
         await request.respond(send, status, (content_type,), body)
 
-    def _admit(self, worker: Worker, request: Request, scope: str) -> None:
+    def _admit(self, worker: Worker, request: Request, scope: str) -> str:
+        """The name of the request's key. Raises what `Door.admit` raises."""
         try:
             name = worker.door.admit(given_key(request.authorization), scope, worker.clock())
         except (Forbidden, TooManyRequests, Unauthorized) as error:
             worker.metrics.key_refusals.labels(type(error).__name__).inc()
             raise
         worker.metrics.key_requests.labels(name).inc()
+        return name
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

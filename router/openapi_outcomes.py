@@ -27,8 +27,8 @@ _REST: Final = {
         "description": "When, as RFC 3339 has it; not more than 5 minutes ahead. Now, unless given",
     },
     "id": _text(
-        "Unique in the installation: of two outcomes with one id the first counts. With it a request can be "
-        "sent again after any failure",
+        "Of two outcomes with one id the first counts. With it a request can be sent again after any "
+        "failure. Each API key has ids of its own; without keys they are the installation's",
         MAX_ID_CHARS,
     ),
 }
@@ -99,7 +99,7 @@ OUTCOMES: Final = {
                     "example": {
                         "outcomes": [
                             {
-                                "prediction_id": "1c7b0a9e5d2f4a6300000011",
+                                "prediction_id": "019b2f5d7a3e7c419d0e52b8a6f13c77",
                                 "name": "profit",
                                 "value": 12.5,
                                 "at": "2026-11-21T10:00:00Z",

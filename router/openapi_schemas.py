@@ -115,7 +115,7 @@ PREDICTION: Final = {
     "model_version": "credit_v2:3f2a",
     "experiment": "credit-boosting",
     "variant": "treatment",
-    "prediction_id": "1c7b0a9e5d2f4a6300000011",
+    "prediction_id": "019b2f5d7a3e7c419d0e52b8a6f13c77",
     "request_id": "checkout-7f3a",
     "cached": False,
 }

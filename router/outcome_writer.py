@@ -19,7 +19,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 from redis.asyncio import Redis
@@ -36,10 +36,14 @@ ANSWER_S: Final = 2.0
 MAX_WAITING: Final = 50_000
 _MAX_BLOCK: Final = 5_000
 _PAUSE_S: Final = 0.050
+_EVENT_ID, _AT, _KIND, _PREDICTION_ID, _USER_HASH, _NAME, _VALUE = map(
+    COLUMNS.index, ("event_id", "at", "kind", "prediction_id", "user_hash", "name", "value")
+)
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """An observed value: of a prediction or of a user, `at` seconds since 1970, `id` the client's own."""
+    """An observed value: of a prediction or of a user, `at` seconds since 1970, `id` the client's own,
+    behind its key's name and a colon where it has a key."""
 
     prediction_id: str | None
     user_id: str | None
@@ -202,13 +206,13 @@ class OutcomeWriter:
             return
 
     def _event(self, outcome: Outcome) -> Event:
-        values = {
-            "event_id": outcome.id or self._new_id(),
-            "at": outcome.at,
-            "kind": "outcome",
-            "prediction_id": outcome.prediction_id,
-            "user_hash": None if outcome.user_id is None else user_hash(self._salt, outcome.user_id),
-            "name": outcome.name,
-            "value": outcome.value,
-        }
-        return tuple(map(values.get, COLUMNS))
+        event: list[Any] = [None] * len(COLUMNS)
+        event[_EVENT_ID] = outcome.id or self._new_id()
+        event[_AT] = outcome.at
+        event[_KIND] = "outcome"
+        event[_PREDICTION_ID] = outcome.prediction_id
+        if outcome.user_id is not None:
+            event[_USER_HASH] = user_hash(self._salt, outcome.user_id)
+        event[_NAME] = outcome.name
+        event[_VALUE] = outcome.value
+        return tuple(event)

@@ -38,11 +38,14 @@ Place = tuple[str | int, ...]
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-async def take_outcomes(worker: Worker, request: Request, send: Send) -> None:
-    """Answer `POST /outcomes`: 202 when Redis has them on disk. Raises `RouterError`."""
+async def take_outcomes(worker: Worker, request: Request, send: Send, sender: str | None) -> None:
+    """Answer `POST /outcomes`: 202 when Redis has them on disk. Raises `RouterError`.
+
+    `sender` is the name of the API key; None where there are no keys.
+    """
     try:
         body = await request.body(worker.max_body_bytes, worker.body_timeout_s)
-        steps = read_in_steps(body, time.time())
+        steps = read_in_steps(body, time.time(), sender)
         if is_costly(body, _MAX_ELEMENTS):
             outcomes = await worker.turns.run(steps, ANSWER_S)
         else:
@@ -66,8 +69,9 @@ def read_outcomes(body: bytes, now: float) -> list[Outcome]:
     return at_once(read_in_steps(body, now))
 
 
-def read_in_steps(body: bytes, now: float) -> Steps[list[Outcome]]:
-    """Read the body; `now` (seconds since 1970) is the time of an outcome that tells none.
+def read_in_steps(body: bytes, now: float, sender: str | None = None) -> Steps[list[Outcome]]:
+    """Read the body; `now` (seconds since 1970) is the time of an outcome that tells none, and each `id` is
+    one of `sender`'s own.
 
     Raises `OutcomesRefused` with the first `_MAX_ERRORS` things that are wrong, each with its place.
     """
@@ -89,6 +93,8 @@ def read_in_steps(body: bytes, now: float) -> Steps[list[Outcome]]:
             yield
         outcome = read_outcome(item, ("outcomes", place), now, errors)
         if outcome is not None:
+            if sender is not None and outcome.id is not None:
+                outcome = msgspec.structs.replace(outcome, id=f"{sender}:{outcome.id}")
             outcomes.append(outcome)
         # What nobody will be told is not looked for.
         if len(errors) >= _MAX_ERRORS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -35,6 +36,23 @@ class Counts:
 
     def trimmed(self, blocks: int) -> None:
         self.n_trimmed += blocks
+
+
+def test_an_id_is_a_uuid_of_version_7_that_tells_when_it_was_made() -> None:
+    made = uuid.UUID(IdMaker(lambda: 1_795_255_200.123)())
+    assert (made.version, made.variant) == (7, uuid.RFC_4122)
+    assert made.int >> 80 == 1_795_255_200_123
+
+
+def test_ids_of_one_moment_share_nothing_but_the_moment() -> None:
+    new_id = IdMaker(lambda: 1_795_255_200.0)
+    drawn = [uuid.UUID(new_id()).int & ((1 << 76) - 1) for _ in range(2000)]
+    assert len(set(drawn)) == 2000
+    free = [bit for bit in range(76) if bit not in (62, 63)]  # the variant's two bits are fixed
+    for bit in free:
+        ones = sum(number >> bit & 1 for number in drawn)
+        assert 800 < ones < 1200, bit  # about nine standard deviations
+    assert {number >> 62 & 3 for number in drawn} == {2}
 
 
 def event(event_id: str, **columns: Any) -> tuple[Any, ...]:
@@ -94,10 +112,10 @@ async def test_an_exposure_has_the_columns_of_the_design(router: Router) -> None
     }
 
 
-async def test_a_refused_request_is_recorded_as_an_error_with_its_status(router: Router) -> None:
+async def test_a_refused_request_is_recorded_with_its_status(router: Router) -> None:
     await router.client.predict("u-treatment", {"refuse": True})
     (exposure,) = router.exposures()
-    assert (exposure["result"], exposure["status"], exposure["score"]) == ("error", 422, None)
+    assert (exposure["result"], exposure["status"], exposure["score"]) == ("refused", 422, None)
 
 
 async def test_a_cached_answer_is_recorded_as_one(router: Router) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import Any
 
@@ -49,6 +50,19 @@ async def test_outcomes_that_are_kept_are_answered_with_202(router: Router) -> N
     assert abs(one.at - time.time()) < 60
     assert (two.prediction_id, two.user_id, two.value, two.id) == (None, "u-1", 3.0, "mine")
     assert two.at == NOW
+
+
+async def test_an_id_belongs_to_the_key_that_sent_it(router: Router) -> None:
+    router.worker.door = Door.from_setting("the-key-of-one-team,the-key-of-another")
+    body = orjson.dumps({"outcomes": [outcome(id="mine"), outcome()]})
+    for key in ("the-key-of-one-team", "the-key-of-another"):
+        sent = await router.client.post("/outcomes", body, authorization=f"Bearer {key}")
+        assert sent.status == 202
+    of_one, without, of_another, _ = router.outcomes.held
+    assert without.id is None
+    assert of_one.id != of_another.id
+    names = [hashlib.sha256(key).hexdigest()[:12] for key in (b"the-key-of-one-team", b"the-key-of-another")]
+    assert [of_one.id, of_another.id] == [f"{name}:mine" for name in names]
 
 
 async def test_no_outcomes_are_soon_kept(router: Router) -> None:
