@@ -49,7 +49,14 @@ $(AXE): tests/dashboard/package-lock.json
 test: setup $(AXE)  ## all tests
 	@$(BIN)/pytest
 
-test-all: setup $(AXE)  ## all tests, and none is skipped for want of a browser or of npm
+# What only `make test-all` needs. Java cannot be installed with pip.
+$(VENV)/.installed-all: $(VENV)/.installed
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[spark]'
+	@touch $@
+
+test-all: setup $(VENV)/.installed-all $(AXE)  ## all tests, none skipped; needs Java, Chromium, Prometheus, npm and curl
+	@for program in java chromium prometheus npm curl; do command -v $$program >/dev/null || { \
+		echo "make test-all needs $$program (Debian: apt install default-jre-headless chromium prometheus npm curl)"; exit 1; }; done
 	@EKIBEN_TEST_ALL=1 $(BIN)/pytest
 
 screenshots: setup  ## the dashboard in docs/images; ARGS='--url http://127.0.0.1:3100' for one that runs
@@ -107,28 +114,30 @@ kills: setup     ## kill everything at 60 random moments under load; writes docs
 	@$(BIN)/python -m tests.kills $(ARGS)
 
 # What `make pipeline` takes: VERSION, AGAINST (the live one unless named), SHADOW percent, ENDPOINT of its service.
-VERSION ?= v3
-AGAINST ?=
-SHADOW ?= 10
-ENDPOINT ?=
-.PHONY: pipeline pipeline-train pipeline-gate pipeline-build pipeline-image pipeline-shadow
+# They reach the shell as variables and never as text of a command, whatever is in them.
+PIPELINE := pipeline pipeline-train pipeline-gate pipeline-build pipeline-image pipeline-shadow
+$(PIPELINE): export VERSION ?= v3
+$(PIPELINE): export AGAINST ?=
+$(PIPELINE): export SHADOW ?= 10
+$(PIPELINE): export ENDPOINT ?=
+.PHONY: $(PIPELINE)
 
 pipeline: setup  ## train, compare, gate, Bento, image, shadow: VERSION=v3 SHADOW=10
 	@for step in train gate build image shadow; do $(MAKE) --no-print-directory pipeline-$$step || exit 1; done
 
 pipeline-train: setup   ## its first step: train VERSION, and those it may be compared with
 	@$(BIN)/ekiben train
-	@$(BIN)/ekiben train --version $(VERSION)
+	@$(BIN)/ekiben train --version "$$VERSION"
 
 pipeline-gate: setup    ## stop here when VERSION is worse than the live one
-	@$(BIN)/ekiben gate credit $(VERSION) $(if $(AGAINST),--against $(AGAINST))
+	@$(BIN)/ekiben gate credit "$$VERSION" $${AGAINST:+--against "$$AGAINST"}
 
 pipeline-build: setup   ## its Bento
-	@$(BIN)/python -m deploy.bentos credit_$(VERSION)
+	@$(BIN)/python -m deploy.bentos "credit_$$VERSION"
 
 pipeline-image: setup   ## its container image
-	@$(BIN)/python -m deploy.images credit-$(VERSION)
+	@$(BIN)/python -m deploy.images "credit-$$VERSION"
 
 pipeline-shadow: setup  ## SHADOW percent of requests are copied to it; nobody is served by it
-	@$(BIN)/ekiben shadow credit $(VERSION) --percent $(SHADOW) $(if $(ENDPOINT),--endpoint $(ENDPOINT)) \
+	@$(BIN)/ekiben shadow credit "$$VERSION" --percent "$$SHADOW" $${ENDPOINT:+--endpoint "$$ENDPOINT"} \
 		--yes --why "delivered by the pipeline"

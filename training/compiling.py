@@ -15,12 +15,9 @@ from sklearn.compose import ColumnTransformer
 
 from services.features import Features, Kind, kinds
 from services.onnx_model import MATRIX, OnnxModel
+from training.errors import PublishingError
 
 TOLERANCE: Final = 1e-6
-
-
-class PublishingError(Exception):
-    """The model was not published. The message is one line."""
 
 
 def compile_alike(
@@ -51,7 +48,10 @@ def compile_alike(
         raise
     except Exception as error:  # skl2onnx and ONNX Runtime have a dozen kinds of "cannot do that"
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise PublishingError(f"{label}: cannot be compiled to ONNX: {reason}") from error
+        raise PublishingError(
+            f"{label}: cannot be compiled to ONNX: {reason} (what scikit-learn itself brings for numbers and "
+            "categories can; docs/own-model.md says what to do with anything else)"
+        ) from error
     difference = float(np.max(np.abs(scores - expected)))
     if not difference <= allowed:
         # It computes in 32 bits: a scaled value may fall on the other side of a tree's threshold.

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 from zipfile import ZIP_DEFLATED
 
 import bentoml
@@ -35,15 +35,14 @@ from services.features import Features, json_schema
 from services.onnx_model import FILE as ONNX_FILE
 from services.stored import find_fault
 from training import metrics
+from training.checks import Task, check_model, check_names, check_targets, scores_of
 from training.compiling import TOLERANCE, compile_alike
-from training.compiling import PublishingError as PublishingError
+from training.errors import PublishingError as PublishingError
 
 SKOPS_FILE: Final = "model.skops"
 
 # Beyond what skops trusts by itself, and harmless: the nodes of a fitted tree, the type of an array.
 TRUSTED: Final = frozenset({"numpy.dtype", "sklearn.tree._tree.Tree"})
-
-Task = Literal["classification", "regression"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +74,25 @@ def publish_sklearn(
 
     `model` takes a DataFrame whose columns are fields of `features` (all, or some). `held_out` are rows that
     it was not trained on and their targets; the targets of a classification are 0 and 1, the score is the
-    probability of 1, and `threshold` and above counts as 1 in the metrics. Raises `PublishingError` when the
-    compiled model differs from `model` on these rows: by more than 1e-6, for a regression by more than 1e-6
-    of the largest value.
+    probability of 1, and `threshold` and above counts as 1 in the metrics. Raises `PublishingError` for what
+    cannot be published as it is, and when the compiled model differs from `model` on these rows: by more than
+    1e-6, for a regression by more than 1e-6 of the largest value.
     """
-    rows, actual = held_out
-    inputs = list(model.feature_names_in_)
-    expected = np.asarray(_score(model, rows[inputs], task), dtype=np.float64)
+    label = check_names(name, version)
+    rows = held_out[0]
+    inputs = check_model(label, model, rows, task)
+    actual = check_targets(label, held_out[1], len(rows), task)
+    expected = scores_of(label, model, rows[inputs], task)
     column = 1 if task == "classification" else 0
-    content, got = compile_alike(f"{name} {version}", model, features, rows, expected, column)
+    content, got = compile_alike(label, model, features, rows, expected, column)
     with tempfile.TemporaryDirectory() as folder:
         original = Path(folder) / SKOPS_FILE
         skops.io.dump(model, original, compression=ZIP_DEFLATED)
         untrusted = set(skops.io.get_untrusted_types(file=original)) - TRUSTED
         if untrusted:
-            raise PublishingError(f"{name} {version}: skops does not trust {', '.join(sorted(untrusted))}")
+            raise PublishingError(
+                f"{label}: skops does not trust {', '.join(sorted(untrusted))}: use what scikit-learn brings"
+            )
         return publish(
             name=name,
             version=version,
@@ -128,7 +131,9 @@ def publish_torch(
     folder as its service will and scores the same rows: where they differ by more than 1e-6,
     `PublishingError`.
     """
-    scores, actual = held_out
+    label = check_names(name, version)
+    scores = held_out[0]
+    actual = check_targets(label, held_out[1], len(scores), task)
     content = orjson.dumps(shape, option=orjson.OPT_INDENT_2)
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / WEIGHTS_FILE
@@ -137,7 +142,7 @@ def publish_torch(
         difference = float(np.max(np.abs(rescore(Path(folder)) - scores)))
         if not difference <= TOLERANCE:
             raise PublishingError(
-                f"{name} {version}: loaded again it differs by {difference:.2g} on the held-out rows, "
+                f"{label}: loaded again it differs by {difference:.2g} on the held-out rows, "
                 f"more than {TOLERANCE:.2g}: not published"
             )
         return publish(
@@ -240,10 +245,6 @@ def git_revision() -> str:
     except (OSError, subprocess.SubprocessError):
         return "unknown"
     return done.stdout.strip()
-
-
-def _score(model: Any, rows: pd.DataFrame, task: Task) -> Any:
-    return model.predict_proba(rows)[:, 1] if task == "classification" else model.predict(rows)
 
 
 def _measure(

@@ -26,7 +26,8 @@ class Network:
         self._namespaces: list[str] = []
 
     def __enter__(self) -> Network:
-        _ip("link", "add", self.bridge, "type", "bridge")
+        # With an address of its own: else it has the lowest of its ports', another with each that joins.
+        _ip("link", "add", self.bridge, "address", "02:00:0a:d1:4d:01", "type", "bridge")
         for address in (HOST, STATE):
             _ip("address", "add", f"{address}/24", "dev", self.bridge)
         _ip("link", "set", self.bridge, "up")

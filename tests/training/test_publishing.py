@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +17,14 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import LinearSVC
 
 from services.features import Features, category, number
 from services.onnx_model import load_onnx
 from services.stored import LatestModel, check
-from training.compiling import PublishingError
-from training.publishing import frame_digest, publish_sklearn
+from training.publishing import PublishingError, frame_digest, publish_sklearn
+
+ROOT = Path(__file__).parents[2]
 
 
 class Patient(Features):
@@ -110,6 +115,113 @@ def test_code_of_ones_own_inside_the_model_is_not_published(store: Path, patient
     model = make_pipeline(FunctionTransformer(np.log1p), Ridge()).fit(patients[NAMES], patients["target"])
     with pytest.raises(PublishingError, match="diabetes v1: cannot be compiled to ONNX: "):
         publish(model, patients)
+
+
+def labels(patients: pd.DataFrame, *names: Any) -> pd.Series[Any]:
+    """The target cut into as many classes of equal size as there are names."""
+    return pd.qcut(patients["target"], len(names), labels=False).map(dict(enumerate(names)))
+
+
+def three_classes(patients: pd.DataFrame) -> dict[str, Any]:
+    target = labels(patients, "low", "middle", "high")
+    model = LogisticRegression(max_iter=5000).fit(patients[NAMES], target)
+    return {"model": model, "task": "classification", "held_out": (patients[NAMES], target.to_numpy())}
+
+
+def words_for_classes(patients: pd.DataFrame) -> dict[str, Any]:
+    target = labels(patients, 0, 1)
+    model = LogisticRegression(max_iter=5000).fit(patients[NAMES], target)
+    return {
+        "model": model,
+        "task": "classification",
+        "held_out": (patients[NAMES], target.map({0: "no", 1: "yes"}).to_numpy()),
+    }
+
+
+def no_probabilities(patients: pd.DataFrame) -> dict[str, Any]:
+    target = labels(patients, 0, 1)
+    model = LinearSVC().fit(patients[NAMES], target)
+    return {"model": model, "task": "classification", "held_out": (patients[NAMES], target.to_numpy())}
+
+
+def a_classifier_as_regression(patients: pd.DataFrame) -> dict[str, Any]:
+    return {"model": LogisticRegression(max_iter=5000).fit(patients[NAMES], labels(patients, 0, 1))}
+
+
+def not_fitted(patients: pd.DataFrame) -> dict[str, Any]:
+    return {"model": Ridge()}
+
+
+def fitted_without_names(patients: pd.DataFrame) -> dict[str, Any]:
+    return {"model": Ridge().fit(patients[NAMES].to_numpy(), patients["target"])}
+
+
+def a_missing_value(patients: pd.DataFrame) -> dict[str, Any]:
+    rows = patients[NAMES].copy()
+    rows.loc[3, "bmi"] = np.nan
+    model = Ridge().fit(patients[NAMES], patients["target"])
+    return {"model": model, "held_out": (rows, patients["target"].to_numpy())}
+
+
+def a_missing_target(patients: pd.DataFrame) -> dict[str, Any]:
+    target = patients["target"].to_numpy().copy()
+    target[3] = np.nan
+    return {"model": Ridge().fit(patients[NAMES], patients["target"]), "held_out": (patients[NAMES], target)}
+
+
+def fewer_targets_than_rows(patients: pd.DataFrame) -> dict[str, Any]:
+    model = Ridge().fit(patients[NAMES], patients["target"])
+    return {"model": model, "held_out": (patients[NAMES], patients["target"].to_numpy()[:5])}
+
+
+def a_column_less(patients: pd.DataFrame) -> dict[str, Any]:
+    model = Ridge().fit(patients[NAMES], patients["target"])
+    return {"model": model, "held_out": (patients[["age", "bmi"]], patients["target"].to_numpy())}
+
+
+def two_targets(patients: pd.DataFrame) -> dict[str, Any]:
+    return {"model": Ridge().fit(patients[NAMES], patients[["target", "s1"]])}
+
+
+def a_name_no_store_takes(patients: pd.DataFrame) -> dict[str, Any]:
+    return {"model": Ridge().fit(patients[NAMES], patients["target"]), "name": "my model"}
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        (
+            three_classes,
+            "its classes are high, low, middle, and a classification has the two classes 0 and 1",
+        ),
+        (words_for_classes, "must be numbers"),
+        (no_probabilities, "gives no probabilities"),
+        (a_classifier_as_regression, 'publish it with task="classification"'),
+        (not_fitted, "the model is not fitted"),
+        (fitted_without_names, "fit it on a DataFrame"),
+        (a_missing_value, "cannot score the held-out rows"),
+        (a_missing_target, "none may be missing"),
+        (fewer_targets_than_rows, "give one each"),
+        (a_column_less, "the held-out rows lack bp"),
+        (two_targets, "one each is served"),
+        (a_name_no_store_takes, "'my model' must be made of"),
+    ],
+)
+def test_what_cannot_be_published_is_one_line_that_says_what_to_do(
+    store: Path, patients: pd.DataFrame, case: Callable[[pd.DataFrame], dict[str, Any]], words: str
+) -> None:
+    with pytest.raises(PublishingError) as refused:
+        publish(patients=patients, **case(patients))
+    assert words in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_training_script_whose_model_is_not_published_ends_with_one_line() -> None:
+    script = "from training.publishing import PublishingError\nraise PublishingError('it is too large')"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, "not published: it is too large\n")
 
 
 def test_categories_without_an_encoder_in_front_are_refused(store: Path) -> None:

@@ -1,0 +1,174 @@
+"""Every command that README and docs name is one that there is, and works from nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import typer.main
+
+from ekiben.cli import app
+from tests.docs.commands import documented, words
+from tests.ekiben.running import PATIENCE_S, ROOT, Up, ekiben, environment, start_up
+from tests.ekiben.test_new import clone
+
+ROUTER = 13700
+COMMANDS = documented("ekiben")
+
+# In this order each finds what it needs: what the demo has left, a running experiment, a paused one …
+VERBS = (
+    "status", "explain", "report", "plan", "history", "predict", "apply", "ramp", "acknowledge", "pause",
+    "resume", "outcomes", "events", "gate", "shadow", "panic", "promote", "roll-back", "start",
+)  # fmt: skip
+# `up` is what all of them run in; `new` and its model are gone through in tests/ekiben/test_new.py.
+ELSEWHERE = {"up", "new", "train"}
+MEANT = {
+    "EXPERIMENT": "credit-boosting", "MODEL": "credit", "VERSION": "v2", "USER": "u-1", "TAG": "any",
+    "VARIANT": "treatment",
+}  # fmt: skip
+
+
+# It shows what a gate that refuses looks like.
+EXPECTED = {"ekiben gate credit v1 --against v2": 1}
+
+
+def verb(line: str) -> str:
+    return line.split()[1]
+
+
+@pytest.mark.parametrize("line", sorted(COMMANDS), ids=str)
+def test_a_documented_command_is_understood_by_the_command_line(line: str) -> None:
+    command: click.Command = typer.main.get_command(app)
+    given = words(line, MEANT)
+    while isinstance(command, click.Group) and given and given != ["--help"]:
+        found = command.commands.get(given.pop(0))
+        assert found is not None, f"{COMMANDS[line]}: there is no such command"
+        command = found
+    if given and given != ["--help"]:  # else it only names the command
+        try:
+            command.make_context(command.name, given)
+        except click.UsageError as error:
+            pytest.fail(f"{COMMANDS[line]}: {error.format_message()}")
+
+
+def experiments_of_the_readme() -> str:
+    """Our models, with the experiment that the README shows and a draft beside it."""
+    ours = (ROOT / "experiments.yaml").read_text().split("\nexperiments:")[0]
+    for number in (1, 2, 3):
+        ours = ours.replace(f":300{number}", f":{ROUTER + number}")
+    shown = re.search(r"```yaml\n# experiments.yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert shown is not None
+    draft = """\
+  a-draft:
+    model: credit
+    status: draft
+    variants: {control: {version: v1, weight: 50}, treatment: {version: v3, weight: 50}}
+"""
+    return ours.replace("timeout_ms: 300", "timeout_ms: 30000") + "\n" + shown[1] + draft
+
+
+@pytest.fixture(scope="module")
+def from_nothing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Up]]:
+    """A fresh copy of the repository with an empty model store, in which `ekiben up` stands."""
+    folder = tmp_path_factory.mktemp("nothing")
+    root = clone(folder)
+    (root / "experiments.yaml").write_text(experiments_of_the_readme())
+    env = {
+        **environment(folder / "data", root / "experiments.yaml", ROUTER),
+        "BENTOML_HOME": str(folder / "bentoml"),
+        "EKIBEN_ROUTER_URL": f"http://127.0.0.1:{ROUTER}",
+        "EKIBEN_CONTROLLER_URL": f"http://127.0.0.1:{ROUTER + 90}",
+    }
+    with start_up(["--scenario", "none"], env, cwd=root) as up:
+        up.wait_for("Ctrl-C")
+        yield root, up
+
+
+def ask_and_report(up: Up) -> None:
+    """Users with outcomes, so that there is something to report on and to plan with."""
+    rows = (json.loads(line) for line in (ROOT / "training/data/held_out.jsonl").read_text().splitlines())
+    for number, row in zip(range(600), rows, strict=False):
+        answer = post(up, "/predict/credit", {"user_id": f"u-{number}", "features": row["features"]})
+        outcomes = [
+            {"prediction_id": answer["prediction_id"], "name": "profit", "value": float(number % 7)},
+            {"prediction_id": answer["prediction_id"], "name": "approved", "value": number % 2},
+        ]
+        post(up, "/outcomes", {"outcomes": outcomes})
+
+
+def post(up: Up, path: str, body: object) -> dict[str, Any]:
+    request = urllib.request.Request(
+        f"{up.env['EKIBEN_ROUTER_URL']}{path}",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return dict(json.load(response))
+
+
+@pytest.mark.skipif(
+    not os.environ.get("EKIBEN_TEST_ALL"), reason="two minutes, trains all versions: make test-all"
+)
+def test_every_documented_command_works_from_an_empty_model_store(from_nothing: tuple[Path, Up]) -> None:
+    root, up = from_nothing
+    ask_and_report(up)
+    labels = pa.table(
+        {"user_id": ["u-1", "u-2"], "status": ["bad", "good"], "at": ["2026-11-20T00:00:00Z"] * 2}
+    )
+    pq.write_table(labels, root / "labels.parquet")
+    (root / "outcomes.csv").write_text("user_id,name,value\nu-1,profit,3.5\n")
+    until_planned(up, root)
+    failed = []
+    for line in sorted(COMMANDS, key=lambda line: VERBS.index(verb(line)) if verb(line) in VERBS else -1):
+        name = verb(line)
+        if name in ELSEWHERE or "diabetes" in line:
+            continue
+        meant = {
+            **MEANT,
+            "FILE": {"apply": "experiments.yaml", "outcomes": "outcomes.csv"}.get(name, "FILE"),
+            "EXPERIMENT": "a-draft" if name == "start" else "credit-boosting",
+        }
+        given = words(line, meant)
+        if len(given) == 1 and name not in {"status", "history", "--help"}:
+            continue  # it only names the command
+        asks = "--why" in ekiben([*given[:1], "--help"], up.env, cwd=root).stdout
+        done = ekiben([*given, *(["--yes", "--why", "a test"] if asks else [])], up.env, cwd=root)
+        if done.returncode != EXPECTED.get(line, 0) or "Traceback" in done.stderr:
+            failed.append(f"{line}: {done.returncode} {done.stdout[-300:]} {done.stderr[-500:]}")
+        if name == "panic":
+            assert ekiben(["panic", *given[1:], "--off"], up.env, cwd=root).returncode == 0
+    assert failed == []
+
+
+def until_planned(up: Up, root: Path) -> None:
+    """Wait until the report has what `ekiben plan` needs."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (done := ekiben(["plan", "credit-boosting", "--effect", "5%"], up.env, cwd=root)).returncode != 0:
+        assert time.monotonic() < deadline, done.stderr
+        time.sleep(0.5)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+@pytest.mark.skipif(
+    not os.environ.get("EKIBEN_TEST_ALL"), reason="two minutes, trains all versions: make test-all"
+)
+def test_the_curl_lines_of_the_readme_get_an_answer(from_nothing: tuple[Path, Up]) -> None:
+    _, up = from_nothing
+    lines = [line for line, page in documented("curl").items() if page == "README.md"]
+    assert len(lines) >= 2
+    for line in lines:
+        typed = line.replace("127.0.0.1:3000", f"127.0.0.1:{ROUTER}").replace("curl ", "curl -f ", 1)
+        done = subprocess.run(["bash", "-c", typed], capture_output=True, text=True, env=up.env, check=False)
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
