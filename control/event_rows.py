@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import pyarrow as pa
@@ -38,15 +37,3 @@ def _batch(rows: list[Event], received_at: float) -> Any:
     return pa.record_batch(
         [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
     )
-
-
-def first_of_each(batches: Iterable[Any]) -> Iterator[Any]:
-    """The batches without rows whose `event_id` came before: a client that repeats itself counts once."""
-    seen: set[str | None] = set()
-    for batch in batches:
-        ids = batch.column("event_id").to_pylist()
-        fresh = []
-        for event_id in ids:
-            fresh.append(event_id not in seen)
-            seen.add(event_id)
-        yield batch if all(fresh) else batch.filter(pa.array(fresh, pa.bool_()))

@@ -154,10 +154,15 @@ class DuckDBTables:
 
 
 def each_once(events: Table) -> Table:
-    """The first received row of each `event_id`.
+    """The first received row of each `event_id`."""
+    return in_order(events).filter(lambda t: t.place == 0).drop("place")
+
+
+def in_order(events: Table) -> Table:
+    """The events with `place`, from 0: which of those with its `event_id` each was received as.
 
     Of events received in one block the columns decide which comes first, so that every look agrees.
     """
     order = ("received_at", "at", "name", "prediction_id", "user_hash", "value")
-    first = ibis.row_number().over(group_by="event_id", order_by=[events[column] for column in order])
-    return events.mutate(place=first).filter(lambda t: t.place == 0).drop("place")
+    place = ibis.row_number().over(group_by="event_id", order_by=[events[column] for column in order])
+    return events.mutate(place=place)

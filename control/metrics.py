@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from control.analysis.reasons import WORDS
 from control.desk import Desk
 from experiments.lifecycle import Status
 from experiments.report import Decision, MetricReport, Report, State
@@ -62,7 +63,9 @@ class _FromDesk(Collector):
         yield from self._documented()
         yield from self._recorded()
         yield from self._analysed()
-        yield from _Reports(desk.reports.values()).families()
+        reports = _Reports(desk.reports.values())
+        yield from reports.families()
+        yield from reports.outcomes()
 
     def _documented(self) -> Iterable[Metric]:
         status = GaugeMetricFamily(
@@ -158,6 +161,25 @@ class _Reports:
             if (label := _label_metric(report)) is not None:
                 _add_labels(report, label, accuracy, roc_auc, labels)
         return users, srm, verdict, at, guardrail, accuracy, roc_auc, labels
+
+    def outcomes(self) -> Iterable[Metric]:
+        """What became of outcomes."""
+        counted = GaugeMetricFamily(
+            "ekiben_outcomes_counted", "Outcomes that a report counts", labels=("experiment",)
+        )
+        left_out = GaugeMetricFamily(
+            "ekiben_outcomes_left_out",
+            "Outcomes accepted since the phase began that do not count",
+            labels=("experiment", "reason"),
+        )
+        for report in self._reports:
+            if report.outcomes is None:
+                continue
+            counted.add_metric([report.experiment], report.outcomes.counted)
+            found = report.left_out_outcomes
+            for reason in WORDS:
+                left_out.add_metric([report.experiment, reason], found.get(reason, 0))
+        return counted, left_out
 
 
 _LABELS: Final = ("model", "version", "model_version", "experiment")

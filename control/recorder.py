@@ -28,7 +28,7 @@ from redis.exceptions import RedisError
 
 from control.event_files import KINDS, STREAM_KINDS, EventFiles, Held
 from control.event_ranges import EntryId, EventFile, unwritten_runs
-from control.event_rows import entry_batches, first_of_each
+from control.event_rows import entry_batches
 from control.intake import Bad, Intake, NoGroup, Taken
 from state.blocks import BadBlock
 from state.lease import LeaseLost
@@ -205,13 +205,9 @@ class _Writing:
                 self.bad.append(Bad(entry, str(error)))
         for kind, batches in by_kind.items():
             for run in unwritten_runs(batches, self._written(kind, taken) if doubtful else []):
-                rows = 0
-                kept = []
-                for batch in first_of_each(batches[entry] for entry in run):
-                    kept.append(batch)
-                    rows += batch.num_rows
+                kept = [batches[entry] for entry in run]
                 file = EventFile(kind, self._day, run[0], run[-1])
-                self._staged.append((self._files.stage(kept), file, rows))
+                self._staged.append((self._files.stage(kept), file, sum(each.num_rows for each in kept)))
 
     def _written(self, kind: str, taken: Taken) -> list[EventFile]:
         # A file lies under the day of recording, which is never before its entries'; a day for clocks.

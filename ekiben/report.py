@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ekiben.tables import NONE, plain_table
-from experiments.report import Interval, LabelQuality, MetricReport, Report
+from experiments.report import Interval, LabelQuality, MetricReport, OutcomeCounts, Report
 
 _SHARES = frozenset({"proportion", "requests"})
 
@@ -69,6 +69,11 @@ def split_line(report: Report) -> str:
     return f"split: as asked (p = {srm.p_value:.2g}, a mismatch is called below {srm.threshold:g})"
 
 
+def outcomes_line(outcomes: OutcomeCounts) -> str:
+    """How many outcomes count of those that were accepted."""
+    return f"outcomes: {outcomes.counted:,} count of {outcomes.accepted:,} accepted since the phase began"
+
+
 def metrics_table(report: Report) -> Table:
     """Each metric's effect in each treatment, with the interval that holds at every look."""
     table = plain_table("metrics: treatment minus control, intervals that hold at every look")
@@ -121,8 +126,11 @@ def _end(value: float | None) -> str:
 
 
 def _notes(report: Report) -> Iterator[str]:
+    if report.outcomes is not None and report.outcomes.accepted:
+        yield outcomes_line(report.outcomes)
     for left in report.left_out:
-        yield f"left out: {left.count:,} {left.what}: {left.reason}"
+        advice = f". {left.advice}" if left.advice else ""
+        yield f"left out: {left.count:,} {left.what}: {left.reason}{advice}"
     if report.overrides:
         yield f"left out: {report.overrides:,} requests by override"
     for change in report.redeployments:

@@ -153,11 +153,22 @@ class MetricReport(msgspec.Struct, frozen=True):
 
 
 class LeftOut(msgspec.Struct, frozen=True):
-    """Users or outcomes that do not count, and why, in words."""
+    """Users or outcomes that do not count, and why. Of outcomes the code of the reason and what to change."""
 
     reason: str
     what: str  # users | outcomes
     count: int
+    code: str = ""
+    advice: str = ""
+
+
+class OutcomeCounts(msgspec.Struct, frozen=True):
+    """What became of outcomes. Those accepted since the phase's first exposure, with earlier ones that count:
+    exactly the counted ones and every line of `Report.left_out` that is of outcomes.
+    """
+
+    accepted: int
+    counted: int
 
 
 class Redeployment(msgspec.Struct, frozen=True):
@@ -215,9 +226,19 @@ class Report(msgspec.Struct, frozen=True):
     metrics: tuple[MetricReport, ...]  # declared ones in their order, then the guardrails of requests
     verdict: Verdict
     left_out: tuple[LeftOut, ...] = ()
+    outcomes: OutcomeCounts | None = None
     redeployments: tuple[Redeployment, ...] = ()
     overrides: int = 0  # requests by override: shown, never analysed
     lag_s: float | None = None  # age of the oldest event that the report may not know of yet
+
+    @property
+    def left_out_outcomes(self) -> dict[str, int]:
+        """How many outcomes each reason leaves out, by its code."""
+        found: dict[str, int] = {}
+        for each in self.left_out:
+            if each.what == "outcomes":
+                found[each.code] = found.get(each.code, 0) + each.count
+        return found
 
     @property
     def deciding(self) -> MetricReport | None:

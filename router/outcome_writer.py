@@ -28,7 +28,7 @@ from router.errors import NotReady, Overloaded, RouterError, StateAway, StateNot
 from state.blocks import COLUMNS, OUTCOMES_STREAM, Event
 from state.document import StateUnavailable
 from state.producers import NotStored, Producer
-from state.user import user_hash
+from state.user import id_hint, user_hash
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ ANSWER_S: Final = 2.0
 MAX_WAITING: Final = 50_000
 _MAX_BLOCK: Final = 5_000
 _PAUSE_S: Final = 0.050
-_EVENT_ID, _AT, _KIND, _PREDICTION_ID, _USER_HASH, _NAME, _VALUE = map(
-    COLUMNS.index, ("event_id", "at", "kind", "prediction_id", "user_hash", "name", "value")
+_EVENT_ID, _AT, _KIND, _PREDICTION_ID, _USER_HASH, _RESULT, _NAME, _VALUE = map(
+    COLUMNS.index, ("event_id", "at", "kind", "prediction_id", "user_hash", "result", "name", "value")
 )
 
 
@@ -213,6 +213,7 @@ class OutcomeWriter:
         event[_PREDICTION_ID] = outcome.prediction_id
         if outcome.user_id is not None:
             event[_USER_HASH] = user_hash(self._salt, outcome.user_id)
+            event[_RESULT] = id_hint(outcome.user_id)
         event[_NAME] = outcome.name
         event[_VALUE] = outcome.value
         return tuple(event)

@@ -35,3 +35,13 @@ def user_salt(environ: Mapping[str, str], data_dir: Path, host: str) -> bytes:
 def user_hash(salt: bytes, user_id: str) -> str:
     """HMAC-SHA256 of a user id, the first 128 bits in hex: no way back without the salt."""
     return hmac.digest(salt, user_id.encode("utf-8", "surrogatepass"), hashlib.sha256)[:16].hex()
+
+
+def id_hint(user_id: str) -> str | None:
+    """What may be wrong with an id that no prediction knows: "blank" around it, or a "decimal" such as 7.0.
+
+    Outcomes carry it, because their hash does not tell.
+    """
+    if user_id != user_id.strip():
+        return "blank"
+    return "decimal" if user_id.endswith(".0") and user_id[:-2].isdigit() else None

@@ -27,7 +27,7 @@ def analyse(tables: EventTables, key: str, stored: Stored, now: float) -> Report
     Raises KeyError where the document has no such experiment, and what the engine raises.
     """
     experiment = stored.document.experiments[key]
-    return put_together(key, experiment, stored, gather(tables, key, experiment, now), now)
+    return put_together(key, experiment, stored, gather(tables, key, stored, now), now)
 
 
 class Analysis:

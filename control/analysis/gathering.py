@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import ibis
 import msgspec
 
 from control.analysis import exposures, labels, metrics, outcomes
 from control.analysis.labels import LabelSums
 from control.analysis.metrics import Bucket, Clock, window_s
+from control.analysis.reasons import ORDER, Line, Reason, name_reason
 from control.event_tables import EventTables, Table
 from experiments.document import Experiment, Metric, MetricKind
 from experiments.moments import Moments
+from state.document import Stored
 
 _REQUEST_COUNTS = {"error_rate": "errors", "fallback_rate": "fallbacks", "slow_rate": "slow"}
 
@@ -41,14 +44,14 @@ class Evidence(msgspec.Struct, frozen=True):
     overridden: int = 0
     requests: Mapping[str, Mapping[int, Moments]] = {}  # by the metric's name
     values: Mapping[str, Mapping[Bucket, Moments]] = {}  # by the metric's name
-    late: Mapping[str, int] = {}
-    unknown: int = 0
     labels: Mapping[str, Mapping[int, LabelSums]] = {}
-    labels_left_out: Mapping[str, Mapping[str, int]] = {}
+    received: int = 0  # outcomes of anybody since the phase started
+    outcomes: tuple[Line, ...] = ()  # what became of those, and of earlier ones that count
 
 
-def gather(tables: EventTables, key: str, experiment: Experiment, now: float) -> Evidence:
+def gather(tables: EventTables, key: str, stored: Stored, now: float) -> Evidence:
     """Ask the engine. Raises what the engine raises."""
+    experiment = stored.document.experiments[key]
     exposed = exposures.of_phase(tables.exposures, key, experiment.phase)
     answers = tuple(Answer(**row) for row in tables.rows(exposures.answers(exposed)))
     started_at = min((each.first_at for each in answers if each.assigned_by == "hash"), default=None)
@@ -69,7 +72,7 @@ def gather(tables: EventTables, key: str, experiment: Experiment, now: float) ->
         requests=_requests([row for row in split if not row["crossed"]]),
     )
     if experiment.metrics:
-        evidence = _with_outcomes(tables, key, experiment, users, evidence, now)
+        evidence = _with_outcomes(tables, stored, key, users, evidence, now)
     tables.drop(users)
     return evidence
 
@@ -99,36 +102,40 @@ def _requests(split: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, Moments
 
 
 def _with_outcomes(
-    tables: EventTables, key: str, experiment: Experiment, users: Table, evidence: Evidence, now: float
+    tables: EventTables, stored: Stored, key: str, users: Table, evidence: Evidence, now: float
 ) -> Evidence:
     assert evidence.started_at is not None
+    experiment, started_at = stored.document.experiments[key], evidence.started_at
     numbers = [metric for metric in experiment.metrics if metric.kind is not MetricKind.LABEL]
     truths = [metric for metric in experiment.metrics if metric.kind is MetricKind.LABEL]
-    since = evidence.started_at - metrics.back_s(experiment.metrics)
     names = metrics.names_of(experiment.metrics)
-    repeated = tables.keep(outcomes.repeated(tables.outcomes))
-    several = repeated if _count(tables, repeated) else None
-    counted = tables.keep(outcomes.counted(tables.outcomes, several, names, since))
-    tables.drop(repeated)
-    if truths:
-        found = outcomes.attributed_with_scores(
-            counted, tables.exposures, experiment.model, key, experiment.phase
-        )
-    else:
-        found = outcomes.attributed(counted, tables.exposures, experiment.model)
-    attributed = tables.keep(found)
-    unknown = _count(tables, counted) - _count(tables, attributed)
-    tables.drop(counted)
-    gathered = {metric.name: _labels(tables, attributed, users, metric, now) for metric in truths}
-    values, late = _values(tables, attributed, users, numbers, evidence.started_at, now)
-    tables.drop(attributed)
+    elsewhere = {
+        name
+        for other, each in stored.document.experiments.items()
+        if other != key
+        for name in metrics.names_of(each.metrics)
+    } - names
+
+    firsts, lines, let_go = _firsts(tables, started_at)
+    lines += _by_name(tables.rows(outcomes.by_name(firsts, started_at)), names, elsewhere)
+    since = started_at - metrics.back_s(experiment.metrics)
+    counted = outcomes.counted(firsts, names, since, started_at)
+    scored = (key, experiment.phase) if truths else None
+    located = tables.keep(outcomes.located(counted, tables.exposures, users, experiment.model, scored))
+    let_go()
+    lines += _lost(tables, located, key, experiment)
+    theirs = _marked(tables, located, truths, now)
+    lines += _of_users(tables, theirs, experiment, started_at, now)
+    gathered = {metric.name: _labels(tables, theirs, metric, now) for metric in truths}
+    values = _values(tables, theirs, users, numbers, started_at, now)
+    tables.drop(located)
+    received = tables.outcomes.filter(tables.outcomes.received_at >= started_at)
     return msgspec.structs.replace(
         evidence,
         values=values,
-        late=late,
-        unknown=unknown,
-        labels={name: sums for name, (sums, _) in gathered.items()},
-        labels_left_out={name: left_out for name, (_, left_out) in gathered.items()},
+        labels=gathered,
+        received=_count(tables, received),
+        outcomes=tuple(lines),
     )
 
 
@@ -136,29 +143,102 @@ def _count(tables: EventTables, table: Table) -> int:
     return int(tables.rows(table.aggregate(rows=table.count()))[0]["rows"])
 
 
-def _labels(
-    tables: EventTables, attributed: Table, users: Table, metric: Metric, now: float
-) -> tuple[dict[int, LabelSums], dict[str, int]]:
-    of_users = labels.of_users(attributed, users, metric)
-    left_out = tables.rows(labels.left_out(of_users, metric))[0]
-    scored = tables.keep(labels.scored(of_users, metric, now))
+def _firsts(tables: EventTables, started_at: float) -> tuple[Table, list[Line], Callable[[], None]]:
+    """The outcomes without repetitions, the line of those, and what lets go of the tables behind."""
+    repeated = tables.keep(outcomes.repeated(tables.outcomes))
+    if not _count(tables, repeated):
+        tables.drop(repeated)
+        return tables.outcomes, [], lambda: None
+    repetitions = tables.keep(outcomes.repetitions(tables.outcomes, repeated))
+    tables.drop(repeated)
+    count = tables.rows(outcomes.repeats_since(repetitions, started_at))[0]["count"]
+    return (
+        outcomes.firsts(tables.outcomes, repetitions),
+        [Line(Reason.REPEATED_ID, count)],
+        lambda: tables.drop(repetitions),
+    )
+
+
+def _by_name(rows: Sequence[Mapping[str, Any]], names: set[str], elsewhere: set[str]) -> Iterator[Line]:
+    """What can be told without knowing whose they are."""
+    for row in rows:
+        yield Line(Reason.VALUE, row["unusable"], row["name"])
+        if row["name"] not in names:
+            reason = name_reason(row["name"], names, elsewhere)
+            yield Line(reason, row["count"] - row["unusable"], row["name"])
+
+
+def _lost(tables: EventTables, located: Table, key: str, experiment: Experiment) -> list[Line]:
+    """The outcomes that lead to no user of this phase."""
+    lost = located.filter(located.accepted & located.lost.notnull())
+    rows = tables.rows(lost.group_by("lost", "name").aggregate(count=lost.count()))
+    unknown = ORDER.index(Reason.UNKNOWN_USER)
+    found = [Line(ORDER[row["lost"]], row["count"], row["name"]) for row in rows if row["lost"] != unknown]
+    if len(found) < len(rows):
+        strangers = tables.keep(outcomes.strangers(located))
+        rows = tables.rows(outcomes.seen_elsewhere(strangers, tables.exposures, key, experiment.phase))
+        found += [Line(ORDER[row["reason"]], row["count"], row["name"]) for row in rows]
+        tables.drop(strangers)
+    return found
+
+
+def _marked(tables: EventTables, located: Table, truths: Sequence[Metric], now: float) -> Table:
+    """The outcomes whose user counts, with a mark for each label metric (`labels.repetitions_marked`)."""
+    theirs = metrics.of_users(located)
+    for metric in truths:
+        repeated = tables.keep(labels.repeated(theirs, metric, now))
+        several = repeated if _count(tables, repeated) else None
+        theirs = labels.repetitions_marked(theirs, several, metric, now, _mark(metric))
+    return theirs
+
+
+def _of_users(
+    tables: EventTables, theirs: Table, experiment: Experiment, started_at: float, now: float
+) -> list[Line]:
+    """What each outcome of a user who counts is to the metrics."""
+    reasons = [
+        labels.reason(theirs, metric, now, started_at, _mark(metric))
+        if metric.kind is MetricKind.LABEL
+        else metrics.reason(theirs, metric, now, started_at)
+        for metric in experiment.metrics
+    ]
+    told = theirs.mutate(reason=ibis.least(*reasons) if len(reasons) > 1 else reasons[0])
+    told = told.filter(told.accepted | (told.reason == outcomes.code(Reason.COUNTED)))
+    early = told.reason.isin([ORDER.index(each) for each in (Reason.BEFORE_FIRST, Reason.BEFORE_START)])
+    rows = tables.rows(
+        told.group_by("reason", "name").aggregate(
+            count=told.count(),
+            earlier=told.count(where=~told.accepted),
+            age_s=told.age_s.quantile(0.5, where=early),
+        )
+    )
+    return [
+        Line(ORDER[row["reason"]], row["count"], row["name"], row["age_s"], row["earlier"]) for row in rows
+    ]
+
+
+def _mark(metric: Metric) -> str:
+    return f"again_{metric.name}"
+
+
+def _labels(tables: EventTables, theirs: Table, metric: Metric, now: float) -> dict[int, LabelSums]:
+    scored = tables.keep(labels.scored(theirs, metric, now, _mark(metric)))
     sums = labels.collected(tables.rows(labels.sums(scored)), tables.rows(labels.calibration(scored)))
     tables.drop(scored)
-    return sums, left_out
+    return sums
 
 
 def _values(
     tables: EventTables,
-    attributed: Table,
+    theirs: Table,
     users: Table,
     numbers: Sequence[Metric],
     started_at: float,
     now: float,
-) -> tuple[dict[str, dict[Bucket, Moments]], dict[str, int]]:
+) -> dict[str, dict[Bucket, Moments]]:
     if not numbers:
-        return {}, {}
-    values = tables.keep(metrics.user_values(attributed, users, numbers))
-    late = tables.rows(metrics.late_outcomes(values, numbers))[0]
+        return {}
+    values = tables.keep(metrics.user_values(theirs, numbers))
     moments = {}
     for window in sorted({window_s(metric) for metric in numbers}):
         clock = Clock.between(started_at + window, now)
@@ -168,4 +248,4 @@ def _values(
         for place in places:
             moments[numbers[place].name] = metrics.moments(counts, sums, place, clock, now)
     tables.drop(values)
-    return moments, {metric.name: late[f"late_{place}"] or 0 for place, metric in enumerate(numbers)}
+    return moments

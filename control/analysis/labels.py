@@ -13,7 +13,9 @@ from typing import Any, Final
 import ibis
 import msgspec
 
-from control.analysis.metrics import window_s
+from control.analysis.metrics import outside, window_s
+from control.analysis.outcomes import code
+from control.analysis.reasons import Reason
 from control.event_tables import Table
 from experiments.document import Metric
 from experiments.label_quality import LOG_LOSS_CLIP, AucSums
@@ -36,35 +38,59 @@ class LabelSums(msgspec.Struct, frozen=True):
         return self.auc.m + self.auc.n
 
 
-def of_users(attributed: Table, users: Table, metric: Metric) -> Table:
-    """The metric's labels whose user counts, with the user's `variant` and `first_at`."""
-    fair = users.filter(~users.crossed).select("user_hash", "variant", "first_at")
-    return attributed.filter(attributed.name == metric.outcome).inner_join(fair, "user_hash")
-
-
-def left_out(labels: Table, metric: Metric) -> Table:
-    """One row: how many labels were `neither` 0 nor 1, `late`, or `unscored` by the user's own version."""
-    binary = labels.value.isin([0.0, 1.0])
-    in_time = _in_time(labels, metric)
-    return labels.aggregate(
-        neither=labels.count(where=~binary),
-        late=labels.count(where=binary & (labels["at"] >= labels.first_at + window_s(metric))),
-        unscored=labels.count(where=binary & in_time & labels.score.isnull()),
+def usable(outcomes: Table, metric: Metric, now: float) -> Any:
+    """Which of the outcomes of users who count are labels that can count, repetitions among them."""
+    return (
+        (outcomes.name == metric.outcome)
+        & outcomes.value.isin([0.0, 1.0])
+        & (outcomes["at"] >= outcomes.first_at)
+        & (outcomes["at"] < outcomes.first_at + window_s(metric))
+        & (outcomes.first_at + window_s(metric) <= now)
+        & outcomes.score.notnull()
     )
 
 
-def scored(labels: Table, metric: Metric, now: float) -> Table:
+def repeated(outcomes: Table, metric: Metric, now: float) -> Table:
+    """The predictions with several labels: nearly none."""
+    labels = outcomes.filter(usable(outcomes, metric, now))
+    return labels.group_by("prediction_id").having(lambda t: t.count() > 1).aggregate()
+
+
+def repetitions_marked(
+    outcomes: Table, repeated: Table | None, metric: Metric, now: float, mark: str
+) -> Table:
+    """The outcomes with a column `mark`: whether another label of the prediction was received before."""
+    if repeated is None:
+        return outcomes.mutate(**{mark: ibis.literal(False)})
+    labels = usable(outcomes, metric, now)
+    several = outcomes.filter(labels).semi_join(repeated, "prediction_id")
+    order = [several[name] for name in ("received_at", "at", "value")]
+    place = ibis.row_number().over(group_by="prediction_id", order_by=order)
+    others = outcomes.filter(~labels).union(outcomes.filter(labels).anti_join(repeated, "prediction_id"))
+    return several.mutate(**{mark: place > 0}).union(others.mutate(**{mark: ibis.literal(False)}))
+
+
+def scored(marked: Table, metric: Metric, now: float, mark: str) -> Table:
     """(user_hash, variant, score, positive) of every prediction with a label that counts."""
-    usable = labels.filter(
-        labels.value.isin([0.0, 1.0])
-        & _in_time(labels, metric)
-        & (labels.first_at + window_s(metric) <= now)
-        & labels.score.notnull()
-    )
-    order = [usable[name] for name in ("received_at", "at", "value")]
-    first = ibis.row_number().over(group_by="prediction_id", order_by=order)
-    once = usable.mutate(place=first).filter(lambda t: t.place == 0)
+    once = marked.filter(usable(marked, metric, now) & ~marked[mark])
     return once.select("user_hash", "variant", "score", positive=once.value.cast("int64"))
+
+
+def reason(marked: Table, metric: Metric, now: float, started_at: float, mark: str) -> Any:
+    """What each outcome whose user counts is to the metric, as `metrics.reason`; counted exactly where it is
+    `scored`.
+    """
+    return ibis.cases(
+        (marked.name != metric.outcome, ibis.null("int8")),
+        (usable(marked, metric, now) & marked[mark], code(Reason.LABEL_REPEATED)),
+        (usable(marked, metric, now), code(Reason.COUNTED)),
+        (~marked.value.isin([0.0, 1.0]), code(Reason.NOT_BINARY)),
+        *outside(marked, started_at),
+        (marked["at"] >= marked.first_at + window_s(metric), code(Reason.LATE)),
+        (marked.prediction_id.isnull(), code(Reason.LABEL_OF_USER)),
+        (marked.score.isnull(), code(Reason.UNSCORED)),
+        else_=code(Reason.WAITING),
+    )
 
 
 def sums(scored: Table) -> Table:
@@ -136,10 +162,6 @@ def _loss_moments(row: Mapping[str, Any], name: str) -> Moments:
 def _as_share(score: Any) -> Any:
     # A version may answer anything, and one absurd score must not end everybody's report.
     return ibis.greatest(ibis.least(score, 1.0), 0.0)
-
-
-def _in_time(labels: Table, metric: Metric) -> Any:
-    return (labels["at"] >= labels.first_at) & (labels["at"] < labels.first_at + window_s(metric))
 
 
 def _placed(scored: Table) -> Table:

@@ -14,12 +14,17 @@ from typing import Any, Final, NamedTuple
 import ibis
 import msgspec
 
+from control.analysis.outcomes import code
+from control.analysis.reasons import Reason
 from control.event_tables import Table
 from experiments.document import Metric, MetricKind
 from experiments.moments import Moments
 
 COVARIATE_DAYS: Final = 28
 """A covariate is what happened in so many days before the first exposure."""
+
+NO_TIME_BEFORE_S: Final = 946_684_800.0
+"""The year 2000. An earlier time was never set: the year 1, or 1970."""
 
 MAX_POINTS: Final = 60
 _WIDTHS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
@@ -50,13 +55,6 @@ class Clock(msgspec.Struct, frozen=True):
         return cls(86_400 * ceil(least / _DAY_S))
 
 
-class Values(msgspec.Struct, frozen=True):
-    """What the engine said of one metric."""
-
-    moments: Mapping[Bucket, Moments]
-    late: int  # outcomes after the user's window
-
-
 def window_s(metric: Metric) -> float:
     """How long outcomes count, in seconds."""
     return metric.window_hours * 3600
@@ -74,19 +72,47 @@ def names_of(metrics: Sequence[Metric]) -> set[str]:
     return names | {metric.covariate for metric in metrics if metric.covariate is not None}
 
 
-def user_values(attributed: Table, users: Table, metrics: Sequence[Metric]) -> Table:
+def of_users(located: Table) -> Table:
+    """The outcomes whose user counts."""
+    return located.filter(located.lost.isnull())
+
+
+def user_values(outcomes: Table, metrics: Sequence[Metric]) -> Table:
     """One row for each user (of one variant) with an outcome: `first_at`, `variant`, and for each metric, by
-    its place, its value x, its y (a ratio's denominator or the covariate; 0 without) and how many came late.
+    its place, its value x and its y (a ratio's denominator or the covariate; 0 without).
     """
-    fair = users.filter(~users.crossed).select("user_hash", "variant", "first_at")
-    joined = attributed.inner_join(fair, "user_hash")
-    joined = joined.filter(joined["at"] >= joined.first_at - back_s(metrics))
     columns: dict[str, Any] = {}
     for place, metric in enumerate(metrics):
-        columns |= {f"{name}_{place}": value for name, value in _value(joined, metric).items()}
-    return joined.group_by("user_hash").aggregate(
-        variant=joined.variant.min(), first_at=joined.first_at.min(), **columns
+        columns |= {f"{name}_{place}": value for name, value in _value(outcomes, metric).items()}
+    return outcomes.group_by("user_hash").aggregate(
+        variant=outcomes.variant.min(), first_at=outcomes.first_at.min(), **columns
     )
+
+
+def reason(outcomes: Table, metric: Metric, now: float, started_at: float) -> Any:
+    """What each outcome whose user counts is to a metric, as a reason's code; NULL where its name is another
+    metric's. An outcome is counted exactly where `matured_sums` adds it up.
+    """
+    used = outcomes.name.isin(sorted(names_of([metric])))
+    inside, before = _inside(outcomes, metric), _as_covariate(outcomes, metric)
+    matured = _closes_at(outcomes, window_s(metric)) <= now
+    return ibis.cases(
+        (~used, ibis.null("int8")),
+        ((inside | before) & matured, code(Reason.COUNTED)),
+        (inside | before, code(Reason.WAITING)),
+        *outside(outcomes, started_at),
+        (~outcomes.name.isin(_summed(metric)), code(Reason.COVARIATE_AFTER)),
+        else_=code(Reason.LATE),
+    )
+
+
+def outside(outcomes: Table, started_at: float) -> list[tuple[Any, Any]]:
+    """The cases of an outcome that is too early, the earliest first."""
+    return [
+        (outcomes["at"] < NO_TIME_BEFORE_S, code(Reason.NO_TIME)),
+        (outcomes["at"] < started_at, code(Reason.BEFORE_START)),
+        (outcomes["at"] < outcomes.first_at, code(Reason.BEFORE_FIRST)),
+    ]
 
 
 def matured_users(users: Table, window: float, clock: Clock, now: float) -> Table:
@@ -111,13 +137,6 @@ def matured_sums(values: Table, places: Sequence[int], window: float, clock: Clo
     return matured.group_by("variant", "bucket").aggregate(**sums)
 
 
-def late_outcomes(values: Table, metrics: Sequence[Metric]) -> Table:
-    """One row: for each metric, by its place, how many outcomes came after their user's window."""
-    return values.aggregate(
-        **{f"late_{place}": values[f"late_{place}"].sum() for place in range(len(metrics))}
-    )
-
-
 def moments(
     users: Sequence[Mapping[str, Any]],
     sums: Sequence[Mapping[str, Any]],
@@ -137,36 +156,52 @@ def moments(
     return made
 
 
-def _value(joined: Table, metric: Metric) -> dict[str, Any]:
-    since = joined["at"] - joined.first_at
-    window = window_s(metric)
-
-    def inside(name: str) -> Any:
-        return (joined.name == name) & (joined["at"] >= joined.first_at) & (_before_end(joined, window))
-
+def _value(outcomes: Table, metric: Metric) -> dict[str, Any]:
     def total(where: Any) -> Any:
-        return joined.value.sum(where=where).fill_null(0.0)
+        return outcomes.value.sum(where=where).fill_null(0.0)
 
-    names = [metric.outcome] if metric.denominator is None else [metric.outcome, metric.denominator]
-    late = joined.count(where=joined.name.isin(names) & ~_before_end(joined, window))
+    inside = _inside(outcomes, metric)
     y: Any = ibis.literal(0.0)
     if metric.denominator is not None:
-        y = total(inside(metric.denominator))
+        y = total(inside & (outcomes.name == metric.denominator))
     elif metric.covariate is not None:
-        y = total((joined.name == metric.covariate) & (since < 0))
+        y = total(_as_covariate(outcomes, metric))
+    own = inside & (outcomes.name == metric.outcome)
     if metric.kind is MetricKind.PROPORTION:
-        x = (joined.count(where=inside(metric.outcome) & (joined.value != 0)) > 0).cast("float64")
+        x = (outcomes.count(where=own & (outcomes.value != 0)) > 0).cast("float64")
     else:
-        x = total(inside(metric.outcome))
-    return {"x": x, "y": y, "late": late}
+        x = total(own)
+    return {"x": x, "y": y}
 
 
-def _before_end(joined: Table, window: float) -> Any:
-    # The same sum as in `_matured`, so that both agree to the last digit on when a window closes.
-    return joined["at"] < joined.first_at + window
+def _summed(metric: Metric) -> list[str]:
+    """The names of the outcomes that are summed over the window."""
+    return sorted({metric.outcome} | ({metric.denominator} if metric.denominator is not None else set()))
+
+
+def _inside(outcomes: Table, metric: Metric) -> Any:
+    in_window = (outcomes["at"] >= outcomes.first_at) & (
+        outcomes["at"] < _closes_at(outcomes, window_s(metric))
+    )
+    return outcomes.name.isin(_summed(metric)) & in_window
+
+
+def _as_covariate(outcomes: Table, metric: Metric) -> Any:
+    if metric.covariate is None:
+        return ibis.literal(False)
+    return (
+        (outcomes.name == metric.covariate)
+        & (outcomes["at"] < outcomes.first_at)
+        & (outcomes["at"] >= outcomes.first_at - COVARIATE_DAYS * _DAY_S)
+    )
+
+
+def _closes_at(table: Table, window: float) -> Any:
+    # One sum for all who ask when a window closes, so that they agree to the last digit.
+    return table.first_at + window
 
 
 def _matured(table: Table, window: float, clock: Clock, now: float) -> Table:
-    closes_at = table.first_at + window
+    closes_at = _closes_at(table, window)
     bucket = (closes_at / clock.width_s).floor().cast("int64")
     return table.mutate(bucket=bucket).filter(closes_at <= now)

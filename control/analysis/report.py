@@ -9,13 +9,16 @@ import msgspec
 from control.analysis import comparing
 from control.analysis.gathering import Evidence
 from control.analysis.label_report import label_report
-from control.analysis.metrics import Bucket
+from control.analysis.metrics import Bucket, names_of, window_s
+from control.analysis.reasons import OTHER, Reason, in_lines
 from experiments.document import REQUEST_METRICS, Better, Experiment, Metric, MetricKind
+from experiments.durations import format_duration
 from experiments.moments import Moments
 from experiments.report import (
     Decision,
     LeftOut,
     MetricReport,
+    OutcomeCounts,
     Redeployment,
     Report,
     Role,
@@ -55,6 +58,7 @@ def put_together(key: str, experiment: Experiment, stored: Stored, evidence: Evi
         verdict=_NO_VERDICT,
         left_out=tuple(each for each in _left_out(experiment, evidence) if each.count),
         redeployments=tuple(_redeployments(experiment, evidence)),
+        outcomes=_outcomes(evidence),
         overrides=sum(each.requests for each in evidence.answers if each.assigned_by == "override"),
     )
     return msgspec.structs.replace(report, verdict=judge(report))
@@ -234,14 +238,23 @@ def _left_out(experiment: Experiment, evidence: Evidence) -> Iterator[LeftOut]:
     for metric in experiment.metrics:
         if metric.name in evidence.values:
             matured = sum(each.n for each in evidence.values[metric.name].values())
-            reason = f"{metric.name}: the user's window of {metric.window_hours:g} h is not over"
+            window = format_duration(window_s(metric))
+            reason = f"{metric.name}: the user's window of {window} is not over"
             yield LeftOut(reason, "users", counting - matured)
+    yield from in_lines(evidence.outcomes, names_of(experiment.metrics))
     yield LeftOut(
-        f"of no prediction within an experiment of {experiment.model}", "outcomes", evidence.unknown
+        "for a reason that Ekiben does not know", "outcomes", _unexplained(evidence), "other", OTHER
     )
-    for name, late in evidence.late.items():
-        yield LeftOut(f"{name}: later than the user's window", "outcomes", late)
-    for name, counts in evidence.labels_left_out.items():
-        yield LeftOut(f"{name}: neither 0 nor 1", "outcomes", counts["neither"])
-        yield LeftOut(f"{name}: later than the user's window", "outcomes", counts["late"])
-        yield LeftOut(f"{name}: no score of the variant's own version", "outcomes", counts["unscored"])
+
+
+def _outcomes(evidence: Evidence) -> OutcomeCounts:
+    counted = [each for each in evidence.outcomes if each.reason is Reason.COUNTED]
+    return OutcomeCounts(
+        accepted=evidence.received + sum(each.earlier for each in counted),
+        counted=sum(each.count for each in counted),
+    )
+
+
+def _unexplained(evidence: Evidence) -> int:
+    """0, or the analysis is wrong: the reasons are cases of one table, and one of them is every outcome's."""
+    return _outcomes(evidence).accepted - sum(each.count for each in evidence.outcomes)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from control.analysis.outcomes import counted, repeated
+from control.analysis.outcomes import firsts, repeated, repetitions
 from control.event_tables import DuckDBTables
 from tests.faults.processes import Process
 from tests.kills.judging import Outage, Verdict, judge
@@ -100,7 +100,8 @@ def read_events(station: KillsStation) -> tuple[list[int], list[str]]:
     """The numbers of the outcomes and the ids of the exposures, as the analysis reads them."""
     with DuckDBTables(station.files) as tables:
         twice = tables.keep(repeated(tables.outcomes))
-        values = tables.rows(counted(tables.outcomes, twice, ["kills"], 0.0).select("value"))
+        once = firsts(tables.outcomes, repetitions(tables.outcomes, twice))
+        values = tables.rows(once.filter(once.name == "kills").select("value"))
         ids = tables.rows(tables.exposures.select("event_id"))
     return [int(row["value"]) for row in values], [str(row["event_id"]) for row in ids]
 

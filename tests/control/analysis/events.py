@@ -63,12 +63,15 @@ class Log:
     def __init__(self, url: str) -> None:
         self.url = url
         self._held: dict[str, list[dict[str, Any]]] = {}
+        self._made: dict[str, int] = {}
+        self._users: set[str] = set()
         self._ids = itertools.count()
         self._files = itertools.count(1)
 
     def exposure(self, user: str, variant: str = "control", at: float = 0.0, **columns: Any) -> str:
         """What was served to a user; returns the prediction's id."""
         prediction = f"p{next(self._ids)}"
+        self._users.add(user)
         version = {"control": "v1", "treatment": "v2"}[variant]
         row = {
             "event_id": prediction,
@@ -144,6 +147,14 @@ class Log:
             pq.write_table(as_table(kind, rows), f"{path}/{begin}-{end}.parquet", compression="zstd")
         self._held = {}
 
+    def held(self, kind: str) -> int:
+        """How many events of a kind have been made."""
+        return self._made.get(kind, 0)
+
+    def users(self) -> list[str]:
+        """Everybody who was exposed."""
+        return sorted(self._users)
+
     def tables(self) -> DuckDBTables:
         """The tables of what is written."""
         self.write()
@@ -155,8 +166,9 @@ class Log:
             return analyse(tables, KEY, held, START + now)
 
     def _add(self, kind: str, row: dict[str, Any]) -> None:
-        received = {"kind": kind, "received_at": START + next(self._ids) * 1e-3}
+        received = {"kind": kind, "received_at": START + 10 * DAY + next(self._ids) * 1e-3}
         self._held.setdefault(kind, []).append(received | row)
+        self._made[kind] = self._made.get(kind, 0) + 1
 
 
 def as_table(kind: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
@@ -175,7 +187,8 @@ def in_variant(report: Report, name: str = "profit", variant: str = "control") -
     return next(each for each in metric_of(report, name).variants if each.variant == variant)
 
 
-def left_out(report: Report) -> dict[str, int]:
-    """Why and how many were left out."""
+def left_out(report: Report, what: str = "users") -> dict[str, int]:
+    """Why and how many were left out: users in words, outcomes by the reason's code."""
     assert all(type(each) is LeftOut for each in report.left_out)
-    return {each.reason: each.count for each in report.left_out}
+    chosen = [each for each in report.left_out if each.what == what]
+    return {each.code if what == "outcomes" else each.reason: each.count for each in chosen}

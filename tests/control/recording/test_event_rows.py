@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pyarrow as pa
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from control.event_files import SCHEMA
 from control.event_ranges import EntryId
-from control.event_rows import entry_batches, first_of_each
+from control.event_rows import entry_batches
 from state.blocks import COLUMNS, EXPOSURES_STREAM, OUTCOMES_STREAM, BadBlock, encode_block
 from tests.control.recording.events import exposure, outcome, shadow
 
@@ -59,12 +57,3 @@ def test_when_an_entry_was_received_rises_with_its_id() -> None:
     times = [entry.received_at for entry in ids]
     assert times == sorted(set(times))
     assert times[0] == 1_795_262_400.123
-
-
-@pytest.mark.parametrize("sizes", [[3], [1, 2], [0, 3, 0]])
-def test_of_rows_with_one_id_the_first_stays_across_batches(sizes: list[int]) -> None:
-    rows = iter([{"event_id": "a", "value": 1.0}, {"event_id": "b"}, {"event_id": "a", "value": 2.0}])
-    batches = [pa.RecordBatch.from_pylist([next(rows) for _ in range(size)], schema=SCHEMA) for size in sizes]
-    kept = pa.Table.from_batches(first_of_each(batches), SCHEMA)
-    assert kept.column("event_id").to_pylist() == ["a", "b"]
-    assert kept.column("value").to_pylist() == [1.0, None]

@@ -85,14 +85,14 @@ async def test_without_the_lease_nothing_is_touched(redis: Redis, files: EventFi
     assert recording.lag_s is None
 
 
-async def test_an_outcome_sent_twice_under_one_id_counts_as_it_was_first(
+async def test_what_was_accepted_is_recorded_with_what_repeats_an_id_so_that_reports_can_tell_of_it(
     redis: Redis, files: EventFiles
 ) -> None:
     await add(redis, [outcome("a", value=1.0), outcome("b"), outcome("a", value=2.0)])
     await add(redis, [outcome("a", value=3.0)])
     await recorder(redis, files).record_all()
-    assert read(files, "outcome") == ["a", "b"]
-    assert read(files, "outcome", "value") == [1.0, 1.0]
+    assert read(files, "outcome") == ["a", "b", "a", "a"]
+    assert read(files, "outcome", "value") == [1.0, 1.0, 2.0, 3.0]
 
 
 @pytest.mark.parametrize(
