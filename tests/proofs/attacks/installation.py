@@ -11,10 +11,9 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 import orjson
-import yaml
 
 from experiments.parsing import parse_document
-from state.document import Conflict, Stored, open_store
+from state.document import DOCUMENT_KEY, Conflict, StateUnavailable, Stored, open_store
 from tests.faults.answers import LIVE, TREATMENT
 from tests.faults.processes import Process, http_get
 from tests.faults.station import EXPERIMENT, Service, Station, document
@@ -76,7 +75,7 @@ class Installation(Station):
 
     def held(self) -> Stored:
         """The document as it stands in Redis."""
-        held = asyncio.run(_load(self.state.url))
+        held = load_from(self.state.url)
         assert held is not None, "Redis holds no document"
         return held
 
@@ -85,6 +84,10 @@ class Installation(Station):
         stored = put_in(self.state.url, data)
         self.wait_for_revision(stored.revision)
         return stored
+
+    def store(self, data: Mapping[str, Any], url: str | None = None) -> Stored:
+        """Replace the document, here or in the Redis at `url`, and wait for nobody."""
+        return put_in(url or self.state.url, data)
 
     def wait_for_revision(self, revision: int) -> None:
         """Wait until the worker routes by this revision or a later one."""
@@ -97,10 +100,15 @@ class Installation(Station):
 
     def restore(self) -> None:
         """What is down is started again, and the document is the first one."""
-        self.experiments.write_text(yaml.safe_dump(self.document()))
         self.start()
+        try:
+            stored = self.store(self.document())
+        except StateUnavailable:  # an attack has left what cannot be read
+            with self.state.client() as client:
+                client.delete(DOCUMENT_KEY)
+            stored = self.store(self.document())
         with suppress(AssertionError):
-            self.put(self.document())
+            self.wait_for_revision(stored.revision)
 
     def wait(self, what: Callable[[], bool], otherwise: str, within_s: float = _PATIENCE_S) -> None:
         """Wait until `what` is true. Raises AssertionError."""
@@ -197,6 +205,11 @@ class Installation(Station):
 def put_in(url: str, data: Mapping[str, Any]) -> Stored:
     """Replace the document in the Redis at `url`, whatever it is."""
     return asyncio.run(_put(url, data))
+
+
+def load_from(url: str) -> Stored | None:
+    """The document as it stands in the Redis at `url`."""
+    return asyncio.run(_load(url))
 
 
 async def _load(url: str) -> Stored | None:

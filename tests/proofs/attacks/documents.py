@@ -1,0 +1,208 @@
+"""Documents that are huge, cannot work, or come from another release."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, Final
+
+import orjson
+import yaml
+
+from state.document import CHANGES_CHANNEL, DOCUMENT_KEY
+from tests.faults.answered import Expected
+from tests.faults.answers import LIVE, TREATMENT
+from tests.faults.load import Load
+from tests.faults.processes import RedisServer
+from tests.faults.station import EXPERIMENT
+from tests.proofs.attacks.attack import Attack, Found
+from tests.proofs.attacks.installation import Installation
+from tests.proofs.attacks.wire import get, post
+
+MOST_GAP_MS: Final = 25.0
+MOST_CPU_MS: Final = 5.0
+_PAST: Final = 999
+_UPTAKE_RATE: Final = 50.0
+_WINDOW_S: Final = 2.0
+
+
+def as_text(data: dict[str, Any]) -> str:
+    """The document as an experiments file."""
+    return yaml.safe_dump(data, sort_keys=False)
+
+
+def uptake_of_a_thousand(installation: Installation) -> Found:
+    """A document of 1,000 experiments and 1 MB, taken up beside 50 requests a second."""
+    return asyncio.run(_uptake(installation))
+
+
+async def _uptake(installation: Installation) -> Found:
+    data = _thousand(installation)
+    load = Load(installation.url, Expected(EXPERIMENT), _UPTAKE_RATE, timeout_s=installation.timeout_s)
+    gaps, costs = [], []
+    async with load:
+        await asyncio.sleep(1.0)
+        for edit in range(3):
+            data["models"]["credit"]["cache_ttl_s"] = 300 + edit
+            quiet = []
+            for _ in range(3):
+                await asyncio.to_thread(installation.turned)
+                await asyncio.sleep(_WINDOW_S)
+                quiet.append((await asyncio.to_thread(installation.turned)).cpu_ms)
+            stored = await asyncio.to_thread(installation.store, data)
+            await asyncio.sleep(_WINDOW_S)
+            turned = await asyncio.to_thread(installation.turned)
+            took_up = await asyncio.to_thread(installation.revision) >= stored.revision
+            assert took_up, "it was not taken up in time"
+            gaps.append(turned.longest_ms)
+            costs.append(turned.cpu_ms - statistics.median(quiet))
+    gap, cost = statistics.median(gaps), statistics.median(costs)
+    return Found(
+        gap <= MOST_GAP_MS and cost <= MOST_CPU_MS,
+        f"longest gap {gap:.1f} ms, {max(cost, 0.0):.1f} ms of the loop's thread (medians of 3)",
+    )
+
+
+def _thousand(installation: Installation) -> dict[str, Any]:
+    data = installation.document()
+    for number in range(_PAST):
+        data["experiments"][f"past-{number:04d}"] = {
+            "model": "credit",
+            "status": "rolled_back",
+            "variants": data["experiments"][EXPERIMENT]["variants"],
+            "overrides": {f"u-of-quality-assurance-{number}-{each}": "treatment" for each in range(8)},
+            "metrics": [
+                {"name": f"metric-{each}", "outcome": f"outcome-{each}", "kind": "mean", "window_hours": 24.5}
+                for each in range(5)
+            ],
+        }  # fmt: skip
+    return data
+
+
+def nested_merges(installation: Installation) -> Found:
+    """700 bytes of YAML that become gigabytes: merge keys and aliases within each other, and deep lists."""
+    merges = "a0: &a0 {x: 1}\n" + "".join(
+        f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 12)
+    )
+    laughs = "b0: &b0 [1]\n" + "".join(
+        f"b{n}: &b{n} [{', '.join([f'*b{n - 1}'] * 9)}]\n" for n in range(1, 12)
+    )
+    longest, answers = 0.0, []
+    for text in (merges, laughs, "a: " + "[" * 5000, "a: " * 5000):
+        begun = time.monotonic()
+        answers.append(installation.admin("/apply", {"document": text, "why": "an attack"}).status)
+        longest = max(longest, time.monotonic() - begun)
+    refused = all(400 <= status < 500 for status in answers)
+    return Found(
+        refused and longest < 1.0, f"answered {', '.join(map(str, answers))}, the last after {longest:.1f} s"
+    )
+
+
+def wrong_password(installation: Installation) -> Found:
+    """A router whose password for the state Redis is wrong, with a file that must not be taken."""
+    folder = installation.folder / "locked"
+    folder.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        server = RedisServer("locked", folder, installation.logs, ("--requirepass", "right"))
+        stack.callback(server.terminate, 2.0)
+        server.spawn()
+        url = f"unix://:wrong@{server.socket}"
+        with installation.other(EKIBEN_STATE_URL=url, EKIBEN_EXPERIMENTS_FILE="") as other:
+            words = ("WRONGPASS", "invalid password", "invalid username-password", "uthentication")
+            told = installation.comes_true(lambda: any(word in other.said() for word in words), 5.0)
+    return Found(told, "told in the log" if told else "not a line in the log")
+
+
+def document_of_a_newer_release(installation: Installation) -> Found:
+    """An experiment of a newer release: a field of it decides who takes part, another one does not."""
+    data = orjson.loads(orjson.dumps(installation.document()))
+    data["experiments"][EXPERIMENT] |= {"where": {"country": "nl"}, "requires": ["where"]}
+    data["models"]["credit"]["colour"] = "green"
+    held = installation.held()
+    with installation.state.client() as client:
+        client.hset(
+            DOCUMENT_KEY, mapping={"document": orjson.dumps(data), "revision": str(held.revision + 1)}
+        )
+        client.publish(CHANGES_CHANNEL, "")
+    running = _inside(installation.port)
+    stopped = installation.comes_true(lambda: not _inside(installation.port), 5.0)
+    file = installation.folder / "own.yaml"
+    file.write_text(as_text(installation.document()))
+    with installation.other(EKIBEN_EXPERIMENTS_FILE=str(file)) as other:
+        installation.comes_true(lambda: get(other.port, "/readyz").status == 200, 5.0)
+        new_pod = _inside(other.port)
+    served = post(installation.port, "/predict/credit", {"user_id": "u", "features": {"row": "n"}}).status
+    paused = installation.admin(f"/experiments/{EXPERIMENT}/pause", {"why": "an attack"}).status
+    with installation.state.client() as client:
+        raw: Any = client.hget(DOCUMENT_KEY, "document")
+    kept = b"colour" in raw and b"country" in raw
+    return Found(
+        running and stopped and not new_pod and served == 200 and paused == 200 and kept,
+        f"the experiment {'does not run' if stopped else 'runs'}, in a new router "
+        f"{'it runs' if new_pod else 'neither'}; predictions {served}, a verb {paused}, "
+        f"unknown fields {'kept' if kept else 'lost'}",
+    )
+
+
+def _inside(port: int) -> bool:
+    said = get(port, f"/assignment/{EXPERIMENT}?user_id=user-1").data or {}
+    return bool(said.get("in_experiment"))
+
+
+def refused(*wrong: dict[str, Any]) -> Callable[[Installation], Found]:
+    """Drafts with these fields are refused, each with a reason, where one with ordinary fields is taken."""
+
+    def run(installation: Installation) -> Found:
+        answers = []
+        for fields in ({}, *wrong):
+            data = installation.document()
+            draft = data["experiments"][EXPERIMENT] | {"status": "draft"} | fields
+            data["experiments"]["another"] = draft
+            body = {"document": as_text(data), "why": "an attack", "dry_run": True}
+            answers.append(installation.admin("/apply", body))
+        good, *bad = answers
+        assert good.status == 200, good.body[:300]
+        taken = sum(answer.status == 200 for answer in bad)
+        reasons = [str(line) for answer in bad for line in (answer.data or {}).get("errors", ())]
+        return Found(
+            not taken and len(reasons) >= len(bad),
+            f"{len(bad) - taken} of {len(bad)} refused" + (f": {reasons[0][:100]}" if reasons else ""),
+        )
+
+    return run
+
+
+def _weights(control: float, treatment: float, coverage: float) -> dict[str, Any]:
+    return {
+        "coverage": coverage,
+        "variants": {
+            "control": {"version": LIVE, "weight": control},
+            "treatment": {"version": TREATMENT, "weight": treatment},
+        },
+    }
+
+
+_OF_NOBODY: Final = {"namespace": {"name": "credit", "from": 0.011, "to": 0.015}}
+
+
+ATTACKS: Final = (
+    Attack(
+        "B3",
+        "1,000 experiments, 1 MB, taken up at 50 requests/s",
+        f"gap below {MOST_GAP_MS:.0f} ms, {MOST_CPU_MS:.0f} ms of CPU",
+        uptake_of_a_thousand,
+    ),
+    Attack("B3", "YAML that becomes gigabytes", "refused within 1 s", nested_merges),
+    Attack(
+        "B6",
+        "shares that buckets cannot express",
+        "refused with a reason",
+        refused(_weights(95, 5, 0.1), _weights(99.9, 0.1, 5), _OF_NOBODY),
+    ),
+    Attack("B11", "a variant of weight 0", "refused with a reason", refused(_weights(100, 0, 100))),
+    Attack("B13", "a wrong password for the state Redis", "told in the log", wrong_password),
+    Attack("B13", "an experiment of a newer release", "does not run, is kept", document_of_a_newer_release),
+)
