@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -17,11 +17,16 @@ from redis.exceptions import RedisError
 
 from control.desk import REPORTS_KEY, SHADOW_REPORTS_KEY, Desk
 from experiments.lifecycle import ACTIVE, Status
-from experiments.report import Report, ShadowReport
-from state.document import Stored
+from experiments.report import WAITING, Report, ShadowReport
+from experiments.verdict import judge
+from state.audit import Audit
+from state.document import StateUnavailable, Stored
 from state.lease import Lease, LeaseLost
 
 log = logging.getLogger(__name__)
+
+ENDED_EVERY_S: Final = 60.0
+"""So often ended experiments are looked at for outcomes that came later: it reads all their exposures."""
 
 _RETRY_S: Final = 1.0
 # A router gathers exposures for 50 ms; four times that is ample.
@@ -34,6 +39,8 @@ class Analysis(Protocol):
     def report(self, experiment: str, stored: Stored, now: float) -> Report: ...
 
     def shadow_reports(self, stored: Stored, now: float) -> list[ShadowReport]: ...
+
+    def newest_outcomes(self, experiments: Collection[str], since: float) -> dict[str, float]: ...
 
 
 class Analyst:
@@ -52,6 +59,9 @@ class Analyst:
         self._analysis = analysis
         self._every_s = every_s
         self._lag_s = lag_s
+        self._audit = Audit(desk.redis)
+        self._looked_for_newer_at = 0.0
+        self._looked: dict[str, float] = {}  # until when an ended experiment is known to have no newer ones
         self.seconds = 0.0
         """How long the last round took."""
         self.failed: Mapping[str, str] = {}
@@ -76,9 +86,10 @@ class Analyst:
     async def round(self, stored: Stored) -> None:
         """Analyse every experiment that needs it, and the shadows. Raises `LeaseLost`, and redis's errors."""
         failed: dict[str, str] = {}
-        for key in _wanted(stored, self._desk.reports):
+        for key in await self._wanted(stored, failed):
             report = await self._computed(key, stored, failed)
             if report is not None:
+                report = await self._with_ending(report, stored)
                 await self._lease.write(REPORTS_KEY, {key: msgspec.json.encode(report)})
         if any(model.shadow for model in stored.document.models.values()):
             shadows = await self._shadows(stored, failed)
@@ -91,9 +102,33 @@ class Analyst:
         self.failed = failed
         await self._desk.look()  # ramps wait for what the desk shows
 
+    async def _wanted(self, stored: Stored, failed: dict[str, str]) -> list[str]:
+        """Those that run or are paused. Of the ended ones those whose report is not final, and every
+        `ENDED_EVERY_S` those with outcomes that were received since their report.
+        """
+        experiments, reports = stored.document.experiments, self._desk.reports
+        ended = [key for key, each in experiments.items() if each.status not in (Status.DRAFT, *ACTIVE)]
+        final = {key: reports[key] for key in ended if _is_final(reports.get(key), experiments[key].status)}
+        wanted = [key for key, each in experiments.items() if each.status in ACTIVE]
+        wanted += [key for key in ended if key not in final]
+        now = self._desk.clock()
+        if final and now - self._looked_for_newer_at >= ENDED_EVERY_S:
+            known = {key: max(report.at, self._looked.get(key, 0.0)) for key, report in final.items()}
+            try:
+                newer = await asyncio.to_thread(
+                    self._analysis.newest_outcomes, list(known), min(known.values())
+                )
+            except Exception as error:  # as in `_computed`
+                self._tell("outcomes of ended experiments", error, failed)
+                return wanted
+            self._looked_for_newer_at = now
+            late = [key for key, at in newer.items() if at > known[key]]
+            self._looked = dict.fromkeys(known.keys() - set(late), now - self._known_after_s())
+            wanted += late
+        return wanted
+
     async def _computed(self, key: str, stored: Stored, failed: dict[str, str]) -> Report | None:
-        # What happened since may not be on disk yet: whose window closes in between has not matured.
-        lag_s = (self._lag_s() or 0.0) + _BLOCK_S
+        lag_s = self._known_after_s()
         at = self._desk.clock() - lag_s
         try:
             report = await asyncio.to_thread(self._analysis.report, key, stored, at)
@@ -101,6 +136,22 @@ class Analyst:
             self._tell(key, error, failed)
             return None
         return msgspec.structs.replace(report, lag_s=lag_s)
+
+    def _known_after_s(self) -> float:
+        # What happened since may not be on disk yet: whose window closes in between has not matured.
+        return (self._lag_s() or 0.0) + _BLOCK_S
+
+    async def _with_ending(self, report: Report, stored: Stored) -> Report:
+        """The report of an ended experiment says what was done, as the history has it."""
+        experiment = stored.document.experiments[report.experiment]
+        if experiment.status in (Status.DRAFT, *ACTIVE):
+            return report
+        try:
+            ending = await self._audit.ending(report.experiment)
+        except StateUnavailable as error:
+            raise OSError(str(error)) from error
+        told = msgspec.structs.replace(report, ending=ending)
+        return msgspec.structs.replace(told, verdict=judge(told))
 
     async def _shadows(self, stored: Stored, failed: dict[str, str]) -> Sequence[ShadowReport]:
         try:
@@ -115,13 +166,10 @@ class Analyst:
             log.error("%s cannot be analysed", what, exc_info=error)
 
 
-def _wanted(stored: Stored, reports: Mapping[str, Report]) -> list[str]:
-    """Those that run or are paused; of the others those whose report is older than their end."""
-    wanted = []
-    for key, experiment in stored.document.experiments.items():
-        if experiment.status is Status.DRAFT:
-            continue
-        held = reports.get(key)
-        if experiment.status in ACTIVE or held is None or held.status != experiment.status:
-            wanted.append(key)
-    return wanted
+def _is_final(report: Report | None, status: Status) -> bool:
+    """Whether the report of an ended experiment was made after its end, and nobody's window was open then."""
+    return (
+        report is not None
+        and report.status == status
+        and not any(each.code == WAITING for each in report.left_out)
+    )

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from experiments.document import Experiment, MetricKind
+from experiments.durations import format_duration
 from experiments.report import Report, VariantMetric
 from experiments.sample_size import Duration, SampleSize, Spread, duration, proportion, sample_size
 
@@ -134,4 +135,4 @@ def _sentence(
     if takes is None:
         return f"{words}."
     held = ", held up by min_days" if takes.held_up_by_min_days else ""
-    return f"{words}: {takes.days:.1f} days at a coverage of {coverage:g} %{held}."
+    return f"{words}: {format_duration(takes.days * 86_400)} at a coverage of {coverage:g} %{held}."

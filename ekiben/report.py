@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ekiben.tables import NONE, plain_table
+from experiments.durations import format_duration
 from experiments.report import Interval, LabelQuality, MetricReport, OutcomeCounts, Report
 
 _SHARES = frozenset({"proportion", "requests"})
@@ -19,7 +20,7 @@ def show_report(console: Console, report: Report) -> None:
     moment = datetime.fromtimestamp(report.at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     console.print(
         f"{report.experiment}: {report.status.replace('_', ' ')}, {report.coverage:g} % of users take part, "
-        f"phase {report.phase}, {report.days:.1f} days (as of {moment})",
+        f"phase {report.phase}, {format_duration(report.days * 86_400)} (as of {moment})",
         soft_wrap=True,
     )
     console.print(
@@ -95,7 +96,7 @@ def metrics_table(report: Report) -> Table:
                 _level(metric, control.mean if control else None),
                 _level(metric, effect.absolute, signed=True),
                 _interval(metric, effect.interval),
-                _percent(effect.relative, signed=True),
+                _percent(effect.relative if effect.is_relative else None, signed=True),
                 _state(metric, variant),
             )
     return table
@@ -137,7 +138,7 @@ def _notes(report: Report) -> Iterator[str]:
         told = "acknowledged" if change.acknowledged else "not acknowledged: it blocks the verdict"
         yield f"{change.variant} was answered by {change.model_version} in the middle ({told})"
     if report.lag_s is not None and report.lag_s > 60:
-        yield f"the newest {report.lag_s:.0f} s of events are not in it yet"
+        yield f"the newest {format_duration(report.lag_s)} of events are not in it yet"
 
 
 def _state(metric: MetricReport, variant: str) -> str:

@@ -8,6 +8,7 @@ control.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -38,6 +39,8 @@ class Decision(StrEnum):
     ROLL_BACK = "roll_back"
     GO_ON = "go_on"
     CANNOT_TELL = "cannot_tell"
+    PROMOTED = "promoted"  # it was done: the experiment has ended
+    ROLLED_BACK = "rolled_back"
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -86,6 +89,14 @@ class Effect(msgspec.Struct, frozen=True):
     relative_interval: Interval
     p_value: float | None  # anytime-valid
     fixed_p_value: float | None  # the ordinary test's: right only if this is the one and only look
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether the share of the control's mean is known within bounds. It is not while that mean may be 0,
+        and then the absolute effect is what there is to show.
+        """
+        bounds = self.relative_interval
+        return self.relative is not None and (bounds.low is not None or bounds.high is not None)
 
 
 class VariantMetric(msgspec.Struct, frozen=True):
@@ -152,8 +163,12 @@ class MetricReport(msgspec.Struct, frozen=True):
     labels: tuple[LabelQuality, ...] = ()
 
 
+WAITING: Final = "waiting"
+"""The code of users and outcomes that will count once a window is over."""
+
+
 class LeftOut(msgspec.Struct, frozen=True):
-    """Users or outcomes that do not count, and why. Of outcomes the code of the reason and what to change."""
+    """Users or outcomes that do not count, and why. Those of outcomes have a code, and say what to change."""
 
     reason: str
     what: str  # users | outcomes
@@ -169,6 +184,15 @@ class OutcomeCounts(msgspec.Struct, frozen=True):
 
     accepted: int
     counted: int
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """How an experiment ended: when, by whom, why, and the version that everyone gets since."""
+
+    at: float
+    who: str
+    why: str
+    version: str
 
 
 class Redeployment(msgspec.Struct, frozen=True):
@@ -228,6 +252,7 @@ class Report(msgspec.Struct, frozen=True):
     left_out: tuple[LeftOut, ...] = ()
     outcomes: OutcomeCounts | None = None
     redeployments: tuple[Redeployment, ...] = ()
+    ending: Ending | None = None  # of one that was promoted or rolled back, where the history knows it
     overrides: int = 0  # requests by override: shown, never analysed
     lag_s: float | None = None  # age of the oldest event that the report may not know of yet
 

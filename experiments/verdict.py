@@ -5,6 +5,7 @@ The checks, in this order; the first that applies gives the verdict, its code an
 | reason | applies when | decision |
 |---|---|---|
 | `not_started` | the experiment is a draft | cannot tell |
+| `ended` | it was promoted or rolled back: what was done, when, and the last effect | promoted, rolled back |
 | `srm` | the split is not what was asked | cannot tell |
 | `redeployed` | a version changed in the middle and nobody has acknowledged it | cannot tell |
 | `no_deciding_metric` | every metric is a guardrail | cannot tell |
@@ -22,15 +23,22 @@ A ramp does not wait for the minima when a guardrail is violated (`experiments.r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
+from experiments.durations import format_duration
 from experiments.lifecycle import Status
 from experiments.report import Decision, Effect, MetricReport, Report, Role, State, Verdict
 from experiments.wording import allowed, control_of, count, difference, matured, sentence, title, version_of
 
 JUDGED_FROM: Final = 100
 """Matured users in each variant below which nothing is judged: the intervals are asymptotic."""
+
+_ENDS: Final[Mapping[str, Decision]] = {
+    Status.PROMOTED: Decision.PROMOTED,
+    Status.ROLLED_BACK: Decision.ROLLED_BACK,
+}
 
 
 def metric_state(
@@ -68,7 +76,7 @@ def metric_state(
 
 def judge(report: Report) -> Verdict:
     """The verdict on `report`, by the table above; the verdict inside the report is not looked at."""
-    return _trust(report) or _minima(report) or _compare(report)
+    return _ended(report) or _trust(report) or _minima(report) or _compare(report)
 
 
 def violations(report: Report, names: Sequence[str] | None = None) -> list[tuple[MetricReport, str]]:
@@ -119,6 +127,33 @@ def srm_words(report: Report) -> str | None:
     )
 
 
+def _ended(report: Report) -> Verdict | None:
+    if report.status not in _ENDS:
+        return None
+    ending = report.ending
+    promoted = report.status == Status.PROMOTED
+    version = ending.version if ending is not None else "a treatment"
+    what = f"{version} was promoted" if promoted else "the experiment was rolled back"
+    if ending is not None:
+        what += f" on {datetime.fromtimestamp(ending.at, UTC):%Y-%m-%d at %H:%M UTC} by {ending.who}"
+    words = sentence(what)
+    metric, variant = report.deciding, _ended_with(report)
+    if metric is not None and variant is not None and metric.effects[variant].absolute is not None:
+        words += f" {sentence(difference(report, metric, variant))}"
+    return Verdict(_ENDS[report.status], "ended", words, variant if promoted else None)
+
+
+def _ended_with(report: Report) -> str | None:
+    """The treatment that was promoted; else the one that looked best."""
+    metric, ending = report.deciding, report.ending
+    treatments = report.variants[1:]
+    if ending is not None and report.status == Status.PROMOTED:
+        return next((each.variant for each in treatments if each.version == ending.version), None)
+    if metric is None or not metric.effects:
+        return None
+    return max(metric.effects, key=lambda variant: _gain(metric, variant))
+
+
 def _trust(report: Report) -> Verdict | None:
     if report.status == Status.DRAFT:
         return _verdict(Decision.CANNOT_TELL, "not_started", "the experiment has not been started")
@@ -132,7 +167,11 @@ def _trust(report: Report) -> Verdict | None:
         return _verdict(Decision.CANNOT_TELL, "no_deciding_metric", words)
     users = matured(metric)
     if users >= JUDGED_FROM and all(not each.mean and not each.std for each in metric.variants):
-        words = f"no outcome for {metric.name} has come from any of the {count(users)} users in each variant"
+        words = f"no outcome for {metric.name} counts for any of the {count(users)} users in each variant"
+        outcomes = [each for each in report.left_out if each.what == "outcomes"]
+        if outcomes:
+            most, total = max(outcomes, key=lambda each: each.count), sum(each.count for each in outcomes)
+            words += f": {count(total)} are left out, {count(most.count)} of them as {most.reason}"
         return _verdict(Decision.CANNOT_TELL, "no_outcomes", words)
     return None
 
@@ -144,11 +183,12 @@ def _minima(report: Report) -> Verdict | None:
     if users < report.min_users:
         words = (
             f"only {count(users)} of the {count(report.min_users)} users that each variant needs "
-            f"have had their {metric.window_hours:g} hours: go on"
+            f"have had their {format_duration(metric.window_hours * 3600)}: go on"
         )
         return _verdict(Decision.GO_ON, "too_few_users", words)
     if report.days < report.min_days:
-        words = f"only {report.days:.1f} of {report.min_days:g} days are over: go on"
+        past, least = (format_duration(days * 86_400) for days in (report.days, report.min_days))
+        words = f"only {past} of {least} are over: go on"
         return _verdict(Decision.GO_ON, "too_early", words)
     return None
 

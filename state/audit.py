@@ -13,8 +13,10 @@ from redis.exceptions import RedisError
 
 from experiments.differences import data_differences, differences
 from experiments.document import Document, Experiment
+from experiments.lifecycle import ACTIVE, Status
 from experiments.parsing import parse_document
 from experiments.problems import DocumentError
+from experiments.report import Ending
 from state.document import AUDIT_STREAM, StateUnavailable
 
 # An entry holds two documents, so a page of them is small.
@@ -97,6 +99,20 @@ class Audit:
             before, after = entry.experiment(experiment)
             if _step(before) != _step(after):
                 return entry.at
+        return None
+
+    async def ending(self, experiment: str) -> Ending | None:
+        """When, by whom and why the experiment ended, and the version that its model serves since.
+
+        None when the stream does not know.
+        """
+        async for entry in self._newest_first(""):
+            before, after = entry.experiment(experiment)
+            if entry.after is None or after is None or after.status in (Status.DRAFT, *ACTIVE):
+                continue
+            if before is None or before.status != after.status:
+                live = entry.after.models[after.model].live
+                return Ending(at=entry.at, who=entry.who, why=entry.why, version=live)
         return None
 
     async def _newest_first(self, before: str) -> AsyncIterator[Entry]:

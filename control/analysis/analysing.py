@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final, TypeVar
 
 import duckdb
 
 from control.analysis.gathering import gather
+from control.analysis.newer import newest_outcomes
 from control.analysis.report import put_together
 from control.analysis.shadow import shadow_reports
 from control.event_files import EventFiles
@@ -43,6 +44,13 @@ class Analysis:
     def shadow_reports(self, stored: Stored, now: float) -> list[ShadowReport]:
         """`shadow_reports` on the files as they are."""
         return self._with_tables(lambda tables: shadow_reports(tables, stored, now))
+
+    def newest_outcomes(self, experiments: Collection[str], since: float) -> dict[str, float]:
+        """`newest_outcomes` on the files as they are; nothing is read where none is newer."""
+        files = self._files.list("outcome")
+        if not files or max(file.last for file in files).received_at <= since:
+            return {}
+        return self._with_tables(lambda tables: newest_outcomes(tables, experiments, since))
 
     def _with_tables(self, compute: Callable[[EventTables], _T]) -> _T:
         for tries_left in reversed(range(_TRIES)):

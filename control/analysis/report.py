@@ -15,6 +15,7 @@ from experiments.document import REQUEST_METRICS, Better, Experiment, Metric, Me
 from experiments.durations import format_duration
 from experiments.moments import Moments
 from experiments.report import (
+    WAITING,
     Decision,
     LeftOut,
     MetricReport,
@@ -240,7 +241,7 @@ def _left_out(experiment: Experiment, evidence: Evidence) -> Iterator[LeftOut]:
             matured = sum(each.n for each in evidence.values[metric.name].values())
             window = format_duration(window_s(metric))
             reason = f"{metric.name}: the user's window of {window} is not over"
-            yield LeftOut(reason, "users", counting - matured)
+            yield LeftOut(reason, "users", counting - matured, WAITING)
     yield from in_lines(evidence.outcomes, names_of(experiment.metrics))
     yield LeftOut(
         "for a reason that Ekiben does not know", "outcomes", _unexplained(evidence), "other", OTHER

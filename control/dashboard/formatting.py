@@ -10,6 +10,7 @@ import math
 from datetime import UTC, datetime
 from typing import Final
 
+from experiments.durations import format_duration
 from experiments.report import Interval
 from experiments.sequential import UNBOUNDED
 
@@ -114,26 +115,8 @@ def milliseconds(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """How long: the two largest units that count. 3 d 4 h, 12 min 5 s, 0.4 s."""
-    if seconds is None:
-        return UNKNOWN
-    if seconds < 10:
-        return f"{max(0.0, seconds):.1f}{_SPACE}s"
-    left, parts = round(seconds), []
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
-        if left >= size:
-            parts.append(f"{left // size}{_SPACE}{unit}")
-            left %= size
-        elif parts:
-            break
-        if len(parts) == 2:
-            break
-    return " ".join(parts)
-
-
-def days(value: float) -> str:
-    """A span of days: whole ones as such, parts of a day as a duration."""
-    return f"{number(value, 1 if value < 100 else 0)}{_SPACE}d" if value >= 1 else duration(value * 86_400)
+    """How long, as people say it: 0.4 s, 12 min, 3 h, 12 days."""
+    return UNKNOWN if seconds is None else format_duration(seconds).replace(" ", _SPACE)
 
 
 def moment(at: float | None) -> str:

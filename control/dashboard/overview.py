@@ -92,6 +92,7 @@ def overview(desk: Desk) -> Overview:
         for report in desk.reports.values()
         if report.deciding and (document is None or report.experiment in document.experiments)
         for effect in report.deciding.effects.values()
+        if effect.is_relative
     )
     models = _models(document, desk, axis) if document else ()
     spark = desk.traffic.per_s
@@ -128,7 +129,7 @@ def _row(key: str, experiment: Experiment, report: Report | None, axis: forest.A
         effect = metric.effects.get(variant) if metric else None
         state = metric.states.get(variant, State.NO_DATA) if metric else State.NO_DATA
         chart = None
-        if effect is not None and effect.relative is not None:
+        if effect is not None and effect.relative is not None and effect.is_relative:
             chart = forest.row(_kept(effect.relative), _ends(effect.relative_interval), state, axis)
         rows.append(EffectRow(variant, experiment.variants[variant].version, effect, state, chart))
     return ExperimentRow(key, experiment, report, metric, tuple(rows))

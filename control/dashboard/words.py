@@ -13,6 +13,8 @@ VERDICTS: Final = {
     Decision.ROLL_BACK: ("Roll back", "bad"),
     Decision.GO_ON: ("Go on", "accent"),
     Decision.CANNOT_TELL: ("Cannot tell", "warn"),
+    Decision.PROMOTED: ("Promoted", "good"),
+    Decision.ROLLED_BACK: ("Rolled back", "idle"),
 }
 """Each decision's heading and tone."""
 

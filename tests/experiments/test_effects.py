@@ -112,3 +112,11 @@ def test_a_mean_has_the_textbooks_standard_error() -> None:
     found = effects.mean(moments([(1.0, 0.0), (2.0, 0.0), (3.0, 0.0), (6.0, 0.0)]))
     assert found is not None
     assert found.std_error == pytest.approx(sqrt(14 / 3 / 4))
+
+
+def test_an_effect_is_no_share_of_a_mean_that_may_be_0_though_its_size_is_known() -> None:
+    unsure = effects.effect(Estimate(1.0, 5.0, 4000), Estimate(5.2, 5.0, 4000), 0.05)
+    assert unsure.relative == pytest.approx(4.2)
+    assert not unsure.is_relative
+    assert unsure.interval.low is not None
+    assert effects.effect(Estimate(100.0, 5.0, 4000), Estimate(105.0, 5.0, 4000), 0.05).is_relative

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.report import Decision, Redeployment, Report, Role, Srm, State
+from experiments.report import Decision, Ending, LeftOut, Redeployment, Report, Role, Srm, State
 from experiments.verdict import JUDGED_FROM, judge, metric_state
 from tests.experiments.reports import effect, errors, metric, profit, report
 
@@ -15,6 +15,7 @@ HARMFUL = errors(State.VIOLATED, effects={"treatment": effect(0.031, 0.02, 0.042
 
 TABLE = [
     ("not_started", report(status="draft"), Decision.CANNOT_TELL),
+    ("ended", report(status="rolled_back"), Decision.ROLLED_BACK),
     ("srm", report(srm=MISMATCH), Decision.CANNOT_TELL),
     ("redeployed", report(redeployments=(CHANGED,)), Decision.CANNOT_TELL),
     ("no_deciding_metric", report(errors()), Decision.CANNOT_TELL),
@@ -149,3 +150,22 @@ def test_turning_the_scale_around_changes_no_state(
         assert metric_state(role, better, known, worse, mean, 500) is metric_state(
             role, other, turned, worse, -mean, 500
         )
+
+
+def test_what_has_ended_reads_as_what_was_done() -> None:
+    ending = Ending(at=1_795_000_000.0, who="ada", why="it earns more", version="v2")
+    promoted = judge(report(status="promoted", ending=ending))
+    assert (promoted.decision, promoted.variant) == (Decision.PROMOTED, "treatment")
+    assert promoted.sentence == (
+        "v2 was promoted on 2026-11-18 at 11:06 UTC by ada. profit per user is 26.1 higher with v2 than with "
+        "v1 (between 18.0 and 34.2 higher)."
+    )
+    assert judge(report(status="rolled_back")).sentence.startswith("The experiment was rolled back. profit")
+
+
+def test_no_outcome_that_counts_is_told_with_what_became_of_those_that_came() -> None:
+    early = LeftOut("profit: before the user's first exposure", "outcomes", 580, "before_first_exposure")
+    late = LeftOut("profit: later than the user's window", "outcomes", 20, "late")
+    verdict = judge(report(profit(State.UNCLEAR, mean=0.0), errors(), left_out=(early, late)))
+    assert verdict.reason == "no_outcomes"
+    assert "600 are left out, 580 of them as profit: before the user's first exposure." in verdict.sentence

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+import msgspec
 import pytest
 
-from control.analyst import Analyst
+from control.analyst import ENDED_EVERY_S, Analyst
 from experiments.document import Document
 from experiments.parsing import parse_document
-from experiments.report import Report, ShadowReport
+from experiments.report import WAITING, Decision, LeftOut, Report, ShadowReport
 from state.document import Stored, dump_document
 from state.lease import Lease, LeaseLost
 from tests.control.acting import evidence
@@ -21,12 +24,20 @@ class Analysis:
     def __init__(self, *broken: str) -> None:
         self.asked: list[tuple[str, float]] = []
         self._broken = broken
+        self.newest: dict[str, float] = {}
+        self.waiting = False
 
     def report(self, experiment: str, stored: Stored, now: float) -> Report:
         self.asked.append((experiment, now))
         if experiment in self._broken:
             raise ArithmeticError("no number")
-        return evidence.report(stored, experiment, now)
+        report = evidence.report(stored, experiment, now)
+        waits = LeftOut("the user's window is not over", "users", 3, WAITING)
+        return msgspec.structs.replace(report, left_out=(waits,)) if self.waiting else report
+
+    def newest_outcomes(self, experiments: Collection[str], since: float) -> dict[str, float]:
+        assert since <= min(self.newest.values(), default=since)
+        return {key: at for key, at in self.newest.items() if key in experiments}
 
     def shadow_reports(self, stored: Stored, now: float) -> list[ShadowReport]:
         return []
@@ -71,6 +82,46 @@ async def test_drafts_are_not_analysed_and_what_has_ended_once(scene: Scene) -> 
     for _ in range(3):
         await one.round(scene.desk.stored)
     assert [key for key, _ in analysis.asked] == [EXPERIMENT] * 2
+
+
+async def test_what_has_ended_is_analysed_until_its_windows_are_over_and_again_when_outcomes_come(
+    scene: Scene,
+) -> None:
+    stored = await scene.put(document())
+    analysis = Analysis()
+    one, _ = await analyst(scene, analysis)
+    await one.round(stored)
+    assert (await scene.act("roll-back")).status == 200
+    await scene.desk.look()
+    stored = scene.desk.stored
+    assert stored is not None
+    analysis.waiting = True
+    await one.round(stored)
+    analysis.waiting = False
+    await one.round(stored)
+    await one.round(stored)
+    assert len(analysis.asked) == 3
+    analysis.newest = {EXPERIMENT: scene.desk.clock() + 3600}
+    now = scene.desk.clock()
+    scene.desk.clock = lambda: now + ENDED_EVERY_S + 1
+    await one.round(stored)
+    assert len(analysis.asked) == 4
+
+
+async def test_the_verdict_of_an_ended_experiment_says_what_was_done_when_and_by_whom(scene: Scene) -> None:
+    stored = await scene.put(document())
+    one, _ = await analyst(scene, Analysis())
+    await one.round(stored)
+    assert (await scene.act("promote")).status == 200
+    await scene.desk.look()
+    stored = scene.desk.stored
+    assert stored is not None
+    await one.round(stored)
+    verdict, ending = scene.desk.reports[EXPERIMENT].verdict, scene.desk.reports[EXPERIMENT].ending
+    assert ending is not None
+    assert (verdict.decision, ending.version) == (Decision.PROMOTED, "v2")
+    assert verdict.sentence.startswith("v2 was promoted on 20")
+    assert ": promote" not in verdict.sentence
 
 
 async def test_one_that_cannot_be_analysed_is_told_and_keeps_its_last_report(scene: Scene) -> None:

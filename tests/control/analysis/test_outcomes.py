@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.control.analysis.events import DAY, HOUR, Log, in_variant, left_out, metric, stored
+from control.analysis.newer import newest_outcomes
+from tests.control.analysis.events import DAY, HOUR, KEY, START, Log, in_variant, left_out, metric, stored
 
 
 def test_an_outcome_counts_from_the_first_exposure_to_just_before_the_windows_end(log: Log) -> None:
@@ -94,6 +95,20 @@ def test_an_outcome_of_somebody_outside_the_experiment_adds_to_nothing(log: Log)
     log.exposure("u1")
     log.outcome(1, user="stranger")
     assert in_variant(log.report(stored(metric()))).mean == 0
+
+
+def test_newer_outcomes_are_of_the_experiments_that_their_users_and_predictions_were_in(log: Log) -> None:
+    prediction = log.exposure("u1")
+    log.exposure("u2", experiment="another")
+    log.exposure("u2", experiment="another")
+    log.outcome(1, prediction=prediction, received_at=START + 5)
+    log.outcome(1, user="u1", received_at=START + 7)
+    log.outcome(1, user="u2", received_at=START + 3)
+    log.outcome(1, user="stranger", received_at=START + 9)
+    with log.tables() as tables:
+        assert newest_outcomes(tables, [KEY, "another"], START) == {KEY: START + 7, "another": START + 3}
+        assert newest_outcomes(tables, [KEY, "another"], START + 4) == {KEY: START + 7}
+        assert newest_outcomes(tables, [KEY], START + 8) == {}
 
 
 def test_a_mean_is_the_sum_of_a_users_outcomes_and_0_without_one(log: Log) -> None:
