@@ -1,8 +1,8 @@
 """Who gets which variant: the assignment of the GrowthBook SDK specification, version 0.8.
 
-Pure functions of their arguments, the same in every process and on every machine. GrowthBook's SDKs put a user
-in the same bucket, except that GrowthBook's SDK for Go hashes UTF-8 bytes where the specification has UTF-16
-code units: it differs for ids that are not ASCII. Shares are fractions, 0 to 1.
+Pure functions of their arguments, the same in every process and on every machine. GrowthBook's SDKs put a
+user in the same bucket, except that its SDK for Go hashes UTF-8 bytes where the specification has UTF-16 code
+units: it differs for ids that are not ASCII. Shares are fractions, 0 to 1.
 
 Source: GrowthBook, "Build your own SDK" (https://docs.growthbook.io/lib/build-your-own); FNV-1a:
 Fowler, Noll, Vo (http://www.isthe.com/chongo/tech/comp/fnv/). tests/experiments/vectors.py holds
