@@ -190,6 +190,7 @@ class Ending(msgspec.Struct, frozen=True):
     """How an experiment ended: when, by whom, why, and the version that everyone gets since."""
 
     at: float
+    moment: str  # the same as people read it
     who: str
     why: str
     version: str

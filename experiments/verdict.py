@@ -24,7 +24,6 @@ A ramp does not wait for the minima when a guardrail is violated (`experiments.r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 from experiments.durations import format_duration
@@ -135,7 +134,7 @@ def _ended(report: Report) -> Verdict | None:
     version = ending.version if ending is not None else "a treatment"
     what = f"{version} was promoted" if promoted else "the experiment was rolled back"
     if ending is not None:
-        what += f" on {datetime.fromtimestamp(ending.at, UTC):%Y-%m-%d at %H:%M UTC} by {ending.who}"
+        what += f" on {ending.moment} by {ending.who}"
     words = sentence(what)
     metric, variant = report.deciding, _ended_with(report)
     if metric is not None and variant is not None and metric.effects[variant].absolute is not None:

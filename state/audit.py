@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Final, cast
 
@@ -112,7 +113,8 @@ class Audit:
                 continue
             if before is None or before.status != after.status:
                 live = entry.after.models[after.model].live
-                return Ending(at=entry.at, who=entry.who, why=entry.why, version=live)
+                moment = f"{datetime.fromtimestamp(entry.at, UTC):%Y-%m-%d at %H:%M UTC}"
+                return Ending(at=entry.at, moment=moment, who=entry.who, why=entry.why, version=live)
         return None
 
     async def _newest_first(self, before: str) -> AsyncIterator[Entry]:

@@ -153,7 +153,7 @@ def test_turning_the_scale_around_changes_no_state(
 
 
 def test_what_has_ended_reads_as_what_was_done() -> None:
-    ending = Ending(at=1_795_000_000.0, who="ada", why="it earns more", version="v2")
+    ending = Ending(1_795_000_000.0, "2026-11-18 at 11:06 UTC", "ada", "it earns more", "v2")
     promoted = judge(report(status="promoted", ending=ending))
     assert (promoted.decision, promoted.variant) == (Decision.PROMOTED, "treatment")
     assert promoted.sentence == (
