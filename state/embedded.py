@@ -33,7 +33,7 @@ _NEVER_EVICT = ("--maxmemory-policy", "noeviction")
 _SETTINGS: Mapping[str, tuple[str, ...]] = {
     CACHE: ("--appendonly", "no", "--maxmemory", "256mb", "--maxmemory-policy", "allkeys-lru"),
     # With a limit a full one refuses writes; without, the system kills it, and kills it again as it loads.
-    STATE: ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory", "1gb", *_NEVER_EVICT),
+    STATE: ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory", "640mb", *_NEVER_EVICT),
 }
 
 

@@ -76,9 +76,9 @@ async def test_state_and_cache_are_reached_over_tls(redis: RedisServer, tmp_path
         state, cache = open_state(url), RedisCache(url)
         try:
             assert await state.ping()
-            cache.put_many([("v1:a", b"1")], 60)
 
             async def stored() -> bool:
+                cache.put_many([("v1:a", b"1")], 60)  # a store that takes too long is given up
                 return await cache.get_many(["v1:a", "v1:b"]) == [b"1", None]
 
             await until_async(stored)
