@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -155,6 +156,24 @@ class EventFiles:
     def open(self, file: EventFile) -> Any:
         """The file as a `pyarrow.parquet.ParquetFile`, to be closed."""
         return pq.ParquetFile(self.path(file), filesystem=self.filesystem)
+
+    def read(self, file: EventFile) -> Any:
+        """The file's bytes as a `pyarrow` stream, to be closed; `FileNotFoundError` when it is gone."""
+        return self.filesystem.open_input_stream(self.path(file))
+
+    def stage_copy(self, source: Path) -> Path:
+        """Stage a file that was written elsewhere."""
+        self._staging.mkdir(parents=True, exist_ok=True, mode=0o700)
+        staged = self._staging / f"{self._mark}{secrets.token_hex(8)}"
+        try:
+            with source.open("rb") as held, staged.open("xb") as sink:
+                shutil.copyfileobj(held, sink, _COPY_BYTES)
+                sink.flush()
+                os.fsync(sink.fileno())
+        except BaseException:
+            staged.unlink(missing_ok=True)
+            raise
+        return staged
 
     def stage(self, batches: Iterable[Any]) -> Path:
         """Write record batches of `SCHEMA` to a file that no reader sees yet; `publish` or `discard` it."""

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from ekiben import delivery_cli, outcomes_command, reading_cli, verbs_cli
+from ekiben import backup_cli, delivery_cli, outcomes_command, reading_cli, verbs_cli
 from ekiben.arguments import check_user, read_features
 from ekiben.errors import EkibenError, UsageError
 from ekiben.output import finish_output, prepare_output, print_error, print_json
@@ -49,6 +49,7 @@ app.add_typer(outcomes_command.commands, name="outcomes")
 app.add_typer(reading_cli.app)
 app.add_typer(delivery_cli.app)
 app.add_typer(verbs_cli.app)
+app.add_typer(backup_cli.app)
 app.add_typer(verbs_cli.events, name="events", rich_help_panel=verbs_cli.PANEL)
 
 

@@ -1,0 +1,81 @@
+"""What a backup is taken of and restored into: the state Redis, the event files and the user salt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from control.event_files import EventFiles
+from ekiben.errors import EkibenError, UsageError
+from process.environ import BadSetting
+from process.private import private_folder, private_opener
+from state.document import open_state
+from state.embedded import EmbeddedRedis, EmbeddedRedisError, addresses
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """`salt` is None where nobody has needed one yet; `salt_is_set` says that the environment has it."""
+
+    redis: Redis
+    files: EventFiles
+    data_dir: Path
+    salt: str | None
+    salt_is_set: bool
+
+
+@asynccontextmanager
+async def open_installation(environ: Mapping[str, str]) -> AsyncIterator[Installation]:
+    """The installation that the variables of the router and the controller describe.
+
+    An embedded Redis that does not run is started for as long as it is needed. Raises EkibenError, also in
+    place of what Redis and the disk raise inside.
+    """
+    data_dir = Path(environ.get("EKIBEN_DATA_DIR", ".ekiben"))
+    try:
+        found = addresses(environ, data_dir)
+        files = EventFiles(environ.get("EKIBEN_EVENTS_URL") or str((data_dir / "events").absolute()), environ)
+        redis = open_state(found.state_url)
+    except (BadSetting, EmbeddedRedisError, ValueError) as error:
+        raise UsageError(str(error)) from None
+    try:
+        with ExitStack() as stack:
+            if not (environ.get("EKIBEN_STATE_URL") or environ.get("REDIS_URL")):
+                await asyncio.to_thread(_start_embedded, stack, data_dir)
+            given = environ.get("EKIBEN_USER_SALT", "")
+            salt = given or _kept_salt(data_dir)
+            yield Installation(redis, files, data_dir, salt, bool(given))
+    except (RedisError, TimeoutError) as error:
+        raise EkibenError(f"the state Redis failed: {error or 'no answer'}; see EKIBEN_STATE_URL") from None
+    except OSError as error:
+        raise EkibenError(f"{error.filename or 'the event files'}: {error.strerror or error}") from None
+    finally:
+        await redis.aclose()
+
+
+def _start_embedded(stack: ExitStack, data_dir: Path) -> None:
+    try:
+        stack.enter_context(EmbeddedRedis(data_dir))
+    except EmbeddedRedisError as error:
+        if "already running" not in str(error):
+            raise EkibenError(str(error)) from None
+
+
+def _kept_salt(data_dir: Path) -> str | None:
+    try:
+        return (data_dir / "user_salt").read_text().strip()
+    except FileNotFoundError:
+        return None
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only this user can read."""
+    private_folder(path.parent)
+    with open(path, "w", opener=private_opener) as file:
+        file.write(text)
