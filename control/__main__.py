@@ -58,6 +58,7 @@ def main() -> int:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # whom to believe is decided by control.callers
             timeout_graceful_shutdown=settings.shutdown_grace_s,
         ),
         controller,

@@ -25,6 +25,7 @@ from control.admin_requests import (
     RampBody,
     ShadowBody,
     actor,
+    is_json,
     number,
     order_of,
     page,
@@ -34,9 +35,10 @@ from control.admin_requests import (
 )
 from control.admin_views import entry_view, experiment_view, experiment_views, shadow_views, status_view
 from control.auth import Auth, bearer_token
+from control.callers import Callers
 from control.desk import Desk
 from control.planning import BadPlan, make_plan
-from control.problems import BadRequest, MethodNotAllowed, NotFound, Unauthorized, problem_response
+from control.problems import BadRequest, Forbidden, MethodNotAllowed, NotFound, Unauthorized, problem_response
 from control.verbs import Change, NoDocument, Order, UnknownExperiment, Verbs
 from experiments.document import Experiment
 from experiments.problems import unknown
@@ -86,15 +88,15 @@ class Admin:
         self._auth = auth
         self._forget = forget
         self._audit = Audit(desk.redis)
-        self._names = desk.settings.names
+        self._callers = Callers(desk.settings)
 
     def reading(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        """Open where only this machine reaches the controller; else with the token."""
-        return self._guarded(handler, is_open=self._auth.reads_open)
+        """For those who may look."""
+        return self._guarded(handler, changes=False)
 
     def changing(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        """With the token, always."""
-        return self._guarded(handler, is_open=False)
+        """For admins."""
+        return self._guarded(handler, changes=True)
 
     async def status(self, _request: Request) -> object:
         return status_view(self._desk)
@@ -191,12 +193,11 @@ class Admin:
             raise UnknownExperiment(unknown("experiment", key, known))
         return key, stored.document.experiments[key]
 
-    def _guarded(self, handler: Handler, *, is_open: bool) -> Callable[[Request], Awaitable[Response]]:
+    def _guarded(self, handler: Handler, *, changes: bool) -> Callable[[Request], Awaitable[Response]]:
         async def guarded(request: Request) -> Response:
             try:
-                # A page of another site whose name was made to point here (DNS rebinding) sends that name.
-                if not (is_open and self._names.allows(request.headers.get("host", ""))):
-                    self._let_in(request)
+                if changes or not self._callers.may_look(request):
+                    self._let_in(request, changes=changes)
                 response = _json(await handler(request))
             except Exception as error:
                 response = problem_response(error)
@@ -207,13 +208,23 @@ class Admin:
 
         return guarded
 
-    def _let_in(self, request: Request) -> None:
+    def _let_in(self, request: Request, *, changes: bool) -> None:
+        """Note in the request who sends it, for `actor`. Raises `Unauthorized`, `Forbidden` and
+        `TooManyAttempts`.
+        """
         token = bearer_token(request.headers.get("authorization"))
-        if token is None:
+        proxied = self._callers.from_proxy(request)
+        if token is not None:
+            if not self._auth.check(token, self._callers.address(request)):
+                raise Unauthorized("this is not the admin token")
+        elif proxied is None:
             raise Unauthorized("give the admin token: Authorization: Bearer TOKEN")
-        client = request.client.host if request.client else ""
-        if not self._auth.check(token, client):
-            raise Unauthorized("this is not the admin token")
+        elif changes and not proxied.may_change:
+            raise Forbidden(f"{proxied.who} may look and not change: EKIBEN_ADMINS lists who may")
+        elif changes and not is_json(request):
+            # The proxy knows the user by a cookie, which another site's form would send too.
+            raise Forbidden("a change without the admin token must be application/json")
+        request.state.caller = proxied
 
 
 async def _ramp(verbs: Verbs, key: str, order: Order, body: Any) -> Change:

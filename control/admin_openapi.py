@@ -71,6 +71,7 @@ _READ_PROBLEMS: Final = {
     "503": "The state Redis does not answer",
 }
 _CHANGE_PROBLEMS: Final = _READ_PROBLEMS | {
+    "403": "A viewer changes nothing",
     "409": "The experiments are at another revision, or there are none",
     "413": "The body is over 1 MiB",
     "422": "The document or the change is refused",

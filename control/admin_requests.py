@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from starlette.requests import Request
 
+from control.callers import Caller
 from control.problems import BadRequest, BodyTooLarge
 from control.verbs import Order, RampFields
 from experiments.document import Document
@@ -126,9 +127,12 @@ def words(why: str) -> str:
 
 
 def actor(request: Request) -> str:
-    """Who acts: what the header X-Ekiben-Actor says, since whoever has the token is trusted. Raises
-    `BadRequest`.
+    """Who acts: whom a trusted proxy names, else what the header X-Ekiben-Actor says, since whoever has the
+    token is trusted. Raises `BadRequest`.
     """
+    proxied: Caller | None = getattr(request.state, "caller", None)
+    if proxied is not None:
+        return proxied.who
     given = request.headers.get("x-ekiben-actor")
     if given is None:
         return ADMIN
@@ -139,6 +143,12 @@ def actor(request: Request) -> str:
     if not 0 < len(name) <= 100 or not name.isprintable():
         raise BadRequest("X-Ekiben-Actor must be 1 to 100 printable characters")
     return name
+
+
+def is_json(request: Request) -> bool:
+    """Whether the body is said to be JSON, which no form of another site can say."""
+    kind = request.headers.get("content-type", "").partition(";")[0]
+    return kind.strip().lower() == "application/json"
 
 
 async def read_document(given: str | dict[str, Any]) -> Document:

@@ -27,6 +27,7 @@ from control.ramps import Ramps
 from control.recorder import Recorder
 from control.settings import Settings
 from control.verbs import Verbs
+from process.environ import BadSetting
 from process.logs import configure_logs
 from process.private import keep_private
 from state.document import open_state
@@ -98,8 +99,13 @@ def _failing(recorder: Recorder, analyst: Analyst) -> dict[str, str]:
 
 
 def create_app() -> Starlette:
-    """The app as the environment describes it, for a server that is not ours."""
+    """The app as the environment describes it, for a server that is not ours. Raises `BadSetting`."""
     settings = Settings.from_environ(os.environ)
+    if settings.trusted_user_header:
+        raise BadSetting(
+            "EKIBEN_TRUSTED_USER_HEADER needs `python -m control`: another server may believe addresses that "
+            "clients write into headers"
+        )
     keep_private(settings.data_dir)
     configure_logs(settings.log_format, settings.log_level)
     return Controller(settings).app

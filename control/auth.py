@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class TooManyAttempts(Exception):
-    """So many wrong tokens came from this client that none is looked at for a while, right ones neither."""
+    """This token is wrong, like so many others from this client that it should wait with the next one."""
 
     def __init__(self, retry_after_s: int) -> None:
         super().__init__(f"too many wrong tokens: try again in {retry_after_s} s")
@@ -31,16 +31,13 @@ class TooManyAttempts(Exception):
 
 
 class Auth:
-    """Checks the admin token. `reads_open`: whoever reaches the controller may read, since only this machine
-    does.
+    """Checks the admin token. The right one always passes, whatever else its client, or somebody behind the
+    same proxy, has sent: what cannot be guessed needs no lock, and a lock would be a way to keep people out.
     """
 
-    def __init__(
-        self, token: str, *, reads_open: bool = False, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, token: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         if not token:
             raise ValueError("an empty token would let everyone in")
-        self.reads_open = reads_open
         self._digest = _digest(token)
         self._clock = clock
         self._failures: dict[str, float] = {}
@@ -55,21 +52,28 @@ class Auth:
         if not token:
             token = kept_secret(settings.data_dir / TOKEN_FILE)
             _log.info("the admin token is kept in %s", settings.data_dir / TOKEN_FILE)
-        return cls(token, reads_open=settings.on_loopback)
+        return cls(token)
+
+    def bind(self, value: str) -> str:
+        """A digest of the value that nobody can make without the token, and that ends with it."""
+        return hmac.new(self._digest, value.encode(), hashlib.sha256).hexdigest()
 
     def check(self, token: str, client: str = "") -> bool:
         """Whether this is the admin token, in a time that tells nothing of it.
 
         `client` is who sends it, such as an address. Raises `TooManyAttempts`.
         """
+        if hmac.compare_digest(_digest(token), self._digest):
+            return True
         now = self._clock()
         # The time at which all of the client's failures will be forgiven: each adds EVERY_S to it.
         forgiven = max(self._failures.get(client, now), now)
-        if forgiven - now > (ATTEMPTS - 1) * EVERY_S:
-            raise TooManyAttempts(int(forgiven - now - (ATTEMPTS - 1) * EVERY_S) + 1)
-        if hmac.compare_digest(_digest(token), self._digest):
-            return True
+        left_s = forgiven - now - (ATTEMPTS - 1) * EVERY_S
+        if left_s > 0:
+            raise TooManyAttempts(int(left_s) + 1)
         self._note(client, forgiven + EVERY_S, now)
+        if left_s > -EVERY_S:
+            _log.warning("%d wrong tokens in a row from %s", ATTEMPTS, client or "somebody")
         return False
 
     def _note(self, client: str, forgiven: float, now: float) -> None:

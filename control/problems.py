@@ -27,6 +27,10 @@ class Unauthorized(Exception):
     """No admin token, or a wrong one."""
 
 
+class Forbidden(Exception):
+    """Known, and not allowed to do this."""
+
+
 class NotFound(Exception):
     """No such page, or nothing there yet."""
 
@@ -38,6 +42,7 @@ class MethodNotAllowed(Exception):
 _TABLE: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
     (BadRequest, 400, "bad-request", "The request cannot be read"),
     (Unauthorized, 401, "unauthorized", "The admin token is needed"),
+    (Forbidden, 403, "forbidden", "Not allowed"),
     (NotFound, 404, "not-found", "Not found"),
     (UnknownExperiment, 404, "not-found", "Not found"),
     (MethodNotAllowed, 405, "method-not-allowed", "Method not allowed"),

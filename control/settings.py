@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,8 @@ from process.http.names import HostNames, allowed_hosts, is_loopback
 from state.durability import durable_choice
 from state.embedded import addresses
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+LEAST_TOKEN: Final = 16
 _REDIS: Final = ("redis://", "rediss://", "unix://")
 
 
@@ -29,6 +33,9 @@ class Settings:
     record_every_s: int = 3
     analyse_every_s: int = 3
     admin_token: str = ""
+    trusted_proxies: tuple[Network, ...] = ()
+    trusted_user_header: str = ""
+    admins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     note: str | None = None
     shutdown_grace_s: int = 10
@@ -55,6 +62,12 @@ class Settings:
         log_format, log_level = log_choices(environ)
         host = environ.get("EKIBEN_HOST") or "127.0.0.1"
         admin_token = environ.get("EKIBEN_ADMIN_TOKEN", "")
+        if admin_token and len(admin_token) < LEAST_TOKEN:
+            raise BadSetting(
+                f"EKIBEN_ADMIN_TOKEN must have at least {LEAST_TOKEN} characters: set a random value, "
+                "such as that of `openssl rand -hex 32`"
+            )
+        proxies, header, admins = _login_proxy(environ)
         if not admin_token and not is_loopback(host):
             raise BadSetting(f"EKIBEN_ADMIN_TOKEN is required when listening on {host}: set a random value")
         return cls(
@@ -68,9 +81,41 @@ class Settings:
             record_every_s=whole(environ, "EKIBEN_RECORD_EVERY_S", 3, 1, 300),
             analyse_every_s=whole(environ, "EKIBEN_ANALYSE_EVERY_S", 3, 1, 86_400),
             admin_token=admin_token,
+            trusted_proxies=proxies,
+            trusted_user_header=header,
+            admins=admins,
             allowed_hosts=allowed_hosts(environ),
             note=environ.get("EKIBEN_NOTE") or None,
             shutdown_grace_s=whole(environ, "EKIBEN_SHUTDOWN_GRACE_S", 10, 1, 3600),
             log_format=log_format,
             log_level=log_level,
         )
+
+
+def _login_proxy(environ: Mapping[str, str]) -> tuple[tuple[Network, ...], str, tuple[str, ...]]:
+    """`EKIBEN_TRUSTED_PROXIES`, `_TRUSTED_USER_HEADER` and `_ADMINS`. Raises `BadSetting`."""
+    proxies = []
+    for part in _listed(environ, "EKIBEN_TRUSTED_PROXIES"):
+        try:
+            proxies.append(ipaddress.ip_network(part))
+        except ValueError as error:
+            raise BadSetting(
+                f"EKIBEN_TRUSTED_PROXIES must hold addresses or networks such as 10.2.0.0/16: {error}"
+            ) from None
+    header = environ.get("EKIBEN_TRUSTED_USER_HEADER", "")
+    if header and not re.fullmatch("[A-Za-z0-9-]{1,100}", header):
+        raise BadSetting(
+            f"EKIBEN_TRUSTED_USER_HEADER must be a header such as X-Forwarded-User, not {header!r}"
+        )
+    if header and not proxies:
+        raise BadSetting(
+            "EKIBEN_TRUSTED_USER_HEADER needs EKIBEN_TRUSTED_PROXIES: anybody could write that header"
+        )
+    admins = _listed(environ, "EKIBEN_ADMINS")
+    if admins and not header:
+        raise BadSetting("EKIBEN_ADMINS needs EKIBEN_TRUSTED_USER_HEADER, which says who somebody is")
+    return tuple(proxies), header, admins
+
+
+def _listed(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in environ.get(name, "").split(",") if part.strip())

@@ -10,9 +10,9 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from control.callers import Caller
 from control.dashboard.experiment import ExperimentView, experiment_view
 from control.dashboard.ramp_form import ramp_fields, ramp_values
-from control.dashboard.sessions import Session
 from control.dashboard.site import Site, to_login
 from control.verbs import Change, NoDocument, Order, Stale, UnknownExperiment, Verbs
 from experiments.problems import DocumentError
@@ -63,7 +63,9 @@ ACTIONS: Final[Mapping[str, Action]] = {
 
 
 class Acting:
-    """The confirmation pages. Nothing changes by looking at one; without a log-in there is none."""
+    """The confirmation pages. Nothing changes by looking at one; for those who may not change
+    anything there is none.
+    """
 
     def __init__(self, site: Site, verbs: Verbs) -> None:
         self._site = site
@@ -71,56 +73,60 @@ class Acting:
 
     async def ask(self, request: Request) -> Response:
         """`GET /experiments/{key}/{action}`: what would happen."""
-        session = await self._site.session(request)
-        if session is None:
+        caller = await self._site.caller(request)
+        if caller is None:
             return to_login(request)
-        return await self._page(request, session, dict(request.query_params))
+        if not caller.may_change:
+            return self._viewer(request, caller)
+        return await self._page(request, caller, dict(request.query_params))
 
     async def do(self, request: Request) -> Response:
         """`POST` of the same: it happens, if the experiments are still what the page showed."""
-        session = await self._site.session(request)
-        if session is None:
+        caller = await self._site.caller(request)
+        if caller is None:
             return to_login(request)
+        if not caller.may_change:
+            return self._viewer(request, caller)
         form = await self._site.form(request)
         if form is None:
             text = "The form is too old, or it is not ours. Nothing was changed."
-            return self._site.message(request, session, 403, "Refused", text)
+            return self._site.message(request, caller, 403, "Refused", text)
         values = _values(form)
         if values.pop("preview", None):
-            return await self._page(request, session, values)
+            return await self._page(request, caller, values)
         why = values.get("why", "").strip()
         if not why or len(why) > _LONGEST_WHY:
             text = "Say why: it is kept in the history." if not why else "The reason is too long."
-            return await self._page(request, session, values, status=400, problem=text)
-        return await self._change(request, session, values, why)
+            return await self._page(request, caller, values, status=400, problem=text)
+        return await self._change(request, caller, values, why)
 
     async def _change(
-        self, request: Request, session: Session, values: Mapping[str, str], why: str
+        self, request: Request, caller: Caller, values: Mapping[str, str], why: str
     ) -> Response:
         key, action = request.path_params["key"], self._action(request)
         revision = values.get("revision", "")
         if action is None or not (revision.isascii() and revision.isdigit()):
-            return self._unknown(request, session)
+            return self._unknown(request, caller)
         try:
-            await action.do(self._verbs, key, Order(session.who, why, int(revision)), values)
+            await action.do(self._verbs, key, Order(caller.who, why, int(revision)), values)
         except DocumentError as error:
-            return await self._page(request, session, values, status=409, problem=str(error))
+            return await self._page(request, caller, values, status=409, problem=str(error))
         except Stale as error:
             text = "Something was changed since this page was made. Nothing was done; look again."
             lines = [line for entry in error.meanwhile for line in entry.changes]
-            return await self._page(request, session, values, status=409, problem=text, meanwhile=lines)
+            return await self._page(request, caller, values, status=409, problem=text, meanwhile=lines)
         except (Conflict, UnknownExperiment, NoDocument) as error:
             text = str(error) or "Try again."
-            return self._site.message(request, session, 409, "Nothing was changed", text)
+            return self._site.message(request, caller, 409, "Nothing was changed", text)
         except StateUnavailable:
-            return self._away(request, session)
+            return self._away(request, caller)
         await self._site.desk.look()
         return RedirectResponse(f"/experiments/{key}", 303)
 
     async def _page(
         self,
         request: Request,
-        session: Session,
+        caller: Caller,
         values: Mapping[str, str],
         *,
         status: int = 200,
@@ -130,9 +136,9 @@ class Acting:
         key, action = request.path_params["key"], self._action(request)
         view = experiment_view(self._site.desk, key, ())
         if action is None or view is None:
-            return self._unknown(request, session)
+            return self._unknown(request, caller)
         values = {**_defaults(action, view), **values}
-        order = Order(session.who, "", dry_run=True)
+        order = Order(caller.who, "", dry_run=True)
         outcome: Change | None = None
         try:
             outcome = await action.do(self._verbs, key, order, values)
@@ -140,14 +146,14 @@ class Acting:
             problem = problem or str(error)
             status = 409 if status == 200 else status
         except (UnknownExperiment, NoDocument):
-            return self._unknown(request, session)
+            return self._unknown(request, caller)
         except StateUnavailable:
-            return self._away(request, session)
+            return self._away(request, caller)
         context: dict[str, Any] = {"values": values, "outcome": outcome, "meanwhile": meanwhile or []}
         return self._site.page(
             request,
             "confirm.html",
-            session,
+            caller,
             status=status,
             title=f"{action.title} {key}",
             action=action,
@@ -159,13 +165,20 @@ class Acting:
     def _action(self, request: Request) -> Action | None:
         return ACTIONS.get(request.path_params["action"])
 
-    def _unknown(self, request: Request, session: Session) -> Response:
+    def _unknown(self, request: Request, caller: Caller) -> Response:
         text = "There is no such experiment, or nothing of that name can be done with it."
-        return self._site.message(request, session, 404, "Not found", text)
+        return self._site.message(request, caller, 404, "Not found", text)
 
-    def _away(self, request: Request, session: Session) -> Response:
+    def _viewer(self, request: Request, caller: Caller) -> Response:
+        text = (
+            f"{caller.who} may look at everything here and change nothing. To change something, log in with "
+            "the admin token, or have EKIBEN_ADMINS list that name."
+        )
+        return self._site.message(request, caller, 403, "Only for admins", text)
+
+    def _away(self, request: Request, caller: Caller) -> Response:
         text = "The state Redis does not answer: nothing can be changed. Nothing was."
-        return self._site.message(request, session, 503, "Nothing was changed", text)
+        return self._site.message(request, caller, 503, "Nothing was changed", text)
 
 
 def _values(form: FormData) -> dict[str, str]:

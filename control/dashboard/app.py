@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from control.auth import Auth
+from control.callers import Callers
 from control.dashboard.acting import Acting
 from control.dashboard.door import Door
 from control.dashboard.live import Live
@@ -25,13 +26,14 @@ from control.verbs import Verbs
 
 
 class Dashboard:
-    """The dashboard of what `desk` knows. Pages are open where reading is (`auth.reads_open`), else they want
-    a log-in; changes always do. `close` ends the event streams, so that the server can stop.
+    """The dashboard of what `desk` knows. Who may look and who may change is decided by `control.callers`.
+    `close` ends the event streams, so that the server can stop.
     """
 
     def __init__(self, desk: Desk, auth: Auth, verbs: Verbs) -> None:
         renderer = Renderer()
-        self._site = Site(desk, auth, Sessions(desk.redis, desk.clock), renderer)
+        sessions = Sessions(desk.redis, auth.bind, desk.clock)
+        self._site = Site(desk, auth, Callers(desk.settings), sessions, renderer)
         self._pages = Pages(desk, renderer)
         self._live = Live(desk, self._pages)
         login, acting = Login(self._site), Acting(self._site, verbs)
@@ -59,8 +61,8 @@ class Dashboard:
         self._live.close()
 
     async def _page(self, request: Request) -> Response:
-        session = await self._site.session(request)
-        if session is None and not self._site.auth.reads_open:
+        caller = await self._site.caller(request)
+        if caller is None and not self._site.callers.may_look(request):
             return to_login(request)
         query = f"?{request.url.query}" if request.url.query else ""
         page = find_page(request.url.path + query)
@@ -68,10 +70,10 @@ class Dashboard:
         if page is None or fragments is None:
             if self._site.desk.stored is None and page is not None and page.subject is not None:
                 text = "There are no experiments yet, or Redis has not answered yet."
-                return self._site.message(request, session, 503, "Nothing is known yet", text)
-            return self._site.message(request, session, 404, "Not found", "There is no such page.")
+                return self._site.message(request, caller, 503, "Nothing is known yet", text)
+            return self._site.message(request, caller, 404, "Not found", "There is no such page.")
         return self._site.page(
-            request, f"{page.kind}.html", session, title=_title(page.kind, page.subject), page=page,
+            request, f"{page.kind}.html", caller, title=_title(page.kind, page.subject), page=page,
             fragments=fragments,
         )  # fmt: skip
 
@@ -82,13 +84,13 @@ class Dashboard:
         return await self._live.fragment(request) if await self._may_read(request) else _closed()
 
     async def _may_read(self, request: Request) -> bool:
-        return self._site.auth.reads_open or await self._site.session(request) is not None
+        return self._site.callers.may_look(request) or await self._site.caller(request) is not None
 
     async def _refused(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        session = await self._site.session(request)
+        caller = await self._site.caller(request)
         text = "This cannot be done here." if error.status_code == 405 else "There is no such page."
-        return self._site.message(request, session, error.status_code, error.detail, text)
+        return self._site.message(request, caller, error.status_code, error.detail, text)
 
 
 class _Static(StaticFiles):

@@ -6,22 +6,24 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from control.auth import TooManyAttempts
-from control.dashboard.site import Site, own_address
+from control.dashboard.site import Site, cookie_of, own_address
 
 _LONGEST_NAME = 60
 
 
 class Login:
-    """The log-in page. The name is for the history only: whoever has the token may do everything."""
+    """The log-in page. The name, which a trusted proxy may know better, is for the history only: whoever has
+    the token may do everything.
+    """
 
     def __init__(self, site: Site) -> None:
         self._site = site
 
     async def show(self, request: Request) -> Response:
         """`GET /login`."""
-        session = await self._site.session(request)
+        caller = await self._site.caller(request)
         target = own_address(request.query_params.get("next", "/"))
-        if session is not None:
+        if caller is not None and caller.may_change:
             return RedirectResponse(target, 303)
         return self._page(request, target)
 
@@ -32,8 +34,9 @@ class Login:
             text = "The form is too old, or it is not ours: please try again. Cookies have to be allowed."
             return self._page(request, "/", status=403, problem=text)
         target = own_address(str(form.get("next", "/")))
-        who = " ".join(str(form.get("who", "")).split())[:_LONGEST_NAME]
-        client = request.client.host if request.client else ""
+        proxied = self._site.callers.from_proxy(request)
+        who = proxied.who if proxied else " ".join(str(form.get("who", "")).split())[:_LONGEST_NAME]
+        client = self._site.callers.address(request)
         try:
             known = self._site.auth.check(str(form.get("token", "")).strip(), client)
         except TooManyAttempts as error:
@@ -47,16 +50,24 @@ class Login:
 
     async def log_out(self, request: Request) -> Response:
         """`POST /logout`."""
-        session = await self._site.session(request)
         if await self._site.form(request) is None:
-            return self._site.message(request, session, 403, "Not logged out", "The form is not from here.")
-        if session is not None:
-            await self._site.sessions.end(session)
+            caller = await self._site.caller(request)
+            return self._site.message(request, caller, 403, "Not logged out", "The form is not from here.")
+        if (cookie := cookie_of(request)) is not None:
+            await self._site.sessions.end(cookie)
         return self._site.logged_out(request)
 
     def _page(
         self, request: Request, target: str, *, status: int = 200, problem: str | None = None, who: str = ""
     ) -> Response:
+        caller = self._site.callers.from_proxy(request)
         return self._site.page(
-            request, "login.html", None, status=status, title="Log in", next=target, problem=problem, who=who
+            request,
+            "login.html",
+            caller,
+            status=status,
+            title="Log in",
+            next=target,
+            problem=problem,
+            who=who,
         )

@@ -2,10 +2,13 @@
 
 1. A browser gets a random id with its first page of a form. The form's token is an HMAC of that id, so a
    form counts only in the browser that it was made for, and nothing is stored for it.
-2. Logging in gives a new id. Redis holds its SHA-256 with the person's name, for eight hours: who reads Redis
-   can not log in with what is found there.
+2. Logging in gives a new id. Redis holds a digest of it, keyed by the admin token, with the person's name,
+   for eight hours: who reads Redis can not log in with what is found there, and a new token ends every
+   session.
 3. While Redis is away, this process goes on with the sessions that it has seen: pages can be read, and
-   nothing can be changed anyway. Logging out is remembered too.
+   nothing can be changed anyway.
+4. Logging out holds in this process at once, whatever Redis does. Elsewhere it holds once Redis has taken it,
+   which is tried again until it has.
 """
 
 from __future__ import annotations
@@ -14,9 +17,9 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import Final, cast
 
 from redis.asyncio import Redis
@@ -40,16 +43,22 @@ class Session:
 class Sessions:
     """The sessions in one Redis, with a memory for the time without it."""
 
-    def __init__(self, redis: Redis, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, redis: Redis, bind: Callable[[str], str], clock: Callable[[], float] = time.time
+    ) -> None:
+        """`bind` makes the digest of an id that is kept."""
         self._redis = redis
+        self._bind = bind
         self._clock = clock
         self._known: dict[str, Session] = {}
+        self._ended: dict[str, float] = {}  # until when the sessions would have been good
+        self._to_delete: set[str] = set()
 
     async def begin(self, who: str) -> Session:
         """A new session for someone who showed the token."""
         session = Session(secrets.token_urlsafe(32), who, self._clock() + LIFETIME_S)
         try:
-            await self._redis.set(_key(session.id), who.encode(), ex=LIFETIME_S)
+            await self._redis.set(self._key(session.id), who.encode(), ex=LIFETIME_S)
         except (RedisError, OSError):
             pass  # it is good on this replica
         self._remember(session)
@@ -59,13 +68,16 @@ class Sessions:
         """The session of a cookie's id, None when nobody is logged in with it."""
         if not cookie:
             return None
-        key = _key(cookie)
+        key = self._key(cookie)
+        if key in self._ended:
+            return None
         known = self._known.get(key)
         try:
             who = cast("bytes | None", await self._redis.get(key))
+            await self._delete_ended()
         except (RedisError, OSError):
-            return known if known and known.expires_at > self._clock() else None
-        if who is None:
+            return known if known and known.expires_at > self._clock() and key not in self._ended else None
+        if who is None or key in self._ended:
             self._known.pop(key, None)
             return None
         if known is None:
@@ -73,18 +85,29 @@ class Sessions:
             self._remember(known)
         return known if known.expires_at > self._clock() else None
 
-    async def end(self, session: Session) -> None:
-        """Log out."""
-        self._known.pop(_key(session.id), None)
-        try:
-            await self._redis.delete(_key(session.id))
-        except (RedisError, OSError):
-            pass  # forgotten here; it expires there
+    async def end(self, cookie: str) -> None:
+        """Log out whoever has this id."""
+        now, key = self._clock(), self._key(cookie)
+        self._known.pop(key, None)
+        self._ended = {each: until for each, until in self._ended.items() if until > now}
+        self._ended[key] = now + LIFETIME_S
+        self._to_delete.add(key)
+        with suppress(RedisError, OSError):  # tried again
+            await self._delete_ended()
+
+    async def _delete_ended(self) -> None:
+        if self._to_delete:
+            keys = tuple(self._to_delete)
+            await self._redis.delete(*keys)
+            self._to_delete.difference_update(keys)
+
+    def _key(self, cookie: str) -> str:
+        return _KEY + self._bind(cookie)
 
     def _remember(self, session: Session) -> None:
         if len(self._known) >= _MOST_KNOWN:
             self._known.pop(next(iter(self._known)))
-        self._known[_key(session.id)] = session
+        self._known[self._key(session.id)] = session
 
 
 def form_token(cookie: str) -> str:
@@ -99,13 +122,10 @@ def form_token_holds(cookie: str | None, token: object) -> bool:
     return hmac.compare_digest(form_token(cookie).encode(), token.encode())
 
 
-def read_cookie(header: str) -> str | None:
-    """The session id in a Cookie header."""
-    try:
-        held = SimpleCookie(header).get(COOKIE)
-    except CookieError:
-        return None
-    return held.value if held and 16 <= len(held.value) <= 100 else None
+def read_cookie(cookies: Mapping[str, str]) -> str | None:
+    """The session id among a browser's cookies, whatever others on this host have set."""
+    held = cookies.get(COOKIE, "")
+    return held if 16 <= len(held) <= 100 else None
 
 
 def write_cookie(value: str, *, secure: bool, max_age: int | None = None) -> str:
@@ -117,7 +137,3 @@ def write_cookie(value: str, *, secure: bool, max_age: int | None = None) -> str
 def new_cookie() -> str:
     """An id for a browser that has none yet."""
     return secrets.token_urlsafe(32)
-
-
-def _key(cookie: str) -> str:
-    return _KEY + hashlib.sha256(cookie.encode()).hexdigest()

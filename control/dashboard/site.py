@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from control.auth import Auth
+from control.callers import Caller, Callers, Role
 from control.dashboard.rendering import Renderer
 from control.dashboard.sessions import (
     LIFETIME_S,
@@ -31,15 +32,21 @@ class Site:
 
     desk: Desk
     auth: Auth
+    callers: Callers
     sessions: Sessions
     renderer: Renderer
 
-    async def session(self, request: Request) -> Session | None:
+    async def caller(self, request: Request) -> Caller | None:
         """Who asks, None when that is not known."""
-        return await self.sessions.find(cookie_of(request))
+        proxied = self.callers.from_proxy(request)
+        session = await self.sessions.find(cookie_of(request))
+        # A log-in of somebody else, who had this browser before, is not this person's.
+        if session is not None and (proxied is None or proxied.who == session.who):
+            return Caller(session.who, Role.ADMIN, by_log_in=True)
+        return proxied
 
     def page(
-        self, request: Request, template: str, session: Session | None, *, status: int = 200, **context: Any
+        self, request: Request, template: str, caller: Caller | None, *, status: int = 200, **context: Any
     ) -> Response:
         """A whole page, with a cookie for its forms when the browser has none yet."""
         cookie = cookie_of(request)
@@ -48,21 +55,21 @@ class Site:
         html = self.renderer.page(
             template,
             desk=self.desk,
-            session=session,
+            caller=caller,
             form_token=form_token(cookie),
             path=request.url.path,
             **context,
         )
         response = HTMLResponse(html, status)
         if fresh:
-            response.headers["Set-Cookie"] = write_cookie(cookie, secure=is_secure(request))
+            response.headers["Set-Cookie"] = write_cookie(cookie, secure=self.callers.is_secure(request))
         return response
 
     def message(
-        self, request: Request, session: Session | None, status: int, title: str, text: str
+        self, request: Request, caller: Caller | None, status: int, title: str, text: str
     ) -> Response:
         """A page that says only why there is no other."""
-        return self.page(request, "message.html", session, status=status, title=title, text=text)
+        return self.page(request, "message.html", caller, status=status, title=title, text=text)
 
     async def form(self, request: Request) -> FormData | None:
         """A form that came from one of this browser's pages, None for any other."""
@@ -73,25 +80,20 @@ class Site:
         """Go on to `target` with a new cookie."""
         response = RedirectResponse(target, 303)
         response.headers["Set-Cookie"] = write_cookie(
-            session.id, secure=is_secure(request), max_age=LIFETIME_S
+            session.id, secure=self.callers.is_secure(request), max_age=LIFETIME_S
         )
         return response
 
     def logged_out(self, request: Request) -> Response:
         """Go to the log-in page without a cookie."""
         response = RedirectResponse("/login", 303)
-        response.headers["Set-Cookie"] = write_cookie("", secure=is_secure(request), max_age=0)
+        response.headers["Set-Cookie"] = write_cookie("", secure=self.callers.is_secure(request), max_age=0)
         return response
 
 
 def cookie_of(request: Request) -> str | None:
     """The id that the browser was given."""
-    return read_cookie(request.headers.get("cookie", ""))
-
-
-def is_secure(request: Request) -> bool:
-    """Whether the browser came by https, so that its cookie may be kept to https."""
-    return request.url.scheme == "https"
+    return read_cookie(request.cookies)
 
 
 def to_login(request: Request) -> Response:

@@ -43,9 +43,12 @@ class Running:
     environ: dict[str, str]
     log: Path
     process: subprocess.Popen[bytes] | None = None
+    token: str = TOKEN
 
-    def start(self) -> None:
-        """Start the controller's process and wait until it answers."""
+    def start(self, token: str = TOKEN) -> None:
+        """Start the controller's process and wait until it answers to its admin `token`."""
+        self.token = token
+        self.environ["EKIBEN_ADMIN_TOKEN"] = token
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 self.command, env=self.environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
@@ -71,7 +74,7 @@ class Running:
     def api(self, path: str) -> bytes:
         """What the API answers."""
         request = urllib.request.Request(
-            f"{self.url}/api{path}", headers={"Authorization": f"Bearer {TOKEN}"}
+            f"{self.url}/api{path}", headers={"Authorization": f"Bearer {self.token}"}
         )
         with urllib.request.urlopen(request) as answer:
             return bytes(answer.read())

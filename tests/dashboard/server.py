@@ -73,7 +73,14 @@ def main() -> None:
     app = build(settings, router="EKIBEN_TEST_ROUTER" in os.environ)
     listen = os.environ.get("EKIBEN_TEST_LISTEN", "127.0.0.1")
     Path(folder).mkdir(exist_ok=True)
-    uvicorn.run(app, host=listen, port=int(port), log_level="warning", timeout_graceful_shutdown=1)
+    uvicorn.run(
+        app,
+        host=listen,
+        port=int(port),
+        log_level="warning",
+        timeout_graceful_shutdown=1,
+        proxy_headers=False,
+    )
 
 
 if __name__ == "__main__":

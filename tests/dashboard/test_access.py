@@ -161,3 +161,66 @@ def test_a_session_survives_a_restart_of_the_controller(public: Running) -> None
     public.stop()
     public.start()
     assert visitor.ask("GET", "/history")[0] == 200
+
+
+def test_another_token_ends_every_session(public: Running) -> None:
+    visitor = Visitor(public.port)
+    assert visitor.log_in() == 303
+    public.stop()
+    public.start(token="another-token-of-the-tests")
+    assert visitor.ask("GET", "/history")[0] == 303
+    public.stop()
+    public.start()
+
+
+def test_a_log_out_holds_while_redis_hangs_and_afterwards_everywhere() -> None:
+    with controller(router=False, EKIBEN_HOST="0.0.0.0", EKIBEN_ALLOWED_HOSTS="x.example") as made:
+        visitor = Visitor(made.port)
+        assert visitor.log_in() == 303
+        cookie, form_token = visitor.cookie, visitor.form_token("/")
+        made.redis.pause()
+        try:
+            visitor.ask("POST", "/logout", {"form_token": form_token})
+        finally:
+            made.redis.resume()
+        visitor.cookie = cookie
+        assert visitor.ask("GET", "/")[0] == 303
+        other = Visitor(made.port)
+        assert other.log_in() == 303
+        assert other.ask("GET", "/")[0] == 200
+        left = made.on_redis(lambda client: client.keys("ekiben:session:*"))
+        assert len(left) == 1
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        'theme={"dark": true}',
+        "a b=c",
+        "=",
+        "x=ü".encode().decode("latin-1"),
+        'q="unclosed',
+        "@@@=1; ,;;",
+        "a=b\\",
+    ],
+)
+def test_cookies_of_others_on_this_host_prevent_no_log_in(visitor: Visitor, others: str) -> None:
+    class Shared(Visitor):
+        def ask(self, method, path, form=None, **headers):  # type: ignore[no-untyped-def]
+            held, self.cookie = self.cookie, f"{others}; {self.cookie}".strip("; ")
+            answer = super().ask(method, path, form, **headers)
+            if self.cookie.startswith(others):
+                self.cookie = held
+            return answer
+
+    shared = Shared(visitor.port)
+    assert shared.log_in() == 303
+    assert shared.ask("GET", PROMOTE)[0] == 200
+
+
+def test_the_right_token_logs_in_after_many_wrong_ones() -> None:
+    with controller(filled=False, router=False) as made:
+        visitor = Visitor(made.port)
+        statuses = [visitor.log_in(f"wrong-{number}") for number in range(12)]
+        assert statuses == [403] * 10 + [429] * 2
+        assert visitor.log_in() == 303

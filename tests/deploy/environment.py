@@ -14,7 +14,7 @@ from tests.deploy.manifests import ROOT, Manifests, Workload
 
 SECRETS: Final = {
     ("ekiben", "user-salt"): "a-salt",
-    ("ekiben", "admin-token"): "a-token",
+    ("ekiben", "admin-token"): "a-token-of-the-tests",
     ("ekiben", "api-keys"): "a-key:predict",
     ("ekiben-redis", "cache-url"): "rediss://:a-password@cache.example:6379/0",
     ("ekiben-redis", "state-url"): "rediss://:a-password@state.example:6379/0",

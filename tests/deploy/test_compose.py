@@ -27,7 +27,7 @@ FILE: Final = DEPLOY / "compose.yaml"
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load(FILE.read_text())
 SERVICES: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
 SECRETS: Final = {
-    "EKIBEN_ADMIN_TOKEN": "a-token", "EKIBEN_USER_SALT": "a-salt", "GRAFANA_PASSWORD": "a-word",
+    "EKIBEN_ADMIN_TOKEN": "a-token-of-the-tests", "EKIBEN_USER_SALT": "a-salt", "GRAFANA_PASSWORD": "a-word",
 }  # fmt: skip
 OURS: Final = {name: its for name, its in SERVICES.items() if its["image"].startswith("ekiben/")}
 PROGRAMS: Final = {"router": "router", "controller": "control"}

@@ -36,6 +36,7 @@ _TRACES = {
     "OTEL_SDK_DISABLED": "there are no traces until a receiver is named",
     "OTEL_SERVICE_NAME": "a program knows its name",
 }
+_LOGIN_PROXY = "it is reached by port-forward only; whoever puts a login proxy before it sets this"
 LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     "router": {
         "REDIS_URL": _LOOK,
@@ -64,6 +65,9 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "EKIBEN_SHUTDOWN_GRACE_S": "its default fits into terminationGracePeriodSeconds",
         "EKIBEN_NOTE": "a line for the dashboard that only a demo needs",
         "EKIBEN_ALLOWED_HOSTS": "it is reached by port-forward only; whoever gives it a host sets this",
+        "EKIBEN_TRUSTED_PROXIES": _LOGIN_PROXY,
+        "EKIBEN_TRUSTED_USER_HEADER": _LOGIN_PROXY,
+        "EKIBEN_ADMINS": _LOGIN_PROXY,
         "EKIBEN_LOG_FORMAT": "JSON is the default, and a cluster's log reader wants it",
         "EKIBEN_LOG_LEVEL": _DEFAULT,
         **_TRACES,

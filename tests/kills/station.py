@@ -35,7 +35,7 @@ class KillsStation(Station):
                 "EKIBEN_EVENTS_URL": str(self.events),
                 "EKIBEN_RECORD_EVERY_S": "1",
                 "EKIBEN_ANALYSE_EVERY_S": "20",
-                "EKIBEN_ADMIN_TOKEN": "of-the-kills",
+                "EKIBEN_ADMIN_TOKEN": "the-token-of-the-kills",
             },
         )
 

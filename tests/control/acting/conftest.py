@@ -32,7 +32,7 @@ from tests.router.documents import EXPERIMENT, credit
 from tests.router.redis_server import RedisServer
 from tests.router.waiting import until
 
-TOKEN = "the-admin-token"
+TOKEN = "the-admin-token-of-tests"
 
 
 def document(status: str = "running", **experiment: Any) -> Document:

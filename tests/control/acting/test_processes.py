@@ -119,6 +119,7 @@ async def test_a_leader_that_was_stopped_is_followed_by_another_and_a_violation_
 ) -> None:
     first, second = installation.controllers
     Process.start(installation.router)  # which puts the experiments into Redis
+    await until_async(installation.store.load)  # the first controller analyses once, when it begins to lead
     first.start()
     await until_async(installation.reported_at)
     leading = await installation.leader()
