@@ -9,21 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 from redis.exceptions import RedisError
 
 from control.desk import REPORTS_KEY, SHADOW_REPORTS_KEY, Desk
 from experiments.lifecycle import ACTIVE, Status
-from experiments.report import WAITING, Report, ShadowReport
+from experiments.report import WAITING, Report, ShadowReport, Step
 from experiments.verdict import judge
 from state.audit import Audit
 from state.document import StateUnavailable, Stored
 from state.lease import Lease, LeaseLost
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 ENDED_EVERY_S: Final = 60.0
 """So often ended experiments are looked at for outcomes that came later: it reads all their exposures."""
@@ -36,7 +38,7 @@ _BLOCK_S: Final = 0.2
 class Analysis(Protocol):
     """What computes; called in a thread."""
 
-    def report(self, experiment: str, stored: Stored, now: float) -> Report: ...
+    def report(self, experiment: str, stored: Stored, now: float, step: Step | None) -> Report: ...
 
     def shadow_reports(self, stored: Stored, now: float) -> list[ShadowReport]: ...
 
@@ -60,6 +62,7 @@ class Analyst:
         self._every_s = every_s
         self._lag_s = lag_s
         self._audit = Audit(desk.redis)
+        self._steps: dict[str, tuple[tuple[str, int], Step]] = {}
         self._looked_for_newer_at = 0.0
         self._looked: dict[str, float] = {}  # until when an ended experiment is known to have no newer ones
         self.seconds = 0.0
@@ -130,12 +133,30 @@ class Analyst:
     async def _computed(self, key: str, stored: Stored, failed: dict[str, str]) -> Report | None:
         lag_s = self._known_after_s()
         at = self._desk.clock() - lag_s
+        step = await self._step(key, stored)
         try:
-            report = await asyncio.to_thread(self._analysis.report, key, stored, at)
+            report = await asyncio.to_thread(self._analysis.report, key, stored, at, step)
         except Exception as error:  # one experiment's trouble is not another's
             self._tell(key, error, failed)
             return None
         return msgspec.structs.replace(report, lag_s=lag_s)
+
+    async def _step(self, key: str, stored: Stored) -> Step | None:
+        """The step that the experiment's ramp is in; one that the history does not know begins now."""
+        if stored.document.experiments[key].ramp is None:
+            return None
+        held = self._steps.get(key)
+        if held is None or held[0] != (stored.lineage, stored.revision):
+            now = self._desk.clock()
+            step = await self._history(self._audit.step(key)) or Step(began=now, widened=now)
+            held = self._steps[key] = ((stored.lineage, stored.revision), step)
+        return held[1]
+
+    async def _history(self, asked: Awaitable[_T]) -> _T:
+        try:
+            return await asked
+        except StateUnavailable as error:
+            raise OSError(str(error)) from error
 
     def _known_after_s(self) -> float:
         # What happened since may not be on disk yet: whose window closes in between has not matured.
@@ -146,10 +167,7 @@ class Analyst:
         experiment = stored.document.experiments[report.experiment]
         if experiment.status in (Status.DRAFT, *ACTIVE):
             return report
-        try:
-            ending = await self._audit.ending(report.experiment)
-        except StateUnavailable as error:
-            raise OSError(str(error)) from error
+        ending = await self._history(self._audit.ending(report.experiment))
         told = msgspec.structs.replace(report, ending=ending)
         return msgspec.structs.replace(told, verdict=judge(told))
 

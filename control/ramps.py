@@ -3,8 +3,8 @@
 1. Only the lease's holder acts, and each change checks the lease in the script that makes it.
 2. A change is made on the revision that its report was computed from, or not at all: whatever happened since
    is seen by the next report, a few seconds later.
-3. Nothing is remembered but what Redis holds: the document has the coverage, the audit stream when the step
-   began. A controller that restarts goes on where it was.
+3. Nothing is remembered but what Redis holds: the document has the coverage, the report when the step began
+   (from the audit stream) and who joined since. A controller that restarts goes on where it was.
 4. Where outcomes can be sent by anyone who is not on the router's machine, ramps do nothing: the evidence
    could be anybody's.
 5. Coverage rises only on fresh evidence and while a router is seen; rolling back, the safe direction, needs
@@ -28,7 +28,6 @@ from experiments.lifecycle import ACTIVE
 from experiments.problems import DocumentError
 from experiments.ramp import RampAction, RampKind, next_action
 from experiments.report import Report
-from state.audit import Audit
 from state.beats import Beat
 from state.document import Conflict, StateUnavailable, Stored
 from state.lease import Lease, LeaseLost
@@ -57,10 +56,8 @@ class Ramps:
     def __init__(self, desk: Desk, lease: Lease) -> None:
         self._desk = desk
         self._lease = lease
-        self._audit = Audit(desk.redis)
         self._late_s = _LATE_S + 3 * (desk.settings.analyse_every_s + desk.settings.record_every_s)
         self._judged: dict[str, tuple[str, int, float]] = {}
-        self._began: dict[str, tuple[str, int, float]] = {}
         self._refused: str | None = None
 
     async def run(self) -> None:
@@ -100,8 +97,8 @@ class Ramps:
         self, stored: Stored, key: str, experiment: Experiment, report: Report, refused: str | None
     ) -> None:
         now = self._desk.clock()
-        began = await self._step_began(stored, key, now)
-        action = next_action(experiment, report, began, now)
+        began = report.step.began if report.step is not None else now
+        action = next_action(experiment, report, now)
         if refused is not None:
             action = _waits(action, experiment, refused)
         elif action.kind in (RampKind.RAISE, RampKind.PROMOTE) and (why := self._too_old(report, now)):
@@ -138,13 +135,6 @@ class Ramps:
         step = sum(each <= action.coverage for each in ramp.steps)
         state = RampState(step=step, since=began, kind=str(action.kind), sentence=action.sentence, at=now)
         await self._lease.write(RAMPS_KEY, {key: msgspec.json.encode(state)})
-
-    async def _step_began(self, stored: Stored, key: str, now: float) -> float:
-        held = self._began.get(key)
-        if held is None or held[:2] != (stored.lineage, stored.revision):
-            began = await self._audit.step_since(key)
-            held = self._began[key] = (stored.lineage, stored.revision, now if began is None else began)
-        return held[2]
 
     def _too_old(self, report: Report, now: float) -> str | None:
         if not self._desk.beats:

@@ -154,7 +154,7 @@ class Ramp(_Part):
     min_users_per_step: int = Field(
         default=500,
         ge=1,
-        description="matured users in each variant that every step adds to what the next needs",
+        description="users in each variant who join in a step and whose window is over, before the next",
     )
     guardrails: Annotated[tuple[str, ...], Field(strict=False)] | None = Field(
         default=None, description="the guardrails that are judged; all of them unless named"

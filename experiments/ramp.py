@@ -12,17 +12,21 @@ The checks, in this order; the first that applies gives the action, its code and
 | `srm`, `redeployed` | the comparison cannot be trusted | wait |
 | `worse` | the verdict, past its minima, is to roll back | roll back |
 | `first_step` | coverage is below the first step | raise |
+| `no_step_yet` | the report does not know the step | wait |
 | `too_early` | the report does not reach past the step's duration | wait |
-| `too_few_users` | a variant has fewer matured users than the step needs | wait |
+| `no_traffic` | nobody was exposed for a while | wait |
+| `too_few_users` | of a variant too few users joined since the step began and have matured | wait |
 | `next_step` | a larger step is left | raise |
 | `better` | last step, `then: promote`, and the verdict is to promote | promote |
 | the verdict's | last step, `then: promote`, and the verdict is to roll back | roll back |
 | the verdict's | last step, `then: promote`, any other verdict | wait |
 | `last_step` | last step, `then: wait` | done |
 
-Step k needs k · min_users_per_step matured users in each variant since the phase began: what a step adds is
-not stored anywhere, so a controller that restarts decides the same. A step counts from when coverage was
-last changed, by the ramp or by hand, up to the report's moment: a controller whose reports are late waits.
+A step needs min_users_per_step users in each variant who were first exposed since coverage was last changed,
+by the ramp or by hand, and whose windows for the ramp's guardrails are over: what was known before says
+nothing of the users that the step added. Its time counts from the last change up to the report's moment: a
+controller whose reports are late waits. Without an exposure for a tenth of the step's duration (at least
+1 minute, at most 1 hour) it waits too: an evening's evidence is none of the night's.
 Coverage between two steps, set by hand, goes on to the larger one. A violation rolls back even where the
 split is wrong or a version changed: that direction is the safe one.
 """
@@ -30,6 +34,7 @@ split is wrong or a version changed: that direction is the safe one.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -39,6 +44,9 @@ from experiments.lifecycle import Status
 from experiments.report import Decision, Report
 from experiments.verdict import judge, redeployment_words, srm_words, violation_words, violations
 from experiments.wording import count, sentence, version_of
+
+_QUIET_LEAST_S: Final = 60.0
+_QUIET_MOST_S: Final = 3600.0
 
 
 class RampKind(StrEnum):
@@ -61,11 +69,10 @@ class RampAction(msgspec.Struct, frozen=True):
     variant: str | None = None  # the treatment to promote
 
 
-def next_action(experiment: Experiment, report: Report, step_since: float, now: float) -> RampAction:
+def next_action(experiment: Experiment, report: Report, now: float) -> RampAction:
     """What the ramp of `experiment` does on the evidence of `report`, by the table above.
 
-    `step_since` is when coverage was last changed or the experiment last began to run, `now` the present;
-    both in seconds since 1970.
+    `now` is the present, in seconds since 1970.
     """
     here = experiment.coverage
     ramp = experiment.ramp
@@ -87,26 +94,34 @@ def next_action(experiment: Experiment, report: Report, step_since: float, now: 
     verdict = judge(report)
     if verdict.decision is Decision.ROLL_BACK and verdict.reason == "worse":
         return RampAction(RampKind.ROLL_BACK, here, verdict.reason, verdict.sentence)
-    return _climb(experiment, ramp, report, min(now, report.at) - step_since)
+    return _climb(experiment, ramp, report, min(now, report.at))
 
 
-def _climb(experiment: Experiment, ramp: Ramp, report: Report, lasted_s: float) -> RampAction:
+def _climb(experiment: Experiment, ramp: Ramp, report: Report, known_until: float) -> RampAction:
     here, steps = experiment.coverage, ramp.steps
     number = sum(step <= here for step in steps)
     if number == 0:
         words = f"the ramp begins: {steps[0]:g} % of users take part"
         return _action(RampKind.RAISE, steps[0], "first_step", words)
     where = f"step {number} of {len(steps)} ({here:g} %)"
-    left_s = (parse_duration(ramp.every) or 0) - max(lasted_s, 0.0)
+    if report.step is None:
+        return _action(RampKind.WAIT, here, "no_step_yet", f"{where} begins: no report of it yet")
+    every_s = parse_duration(ramp.every) or 0
+    left_s = every_s - max(known_until - report.step.began, 0.0)
     if left_s > 0:
         words = f"{where} lasts {ramp.every}: {format_duration(left_s)} to go"
         return _action(RampKind.WAIT, here, "too_early", words)
-    needed = number * ramp.min_users_per_step
-    users, variant = _fewest(ramp, report)
-    if users < needed:
+    quiet_s = report.at - (report.last_exposure_at or 0.0)
+    if quiet_s > min(max(every_s / 10, _QUIET_LEAST_S), _QUIET_MOST_S):
+        seen = f"for {format_duration(quiet_s)}" if report.last_exposure_at is not None else "yet"
+        words = f"{where} waits: no traffic. Nobody has been exposed {seen}"
+        return _action(RampKind.WAIT, here, "no_traffic", words)
+    users, variant = min((users, variant) for variant, users in report.step.matured.items())
+    if users < ramp.min_users_per_step:
         words = (
-            f"{where} waits for users: {version_of(report, variant)} has {count(users)} of {count(needed)} "
-            f"whose window has closed, {count(needed - users)} are missing"
+            f"{where} waits for users: {version_of(report, variant)} has {count(users)} of "
+            f"{count(ramp.min_users_per_step)} who joined in this step and whose window has closed, "
+            f"{count(ramp.min_users_per_step - users)} are missing"
         )
         return _action(RampKind.WAIT, here, "too_few_users", words)
     if number < len(steps):
@@ -122,15 +137,6 @@ def _climb(experiment: Experiment, ramp: Ramp, report: Report, lasted_s: float) 
         return RampAction(RampKind.ROLL_BACK, here, verdict.reason, verdict.sentence)
     words = f"{where} waits for a verdict"
     return RampAction(RampKind.WAIT, here, verdict.reason, f"{sentence(words)} {verdict.sentence}")
-
-
-def _fewest(ramp: Ramp, report: Report) -> tuple[int, str]:
-    """The variant with fewest matured users and their number, over the judged guardrails."""
-    judged = [each for each in report.guardrails if ramp.guardrails is None or each.name in ramp.guardrails]
-    counts = [(each.users, each.variant) for metric in judged for each in metric.variants]
-    if not counts:
-        counts = [(each.users, each.variant) for each in report.variants]
-    return min(counts, default=(0, ""))
 
 
 def _action(kind: RampKind, coverage: float, reason: str, words: str) -> RampAction:

@@ -186,6 +186,21 @@ class OutcomeCounts(msgspec.Struct, frozen=True):
     counted: int
 
 
+class Step(msgspec.Struct, frozen=True):
+    """A step of a ramp: since when its time runs, and since when coverage is what it is."""
+
+    began: float
+    widened: float
+
+
+class StepUsers(msgspec.Struct, frozen=True):
+    """The users first exposed since the step widened coverage, by variant: those whose windows for the ramp's
+    guardrails are over."""
+
+    began: float
+    matured: dict[str, int]
+
+
 class Ending(msgspec.Struct, frozen=True):
     """How an experiment ended: when, by whom, why, and the version that everyone gets since."""
 
@@ -253,6 +268,8 @@ class Report(msgspec.Struct, frozen=True):
     left_out: tuple[LeftOut, ...] = ()
     outcomes: OutcomeCounts | None = None
     redeployments: tuple[Redeployment, ...] = ()
+    last_exposure_at: float | None = None
+    step: StepUsers | None = None  # where a ramp runs
     ending: Ending | None = None  # of one that was promoted or rolled back, where the history knows it
     overrides: int = 0  # requests by override: shown, never analysed
     lag_s: float | None = None  # age of the oldest event that the report may not know of yet

@@ -17,7 +17,7 @@ from experiments.document import Document, Experiment
 from experiments.lifecycle import ACTIVE, Status
 from experiments.parsing import parse_document
 from experiments.problems import DocumentError
-from experiments.report import Ending
+from experiments.report import Ending, Step
 from state.document import AUDIT_STREAM, StateUnavailable
 
 # An entry holds two documents, so a page of them is small.
@@ -91,16 +91,20 @@ class Audit:
             found.append(entry)
         return found
 
-    async def step_since(self, experiment: str) -> float | None:
-        """When status, coverage, phase or ramp of the experiment last changed: its ramp's step began then.
+    async def step(self, experiment: str) -> Step | None:
+        """The step of the experiment's ramp. It began when status, coverage, phase or ramp last changed, and
+        `widened` when coverage or phase did.
 
         None when the stream does not know the experiment.
         """
+        began: float | None = None
         async for entry in self._newest_first(""):
             before, after = entry.experiment(experiment)
-            if _step(before) != _step(after):
-                return entry.at
-        return None
+            if began is None and _step(before) != _step(after):
+                began = entry.at
+            if began is not None and _width(before) != _width(after):
+                return Step(began=began, widened=entry.at)
+        return None if began is None else Step(began=began, widened=began)
 
     async def ending(self, experiment: str) -> Ending | None:
         """When, by whom and why the experiment ended, and the version that its model serves since.
@@ -148,6 +152,10 @@ def _step(experiment: Experiment | None) -> object:
     if experiment is None:
         return None
     return experiment.status, experiment.coverage, experiment.phase, experiment.ramp
+
+
+def _width(experiment: Experiment | None) -> object:
+    return None if experiment is None else (experiment.coverage, experiment.phase)
 
 
 def _entry(entry_id: str, fields: dict[bytes, bytes]) -> Entry:

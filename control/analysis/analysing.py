@@ -13,7 +13,7 @@ from control.analysis.report import put_together
 from control.analysis.shadow import shadow_reports
 from control.event_files import EventFiles
 from control.event_tables import DuckDBTables, EventTables
-from experiments.report import Report, ShadowReport
+from experiments.report import Report, ShadowReport, Step
 from state.document import Stored
 
 _T = TypeVar("_T")
@@ -22,13 +22,13 @@ _GONE: Final = (OSError, duckdb.IOException, duckdb.InvalidInputException)
 """Among others they say that a file was merged away since it was listed; the last when pyarrow reads."""
 
 
-def analyse(tables: EventTables, key: str, stored: Stored, now: float) -> Report:
-    """Everything known of the experiment `key` at `now` (seconds since 1970).
+def analyse(tables: EventTables, key: str, stored: Stored, now: float, step: Step | None = None) -> Report:
+    """Everything known of the experiment `key` at `now` (seconds since 1970); `step` is its ramp's.
 
     Raises KeyError where the document has no such experiment, and what the engine raises.
     """
     experiment = stored.document.experiments[key]
-    return put_together(key, experiment, stored, gather(tables, key, stored, now), now)
+    return put_together(key, experiment, stored, gather(tables, key, stored, now, step), now)
 
 
 class Analysis:
@@ -37,9 +37,9 @@ class Analysis:
     def __init__(self, files: EventFiles) -> None:
         self._files = files
 
-    def report(self, experiment: str, stored: Stored, now: float) -> Report:
+    def report(self, experiment: str, stored: Stored, now: float, step: Step | None = None) -> Report:
         """`analyse` on the files as they are."""
-        return self._with_tables(lambda tables: analyse(tables, experiment, stored, now))
+        return self._with_tables(lambda tables: analyse(tables, experiment, stored, now, step))
 
     def shadow_reports(self, stored: Stored, now: float) -> list[ShadowReport]:
         """`shadow_reports` on the files as they are."""

@@ -23,11 +23,11 @@ def of_phase(exposures: Table, experiment: str, phase: int) -> Table:
 
 
 def answers(exposed: Table) -> Table:
-    """What answered whom: `requests` and `first_at` for each (assigned_by, variant, version, model_version,
-    result).
+    """What answered whom: `requests`, `first_at` and `last_at` for each (assigned_by, variant, version,
+    model_version, result).
     """
     return exposed.group_by("assigned_by", "variant", "version", "model_version", "result").aggregate(
-        requests=exposed.count(), first_at=exposed["at"].min()
+        requests=exposed.count(), first_at=exposed["at"].min(), last_at=exposed["at"].max()
     )
 
 
@@ -62,6 +62,12 @@ def users(exposed: Table, variants: Sequence[str], slow_ms: float) -> Table:
         *((found[name] == found.first_at, place) for place, name in enumerate(firsts)), else_=None
     )
     return found.mutate(variant=began.cast("int8"), crossed=seen > 1).drop(*firsts)
+
+
+def joined_since(users: Table, since: float, window: float, now: float) -> Table:
+    """(variant, users) of those first exposed since then whose window had closed by `now`."""
+    joined = users.filter(~users.crossed & (users.first_at >= since) & (users.first_at + window <= now))
+    return joined.group_by("variant").aggregate(users=joined.count())
 
 
 def split(users: Table) -> Table:

@@ -15,13 +15,14 @@ from control.analysis.reasons import ORDER, Line, Reason, name_reason
 from control.event_tables import EventTables, Table
 from experiments.document import Experiment, Metric, MetricKind
 from experiments.moments import Moments
+from experiments.report import Step, StepUsers
 from state.document import Stored
 
 _REQUEST_COUNTS = {"error_rate": "errors", "fallback_rate": "fallbacks", "slow_rate": "slow"}
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What answered: how many requests, and when first."""
+    """What answered: how many requests, when first and when last."""
 
     assigned_by: str | None
     variant: str | None
@@ -30,6 +31,7 @@ class Answer(msgspec.Struct, frozen=True):
     result: str | None
     requests: int
     first_at: float
+    last_at: float
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -42,6 +44,7 @@ class Evidence(msgspec.Struct, frozen=True):
     users: Mapping[int, int] = {}
     crossed: int = 0
     overridden: int = 0
+    step: StepUsers | None = None
     requests: Mapping[str, Mapping[int, Moments]] = {}  # by the metric's name
     values: Mapping[str, Mapping[Bucket, Moments]] = {}  # by the metric's name
     labels: Mapping[str, Mapping[int, LabelSums]] = {}
@@ -49,8 +52,8 @@ class Evidence(msgspec.Struct, frozen=True):
     outcomes: tuple[Line, ...] = ()  # what became of those, and of earlier ones that count
 
 
-def gather(tables: EventTables, key: str, stored: Stored, now: float) -> Evidence:
-    """Ask the engine. Raises what the engine raises."""
+def gather(tables: EventTables, key: str, stored: Stored, now: float, step: Step | None = None) -> Evidence:
+    """Ask the engine; `step` is the ramp's. Raises what the engine raises."""
     experiment = stored.document.experiments[key]
     exposed = exposures.of_phase(tables.exposures, key, experiment.phase)
     answers = tuple(Answer(**row) for row in tables.rows(exposures.answers(exposed)))
@@ -69,12 +72,30 @@ def gather(tables: EventTables, key: str, stored: Stored, now: float) -> Evidenc
         users=_added(split),
         crossed=sum(row["users"] for row in split if row["crossed"]),
         overridden=overridden,
+        step=_step_users(tables, experiment, users, step, now),
         requests=_requests([row for row in split if not row["crossed"]]),
     )
     if experiment.metrics:
         evidence = _with_outcomes(tables, stored, key, users, evidence, now)
     tables.drop(users)
     return evidence
+
+
+def _step_users(
+    tables: EventTables, experiment: Experiment, users: Table, step: Step | None, now: float
+) -> StepUsers | None:
+    if step is None or experiment.ramp is None:
+        return None
+    judged = experiment.ramp.guardrails
+    windows = [
+        window_s(metric)
+        for metric in experiment.metrics
+        if metric.guardrail is not None and (judged is None or metric.name in judged)
+    ]
+    rows = tables.rows(exposures.joined_since(users, step.widened, max(windows, default=0.0), now))
+    found = {row["variant"]: row["users"] for row in rows}
+    matured = {name: found.get(place, 0) for place, name in enumerate(experiment.variants)}
+    return StepUsers(began=step.began, matured=matured)
 
 
 def _added(split: Sequence[Mapping[str, Any]]) -> dict[int, int]:

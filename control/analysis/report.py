@@ -58,6 +58,8 @@ def put_together(key: str, experiment: Experiment, stored: Stored, evidence: Evi
         metrics=(*_declared(experiment, evidence), *_of_requests(experiment, evidence)),
         verdict=_NO_VERDICT,
         left_out=tuple(each for each in _left_out(experiment, evidence) if each.count),
+        last_exposure_at=max((each.last_at for each in evidence.answers), default=None),
+        step=evidence.step,
         redeployments=tuple(_redeployments(experiment, evidence)),
         outcomes=_outcomes(evidence),
         overrides=sum(each.requests for each in evidence.answers if each.assigned_by == "override"),

@@ -13,6 +13,7 @@ from experiments.report import (
     Role,
     Srm,
     State,
+    StepUsers,
     VariantMetric,
     VariantUsers,
     Verdict,
@@ -88,6 +89,8 @@ def report(*metrics: MetricReport, **fields: Any) -> Report:
         "min_days": 7.0,
         "srm": Srm(p_value=1.0, threshold=0.001, mismatch=False),
         "metrics": metrics or (profit(), errors()),
+        "last_exposure_at": 10_000.0,
+        "step": StepUsers(began=1000.0, matured=dict.fromkeys(("control", *treatments), 2000)),
         "verdict": Verdict(decision=Decision.GO_ON, reason="", sentence=""),
         "variants": tuple(
             VariantUsers(

@@ -6,7 +6,7 @@ import pytest
 
 from experiments.document import Experiment
 from experiments.ramp import RampAction, RampKind, next_action
-from experiments.report import Report, State
+from experiments.report import Report, State, StepUsers
 from tests.experiments.documents import credit_document
 from tests.experiments.reports import effect, errors, profit, report
 from tests.experiments.test_verdict import CHANGED, HARMFUL, MISMATCH, WORSE
@@ -24,7 +24,7 @@ def experiment(coverage: float = 10, ramp: dict[str, Any] | None = RAMP, **field
 
 
 def act(coverage: float = 10, evidence: Report | None = None, now: float = LATE, **fields: Any) -> RampAction:
-    return next_action(experiment(coverage, **fields), evidence or report(), SINCE, now)
+    return next_action(experiment(coverage, **fields), evidence or report(), now)
 
 
 def then_promote() -> dict[str, Any]:
@@ -32,7 +32,8 @@ def then_promote() -> dict[str, Any]:
 
 
 def few(users: int) -> Report:
-    return report(profit(users=users), errors(users=users))
+    """Many users, of whom so few of v1 joined in this step."""
+    return report(step=StepUsers(began=SINCE, matured={"control": users, "treatment": 5000}))
 
 
 @pytest.mark.parametrize(
@@ -47,8 +48,11 @@ def few(users: int) -> Report:
         ("worse", RampKind.ROLL_BACK, act(evidence=report(profit(State.WORSE, **WORSE), errors()))),
         ("first_step", RampKind.RAISE, act(1)),
         ("too_early", RampKind.WAIT, act(now=LATE - 1)),
-        ("too_few_users", RampKind.WAIT, act(evidence=few(999))),
-        ("next_step", RampKind.RAISE, act(evidence=few(1000))),
+        ("no_step_yet", RampKind.WAIT, act(evidence=report(step=None))),
+        ("no_traffic", RampKind.WAIT, act(evidence=report(last_exposure_at=10_000.0 - 181))),
+        ("next_step", RampKind.RAISE, act(evidence=report(last_exposure_at=10_000.0 - 180))),
+        ("too_few_users", RampKind.WAIT, act(evidence=few(499))),
+        ("next_step", RampKind.RAISE, act(evidence=few(500))),
         ("better", RampKind.PROMOTE, act(100, ramp=then_promote())),
         ("too_early", RampKind.WAIT, act(100, report(days=2.0, at=SINCE), ramp=then_promote())),
         ("last_step", RampKind.DONE, act(100)),
@@ -65,9 +69,15 @@ def test_coverage_rises_to_the_next_larger_step_from_wherever_it_stands() -> Non
 
 
 def test_too_little_traffic_says_how_many_users_are_missing() -> None:
-    assert act(evidence=few(700)).sentence == (
-        "Step 2 of 4 (10 %) waits for users: v1 has 700 of 1,000 whose window has closed, 300 are missing."
+    assert act(evidence=few(300)).sentence == (
+        "Step 2 of 4 (10 %) waits for users: v1 has 300 of 500 who joined in this step and whose window has "
+        "closed, 200 are missing."
     )
+
+
+def test_without_an_exposure_since_the_step_began_the_ramp_says_that_there_is_no_traffic() -> None:
+    quiet = act(evidence=report(last_exposure_at=10_000.0 - 720))
+    assert quiet.sentence == "Step 2 of 4 (10 %) waits: no traffic. Nobody has been exposed for 12 min."
 
 
 def test_a_violation_rolls_back_before_the_minima_and_whatever_the_split() -> None:

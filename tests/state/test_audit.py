@@ -86,7 +86,8 @@ async def test_the_changes_of_one_experiment_are_its_own(client: Redis) -> None:
 async def test_a_step_begins_with_the_last_change_of_status_coverage_phase_or_ramp(client: Redis) -> None:
     store, audit = DocumentStore(client), Audit(client)
     held = await store.change(None, DRAFT, who="me", why="first")
-    assert await audit.step_since("another") is None
+    assert await audit.step("another") is None
+    widened: list[float] = []
     for document in (
         actions.start(DRAFT, EXPERIMENT),
         actions.set_coverage(actions.start(DRAFT, EXPERIMENT), EXPERIMENT, 10),
@@ -94,10 +95,16 @@ async def test_a_step_begins_with_the_last_change_of_status_coverage_phase_or_ra
     ):
         held = await store.change(held, document, who="me", why="a step")
         (newest,) = await audit.entries(limit=1)
-        assert await audit.step_since(EXPERIMENT) == newest.at
+        step = await audit.step(EXPERIMENT)
+        assert step is not None
+        assert step.began == newest.at
+        widened.append(step.widened)
     began = newest.at
+    assert widened[0] < widened[1] < widened[2] == began
     await store.change(held, actions.acknowledge(held.document, EXPERIMENT, ["x"]), who="me", why="no step")
-    assert await audit.step_since(EXPERIMENT) == began
+    step = await audit.step(EXPERIMENT)
+    assert step is not None
+    assert step.began == began
 
 
 async def test_a_document_of_another_release_is_still_told_in_lines(client: Redis) -> None:

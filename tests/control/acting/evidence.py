@@ -14,6 +14,8 @@ from experiments.report import (
     Report,
     Role,
     State,
+    Step,
+    StepUsers,
     VariantMetric,
     VariantUsers,
     Verdict,
@@ -54,6 +56,7 @@ def report(
     users: int = 1000,
     guardrail: State = State.HOLDS,
     better: bool = False,
+    step: Step | None = None,
 ) -> Report:
     """What would be known of the experiment at `at`: `users` in each variant, all matured, after 30 days."""
     experiment = stored.document.experiments[key]
@@ -82,6 +85,8 @@ def report(
             metric("profit", Role.DECIDES, State.BETTER if better else State.UNCLEAR, users, absolute, half),
             metric("kept", Role.GUARDRAIL, guardrail, users, *harm),
         ),
+        last_exposure_at=at,
+        step=None if step is None else StepUsers(step.began, dict.fromkeys(experiment.variants, users)),
         verdict=Verdict(Decision.GO_ON, "unclear", "Not settled: go on."),
         lag_s=0.0,
     )

@@ -45,6 +45,8 @@ class Ramping:
     async def judge(self, stored: Stored | None = None, age_s: float = 0.0, **evidence: Any) -> Experiment:
         """A report arrives and is judged; the experiment as it stands then."""
         held = stored or await self.held()
+        step = await Audit(self.scene.redis).step(EXPERIMENT)
+        evidence = {"step": step} | evidence
         await put_report(self.scene.redis, report(held, EXPERIMENT, self.now - age_s, **evidence))
         await self.scene.desk.look()
         await self.ramps.round()

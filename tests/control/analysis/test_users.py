@@ -5,7 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.control.analysis.events import DAY, HOUR, Log, in_variant, left_out, metric, metric_of, stored
+from control.analysis.analysing import analyse
+from experiments.report import Step, StepUsers
+from tests.control.analysis.events import (
+    DAY,
+    HOUR,
+    KEY,
+    START,
+    Log,
+    in_variant,
+    left_out,
+    metric,
+    metric_of,
+    stored,
+)
 
 
 def test_a_user_counts_once_however_many_requests_came(log: Log) -> None:
@@ -145,3 +158,18 @@ def test_a_version_that_answers_under_another_tag_is_told_and_can_be_acknowledge
     assert report.verdict.reason == "redeployed"
     (change,) = log.report(stored(metric(), acknowledged_model_versions=["credit_v2:2"])).redeployments
     assert change.acknowledged
+
+
+def test_a_steps_users_are_those_who_joined_since_coverage_rose_and_whose_window_is_over(log: Log) -> None:
+    for at, name in ((0, "before"), (HOUR, "first"), (2 * HOUR, "second"), (30 * HOUR, "last")):
+        for variant in ("control", "treatment"):
+            log.exposure(f"{name}-{variant}", variant, at=at)
+    log.exposure("before-control", at=2 * HOUR)  # who comes back has not joined now
+    guarded = metric("kept", guardrail={"max_worse": 0.1})
+    held = stored(metric(window_hours=100), guarded, ramp={"steps": [100]})
+    step = Step(began=START + 2 * HOUR, widened=START + HOUR)
+    log.write()
+    with log.tables() as tables:
+        found = analyse(tables, KEY, held, START + 40 * HOUR, step)
+    assert found.step == StepUsers(began=START + 2 * HOUR, matured={"control": 2, "treatment": 2})
+    assert found.last_exposure_at == START + 30 * HOUR
