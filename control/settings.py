@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from process.environ import BadSetting, log_choices, whole
+from process.environ import BadSetting, log_choices, secret, whole
 from process.http.names import HostNames, allowed_hosts, is_loopback
 from state.durability import durable_choice
 from state.embedded import addresses
@@ -61,12 +61,7 @@ class Settings:
             raise BadSetting(f"EKIBEN_STATE_URL (or REDIS_URL) must begin with one of {', '.join(_REDIS)}")
         log_format, log_level = log_choices(environ)
         host = environ.get("EKIBEN_HOST") or "127.0.0.1"
-        admin_token = environ.get("EKIBEN_ADMIN_TOKEN", "")
-        if admin_token and len(admin_token) < LEAST_TOKEN:
-            raise BadSetting(
-                f"EKIBEN_ADMIN_TOKEN must have at least {LEAST_TOKEN} characters: set a random value, "
-                "such as that of `openssl rand -hex 32`"
-            )
+        admin_token = secret(environ, "EKIBEN_ADMIN_TOKEN", LEAST_TOKEN)
         proxies, header, admins = _login_proxy(environ)
         if not admin_token and not is_loopback(host):
             raise BadSetting(f"EKIBEN_ADMIN_TOKEN is required when listening on {host}: set a random value")

@@ -89,7 +89,7 @@ def status_table(model: dict[str, Any]) -> Table:
                 version + live if first else "",
                 str(info.get("model_version", NONE)) if first else "",
                 str(info.get("framework", NONE)) if first else "",
-                endpoint["url"],
+                endpoint.get("url", NONE),
                 "healthy" if endpoint["healthy"] else f"down: {endpoint.get('last_error') or 'no answer'}",
             )
     return table

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
+
+LEAST_SECRET: Final = 8
 
 
 class BadSetting(ValueError):
@@ -25,6 +28,26 @@ def choice(environ: Mapping[str, str], name: str, default: str, choices: tuple[s
     if text not in choices:
         raise BadSetting(f"{name} must be one of {', '.join(choices)}, not {text!r}")
     return text
+
+
+def secret(environ: Mapping[str, str], name: str, least: int = LEAST_SECRET) -> str:
+    """The secret in a variable, empty when it is not set.
+
+    Raises `BadSetting` for fewer than `least` characters.
+    """
+    text = environ.get(name, "")
+    if text:
+        require_secret(name, text, least)
+    return text
+
+
+def require_secret(what: str, text: str, least: int = LEAST_SECRET) -> None:
+    """Raises `BadSetting` where a secret is so short that it can be guessed; it is not shown."""
+    if len(text) < least:
+        raise BadSetting(
+            f"{what} must have at least {least} characters, not {len(text)}: set a random value, "
+            "such as that of `openssl rand -hex 32`"
+        )
 
 
 def log_choices(environ: Mapping[str, str]) -> tuple[str, str]:

@@ -7,13 +7,14 @@ import os
 import secrets
 from pathlib import Path
 
+from process.environ import require_secret
 from process.private import private_folder
 
 
 def kept_secret(path: Path) -> str:
     """The secret in the file, 256 random bits in hex; made when there is no file. Only this user can read it.
 
-    Raises `OSError`.
+    Raises `OSError`, and `BadSetting` when the file holds none: another one would be another identity.
     """
     private_folder(path.parent)
     if not path.exists():
@@ -24,4 +25,6 @@ def kept_secret(path: Path) -> str:
         with contextlib.suppress(FileExistsError):
             os.link(draft, path)
         draft.unlink()
-    return path.read_text().strip()
+    kept = path.read_text().strip()
+    require_secret(f"the secret in {path}", kept)
+    return kept

@@ -242,10 +242,13 @@ async def open_worker(
         max_elements=settings.max_elements,
         outcomes=outcomes,
         capture_share=settings.capture_percent / 100,
-        door=Door.from_setting(settings.api_keys) if settings.api_keys else Door.open(),
+        door=Door.from_setting(settings.api_keys, settings.key_rate) if settings.api_keys else Door.open(),
         traces=traces,
         access_log=AccessLog(settings.access_log_percent / 100, time.monotonic),
         web=WebRules(names, settings.allowed_origins),
+        trusts_user_header=settings.user_id_from == "header",
+        # Where endpoints are, and how reaching them fails, is a map of the network behind the router.
+        shows_addresses=loopback or bool(settings.api_keys),
     )
     worker.durability = durability
     worker.dependencies = {"cache": cache.ping, "state": lambda: _ping(state)}

@@ -21,12 +21,15 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     features: bytes
 
 
-def parse_envelope(body: bytes, header_user: bytes | None) -> Envelope:
+def parse_envelope(body: bytes, header_user: bytes | None, trusts_header: bool = False) -> Envelope:
     """Read the body of `POST /predict/{model}`. Raises `BadRequest`.
 
     The features come back as JSON with sorted keys and no white space. What orjson will not read, or not
     write again (bad UTF-8, NaN, 1e999, integers of thousands of digits, nesting of hundreds), is refused
     here, so that no row can spoil the batch it travels in. Of a duplicate key the last counts.
+
+    The body's user wins over the header's. With `trusts_header` only the header names a user, as where a
+    gateway sets it: a body that names another one is refused.
     """
     try:
         data = orjson.loads(body)
@@ -44,7 +47,10 @@ def parse_envelope(body: bytes, header_user: bytes | None) -> Envelope:
         )
     user_id = None if header_user is None else _user_of_header(header_user)
     if "user_id" in data:
-        user_id = _user(data["user_id"])
+        given = _user(data["user_id"])
+        if trusts_header and given != user_id:
+            raise BadRequest("`user_id` is not the user of X-User-ID, which alone counts here")
+        user_id = given
     try:
         return Envelope(user_id, orjson.dumps(features, option=orjson.OPT_SORT_KEYS))
     except (orjson.JSONEncodeError, RecursionError) as error:

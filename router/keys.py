@@ -8,11 +8,15 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
+from process.environ import LEAST_SECRET
 from router.errors import Forbidden, TooManyRequests, Unauthorized
 
 PREDICT: Final = "predict"
 OUTCOMES: Final = "outcomes"
 SCOPES: Final = frozenset({PREDICT, OUTCOMES})
+DEFAULT_RATE: Final = 1000
+"""Requests a second of a key in each worker, a tenth of what one can answer: default of `EKIBEN_KEY_RATE`."""
+_UNLIMITED: Final = "unlimited"
 
 
 class BadKeys(ValueError):
@@ -52,15 +56,21 @@ class ApiKey:
 
 
 class Door:
-    """Checks keys. `EKIBEN_API_KEYS` is `key[:scope+scope[:requests a second]]`, several with commas."""
+    """Checks keys. `EKIBEN_API_KEYS` is `key[:scope+scope[:requests a second]]`, several with commas.
+
+    A key without a rate has the one for all, `unlimited` none.
+    """
 
     def __init__(self, keys: tuple[ApiKey, ...]) -> None:
         self._keys = keys
 
     @classmethod
-    def from_setting(cls, text: str) -> Door:
-        """Read the setting. Raises `BadKeys`."""
-        keys = tuple(_read_key(part, place) for place, part in enumerate(text.split(","), 1))
+    def from_setting(cls, text: str, rate: float = DEFAULT_RATE) -> Door:
+        """Read the setting; `rate` (requests a second, 0 for no limit) is for keys without one of their own.
+
+        Raises `BadKeys`.
+        """
+        keys = tuple(_read_key(part, place, rate) for place, part in enumerate(text.split(","), 1))
         if len({key.digest for key in keys}) < len(keys):
             raise BadKeys("EKIBEN_API_KEYS: the same key stands there twice")
         return cls(keys)
@@ -94,24 +104,29 @@ class Door:
         return found.name
 
 
-def _read_key(text: str, place: int) -> ApiKey:
+def _read_key(text: str, place: int, rate: float) -> ApiKey:
     key, scopes_text, rate_text = (part.strip() for part in (*text.split(":", 2), "", "")[:3])
     if not key:
         raise BadKeys(f"EKIBEN_API_KEYS: key {place} is empty")
+    if len(key) < LEAST_SECRET:
+        raise BadKeys(f"EKIBEN_API_KEYS: key {place} has {len(key)} characters: at least {LEAST_SECRET}")
     scopes = frozenset(scope.strip() for scope in scopes_text.split("+")) if scopes_text else SCOPES
     if not scopes <= SCOPES:
         raise BadKeys(
             f"EKIBEN_API_KEYS: key {place} has an unknown scope; there are {', '.join(sorted(SCOPES))}"
         )
-    bucket = None
-    if rate_text:
+    if rate_text == _UNLIMITED:
+        rate = 0.0
+    elif rate_text:
         try:
             rate = float(rate_text)
         except ValueError:
             rate = 0.0
         if not 0 < rate < 1e9:
-            raise BadKeys(f"EKIBEN_API_KEYS: key {place} needs a rate above 0, in requests a second")
-        bucket = TokenBucket(rate)
+            raise BadKeys(
+                f"EKIBEN_API_KEYS: key {place} needs a rate above 0, in requests a second, or `{_UNLIMITED}`"
+            )
+    bucket = TokenBucket(rate) if rate else None
     digest = hashlib.sha256(os.fsencode(key)).digest()  # the bytes that were set, UTF-8 or not
     return ApiKey(digest, digest.hex()[:12], scopes, bucket)
 

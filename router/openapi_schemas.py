@@ -76,7 +76,7 @@ PROBLEMS: Final[dict[int, ProblemRow]] = {
     429: ProblemRow(
         "too-many-requests",
         "Too many requests",
-        "The key's rate is used up",
+        "The key's rate, 1,000 requests a second in each worker unless set otherwise, is used up",
         "this key's rate is used up",
         ("Retry-After",),
     ),
@@ -168,7 +168,11 @@ _PROBLEM: Final[dict[str, Any]] = {
 SCHEMAS: Final[dict[str, Any]] = {
     "PredictionRequest": _object(
         {
-            "user_id": _text("Who the prediction is for; wins over `X-User-ID`", minLength=1, maxLength=256),
+            "user_id": _text(
+                "Who the prediction is for; wins over `X-User-ID`, unless that alone is trusted",
+                minLength=1,
+                maxLength=256,
+            ),
             "features": {
                 "type": "object",
                 "description": "What the model service takes; the router interprets nothing in it. "
@@ -230,7 +234,9 @@ SCHEMAS: Final[dict[str, Any]] = {
             },
             "calls_in_flight": {"type": "integer", "minimum": 0, "description": "Of the worker that answers"},
             "last_error": _nullable("Why it failed last"),
-        }
+        },
+        optional=("url", "last_error"),
+        description="`url` and `last_error` are for who gives a key, or reaches a router on loopback",
     ),
     "Assignment": _object(
         {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -21,6 +22,10 @@ from router.worker import Worker
 JSON: Final[Header] = (b"content-type", b"application/json")
 _TEXT: Final[Header] = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 _HTML: Final[Header] = (b"content-type", b"text/html; charset=utf-8")
+
+_FOR_ANYONE: Final = ("healthy", "breaker", "calls_in_flight")
+"""What a reader without a key is shown of an endpoint, unless only this machine reaches the router."""
+_MAX_QUERY_BYTES: Final = 8 * 1024
 
 Page = tuple[int, Header, bytes]
 Handler = Callable[[Worker, str, str], Awaitable[Page]]
@@ -68,7 +73,10 @@ async def model(worker: Worker, name: str, _query: str) -> Page:
     versions = {
         version.version: {
             "info": next((e.info.raw for e in version.endpoints.all if e.info is not None), None),
-            "endpoints": version.endpoints.health(),
+            "endpoints": [
+                each if worker.shows_addresses else {name: each[name] for name in _FOR_ANYONE}
+                for each in version.endpoints.health()
+            ],
         }
         for version in route.versions.values()
     }
@@ -79,6 +87,8 @@ async def assignment(worker: Worker, experiment: str, query: str) -> Page:
     """What an experiment does with a user; nothing is recorded."""
     _require_snapshot(worker)
     assert worker.snapshot is not None
+    if len(query) > _MAX_QUERY_BYTES:
+        raise BadRequest(f"a query may have {_MAX_QUERY_BYTES} bytes")
     try:
         users = parse_qs(query, keep_blank_values=True, errors="strict").get("user_id", [])
         "".join(users).encode()  # bytes that stand there without a percent sign have to be UTF-8 too
@@ -148,7 +158,12 @@ async def metrics(worker: Worker, _rest: str, _query: str) -> Page:
 
 async def openapi(_worker: Worker, _rest: str, _query: str) -> Page:
     """The API's description."""
-    return _json(openapi_document())
+    return 200, JSON, _openapi_json()
+
+
+@cache
+def _openapi_json() -> bytes:
+    return orjson.dumps(openapi_document())
 
 
 async def docs(_worker: Worker, _rest: str, _query: str) -> Page:

@@ -34,7 +34,7 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
     started = clock()
     route = _route_of(worker, model)  # as it is now: the body may have taken its time
     if len(body) <= SMALL_BYTES:
-        envelope, digest = _read(body, request.user_id)
+        envelope, digest = _read(worker, body, request.user_id)
     else:
         envelope, digest = await _read_large(worker, route, body, request.user_id)
 
@@ -124,8 +124,8 @@ def _route_of(worker: Worker, model: str) -> ModelRoute:
     return route
 
 
-def _read(body: bytes, header_user: bytes | None) -> tuple[Envelope, str]:
-    envelope = parse_envelope(body, header_user)
+def _read(worker: Worker, body: bytes, header_user: bytes | None) -> tuple[Envelope, str]:
+    envelope = parse_envelope(body, header_user, worker.trusts_user_header)
     return envelope, row_digest(envelope.features)
 
 
@@ -133,8 +133,8 @@ async def _read_large(
     worker: Worker, route: ModelRoute, body: bytes, header_user: bytes | None
 ) -> tuple[Envelope, str]:
     if not is_costly(body, worker.max_elements):
-        return _read(body, header_user)
-    return await worker.turns.run(one_step(lambda: _read(body, header_user)), route.plan.timeout_s)
+        return _read(worker, body, header_user)
+    return await worker.turns.run(one_step(lambda: _read(worker, body, header_user)), route.plan.timeout_s)
 
 
 def _tell(

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from process.environ import BadSetting, log_choices, whole
+from process.environ import BadSetting, choice, log_choices, whole
 from process.http.names import allowed_hosts, allowed_origins
 from router.costly import MAX_ELEMENTS
+from router.keys import DEFAULT_RATE
 from router.panic import panic_file
 from state.durability import durable_choice
 from state.embedded import addresses
@@ -42,6 +43,8 @@ class Settings:
     drain_s: float = 1.0
     panic_file: Path = Path(".ekiben/panic")
     api_keys: str = ""
+    key_rate: int = DEFAULT_RATE
+    user_id_from: str = "body"
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: frozenset[str] = frozenset()
     access_log_percent: int = 1
@@ -83,6 +86,8 @@ class Settings:
             drain_s=float(whole(environ, "EKIBEN_DRAIN_S", min(1, grace_s - 1), 0, grace_s - 1)),
             panic_file=panic_file(environ, data_dir),
             api_keys=environ.get("EKIBEN_API_KEYS", ""),
+            key_rate=whole(environ, "EKIBEN_KEY_RATE", DEFAULT_RATE, 0, 1_000_000_000),
+            user_id_from=choice(environ, "EKIBEN_USER_ID_FROM", "body", ("body", "header")),
             allowed_hosts=allowed_hosts(environ),
             allowed_origins=allowed_origins(environ),
             access_log_percent=whole(environ, "EKIBEN_ACCESS_LOG_PERCENT", 1, 0, 100),

@@ -55,6 +55,8 @@ class Worker:
         traces: Traces | None = None,
         access_log: AccessLog | None = None,
         turns: Turns | None = None,
+        trusts_user_header: bool = False,
+        shows_addresses: bool = True,
         web: WebRules | None = None,
     ) -> None:
         self.events = events
@@ -64,6 +66,8 @@ class Worker:
         self.max_body_bytes = max_body_bytes
         self.max_elements = max_elements
         self.turns = turns or Turns()
+        self.trusts_user_header = trusts_user_header
+        self.shows_addresses = shows_addresses
         self.body_timeout_s = BODY_TIMEOUT_S
         self.door = door or Door.open()
         self.clock = clock

@@ -7,6 +7,7 @@ import hmac
 from collections.abc import Mapping
 from pathlib import Path
 
+from process.environ import secret
 from process.http.names import is_loopback
 from process.secret_file import kept_secret
 
@@ -19,9 +20,9 @@ def user_salt(environ: Mapping[str, str], data_dir: Path, host: str) -> bytes:
     """`EKIBEN_USER_SALT`, or, for a router on loopback, one made once and kept in `data_dir`.
 
     Raises `SaltMissing` for a router that others can reach: replicas with salts of their own would count
-    one user as several.
+    one user as several. Raises `BadSetting` for a salt that can be guessed.
     """
-    given = environ.get("EKIBEN_USER_SALT", "")
+    given = secret(environ, "EKIBEN_USER_SALT")
     if given:
         return given.encode()
     if not is_loopback(host):

@@ -13,9 +13,9 @@ from state.experiments_file import parse_experiments
 from tests.deploy.manifests import ROOT, Manifests, Workload
 
 SECRETS: Final = {
-    ("ekiben", "user-salt"): "a-salt",
+    ("ekiben", "user-salt"): "a-salt-of-it",
     ("ekiben", "admin-token"): "a-token-of-the-tests",
-    ("ekiben", "api-keys"): "a-key:predict",
+    ("ekiben", "api-keys"): "a-key-of-it:predict",
     ("ekiben-redis", "cache-url"): "rediss://:a-password@cache.example:6379/0",
     ("ekiben-redis", "state-url"): "rediss://:a-password@state.example:6379/0",
     ("ekiben-events", "access-key-id"): "an-id",

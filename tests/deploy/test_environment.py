@@ -43,6 +43,8 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "EKIBEN_MAX_BODY_BYTES": _DEFAULT,
         "EKIBEN_ALLOWED_ORIGINS": "no web page calls it unless somebody lists its site",
         "EKIBEN_MAX_ELEMENTS": _DEFAULT,
+        "EKIBEN_KEY_RATE": _DEFAULT,
+        "EKIBEN_USER_ID_FROM": "whoever has a gateway that names users sets it",
         "EKIBEN_LOCAL_CACHE_ENTRIES": _DEFAULT,
         "EKIBEN_EXPOSURES_MAX_BYTES": _DEFAULT,
         "EKIBEN_STATE_DURABLE": "it is checked, unless somebody knows better",

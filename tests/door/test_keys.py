@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from router.errors import Forbidden, TooManyRequests, Unauthorized
-from router.keys import OUTCOMES, PREDICT, ApiKey, BadKeys, Door, TokenBucket, given_key
+from router.keys import DEFAULT_RATE, OUTCOMES, PREDICT, ApiKey, BadKeys, Door, TokenBucket, given_key
+from router.settings import Settings
 from tests.router.client import Response
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
@@ -108,8 +109,8 @@ async def test_the_scheme_may_be_written_in_any_case(scheme: str) -> None:
 
 
 async def test_a_key_that_is_not_ascii_is_compared_by_its_utf_8() -> None:
-    async with guarded("ключ-🔑") as router:
-        headers = {"authorization": b"Bearer " + "ключ-🔑".encode()}
+    async with guarded("ключи-🔑🔑") as router:
+        headers = {"authorization": b"Bearer " + "ключи-🔑🔑".encode()}
         body = b'{"features": {}}'
         assert (await router.client.request("POST", "/predict/credit", body, headers)).status == 200
 
@@ -179,10 +180,10 @@ def test_a_rate_below_one_a_second_is_kept() -> None:
     assert bucket.take(0.0) == pytest.approx(10.0)
     assert bucket.take(9.9) > 0.0
     assert bucket.take(10.1) == 0.0
-    door = Door.from_setting("k:predict:0.1")
-    door.admit(b"k", PREDICT, 0.0)
+    door = Door.from_setting("key-of-k:predict:0.1")
+    door.admit(b"key-of-k", PREDICT, 0.0)
     with pytest.raises(TooManyRequests) as raised:
-        door.admit(b"k", PREDICT, 0.0)
+        door.admit(b"key-of-k", PREDICT, 0.0)
     assert raised.value.retry_after_s >= 10
 
 
@@ -221,7 +222,6 @@ def test_every_key_is_compared_whichever_fits(given: str) -> None:
         f"{KEY}:predict+",
         f"{KEY}:predict+admin",
         f"{KEY}:Predict",
-        f"{KEY}:predict:",
         f"{KEY}:predict:fast",
         f"{KEY}:predict:0",
         f"{KEY}:predict:-1",
@@ -232,9 +232,6 @@ def test_every_key_is_compared_whichever_fits(given: str) -> None:
     ],
 )
 def test_a_setting_that_cannot_be_read_is_refused_in_one_line_without_a_key(setting: str) -> None:
-    if setting.endswith("predict:"):
-        assert not Door.from_setting(setting).is_open  # no rate is no limit
-        return
     with pytest.raises(BadKeys) as raised:
         Door.from_setting(setting)
     message = str(raised.value)
@@ -243,29 +240,61 @@ def test_a_setting_that_cannot_be_read_is_refused_in_one_line_without_a_key(sett
     assert "\n" not in message
 
 
+@pytest.mark.parametrize(
+    ("setting", "rate", "admitted"),
+    [
+        (f"{KEY}", 3, 3),
+        (f"{KEY}:predict:", 3, 3),
+        (f"{KEY}:predict:5", 3, 5),
+        (f"{KEY}:predict:unlimited", 3, 2000),
+        (f"{KEY}", 0, 2000),
+    ],
+)
+def test_a_key_without_a_rate_has_the_one_for_all(setting: str, rate: float, admitted: int) -> None:
+    door = Door.from_setting(setting, rate)
+    count = 0
+    with contextlib.suppress(TooManyRequests):
+        for _ in range(2000):
+            door.admit(KEY.encode(), PREDICT, 0.0)
+            count += 1
+    assert count == admitted
+
+
+def test_keys_have_a_rate_unless_it_is_switched_off() -> None:
+    environ = {"EKIBEN_CACHE_URL": "redis://c", "EKIBEN_STATE_URL": "redis://s"}
+    assert Settings.from_environ(environ).key_rate == DEFAULT_RATE == 1000
+    assert Settings.from_environ({**environ, "EKIBEN_KEY_RATE": "0"}).key_rate == 0
+
+
+@pytest.mark.parametrize("short", ["k", "1234567", "1234567:predict:5"])
+def test_a_key_that_can_be_guessed_is_refused(short: str) -> None:
+    with pytest.raises(BadKeys, match="at least 8"):
+        Door.from_setting(f"{KEY},{short}")
+
+
 def test_a_setting_of_bytes_that_are_no_text_is_a_key_like_any_other() -> None:
-    door = Door.from_setting("k\udcff")  # as os.environ gives the byte FF
-    assert door.admit(b"k\xff", PREDICT, 0.0)
+    door = Door.from_setting("key-of-k\udcff")  # as os.environ gives the byte FF
+    assert door.admit(b"key-of-k\xff", PREDICT, 0.0)
 
 
 @pytest.mark.parametrize(
     ("setting", "scopes"),
     [
-        ("k", "po"),
-        ("k::5", "po"),
-        ("k:predict", "p"),
-        ("k:outcomes", "o"),
-        (" k : predict + outcomes : 5 ", "po"),
+        ("key-of-k", "po"),
+        ("key-of-k::5", "po"),
+        ("key-of-k:predict", "p"),
+        ("key-of-k:outcomes", "o"),
+        (" key-of-k : predict + outcomes : 5 ", "po"),
     ],
 )
 def test_a_key_may_do_what_its_scopes_name_and_without_any_everything(setting: str, scopes: str) -> None:
     for scope in (PREDICT, OUTCOMES):
         door = Door.from_setting(setting)
         if scope[0] in scopes:
-            assert door.admit(b"k", scope, 0.0) == name_of("k")
+            assert door.admit(b"key-of-k", scope, 0.0) == name_of("key-of-k")
         else:
             with pytest.raises(Forbidden):
-                door.admit(b"k", scope, 0.0)
+                door.admit(b"key-of-k", scope, 0.0)
 
 
 def test_only_a_bearer_gives_a_key() -> None:

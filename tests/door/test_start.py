@@ -65,7 +65,7 @@ def test_its_address_is_loopback_unless_told_otherwise(tmp_path: Path) -> None:
 def test_a_salt_is_required_wherever_others_can_reach_it(tmp_path: Path, host: str) -> None:
     with pytest.raises(SaltMissing):
         user_salt({}, tmp_path, host)
-    assert user_salt({"EKIBEN_USER_SALT": "salt"}, tmp_path, host) == b"salt"
+    assert user_salt({"EKIBEN_USER_SALT": "a long salt"}, tmp_path, host) == b"a long salt"
 
 
 def test_draining_is_a_part_of_the_grace(tmp_path: Path) -> None:

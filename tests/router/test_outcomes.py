@@ -223,13 +223,19 @@ async def test_what_is_turned_away_is_counted_by_its_reason(router: Router) -> N
 
 
 async def test_where_keys_are_set_outcomes_need_one_that_may_send_them(router: Router) -> None:
-    router.worker.door = Door.from_setting("all,sends:outcomes,asks:predict")
+    router.worker.door = Door.from_setting("may-do-all,only-sends:outcomes,only-asks:predict")
     body = orjson.dumps({"outcomes": [outcome()]})
-    for key, status in (("all", 202), ("sends", 202), ("asks", 403), ("nobody", 401), (None, 401)):
+    for key, status in (
+        ("may-do-all", 202),
+        ("only-sends", 202),
+        ("only-asks", 403),
+        ("nobody", 401),
+        (None, 401),
+    ):
         headers = {} if key is None else {"authorization": f"Bearer {key}"}
         assert (await router.client.post("/outcomes", body, **headers)).status == status
     assert len(router.outcomes.held) == 2
-    refused = await router.client.predict("u-1", {"row": 1}, authorization="Bearer sends")
+    refused = await router.client.predict("u-1", {"row": 1}, authorization="Bearer only-sends")
     assert refused.status == 403
 
 

@@ -49,6 +49,25 @@ async def test_a_model_has_each_versions_info_and_its_endpoints_health(router: R
     assert "connection refused" in ill["last_error"]
 
 
+async def test_who_gives_no_key_is_not_told_where_endpoints_are_and_how_they_fail(
+    router: Router, v2: Service
+) -> None:
+    router.worker.shows_addresses = False
+    v2.die()
+    for number in range(5):
+        await router.client.predict("u-treatment", {"row": number})
+    response = await router.client.get("/models/credit")
+    (ill,) = response.json["versions"]["v2"]["endpoints"]
+    assert ill == {"healthy": False, "breaker": "open", "calls_in_flight": 0}
+    assert V2.encode() not in response.body
+    assert b"refused" not in response.body
+
+
+async def test_a_query_of_thousands_of_fields_is_refused_before_it_is_read(router: Router) -> None:
+    response = await router.client.get(f"/assignment/{EXPERIMENT}?" + "a&" * 5000)
+    assert (response.status, response.json["detail"]) == (400, "a query may have 8192 bytes")
+
+
 async def test_a_version_that_was_never_reached_has_no_info_and_is_not_healthy() -> None:
     dead = Service("v2")
     dead.die()

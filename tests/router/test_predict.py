@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import orjson
+import pytest
 
 from tests.router.conftest import Router, build_app
 from tests.router.documents import EXPERIMENT, V1, V2, V3, credit_document
@@ -61,6 +62,20 @@ async def test_a_header_user_is_read_as_utf_8(router: Router) -> None:
 async def test_the_user_in_the_body_wins_over_the_header(router: Router) -> None:
     reply = (await router.client.predict("u-control", {"row": 1}, X_User_ID="u-treatment")).json
     assert reply["variant"] == "control"
+
+
+@pytest.mark.parametrize(
+    ("body", "header", "status"),
+    [("u-1", None, 400), ("u-1", "u-2", 400), ("u-1", "u-1", 200), (None, "u-1", 200), (None, None, 200)],
+)
+async def test_where_the_header_is_trusted_nobody_else_names_the_user(
+    router: Router, body: str | None, header: str | None, status: int
+) -> None:
+    router.worker.trusts_user_header = True
+    headers = {} if header is None else {"X_User_ID": header}
+    response = await router.client.predict(body, {"row": 1}, **headers)
+    assert response.status == status
+    assert {event["user_hash"] for event in router.exposures()} <= {header}
 
 
 async def test_prediction_ids_are_unique_also_when_the_answer_is_cached(router: Router) -> None:

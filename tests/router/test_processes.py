@@ -79,7 +79,7 @@ class Running:
         """Status and body of a prediction."""
         body = {"user_id": user, "features": {"row": row, **features}}
         session = await self.session()
-        headers = {"Authorization": "Bearer the-key"}  # for routers that have one
+        headers = {"Authorization": "Bearer the-key-of-it"}  # for routers that have one
         async with session.post(f"{self.router.url}/predict/credit", json=body, headers=headers) as answer:
             return answer.status, json.loads(await answer.read())
 
@@ -368,7 +368,7 @@ async def test_methods_and_sizes_over_real_connections(running: Running) -> None
 async def test_a_router_told_to_stop_answers_what_is_in_flight(
     running: Running, services: dict[str, ServiceProcess]
 ) -> None:
-    running.make(2, EKIBEN_API_KEYS="the-key").start()
+    running.make(2, EKIBEN_API_KEYS="the-key-of-it").start()
     await running.reaches("v1")
     services["v1"].pause()
     asked = [asyncio.create_task(running.predict("u-control", row)) for row in range(20)]
@@ -400,7 +400,9 @@ def test_a_setting_that_cannot_be_used_is_one_line_and_exit_code_2(short_folder:
     for settings, says in (
         ({"EKIBEN_WORKERS": "many"}, "EKIBEN_WORKERS"),
         ({"EKIBEN_HOST": "0.0.0.0"}, "EKIBEN_USER_SALT"),
-        ({"EKIBEN_API_KEYS": "secret:nothing"}, "EKIBEN_API_KEYS"),
+        ({"EKIBEN_API_KEYS": "a-secret:nothing"}, "EKIBEN_API_KEYS"),
+        ({"EKIBEN_API_KEYS": "short"}, "EKIBEN_API_KEYS"),
+        ({"EKIBEN_USER_SALT": "s"}, "EKIBEN_USER_SALT"),
     ):
         router = RouterProcess(ROUTER_PORT, short_folder, **settings)
         router.log.unlink(missing_ok=True)

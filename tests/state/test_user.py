@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from process.environ import BadSetting
 from process.http.names import is_loopback
 from state.user import SaltMissing, user_hash, user_salt
 
@@ -22,8 +23,16 @@ def test_another_salt_or_another_user_is_another_hash() -> None:
 
 
 def test_a_salt_that_is_given_is_taken(tmp_path: Path) -> None:
-    assert user_salt({"EKIBEN_USER_SALT": "given"}, tmp_path / "none", "0.0.0.0") == b"given"
+    assert user_salt({"EKIBEN_USER_SALT": "given one"}, tmp_path / "none", "0.0.0.0") == b"given one"
     assert not (tmp_path / "none").exists()
+
+
+def test_a_salt_that_can_be_guessed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match="EKIBEN_USER_SALT must have at least 8 characters, not 1"):
+        user_salt({"EKIBEN_USER_SALT": "s"}, tmp_path, "127.0.0.1")
+    (tmp_path / "user_salt").write_text("")
+    with pytest.raises(BadSetting, match="user_salt must have at least 8 characters, not 0"):
+        user_salt({}, tmp_path, "127.0.0.1")
 
 
 def test_on_loopback_a_salt_is_made_once_and_kept_private(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class Station:
             "state": RedisServer(folder, "state", "--appendonly", "yes", "--appendfsync", "always"),
             "cache": RedisServer(folder, "cache"),
         }
-        told = {"EKIBEN_STATE_URL": self.redis["state"].url, "EKIBEN_USER_SALT": "salt"}
+        told = {"EKIBEN_STATE_URL": self.redis["state"].url, "EKIBEN_USER_SALT": "salt of the station"}
         self.router = RouterProcess(
             self.ports["router"], folder, 2, EKIBEN_CACHE_URL=self.redis["cache"].url, **told
         )
