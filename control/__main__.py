@@ -14,6 +14,8 @@ from control.app import Controller
 from control.auth import TOKEN_FILE
 from control.settings import Settings
 from process.environ import BadSetting
+from process.http.protocol import BoundedProtocol
+from process.http.serving import server_options
 from process.logs import configure_logs
 from process.private import keep_private
 from process.secret_file import kept_secret
@@ -55,10 +57,8 @@ def main() -> int:
             host=settings.host,
             port=settings.port,
             lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,  # whom to believe is decided by control.callers
+            **server_options(BoundedProtocol),  # whom to believe is decided by control.callers
+            **settings.connections.options(),
             timeout_graceful_shutdown=settings.shutdown_grace_s,
         ),
         controller,

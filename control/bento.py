@@ -16,8 +16,10 @@ from starlette.applications import Starlette
 from control.app import create_app
 from process.bento_logs import use_log_format
 from process.bento_paths import bound_paths
+from process.http.serving import bound_bentoml
 
 use_log_format(os.environ)
+bound_bentoml()
 bound_paths({"/", "/login", "/logout", "/events"}, ("/api/", "/experiments/", "/fragments/", "/static/"))
 
 

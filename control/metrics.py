@@ -14,6 +14,7 @@ from control.analysis.reasons import WORDS
 from control.desk import Desk
 from experiments.lifecycle import Status
 from experiments.report import Decision, MetricReport, Report, State
+from process.http.protocol import BoundedProtocol
 
 _STATES: Final = tuple(State)
 _DECISIONS: Final = tuple(Decision)
@@ -60,6 +61,14 @@ class _FromDesk(Collector):
             desk.stored.revision if desk.stored else 0,
         )
         yield _gauge("ekiben_router_workers", "Router workers whose beat is fresh", len(desk.beats))
+        ended = CounterMetricFamily(
+            "ekiben_controller_connections_ended",
+            "Connections that the server ended, by reason",
+            labels=("reason",),
+        )
+        for reason, count in sorted(BoundedProtocol.ended.items()):
+            ended.add_metric([reason], count)
+        yield ended
         yield from self._documented()
         yield from self._recorded()
         yield from self._analysed()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
 from process.environ import BadSetting, log_choices, secret, whole
 from process.http.names import HostNames, allowed_hosts, is_loopback
+from process.http.serving import Connections
 from state.durability import durable_choice
 from state.embedded import addresses
 
@@ -32,6 +33,7 @@ class Settings:
     events_days: int = 400
     record_every_s: int = 3
     analyse_every_s: int = 3
+    connections: Connections = field(default_factory=Connections)
     admin_token: str = ""
     trusted_proxies: tuple[Network, ...] = ()
     trusted_user_header: str = ""
@@ -75,6 +77,7 @@ class Settings:
             events_days=whole(environ, "EKIBEN_EVENTS_DAYS", 400, 1, 36_500),
             record_every_s=whole(environ, "EKIBEN_RECORD_EVERY_S", 3, 1, 300),
             analyse_every_s=whole(environ, "EKIBEN_ANALYSE_EVERY_S", 3, 1, 86_400),
+            connections=Connections.from_environ(environ),
             admin_token=admin_token,
             trusted_proxies=proxies,
             trusted_user_header=header,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import resource
 import shutil
 import signal
 import sys
@@ -39,9 +38,6 @@ def main() -> int:
     address = f"http://{host}:{settings.port}"
     if door.is_open:
         log.warning("open: whoever reaches %s may use it (EKIBEN_API_KEYS sets keys)", address)
-    # A login shell's 1,024 open files would be full long before the machine is.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     # Workers add their metrics up through files; a fresh directory, so that no dead worker's are counted.
     shared = tempfile.mkdtemp(prefix="ekiben-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
@@ -64,6 +60,7 @@ def _serve(settings: Settings) -> int:
         workers=settings.workers,
         lifespan="on",
         **SERVER_OPTIONS,
+        **settings.connections.options(),
         timeout_graceful_shutdown=settings.answer_in_flight_s,
     )
     if settings.workers == 1:

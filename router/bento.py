@@ -14,6 +14,7 @@ import bentoml
 
 from process.bento_logs import use_log_format
 from process.bento_paths import bound_paths
+from process.http.serving import bound_bentoml
 from process.private import keep_private
 from router.app import RouterApp, open_worker
 from router.pages import EXACT, PREFIXED
@@ -21,6 +22,7 @@ from router.settings import Settings
 from router.worker import Worker
 
 use_log_format(os.environ)
+bound_bentoml()
 bound_paths({*EXACT, "/outcomes"}, ("/predict/", *PREFIXED))
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from process.http.protocol import BoundedProtocol
 from router.tally import Tally
 
 _FLUSH_S: Final = 0.050
@@ -77,6 +78,13 @@ class Metrics:
         self.key_refusals = Counter(
             "ekiben_key_refusals_total", "Requests turned away at the door", ("reason",), registry=registry
         )
+        self.connections_ended = Counter(
+            "ekiben_connections_ended_total",
+            "Connections that the server ended, by reason",
+            ("reason",),
+            registry=registry,
+        )
+        self._ended = BoundedProtocol.ended.copy()
         self.batch_rows = Histogram(
             "ekiben_batch_rows", "Rows of a bulk call", version, buckets=_ROWS, registry=registry
         )
@@ -161,6 +169,10 @@ class Metrics:
         """Write on what the versions have counted. In the event loop, like all counting."""
         for version in self._versions.values():
             version.flush()
+        if BoundedProtocol.ended != self._ended:
+            for reason, count in (BoundedProtocol.ended - self._ended).items():
+                self.connections_ended.labels(reason).inc(count)
+            self._ended = BoundedProtocol.ended.copy()
 
     async def settle(self) -> None:
         """Flush, and give the other workers the time to: what was answered is in what is rendered next."""

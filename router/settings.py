@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
 from process.environ import BadSetting, choice, log_choices, whole
 from process.http.names import allowed_hosts, allowed_origins
+from process.http.serving import Connections
 from router.costly import MAX_ELEMENTS
 from router.keys import DEFAULT_RATE
 from router.panic import panic_file
@@ -45,6 +46,7 @@ class Settings:
     api_keys: str = ""
     key_rate: int = DEFAULT_RATE
     user_id_from: str = "body"
+    connections: Connections = field(default_factory=Connections)
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: frozenset[str] = frozenset()
     access_log_percent: int = 1
@@ -88,6 +90,7 @@ class Settings:
             api_keys=environ.get("EKIBEN_API_KEYS", ""),
             key_rate=whole(environ, "EKIBEN_KEY_RATE", DEFAULT_RATE, 0, 1_000_000_000),
             user_id_from=choice(environ, "EKIBEN_USER_ID_FROM", "body", ("body", "header")),
+            connections=Connections.from_environ(environ),
             allowed_hosts=allowed_hosts(environ),
             allowed_origins=allowed_origins(environ),
             access_log_percent=whole(environ, "EKIBEN_ACCESS_LOG_PERCENT", 1, 0, 100),

@@ -45,6 +45,8 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "EKIBEN_MAX_ELEMENTS": _DEFAULT,
         "EKIBEN_KEY_RATE": _DEFAULT,
         "EKIBEN_USER_ID_FROM": "whoever has a gateway that names users sets it",
+        "EKIBEN_KEEP_ALIVE_S": _DEFAULT,
+        "EKIBEN_MAX_CONNECTIONS": _DEFAULT,
         "EKIBEN_LOCAL_CACHE_ENTRIES": _DEFAULT,
         "EKIBEN_EXPOSURES_MAX_BYTES": _DEFAULT,
         "EKIBEN_STATE_DURABLE": "it is checked, unless somebody knows better",
@@ -58,6 +60,8 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     "controller": {
         "REDIS_URL": _LOOK,
         "EKIBEN_CACHE_URL": "the controller has nothing to do with the cache",
+        "EKIBEN_KEEP_ALIVE_S": _DEFAULT,
+        "EKIBEN_MAX_CONNECTIONS": _DEFAULT,
         "EKIBEN_ALLOWED_ORIGINS": "only the router lets pages of other sites ask",
         "EKIBEN_EVENTS_URL": "dev: beside the other data, on the volume; prod sets it",
         "EKIBEN_STATE_DURABLE": "it is checked, unless somebody knows better",

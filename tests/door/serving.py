@@ -57,7 +57,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @contextlib.contextmanager
-def served(protocol: type[HttpToolsProtocol], serve: Any = app) -> Iterator[int]:
+def served(protocol: type[HttpToolsProtocol], serve: Any = app, **options: Any) -> Iterator[int]:
     """A real uvicorn on uvloop in a thread; its port."""
     config = uvicorn.Config(
         serve,
@@ -71,6 +71,7 @@ def served(protocol: type[HttpToolsProtocol], serve: Any = app) -> Iterator[int]
         log_config=None,
         server_header=False,
         date_header=False,
+        **options,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

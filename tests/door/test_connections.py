@@ -95,8 +95,8 @@ def test_trailers_without_an_end_are_not_kept_in_memory(ours: int) -> None:
 def test_a_head_of_many_reads_that_ends_is_taken(ours: int) -> None:
     with Connection(ours) as long:
         long.send(b"GET /a HTTP/1.1\r\nHost: r\r\n")
-        for number in range(500):
-            long.send(b"X-%d: %b\r\n" % (number, b"x" * 100))
+        for number in range(100):
+            long.send(b"X-%d: %b\r\n" % (number, b"x" * 500))
         long.send(b"\r\n")
         assert long.read().body == b"/a"
 

@@ -1,0 +1,346 @@
+"""The HTTP/1.1 protocol of router and controller: uvicorn's own, with bounds on what a connection may do.
+
+Theory of operation:
+
+1. *Heads.* A connection has `head_timeout_s` to complete a head, its first or a later one, and
+   `max_head_bytes` and `max_fields` for it; for trailers as well. Between requests the server's keep-alive
+   time-out holds. Requests that are sent before others are answered wait, up to `max_waiting` of them: one
+   read can hold thousands.
+2. *What a header is.* A field in the head. What follows a chunked body (trailers, RFC 9110 6.5.1) is read and
+   dropped, or it could stand in for a key or a user that a proxy has checked in the head.
+3. *Where a body ends.* A request is refused where somebody in front could see another end than we do, or
+   another host: a coding below `chunked`, framing that is given twice, no `Host` or several.
+4. *Last words.* What is refused as HTTP is answered by a problem (RFC 9457) after everything before it has
+   been answered; then the connection closes. So it does when the client has said that it will send no more:
+   what it asked before is answered. What still arrives is read for a moment and dropped, because closing a
+   connection with unread bytes takes the last answer away from the client.
+5. *Clients that do not read.* Little is kept for them, and they have `write_timeout_s` to take it.
+6. *Too many connections.* A new one takes the place of those that have waited longest without asking for
+   anything. Where all are busy it is refused with 503.
+
+One look every `head_timeout_s` at each connection stands in for a timer a request: what is late is closed
+within twice the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from typing import ClassVar, Final, cast
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from process.http.refused import Refused, unreadable
+from process.http.transport import JoiningTransport, bound_unread
+
+# A client has so long to read the last answer before the connection is closed, and may send so much that is
+# dropped meanwhile.
+_LINGER_S: Final = 1.0
+_LINGER_BYTES: Final = 1024 * 1024
+# A client that has taken so much since the last look is slow, and not gone.
+_PROGRESS_BYTES: Final = 64 * 1024
+_ROOM_MADE: Final = 16
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection. The numbers may be set on a subclass."""
+
+    head_timeout_s: ClassVar[float] = 10.0
+    write_timeout_s: ClassVar[float] = 30.0
+    max_head_bytes: ClassVar[int] = 64 * 1024
+    max_fields: ClassVar[int] = 128
+    max_waiting: ClassVar[int] = 64
+    # Far more than the largest body that can be allowed: chunks of one byte take six.
+    max_request_bytes: ClassVar[int] = 32 * 1024 * 1024
+    ended: ClassVar[Counter[str]] = Counter()
+    """Connections of this process that were ended early, by reason: `head_late`, `head_large`, `body_large`,
+    `not_http`, `not_read`, `no_room`."""
+
+    # Connections that may come beyond the limit until idle ones are looked for again: so many were closed.
+    _room: ClassVar[int] = 0
+
+    _head_due: float | None = None
+    _write_due: float | None = None
+    _unread = 0
+    _look: asyncio.TimerHandle | None = None
+    _linger: asyncio.TimerHandle | None = None
+    _taken = 0
+    # Of them those since the last of a body, or since the head began.
+    _bodyless = 0
+    _trailers = 0
+    _body_only = False
+    _framed = False
+    _hosts = 0
+    # What is to be sent when everything before it has been answered, before the connection closes.
+    _last_words: bytes | None = None
+
+    # The connection's life
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Put the joining transport in front of the real one, and start to wait for a head."""
+        super().connection_made(cast("asyncio.Transport", JoiningTransport(transport, self.loop)))
+        bound_unread(transport, self.write_timeout_s)
+        self._head_due = self.loop.time() + self.head_timeout_s
+        self._look = self.loop.call_later(self.head_timeout_s, self._look_at_it)
+        # uvicorn's own check would refuse requests on connections that are there already.
+        most, self.limit_concurrency = self.limit_concurrency, None
+        if most is not None and len(self.connections) > most and not self._has_room():
+            self._end("no_room")
+            detail = f"this server holds {most} connections, all of them busy"
+            self.transport.write(Refused(503, "overloaded", "Too busy", detail).render())
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing more will come."""
+        for timer in (self._look, self._linger):
+            if timer is not None:
+                timer.cancel()
+        if isinstance(exc, TimeoutError):
+            self._end("not_read")
+        super().connection_lost(exc)
+
+    @property
+    def idle_since(self) -> float | None:
+        """Since when (of the loop's time) nothing has been asked; None while something is to be answered."""
+        if self.transport.is_closing() or (self.cycle is not None and not self.cycle.response_complete):
+            return None
+        if self._head_due is not None:
+            return self._head_due - self.head_timeout_s
+        timer = self.timeout_keep_alive_task
+        return None if timer is None else timer.when() - self.timeout_keep_alive
+
+    def _has_room(self) -> bool:
+        # One look at all connections makes room for many: who opens them by the thousand causes few looks.
+        if BoundedProtocol._room == 0:
+            others = {each for each in self.connections if each is not self}
+            BoundedProtocol._room = _close_idle(cast("set[BoundedProtocol]", others))
+            if BoundedProtocol._room == 0:
+                return False
+        BoundedProtocol._room -= 1
+        return True
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client will send no more. Returns whether something is still to be answered."""
+        cast("JoiningTransport", self.transport).flush()
+        if self._linger is not None or not self._others_wait():
+            return False
+        if self._last_words is None:
+            self._last_words = b""
+        return True
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as it is answered."""
+        super().pause_writing()
+        self._await_reading()
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        self._write_due = None
+        super().resume_writing()
+
+    def _await_reading(self) -> None:
+        self._unread = self.transport.get_write_buffer_size()
+        self._write_due = self.loop.time() + self.write_timeout_s
+
+    def _look_at_it(self) -> None:
+        now = self.loop.time()
+        closing = self.transport.is_closing()
+        if self._write_due is not None and now >= self._write_due:
+            if self.transport.get_write_buffer_size() > self._unread - _PROGRESS_BYTES:
+                self._end("not_read")
+                self.transport.abort()
+                return
+            self._await_reading()
+        elif closing and self._write_due is None:
+            self._await_reading()
+        if not closing:
+            if self._head_due is not None and now >= self._head_due:
+                if self._taken:
+                    self._end("head_late")
+                self.transport.close()
+            else:
+                self._await_head(now)
+        self._look = self.loop.call_later(self.head_timeout_s, self._look_at_it)
+
+    def _await_head(self, now: float) -> None:
+        # Line ends between two requests stop uvicorn's keep-alive time-out, and begin no head.
+        answered = self.cycle is not None and self.cycle.response_complete
+        if self._head_due is None and answered and self.timeout_keep_alive_task is None:
+            self._head_due = now + self.head_timeout_s
+
+    def _end(self, reason: str) -> None:
+        self.ended[reason] += 1
+
+    # Reading
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes of a request, or of several."""
+        self._taken += len(data)
+        self._bodyless += len(data)
+        if self._last_words is not None:
+            if self._taken > _LINGER_BYTES:
+                if self._linger is None:
+                    self.flow.pause_reading()
+                else:
+                    self.transport.abort()
+            return
+        self._unset_keepalive_if_required()
+        try:
+            self._parse(data)
+        except HttpParserError as error:
+            self._end("not_http")
+            refused = error.__context__
+            if not isinstance(refused, Refused):
+                refused = unreadable(f"it is no HTTP/1.1: {error}")
+            self._say_last(refused)
+            return
+        if self._bodyless > self.max_head_bytes and (self._head_due is not None or self._framed):
+            self._end("head_large")
+            self._say_last(_too_large(f"{self.max_head_bytes} bytes"))
+        elif self._taken > self.max_request_bytes:
+            self._end("body_large")
+            self.transport.abort()
+
+    def _parse(self, data: bytes) -> None:
+        rest: bytes | memoryview = data
+        while True:
+            try:
+                self.parser.feed_data(rest)
+                return
+            except HttpParserUpgrade as stopped:
+                # uvicorn's parser takes a request that offers an upgrade (Java's client does, to HTTP/2) to
+                # have no body, and its body to be the next request. The offer is ignored, as RFC 9110 7.8
+                # allows: the parser stopped behind the head, and another goes on, told of the framing.
+                rest = memoryview(rest)[stopped.args[0] :]
+                framing = (b"content-length", b"transfer-encoding")
+                lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] in framing]
+                self.parser = HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+                self._body_only = True
+                self.parser.feed_data(b"GET / HTTP/1.1\r\n%b\r\n" % b"".join(lines))
+
+    def _should_upgrade(self) -> bool:
+        # Asked of an offered upgrade only: no, while the head is read, so that the request is answered; yes,
+        # at what the parser takes for its end, so that its body is waited for.
+        return self._head_due is None
+
+    def on_message_begin(self) -> None:
+        """The first byte of a head is here."""
+        super().on_message_begin()
+        self._taken = self._bodyless = self._trailers = 0
+        self._framed = False
+        self._hosts = 0
+        if self._head_due is None:
+            self._head_due = self.loop.time() + self.head_timeout_s
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field, of the head or behind the body. Raises `Refused`."""
+        if self._head_due is None:
+            self._trailers += 1
+            if self._trailers > self.max_fields:
+                raise _too_large(f"{self.max_fields} fields behind the body")
+            return
+        if len(self.headers) >= self.max_fields:
+            raise _too_large(f"{self.max_fields} fields")
+        name = name.lower()
+        if name == b"host":
+            self._hosts += 1
+        elif name == b"transfer-encoding":
+            if self._framed or value.strip().lower() != b"chunked":
+                detail = "chunked is the only transfer coding that is taken, once"
+                raise Refused(501, "coding-unknown", "The transfer coding is not known", detail)
+            self._framed = True
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head is complete. Raises `Refused`."""
+        if self._body_only:
+            self._body_only = False
+            self._head_due = None
+            return
+        if self._hosts != 1 and (self._hosts or self.parser.get_http_version() != "1.0"):
+            raise unreadable("a request has one Host header")
+        if len(self.pipeline) >= self.max_waiting:
+            detail = f"at most {self.max_waiting} requests may wait on one connection"
+            raise Refused(429, "too-many-requests", "Too many requests", detail)
+        super().on_headers_complete()
+        self._head_due = None
+
+    def on_body(self, body: bytes) -> None:
+        """Some bytes of a body."""
+        self._bodyless = 0
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.body += body
+            if len(cycle.body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+            cycle.message_event.set()
+
+    # Ending
+
+    def on_response_complete(self) -> None:
+        """A response has been handed over: the next one's turn, or the end."""
+        if self._last_words is None or self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+        else:
+            self._linger_on()
+
+    def _say_last(self, refused: Refused) -> None:
+        """Read no more, answer what came before, then this, and close."""
+        self._last_words = refused.render()
+        self._taken = 0
+        if not self._others_wait():
+            self._linger_on()
+
+    def _others_wait(self) -> bool:
+        """Drop the request whose body is not whole, and return whether any before it waits for its answer."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return False
+        if not cycle.more_body:
+            return True
+        if self.pipeline:  # the last that came is the one that begins it
+            self.pipeline.popleft()
+            return True
+        cycle.disconnected = True
+        cycle.message_event.set()
+        if cycle.response_started:
+            self._last_words = b""  # there is an answer already, however far it has come
+        return False
+
+    def _linger_on(self) -> None:
+        self._head_due = None
+        self._unset_keepalive_if_required()
+        if not self._last_words:
+            self.transport.close()
+            return
+        self.transport.write(self._last_words)
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._linger = self.loop.call_later(_LINGER_S, self.transport.close)
+
+
+def _too_large(limit: str) -> Refused:
+    return Refused(431, "head-too-large", "The head is too large", f"a head may have {limit}")
+
+
+def _close_idle(connections: Iterable[BoundedProtocol]) -> int:
+    """Close a sixteenth of the connections that wait, and return how many: those first that have never asked
+    for anything, then those that have waited longest.
+    """
+    idle = [
+        (each.cycle is not None, since, each)
+        for each in connections
+        if (since := each.idle_since) is not None
+    ]
+    idle.sort(key=lambda found: found[:2])
+    closed = idle[: -(-len(idle) // _ROOM_MADE)]
+    for _, _, connection in closed:
+        connection._end("no_room")
+        connection.transport.close()
+    return len(closed)

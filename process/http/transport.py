@@ -1,0 +1,75 @@
+"""A transport that writes once a turn of the event loop, and holds little that nobody reads."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from typing import Any, Final
+
+# Bytes that the kernel holds unsent for a connection. Left alone it holds megabytes for a client that never
+# reads; what is in flight to one that does read is not counted.
+_UNSENT_BYTES: Final = 128 * 1024
+_AT_ONCE: Final = struct.pack("ii", 1, 0)
+
+
+class JoiningTransport:
+    """A transport that writes at the end of each turn of the event loop, all at once.
+
+    Then one connection's write follows the other, and the kernel wakes the clients' process once instead
+    of with each of them.
+    """
+
+    __slots__ = ("_loop", "_parts", "_transport", "get_extra_info", "is_closing")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+        self.get_extra_info = transport.get_extra_info
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        if not self._parts:
+            self._loop.call_soon(self.flush)
+        self._parts.append(data)
+
+    def write_eof(self) -> None:
+        self.flush()
+        self._transport.write_eof()
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close, and have the kernel forget at once what it has not sent."""
+        self._parts = []
+        connection = self.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        self._transport.abort()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def flush(self) -> None:
+        """Write what waits, now."""
+        parts = self._parts
+        if parts:
+            self._parts = []
+            if not self.is_closing():
+                self._transport.write(b"".join(parts))
+
+
+def bound_unread(transport: asyncio.BaseTransport, timeout_s: float) -> None:
+    """Have the kernel hold little that is not sent, and give the connection up when the other side has taken
+    none of it for `timeout_s`, even after the process has closed it.
+    """
+    connection = transport.get_extra_info("socket")
+    if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    # Linux has both; elsewhere the protocol's own deadline holds, as long as the process has the connection.
+    for option, value in (("TCP_NOTSENT_LOWAT", _UNSENT_BYTES), ("TCP_USER_TIMEOUT", int(timeout_s * 1000))):
+        if hasattr(socket, option):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

@@ -1,0 +1,170 @@
+"""How many connections a server holds, which of them make room, and what becomes of those that never read."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from process.environ import BadSetting
+from process.http.protocol import BoundedProtocol
+from process.http.serving import Connections
+from router.asgi import Receive, Scope, Send
+from tests.door.running import Connection, wait_for
+from tests.door.serving import LARGE, app, get, served
+
+MOST = 20
+
+
+class Small(BoundedProtocol):
+    """Twenty connections, and a client has a fifth of a second to read."""
+
+    head_timeout_s = 0.1
+    write_timeout_s = 0.2
+
+
+class Patient(BoundedProtocol):
+    """As a server is; only its connections are few."""
+
+
+async def busy(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers `/never` never."""
+    if scope["path"] == "/never":
+        await asyncio.Event().wait()
+    await app(scope, receive, send)
+
+
+@pytest.fixture
+def full() -> Iterator[int]:
+    with served(Patient, busy, limit_concurrency=MOST) as port:
+        yield port
+
+
+def answers(port: int) -> bool:
+    with Connection(port) as client:
+        client.send(get("/a"))
+        return client.read().body == b"/a"
+
+
+def test_connections_that_never_ask_do_not_keep_others_out(full: int) -> None:
+    with ExitStack() as stack:
+        for _ in range(7 * MOST):
+            stack.enter_context(Connection(full))
+        for _ in range(3):
+            assert answers(full)
+
+
+def test_those_that_never_asked_make_room_before_those_that_did(full: int) -> None:
+    with ExitStack() as stack:
+        kept = stack.enter_context(Connection(full))
+        kept.send(get("/a"))
+        assert kept.read().body == b"/a"
+        for _ in range(4 * MOST):
+            stack.enter_context(Connection(full))
+        kept.send(get("/b"))
+        assert kept.read().body == b"/b"
+
+
+def test_those_that_asked_long_ago_make_room_too(full: int) -> None:
+    with ExitStack() as stack:
+        kept = [stack.enter_context(Connection(full)) for _ in range(MOST)]
+        for each in kept:
+            each.send(get("/a"))
+            assert each.read().body == b"/a"
+        assert answers(full)
+        assert kept[0].is_closed()
+        kept[-1].send(get("/b"))
+        assert kept[-1].read().body == b"/b"
+
+
+def test_where_all_are_busy_a_new_one_is_told_so_and_nobody_is_thrown_out(full: int) -> None:
+    with ExitStack() as stack:
+        waiting = [stack.enter_context(Connection(full)) for _ in range(MOST)]
+        for each in waiting:
+            each.send(get("/never"))
+
+        def refused() -> bool:
+            with Connection(full) as late:
+                late.socket.settimeout(0.2)
+                with contextlib.suppress(OSError):  # until all are busy one is let in, and asks nothing
+                    answer = late.read()
+                    assert answer.status == 503
+                    assert answer.headers["retry-after"] == "1"
+                    assert answer.headers["content-type"] == "application/problem+json"
+                    return late.is_closed()
+            return False
+
+        assert wait_for(refused)
+        for each in waiting:
+            each.socket.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                each.socket.recv(1)
+
+
+def test_a_client_that_never_reads_is_let_go_of() -> None:
+    before = BoundedProtocol.ended["not_read"]
+    with served(Small) as port, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", port))
+        client.sendall(get("/large") * 3)
+        assert wait_for(lambda: BoundedProtocol.ended["not_read"] > before)
+        with pytest.raises(ConnectionResetError):
+            list(iter(lambda: client.recv(65536), b""))
+
+
+def test_nor_does_it_matter_that_the_server_has_closed_already() -> None:
+    before = BoundedProtocol.ended["not_read"]
+    with served(Small) as port, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", port))
+        client.sendall(get("/large", "Connection: close"))
+        assert wait_for(lambda: BoundedProtocol.ended["not_read"] > before)
+
+
+def test_one_that_reads_slowly_gets_everything() -> None:
+    with served(Small) as port, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.connect(("127.0.0.1", port))
+        client.settimeout(30)
+        client.sendall(get("/large", "Connection: close"))
+        received = 0
+        while data := client.recv(200_000):
+            received += len(data)
+        assert received > len(LARGE)
+
+
+def test_the_kernel_holds_little_of_what_nobody_reads() -> None:
+    with served(Patient) as port, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", port))
+        client.sendall(get("/large"))
+
+        def unsent() -> int:
+            with open("/proc/net/tcp") as table:
+                for line in table.readlines()[1:]:
+                    _, local, remote, _, queues, *_ = line.split()
+                    ends = int(local.split(":")[1], 16), int(remote.split(":")[1], 16)
+                    if ends == (port, client.getsockname()[1]):
+                        return int(queues.split(":")[0], 16)
+            return 0
+
+        assert 0 < wait_for(unsent) < 512 * 1024
+
+
+def test_a_connection_waits_longer_than_load_balancers_hold_it() -> None:
+    assert Connections().keep_alive_s == 75
+    assert Connections.from_environ({"EKIBEN_KEEP_ALIVE_S": "620"}).options()["timeout_keep_alive"] == 620
+    with pytest.raises(BadSetting, match="EKIBEN_KEEP_ALIVE_S"):
+        Connections.from_environ({"EKIBEN_KEEP_ALIVE_S": "0"})
+
+
+def test_there_are_fewer_connections_than_files() -> None:
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = Connections(most=10**9).options()["limit_concurrency"]
+    assert most == resource.RLIM_INFINITY or limit < most
