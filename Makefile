@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export BENTOML_DO_NOT_TRACK := true
 
-.PHONY: help up setup train bentos test test-all screenshots check format bench-services load bench bench-peers bench-analysis bench-costs faults stats-proof kills bentos-test requirements images images-test netns attacks
+.PHONY: help up setup train bentos test test-all screenshots check format bench-services load bench bench-peers bench-analysis bench-costs bench-costs-against faults stats-proof kills bentos-test requirements images images-test netns attacks
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 20
@@ -83,6 +83,10 @@ bench-analysis: setup  ## a report over 10,000,000 exposures: seconds and memory
 
 bench-costs: setup  ## CPU time and bytes of a request in each part; writes docs/scaling.md
 	@$(BIN)/python -m loadtests.bench.costs
+
+REVISION ?= HEAD~1
+bench-costs-against: setup  ## the CPU of a request beside that at REVISION, in 9 pairs; writes docs/benchmarks.md
+	@$(BIN)/python -m loadtests.bench.against $(REVISION) $(ARGS)
 
 bench-services: setup  ## what a model call costs in each service
 	@$(BIN)/python -m loadtests.bench_services

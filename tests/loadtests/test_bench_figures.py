@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments.assignment import bucket_ranges, choose_variation, hash_v2
+from loadtests.bench.against import median_interval
 from loadtests.bench.check import EXPERIMENT, VARIANTS, Case, router_faults
 from loadtests.bench.counters import read_counters
 from loadtests.bench.errors import BenchError
@@ -216,3 +217,11 @@ def test_a_peer_that_is_not_there_is_a_row_that_says_why() -> None:
         ["mirror", "500 · 1.0/2", "500 · 1.0/2", "0.50", "98%", "1.0%"],
         ["other", "cannot be installed: no such package", "", "", "", ""],
     ]
+
+
+def test_the_interval_of_a_median_leaves_out_what_nineteen_of_twenty_samples_allow() -> None:
+    # Of 9 values the second and the eighth hold the median with 1 - 2 (1 + 9) / 512 = 96.1 %.
+    assert median_interval([9, 1, 8, 2, 7, 3, 6, 4, 5]) == (2, 8)
+    assert median_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]) == (1.0, 6.0)
+    with pytest.raises(BenchError, match="take 6 at least"):
+        median_interval([1.0] * 5)
