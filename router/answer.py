@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import orjson
@@ -19,6 +19,8 @@ class OutputFields:
     score: str | None = None
     decision: str | None = None
 
+
+_MAX_ERRORS: Final = 100
 
 UNKNOWN_OUTPUT = OutputFields()
 
@@ -57,14 +59,20 @@ def read_answer(prediction: Any, model_version: str, output: OutputFields) -> An
 
 
 def read_refusal(errors: Any) -> list[dict[str, Any]]:
-    """Check why a service refused a row: a list of `{"loc": […], "msg": "…"}`. Raises `VersionMalformed`."""
-    if type(errors) is not list or not all(
+    """Check why a service refused a row: a list of `{"loc": […], "msg": "…"}`. The first 100 are returned.
+
+    Raises `VersionMalformed`.
+    """
+    if type(errors) is not list or not all(map(_is_error, errors[:_MAX_ERRORS])):
+        raise VersionMalformed("a refusal without a list of `loc` and `msg`")
+    # Only these two: what else a service says of a row may be the row itself.
+    return [{"loc": each["loc"], "msg": each["msg"]} for each in errors[:_MAX_ERRORS]]
+
+
+def _is_error(each: Any) -> bool:
+    return (
         type(each) is dict
         and type(each.get("msg")) is str
         and type(each.get("loc")) is list
         and all(type(part) in (str, int) for part in each["loc"])
-        for each in errors
-    ):
-        raise VersionMalformed("a refusal without a list of `loc` and `msg`")
-    # Only these two: what else a service says of a row may be the row itself.
-    return [{"loc": each["loc"], "msg": each["msg"]} for each in errors]
+    )

@@ -18,9 +18,10 @@ takes a few milliseconds at most.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Generator
-from typing import Final, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from typing import Final, Generic, TypeVar
 
 from router.errors import BodyTooLarge, Overloaded
 
@@ -92,29 +93,51 @@ class Turns:
         seconds.
         """
         if self.waiting >= self._max_waiting:
-            raise Overloaded(f"{self.waiting} requests wait for their body to be read: they are large")
+            raise Overloaded(f"{self.waiting} large requests wait for their turn")
         self.waiting += 1
         try:
             async with asyncio.timeout(wait_s):
                 while True:
-                    async with self._lock:
-                        await self._rest()
-                        began = self._clock()
+                    async with self.turn():
                         try:
                             next(steps)
                         except StopIteration as end:
                             result: T = end.value
                             return result
-                        finally:
-                            ended = self._clock()
-                            self._free_at = ended + (ended - began)
         except TimeoutError:
-            raise Overloaded(
-                "large requests wait for their body to be read, longer than there is time"
-            ) from None
+            raise Overloaded("large requests wait too long for their turn") from None
         finally:
             self.waiting -= 1
 
-    async def _rest(self) -> None:
-        # Also where nothing is left to wait for, the loop looks at everybody else once between two steps.
-        await asyncio.sleep(max(self._free_at - self._clock(), 0.0))
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for a turn, and hold it until the end of the block."""
+        async with self._lock:
+            # Also where nothing is left to wait for, the loop looks at everybody else once between two turns.
+            await asyncio.sleep(max(self._free_at - self._clock(), 0.0))
+            began = self._clock()
+            try:
+                yield
+            finally:
+                ended = self._clock()
+                self._free_at = ended + (ended - began)
+
+
+class Shared(Generic[T]):
+    """Something costly that is made once for all who ask before its making begins."""
+
+    def __init__(self, make: Callable[[], Awaitable[T]]) -> None:
+        self._make = make
+        self._lock = asyncio.Lock()
+        self._next: asyncio.Task[T] | None = None
+
+    async def get(self) -> T:
+        """What is made from now on at the earliest; its failure is everybody's."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._run())
+        return await asyncio.shield(self._next)
+
+    async def _run(self) -> T:
+        async with self._lock:
+            self._next = None  # who asks from now on gets the next one
+            return await self._make()

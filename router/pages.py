@@ -152,8 +152,7 @@ async def healthz(worker: Worker, _rest: str, _query: str) -> Page:
 
 async def metrics(worker: Worker, _rest: str, _query: str) -> Page:
     """Prometheus, summed over the workers."""
-    await worker.metrics.settle()
-    return 200, _TEXT, await asyncio.to_thread(worker.metrics.render)
+    return 200, _TEXT, await worker.exposition.get()
 
 
 async def openapi(_worker: Worker, _rest: str, _query: str) -> Page:

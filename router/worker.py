@@ -13,7 +13,7 @@ from process.http.names import HostNames
 from process.traces import Traces
 from router.access_log import AccessLog
 from router.asgi import BODY_TIMEOUT_S
-from router.costly import MAX_ELEMENTS, Turns
+from router.costly import MAX_ELEMENTS, Shared, Turns
 from router.events import Events
 from router.keys import Door
 from router.metrics import Metrics
@@ -66,6 +66,8 @@ class Worker:
         self.max_body_bytes = max_body_bytes
         self.max_elements = max_elements
         self.turns = turns or Turns()
+        self.exposition = Shared(self._render_metrics)
+        """What `/metrics` answers."""
         self.trusts_user_header = trusts_user_header
         self.shows_addresses = shows_addresses
         self.body_timeout_s = BODY_TIMEOUT_S
@@ -111,6 +113,11 @@ class Worker:
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._ended)
+
+    async def _render_metrics(self) -> bytes:
+        await self.metrics.settle()
+        async with self.turns.turn():
+            return await asyncio.to_thread(self.metrics.render)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._background.discard(task)

@@ -11,6 +11,7 @@ import pytest
 from router.costly import (
     MAX_ELEMENTS,
     SMALL_BYTES,
+    Shared,
     Steps,
     Turns,
     at_once,
@@ -157,3 +158,30 @@ async def test_a_step_that_fails_fails_its_request_only() -> None:
     with pytest.raises(BodyTooLarge):
         await turns.run(one_step(fails), 60.0)
     assert await turns.run(one_step(lambda: 7), 60.0) == 7
+
+
+async def test_what_many_ask_for_is_made_once_for_all_who_came_before_it_began() -> None:
+    made: list[int] = []
+    begun, may_go = asyncio.Event(), asyncio.Event()
+
+    async def make() -> int:
+        made.append(len(made) + 1)
+        begun.set()
+        await may_go.wait()
+        return made[-1]
+
+    shared = Shared(make)
+    first = asyncio.ensure_future(shared.get())
+    await begun.wait()
+    late = [asyncio.ensure_future(shared.get()) for _ in range(5)]
+    await asyncio.sleep(0)
+    may_go.set()
+    assert await first == 1
+    assert await asyncio.gather(*late) == [2] * 5
+    assert made == [1, 2]
+
+
+async def test_who_asks_for_metrics_again_and_again_takes_turns(router: Router) -> None:
+    pages = await asyncio.gather(*(router.client.get("/metrics") for _ in range(5)))
+    assert [page.status for page in pages] == [200] * 5
+    assert all(b"ekiben_requests_total" in page.body for page in pages)

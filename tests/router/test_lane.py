@@ -16,7 +16,7 @@ from tests.router.client import Response
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.services import Service
-from tests.router.waiting import settle
+from tests.router.waiting import settle, until
 
 
 def ask(router: Router, row: Any, user: str | None = None, **features: Any) -> asyncio.Task[Response]:
@@ -83,7 +83,8 @@ async def test_no_call_has_more_than_256_rows(router: Router, v1: Service) -> No
 async def test_no_call_has_more_than_4_mib(router: Router, v1: Service) -> None:
     first = await held(router, v1)
     others = [ask(router, row, text="x" * 900_000) for row in range(11)]
-    await settle(300)
+    lane = router.worker.routes["credit"].versions["v1"].lane
+    await until(lambda: lane.queued == 11)  # large bodies are read one after the other
     v1.release()
     replies = await asyncio.gather(first, *others)
     assert {reply.status for reply in replies} == {200}
