@@ -34,7 +34,9 @@ class OutcomeFile(Protocol):
     """What `done` will have reached at the end."""
     done: int
 
-    def __iter__(self) -> Iterator[Line]: ...
+    def lines(self, used: list[str]) -> Iterator[Line]:
+        """The lines, with these columns. What is in the others cannot spoil them."""
+        ...
 
     def close(self) -> None:
         """Close it."""
@@ -76,7 +78,8 @@ class _Csv:
             self.done += len(line)  # in characters: near enough for a bar
             yield line
 
-    def __iter__(self) -> Iterator[Line]:
+    def lines(self, used: list[str]) -> Iterator[Line]:
+        places = [(column, self.columns.index(column)) for column in used]
         while True:
             try:
                 cells = next(self._reader)
@@ -87,15 +90,16 @@ class _Csv:
                 yield Line(self._reader.line_num, {}, f"no CSV: {error}")
                 continue
             if cells:
-                yield self._line(cells)
+                yield self._line(cells, places)
 
-    def _line(self, cells: list[str]) -> Line:
+    def _line(self, cells: list[str], places: list[tuple[str, int]]) -> Line:
         number = self._reader.line_num
         if len(cells) != len(self.columns):
             return Line(number, {}, f"{len(cells)} fields, and the first line has {len(self.columns)}")
-        if any(not cell.isascii() and _is_broken(cell) for cell in cells):
+        row = {column: cells[place] for column, place in places}
+        if any(not cell.isascii() and _is_broken(cell) for cell in row.values()):
             return Line(number, {}, "not UTF-8")
-        return Line(number, dict(zip(self.columns, cells, strict=True)))
+        return Line(number, row)
 
 
 class _Parquet:
@@ -121,16 +125,31 @@ class _Parquet:
         """Close the file."""
         self._file.close()
 
-    def __iter__(self) -> Iterator[Line]:
+    def lines(self, used: list[str]) -> Iterator[Line]:
         try:
-            for batch in self._file.iter_batches(_ROWS_AT_ONCE):
-                for row in batch.to_pylist():
+            for batch in self._file.iter_batches(_ROWS_AT_ONCE, columns=used):
+                for row in _rows(batch):
                     self.done += 1
-                    yield Line(self.done, row)
+                    yield Line(self.done, *row)
         except (self._broken, OSError) as error:
             raise EkibenError(
                 f"cannot read {self._path} past row {self.done}: {str(error).splitlines()[0]}"
             ) from None
+
+
+def _rows(batch: Any) -> Iterator[tuple[Row, str]]:
+    """A batch's rows, each with what is wrong with it: a value that Python cannot hold spoils its row."""
+    try:
+        rows = batch.to_pylist()
+    except (ValueError, OverflowError):  # such as a time beyond the year 9999
+        for place in range(batch.num_rows):
+            try:
+                yield batch.slice(place, 1).to_pylist()[0], ""
+            except (ValueError, OverflowError) as error:
+                yield {}, f"a value that cannot be read: {str(error).splitlines()[0]}"
+        return
+    for row in rows:
+        yield row, ""
 
 
 def _is_broken(text: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -14,13 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from ekiben.errors import EkibenError
-from ekiben.outcome_files import OutcomeFile, open_outcomes
-from ekiben.outcome_rows import Columns, read_row
+from ekiben.outcome_files import Line, OutcomeFile, open_outcomes
+from ekiben.outcome_rows import NO_VALUE, Columns, read_row
 from ekiben.outcome_sender import MAX_BYTES, MAX_OUTCOMES, OutcomeSender
+from ekiben.outcome_summary import Imported
 from process.printable import printable
 
 SHOWN: Final = 20
-_TRACKED: Final = 1_000_000
 
 
 class BadLines:
@@ -80,28 +81,23 @@ class _Batch:
         return True
 
 
-@dataclass(slots=True)
-class Imported:
-    """How many lines there were, how many of them are on disk, were bad, or repeat another line."""
-
-    lines: int = 0
-    accepted: int = 0
-    bad: int = 0
-    repeated: int = 0
-
-
 def import_outcomes(console: Console, path: Path, columns: Columns, sender: OutcomeSender | None) -> Imported:
     """Import a file and print what became of it; without a sender it is only read.
 
     Raises UsageError when the file cannot be read at all, EkibenError when the router does not take it.
     """
     with contextlib.closing(open_outcomes(path)) as file:
-        columns.check(file.columns)
-        return _import(console, path, file, columns, sender)
+        lines = file.lines(columns.used(file.columns))
+        return _import(console, path, file, lines, columns, sender)
 
 
 def _import(
-    console: Console, path: Path, file: OutcomeFile, columns: Columns, sender: OutcomeSender | None
+    console: Console,
+    path: Path,
+    file: OutcomeFile,
+    lines: Iterator[Line],
+    columns: Columns,
+    sender: OutcomeSender | None,
 ) -> Imported:
     found = Imported()
     shown = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
@@ -113,17 +109,21 @@ def _import(
             progress.update(task, completed=file.done, description=described)
 
         try:
-            _run(file, columns, sender, bad, found, step)
+            _run(lines, columns, sender, bad, found, step)
         finally:
             found.bad = bad.count
             found.accepted = sender.accepted if sender is not None else 0
             progress.stop()
-            _tell(console, found, bad, dry_run=sender is None)
+            for line in found.told(columns, dry_run=sender is None):
+                console.print(line, soft_wrap=True, markup=False)
+            if found.bad:
+                where = f"; all of them are in {bad.path}" if found.bad > SHOWN else ""
+                console.print(f"{found.bad:,} lines were not imported{where}")
     return found
 
 
 def _run(
-    file: OutcomeFile,
+    lines: Iterator[Line],
     columns: Columns,
     sender: OutcomeSender | None,
     bad: BadLines,
@@ -132,17 +132,16 @@ def _run(
 ) -> None:
     now = time.time()
     batch = _Batch()
-    seen: set[int] = set()
-    for line in file:
+    for line in lines:
         found.lines += 1
         outcome, wrong = ({}, line.wrong) if line.wrong else read_row(line.row, columns, now)
+        if wrong == NO_VALUE:
+            found.without_value += 1
+            continue
         if wrong:
             bad.add(line.number, wrong)
             continue
-        key = hash(outcome["id"])
-        found.repeated += key in seen
-        if len(seen) < _TRACKED:
-            seen.add(key)
+        found.add(line.row[columns.value], outcome, bool(line.row.get(columns.id)))
         if not batch.add(line.number, outcome):
             _send(batch, sender, bad)
             step()
@@ -155,19 +154,3 @@ def _run(
 def _send(batch: _Batch, sender: OutcomeSender | None, bad: BadLines) -> None:
     if sender is not None:
         sender.send(batch.outcomes, lambda place, why: bad.add(batch.numbers[place], why))
-
-
-def _tell(console: Console, found: Imported, bad: BadLines, dry_run: bool) -> None:
-    good = found.lines - found.bad
-    if dry_run:
-        console.print(f"{good:,} of {found.lines:,} lines can be imported; nothing was sent")
-    else:
-        console.print(f"{found.accepted:,} outcomes of {found.lines:,} lines imported")
-    if found.repeated:
-        console.print(
-            f"{found.repeated:,} lines repeat another one: they count once. "
-            "Give the lines an `id` where they are outcomes of their own"
-        )
-    if found.bad:
-        where = f"; all of them are in {bad.path}" if found.bad > SHOWN else ""
-        console.print(f"{found.bad:,} lines were not imported{where}")

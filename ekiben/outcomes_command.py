@@ -39,8 +39,15 @@ def import_file(
     ] = "value",
     positive: Annotated[
         str | None,
-        typer.Option("--positive", metavar="TEXT", help="Count this text as 1, any other as 0: for labels."),
+        typer.Option(
+            "--positive",
+            metavar="VALUE",
+            help="Count this value as 1, any other as 0: for labels. Numbers are compared as numbers.",
+        ),
     ] = None,
+    id_column: Annotated[
+        str, typer.Option("--id-column", metavar="COLUMN", help="The column that holds the outcomes' ids.")
+    ] = "id",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read the file and tell what is wrong with it; send nothing.")
     ] = False,
@@ -48,12 +55,15 @@ def import_file(
     """Import outcomes from a file, such as labels that a warehouse knows months later.
 
     Each line has a `prediction_id` or a `user_id`, a `name`, a `value`, and may have a time `at` (RFC 3339;
-    a Parquet column of times without a zone is in UTC) and an `id`. Other columns are left alone. Without
-    `at` an outcome counts as of now.
+    a Parquet column of times without a zone is in UTC) and an `id`. Other columns are not read. Without
+    `at` an outcome counts as of now. A line without a value (empty, NaN, null) is left out and counted.
 
     Importing a file again, or the rest of one that was broken off, is safe: a line without an `id` gets one
-    made from its content, and of two outcomes with one id the first counts. A line that is wrong is told by
-    its number (more than 20 of them: in FILE.rejected), the others are imported, and the exit code is 1.
+    made of `prediction_id`, `user_id`, `name`, `value` and `at`, and of two outcomes with one id the first
+    counts. So an equal line of next week's file is the same outcome: give lines times or ids where it is not.
+
+    A line that is wrong is told by its number (more than 20 of them: in FILE.rejected), the others are
+    imported, and the exit code is 1. At the end every value is told with how often it came.
     """
     from ekiben.outcome_rows import Columns
     from ekiben.outcome_sender import OutcomeSender
@@ -62,5 +72,5 @@ def import_file(
 
     settings = Settings.from_environ(os.environ)
     sender = None if dry_run else OutcomeSender(settings.router_url, key_headers(os.environ))
-    found = import_outcomes(screen(), file, Columns(name, value_column, positive), sender)
+    found = import_outcomes(screen(), file, Columns(name, value_column, positive, id_column), sender)
     raise typer.Exit(1 if found.bad else 0)

@@ -18,9 +18,10 @@ import yaml
 from rich.console import Console
 
 from ekiben.errors import EkibenError, UsageError
-from ekiben.outcome_rows import Columns, read_row
+from ekiben.outcome_rows import NO_VALUE, Columns, read_row
 from ekiben.outcome_sender import OutcomeSender
-from ekiben.outcomes import Imported, import_outcomes
+from ekiben.outcome_summary import Imported
+from ekiben.outcomes import import_outcomes
 from state.blocks import COLUMNS, OUTCOMES_STREAM, decode_block
 from tests.ekiben.running import ekiben, environment
 from tests.router.documents import credit
@@ -60,9 +61,11 @@ def test_an_id_of_the_lines_own_is_kept() -> None:
     [
         ({"value": "12,5"}, "value: not a number: '12,5'"),
         ({"value": "1_000"}, "value: not a number: '1_000'"),
-        ({"value": ""}, "value: `value` is missing"),
-        ({"value": None}, "value: `value` is missing"),
-        ({"value": "nan"}, "value: must be a finite number"),
+        ({"value": ""}, NO_VALUE),
+        ({"value": None}, NO_VALUE),
+        ({"value": "nan"}, NO_VALUE),
+        ({"value": float("nan")}, NO_VALUE),
+        ({"value": "N/A"}, NO_VALUE),
         ({"value": "inf"}, "value: must be a finite number"),
         ({"value": [1]}, "value: not a number: '[1]'"),
         ({"prediction_id": ""}, "give either `prediction_id` or `user_id`"),
@@ -71,6 +74,14 @@ def test_an_id_of_the_lines_own_is_kept() -> None:
         ({"at": "2026-11-21"}, "at: must be a time as RFC 3339 has it, such as 2026-11-21T10:00:00Z"),
         ({"at": "2026-11-21T11:00:00Z"}, "at: lies more than 5 minutes in the future"),
         ({"id": "i" * 129}, "id: must have 1 to 128 characters"),
+        ({"prediction_id": float("nan")}, "give either `prediction_id` or `user_id`"),
+        ({"prediction_id": None, "user_id": 1.5}, "user_id: '1.5' is neither a text nor a whole number"),
+        ({"prediction_id": None, "user_id": True}, "user_id: 'True' is neither a text nor a whole number"),
+        (
+            {"prediction_id": None, "user_id": 2.0**60},
+            "user_id: 1.152921504606847e+18 has lost digits: keep ids as texts or whole numbers",
+        ),
+        ({"prediction_id": b"\xff"}, "prediction_id: not UTF-8"),
     ],
     ids=str,
 )
@@ -80,10 +91,34 @@ def test_what_is_wrong_with_a_line_is_told(changed: dict[str, Any], why: str) ->
 
 @pytest.mark.parametrize(
     ("value", "number"),
-    [("bad", 1.0), ("good", 0.0), (" bad ", 1.0)],
+    [("bad", 1.0), ("good", 0.0), (" bad ", 1.0), (1, 0.0)],
 )
 def test_a_label_is_1_where_it_is_the_positive_one(value: str, number: float) -> None:
     assert read(Columns(value="status", positive="bad"), status=value)[0]["value"] == number
+
+
+@pytest.mark.parametrize("positive", ["1", "1.0", "01", "true", "1e0"])
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [("1", 1), ("1.0", 1), ("01", 1), (" TRUE", 1), (True, 1), (1.0, 1), (Decimal("1.00"), 1), ("0", 0),
+     ("false", 0), (False, 0), ("2", 0), (0.5, 0)],
+)  # fmt: skip
+def test_numbers_compare_as_numbers(positive: str, value: Any, number: float) -> None:
+    assert read(Columns(positive=positive), value=value)[0]["value"] == number
+
+
+def test_a_word_among_numbers_is_no_negative() -> None:
+    wrong = read(Columns(positive="1"), value="unknown")[1]
+    assert wrong == "value: 'unknown' is no number, and --positive is one"
+
+
+def test_a_missing_value_can_be_the_positive_one_when_it_is_named() -> None:
+    assert read(Columns(positive="none"), value="none")[0]["value"] == 1.0
+
+
+@pytest.mark.parametrize("user", [123, 123.0, Decimal(123), "123", b"123"])
+def test_ids_keep_their_digits(user: Any) -> None:
+    assert read(prediction_id=None, user_id=user)[0]["user_id"] == "123"
 
 
 @pytest.mark.parametrize(
@@ -182,14 +217,15 @@ async def test_good_lines_are_imported_and_bad_ones_told_by_their_number(importi
     lines = ["prediction_id,label,note", "p-1,bad,", 'p-2,good,"two', 'lines"', ",bad,", "p-4,bad", "p-5,,x"]
     content = "\n".join(lines).encode() + b"\np-\xff,bad,\n\np-9,bad,\n"
     found = importing.run(content, Columns("default", "label", "bad"))
-    assert (found.lines, found.accepted, found.bad) == (7, 3, 4)
+    assert (found.lines, found.accepted, found.bad, found.without_value) == (7, 3, 3, 1)
     assert [line for line in importing.said.splitlines() if line.startswith("line ")] == [
         "line 5: give either `prediction_id` or `user_id`",
         "line 6: 2 fields, and the first line has 3",
-        "line 7: value: `value` is missing",
         "line 8: not UTF-8",
     ]
     held = {each["prediction_id"]: (each["name"], each["value"]) for each in await importing.held()}
+    assert "values: bad as 1 (2), good as 0 (1)" in importing.said
+    assert "1 lines have no value in label and were left out" in importing.said
     assert held == {"p-1": ("default", 1.0), "p-2": ("default", 0.0), "p-9": ("default", 1.0)}
 
 
@@ -221,6 +257,45 @@ async def test_lines_that_repeat_another_are_told_and_count_once(importing: Impo
     assert (found.accepted, found.repeated) == (3, 2)
     assert "2 lines repeat another one" in importing.said
     assert len(await importing.held()) == 1
+
+
+async def test_the_ids_of_an_own_column_keep_equal_lines_apart(importing: Importing) -> None:
+    rows = [{"user_id": "u", "name": "n", "value": 1, "order": f"o-{number}"} for number in range(3)]
+    found = importing.run(table(rows), Columns(id="order"))
+    assert (found.accepted, found.repeated, found.unnumbered) == (3, 0, 0)
+    assert len(await importing.held()) == 3
+
+
+def test_what_ids_are_made_of_and_ids_that_look_wrong_are_told(tmp_path: Path) -> None:
+    path, out = tmp_path / "few.csv", io.StringIO()
+    path.write_text("user_id,value,name\n7.0,1,n\nu ,2,n\n")
+    import_outcomes(Console(file=out, width=200), path, PLAIN, None)
+    assert (
+        "2 lines have no id. Theirs is made of prediction_id, user_id, name, value and at" in out.getvalue()
+    )
+    assert "2 lines have neither a time `at` nor an id" in out.getvalue()
+    assert "1 user ids have a blank around them" in out.getvalue()
+    assert "1 user ids are numbers such as 7.0" in out.getvalue()
+
+
+def test_what_is_in_a_column_that_is_not_used_spoils_nothing(tmp_path: Path) -> None:
+    path, out = tmp_path / "labels.parquet", io.StringIO()
+    far = pa.array([2**55, 0], pa.timestamp("us", "UTC"))
+    pq.write_table(pa.table({"user_id": [1.0, 2.0], "value": [1, 0], "ends": far, "x": [b"\xff"] * 2}), path)
+    found = import_outcomes(Console(file=out), path, Columns("n"), None)
+    assert (found.good, found.bad) == (2, 0)
+    csv_path = tmp_path / "labels.csv"
+    csv_path.write_bytes(b"user_id,value,note,note\n1,1,\xff,\n")
+    assert import_outcomes(Console(file=out), csv_path, Columns("n"), None).good == 1
+
+
+def test_a_time_beyond_the_year_9999_spoils_its_own_line(tmp_path: Path) -> None:
+    path, out = tmp_path / "labels.parquet", io.StringIO()
+    at = pa.array([0, 2**60, 1], pa.timestamp("us", "UTC"))
+    pq.write_table(pa.table({"user_id": ["a", "b", "c"], "value": [1, 0, 1], "at": at}), path)
+    found = import_outcomes(Console(file=out), path, Columns("n"), None)
+    assert (found.good, found.bad) == (2, 1)
+    assert "line 2: a value that cannot be read" in out.getvalue()
 
 
 async def test_a_batch_past_the_routers_limit_is_sent_in_parts(importing: Importing) -> None:
