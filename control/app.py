@@ -16,6 +16,7 @@ from control.admin import admin_app
 from control.analysis.analysing import Analysis
 from control.analyst import Analyst
 from control.auth import Auth
+from control.clocks import Clocks
 from control.dashboard.app import Dashboard
 from control.desk import Desk
 from control.event_files import EventFiles
@@ -50,8 +51,11 @@ class Controller:
         recorder = Recorder(redis, files, lease, settings.record_every_s)
         desk.recorder_lag = lambda: recorder.lag_s
         analyst = Analyst(desk, lease, Analysis(files), settings.analyse_every_s, lambda: recorder.lag_s)
-        desk.failing = lambda: _failing(recorder, analyst)
         self._forgetting = Forgetting(redis, files, lease, recorder.hurry)
+        clocks = Clocks(redis)
+        keeper = Housekeeper(files, lease, self._forgetting, settings.events_days, clocks=clocks)
+        desk.clock_off = lambda: clocks.off
+        desk.failing = lambda: _failing(recorder, analyst, keeper, clocks)
         auth, verbs = Auth.from_settings(settings), Verbs(desk)
         self._dashboard = Dashboard(desk, auth, verbs)
 
@@ -65,7 +69,8 @@ class Controller:
             "desk": desk.run,
             "lease": lambda: lease.run(leading),
             "recorder": recorder.run,
-            "housekeeper": Housekeeper(files, lease, self._forgetting, settings.events_days).run,
+            "clocks": clocks.run,
+            "housekeeper": keeper.run,
             "analyst": analyst.run,
             "ramps": Ramps(desk, lease).run,
         }
@@ -93,9 +98,10 @@ class Controller:
         return asdict(await self._forgetting.forget(user_hash(self._salt, user_id)))
 
 
-def _failing(recorder: Recorder, analyst: Analyst) -> dict[str, str]:
+def _failing(recorder: Recorder, analyst: Analyst, keeper: Housekeeper, clocks: Clocks) -> dict[str, str]:
+    parts = {"recorder": recorder.failing, "clock": clocks.off, "retention": keeper.refused}
     failed = {f"analysis of {what}": why for what, why in analyst.failed.items()}
-    return failed if recorder.failing is None else {"recorder": recorder.failing, **failed}
+    return {part: why for part, why in parts.items() if why is not None} | failed
 
 
 def create_app() -> Starlette:

@@ -72,6 +72,7 @@ class Desk:
         self.durability = Durability(redis, settings.state_durable)
         self.leading = False
         self.recorder_lag: Callable[[], float | None] = lambda: None
+        self.clock_off: Callable[[], str | None] = lambda: None
         self.failing: Callable[[], Mapping[str, str]] = dict
         self.changes = 0
         self._held = HeldDocument(self.store, settings.data_dir / "controller.json")
@@ -149,7 +150,7 @@ class Desk:
         if new and self.stored is not None:
             self._read(self.stored.document)
         now = self.clock()
-        if now - self._beats_at >= _BEATS_EVERY_S:
+        if abs(now - self._beats_at) >= _BEATS_EVERY_S:  # a clock that was set back waits for nobody
             self._beats_at = now
             self.beats = tuple(await self._beats.read())
             self.traffic = self._window.add(self.beats, now)

@@ -33,9 +33,10 @@ def health_routes(desk: Desk, recorder: RecorderFigures, analyst: AnalystFigures
             "revision": desk.stored.revision if desk.stored else None,
             "recorder": {"failing": recorder.failing, "lag_s": recorder.lag_s},
             "analysis": {"failed": dict(analyst.failed), "seconds": analyst.seconds},
+            "failing": dict(desk.failing()),
             "router_workers": len(desk.beats),
         }
-        well = not (desk.state_away or desk.durability.refusal or recorder.failing or analyst.failed)
+        well = not (desk.state_away or desk.durability.refusal or desk.failing() or analyst.failed)
         body = orjson.dumps({"status": "ok" if well else "degraded", **state})
         return Response(body, 200 if desk.stored is not None else 503, media_type="application/json")
 

@@ -10,10 +10,11 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
+from control.clocks import Clocks
 from control.event_files import EventFiles, Held
 from control.forgetting import Forgetting, NotForgotten
 from control.merging import Merging
-from control.retention import remove_expired
+from control.retention import Retention
 from state.lease import LeaseLost
 
 log = logging.getLogger(__name__)
@@ -32,12 +33,14 @@ class Housekeeper:
         forgetting: Forgetting,
         keep_days: int,
         clock: Callable[[], float] = time.time,
+        clocks: Clocks | None = None,
     ) -> None:
         self._files = files
         self._lease = lease
         self._forgetting = forgetting
-        self._keep_days = keep_days
+        self._retention = Retention(files, keep_days)
         self._clock = clock
+        self._clocks = clocks
         self._stopping = False
         self._merging = Merging(files, self)
         self._failures: set[str] = set()
@@ -60,15 +63,27 @@ class Housekeeper:
                     await self._try("forgetting", self._forgetting.do_requests)
                     if tidied is None or time.monotonic() - tidied >= _TIDY_EVERY_S:
                         tidied = time.monotonic()
-                        await self._try("tidying", lambda: asyncio.to_thread(self.tidy))
+                        await self._try("tidying", self._tidy)
                 await asyncio.sleep(_LOOK_EVERY_S)
         finally:
             self._stopping = True
 
-    def tidy(self) -> None:
-        """Remove what is too old and merge what is closed; blocks. Raises `LeaseLost` and `OSError`."""
+    @property
+    def refused(self) -> str | None:
+        """Why days that are too old are still there, or None."""
+        return self._retention.refused
+
+    async def _tidy(self) -> None:
+        doubt = await self._clocks.doubt() if self._clocks is not None else None
+        await asyncio.to_thread(self.tidy, doubt)
+
+    def tidy(self, doubt: str | None = None) -> None:
+        """Remove what is too old, unless there is a doubt about the clock, and merge what is closed; blocks.
+
+        Raises `LeaseLost` and `OSError`.
+        """
         now = self._clock()
-        remove_expired(self._files, self._keep_days, now, self)
+        self._retention.remove_expired(now, self, doubt)
         self._merging.merge_all(now)
         self._files.remove_abandoned()
 

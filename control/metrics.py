@@ -55,6 +55,17 @@ class _FromDesk(Collector):
             yield _gauge(
                 "ekiben_controller_state_durable", "1 while the state Redis keeps what it confirms", durable
             )
+        failing = desk.failing()
+        yield _gauge(
+            "ekiben_controller_clock_off",
+            "1 while this controller's clock disagrees with the state Redis's",
+            "clock" in failing,
+        )
+        yield _gauge(
+            "ekiben_retention_refused",
+            "1 while days of events that are too old are kept for want of a clock",
+            "retention" in failing,
+        )
         yield _gauge(
             "ekiben_controller_revision",
             "Revision of the experiments that the controller knows",

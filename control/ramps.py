@@ -7,8 +7,8 @@
    (from the audit stream) and who joined since. A controller that restarts goes on where it was.
 4. Where outcomes can be sent by anyone who is not on the router's machine, ramps do nothing: the evidence
    could be anybody's.
-5. Coverage rises only on fresh evidence and while a router is seen; rolling back, the safe direction, needs
-   neither.
+5. Coverage rises only on fresh evidence, while a router is seen and this controller's clock agrees with the
+   state Redis's; rolling back, the safe direction, needs none of them.
 """
 
 from __future__ import annotations
@@ -101,7 +101,9 @@ class Ramps:
         action = next_action(experiment, report, now)
         if refused is not None:
             action = _waits(action, experiment, refused)
-        elif action.kind in (RampKind.RAISE, RampKind.PROMOTE) and (why := self._too_old(report, now)):
+        elif action.kind in (RampKind.RAISE, RampKind.PROMOTE) and (
+            why := self._desk.clock_off() or self._too_old(report, now)
+        ):
             action = _waits(action, experiment, f"{why} It would be: {action.sentence}")
         if action.kind in _ACTS:
             action = await self._act(stored, key, experiment, action)

@@ -187,7 +187,7 @@ class _Writing:
         self._files = files
         self._lease = lease
         self._stream = stream
-        self._day = datetime.fromtimestamp(now, UTC).date()
+        self._today = datetime.fromtimestamp(now, UTC).date()
         self._staged: list[tuple[Path, EventFile, int]] = []
         self.bad: list[Bad] = []
         self.published: dict[str, int] = {}
@@ -206,7 +206,10 @@ class _Writing:
         for kind, batches in by_kind.items():
             for run in unwritten_runs(batches, self._written(kind, taken) if doubtful else []):
                 kept = [batches[entry] for entry in run]
-                file = EventFile(kind, self._day, run[0], run[-1])
+                # Never a day before its entries', though this clock is behind Redis's: it would not be looked
+                # for there, and be removed too early.
+                day = max(self._today, datetime.fromtimestamp(run[-1].ms / 1000, UTC).date())
+                file = EventFile(kind, day, run[0], run[-1])
                 self._staged.append((self._files.stage(kept), file, sum(each.num_rows for each in kept)))
 
     def _written(self, kind: str, taken: Taken) -> list[EventFile]:

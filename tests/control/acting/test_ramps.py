@@ -106,6 +106,19 @@ async def test_too_little_traffic_waits_and_says_so(ramping: Ramping) -> None:
     assert "has 499 of 500" in sentence
 
 
+async def test_while_the_clock_is_off_nothing_rises_and_a_violation_still_rolls_back(
+    ramping: Ramping,
+) -> None:
+    await ramping.begin()
+    ramping.scene.desk.clock_off = lambda: "This controller's clock is 2 h ahead of the state Redis's."
+    ramping.now += HOUR + 60
+    assert (await ramping.judge()).coverage == 10
+    kind, _, sentence = await ramping.state()
+    assert kind == "wait"
+    assert sentence.startswith("This controller's clock is 2 h ahead")
+    assert (await ramping.judge(guardrail=State.VIOLATED)).status is Status.ROLLED_BACK
+
+
 async def test_a_violation_rolls_back_and_says_which_guardrail_and_by_how_much(ramping: Ramping) -> None:
     await ramping.begin()
     ended = await ramping.judge(guardrail=State.VIOLATED)
