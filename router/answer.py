@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from router.errors import VersionMalformed
+from router.errors import RouterError, RowRefused, VersionMalformed, VersionUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,23 @@ def read_answer(prediction: Any, model_version: str, output: OutputFields) -> An
     except orjson.JSONEncodeError:  # orjson reads deeper nesting than it writes
         raise VersionMalformed("a prediction that cannot be written as JSON again") from None
     return Answer(body, model_version, score, decision)
+
+
+Row = Answer | RouterError
+"""What became of one row: its answer, `RowRefused`, or the `VersionFailed` that it failed with."""
+
+
+def read_item(item: dict[str, Any], model_version: str, output: OutputFields) -> Row:
+    """What a service said of one row: `{"ok": …}` or `{"error": …}`."""
+    try:
+        if "ok" in item:
+            return read_answer(item["ok"], model_version, output)
+        error = item["error"]
+        if error.get("status") == 422:
+            return RowRefused(read_refusal(error.get("errors")))
+    except VersionMalformed as malformed:
+        return malformed
+    return VersionUnavailable("the service failed on this row")
 
 
 def read_refusal(errors: Any) -> list[dict[str, Any]]:

@@ -35,6 +35,7 @@ from router.errors import (
 from router.events import IdMaker, RedisEvents
 from router.gauges import Gauges, watch
 from router.keys import OUTCOMES, PREDICT, Door, given_key
+from router.lag import LoopLag
 from router.metrics import Metrics
 from router.outcome_writer import OutcomeWriter
 from router.outcomes import take_outcomes
@@ -229,12 +230,14 @@ async def open_worker(
         replicas=settings.state_replicas,
         refusal=lambda: durability.refusal,
     )
+    lag = LoopLag()
     builder = RouteBuilder(
-        lambda url, host=None: HttpService(session, url, host, traces),
+        lambda url, host=None: HttpService(session, url, host, traces, lag),
         cache,
         metrics,
         events,
         settings.local_cache_entries,
+        lag=lag,
     )
     loopback = is_loopback(settings.host) if loopback is None else loopback
     # A web page has no key: off loopback, where keys are asked for, any name will do unless some are listed.
@@ -273,6 +276,7 @@ async def open_worker(
     worker.spawn(outcomes.run())
     worker.spawn(durability.run(lambda: gauges.show_durable(durability.durable)))
     worker.spawn(metrics.run())
+    worker.spawn(lag.run(metrics.loop_lag.observe_all))
     worker.spawn(
         watch(
             gauges,

@@ -1,8 +1,7 @@
 """The prediction cache: a bounded one in the process, and behind it one in Redis that all workers share.
 
-An entry's key is `{model_version}:{digest of the canonical features}`, so that two versions never share
-an answer. The value is the prediction's JSON. The cache is a convenience: whatever goes wrong with it is
-a miss, and never an error.
+The key of an entry is `cache_key`, in both. The value is the prediction's JSON. The cache is a convenience:
+whatever goes wrong with it is a miss, and never an error.
 """
 
 from __future__ import annotations
@@ -29,6 +28,15 @@ _STORE_ALL: Final = """
 for i, key in ipairs(KEYS) do redis.call('SET', key, ARGV[i + 1], 'EX', ARGV[1]) end
 return #KEYS
 """
+
+
+def cache_key(model: str, version: str, model_version: str, digest: str) -> str:
+    """The key of an answer: everything that can change it. `digest` is that of the canonical features.
+
+    Two versions, or two models, may both call what they serve `1.0`, so whose answer it is is a part of it.
+    Names of models and versions hold no slash and digests no colon: no two keys look the same.
+    """
+    return f"{model}/{version}/{model_version}:{digest}"
 
 
 class SharedCache(Protocol):
@@ -68,10 +76,6 @@ class LocalCache:
         self._held[key] = (expires, answer)
         if len(self._held) > self._entries:
             del self._held[next(iter(self._held))]
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._held.clear()
 
     def __len__(self) -> int:
         return len(self._held)

@@ -5,16 +5,12 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
 
+from router.answer import UNKNOWN_OUTPUT, OutputFields, Row
+from router.attempt import LEAST_TIME_S, Attempt, Common
 from router.breaker import Breaker
-from router.errors import BulkRefused, VersionFailed, VersionUnavailable
-from router.service import BulkAnswer, ModelService, ServiceInfo
-
-# A retry may cost at most this share of all calls, beyond a reserve for the first ones.
-_RETRY_SHARE: Final = 0.1
-_RETRY_RESERVE: Final = 10.0
-_LEAST_TIME_S: Final = 0.001
+from router.errors import VersionFailed, VersionUnavailable
+from router.service import ModelService, ServiceInfo
 
 
 class Endpoint:
@@ -40,12 +36,14 @@ class Endpoints:
         workers: int = 1,
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
+        version: str = "",
+        good_rows: dict[str, bytes] | None = None,
     ) -> None:
         self.all: tuple[Endpoint, ...] = tuple(endpoints)
         self._workers = workers
         self._clock = clock
         self._draw = draw
-        self._retries = _RETRY_RESERVE
+        self._common = Common(clock, version, {} if good_rows is None else good_rows)
         self.last_resort = False
         """Nothing stands in for this version: an endpoint that returns takes all that nobody else can."""
 
@@ -54,73 +52,46 @@ class Endpoints:
         """How many calls can be worked on at once: one for each BentoML worker that may be called."""
         now = self._clock()
         usable = sum(not endpoint.breaker.is_open(now) for endpoint in self.all)
-        return (
-            max(usable, 1) * self._workers
-        )  # with none usable a call still has to fail, for its waiters' sake
+        # With none usable a call still has to fail, for its waiters' sake.
+        calls = max(usable, 1) * self._workers
+        # Whoever looks for a guilty row takes his time: others go on beside him.
+        return calls + min(self._common.searches, calls)
 
     async def call(
         self,
         rows: Sequence[bytes],
         deadline: float,
-        usable: Callable[[BulkAnswer], bool] = lambda _answer: True,
+        output: OutputFields = UNKNOWN_OUTPUT,
         parents: Sequence[bytes] = (),
-    ) -> BulkAnswer:
-        """Answer `rows` before `deadline` (of the clock). Raises `VersionFailed`.
+    ) -> list[Row]:
+        """What became of each of `rows`, in order, before `deadline` (of the clock).
 
-        `usable` reads each answer. One that is not usable is asked for once more, elsewhere; what was read
-        last is returned, usable or not. `parents` are the `traceparent`s of the requests it is made for.
+        Raises `VersionFailed` when no endpoint worked. `parents` are the `traceparent`s of the requests that
+        the call is made for.
         """
-        self._retries = min(_RETRY_RESERVE, self._retries + _RETRY_SHARE)
+        self._common.retries.earn()
         first = self._choose(None)
         if first is None:
             raise VersionUnavailable("every endpoint's breaker is open")
-        others = len(self.all) > 1
+        # A first attempt that hangs must leave time for the second.
+        left = deadline - self._clock()
+        until = deadline - left / 2 if len(self.all) > 1 else deadline
         try:
-            # A first attempt that hangs must leave time for the second.
-            answer = await self._attempt(first, rows, deadline, 0.5 if others else 1.0, parents)
-        except BulkRefused:
-            raise
+            return await Attempt(self._common, first, until, deadline, output, parents).ask(rows)
         except VersionFailed:
             second = self._choose_second(first, deadline)
             if second is None:
                 raise
-            answer = await self._attempt(second, rows, deadline, 1.0, parents)
-            usable(answer)
-            second.breaker.succeeded(self._clock())
-            return answer
-        if not usable(answer):
-            # The rows may be to blame, or the endpoint: it is, if somebody else can answer them.
-            another = await self._attempt_elsewhere(first, rows, deadline, parents)
-            if another is not None:
-                if usable(another):
-                    first.last_error = "an answer that nobody can use"
-                    first.breaker.failed(self._clock())
-                else:
-                    first.breaker.succeeded(self._clock())
-                return another
-        first.breaker.succeeded(self._clock())
-        return answer
-
-    async def _attempt_elsewhere(
-        self, first: Endpoint, rows: Sequence[bytes], deadline: float, parents: Sequence[bytes]
-    ) -> BulkAnswer | None:
-        second = self._choose_second(first, deadline)
-        if second is None:
-            return None
-        try:
-            answer = await self._attempt(second, rows, deadline, 1.0, parents)
-        except VersionFailed:
-            return None
-        second.breaker.succeeded(self._clock())
-        return answer
+            return await Attempt(self._common, second, deadline, deadline, output, parents).ask(rows)
 
     def _choose_second(self, first: Endpoint, deadline: float) -> Endpoint | None:
         """Where to try once more, if there is another endpoint, time, and room in the budget: it is spent."""
-        if len(self.all) < 2 or self._retries < 1.0 or deadline - self._clock() < _LEAST_TIME_S:
+        late = deadline - self._clock() < LEAST_TIME_S
+        if len(self.all) < 2 or late or self._common.retries.is_spent:
             return None
         second = self._choose(first)
         if second is not None:
-            self._retries -= 1.0
+            self._common.retries.spend()
         return second
 
     def _choose(self, tried: Endpoint | None) -> Endpoint | None:
@@ -136,31 +107,6 @@ class Endpoints:
             returning = returning or chosen  # turned away by chance
             candidates.remove(chosen)
         return returning if self.last_resort else None
-
-    async def _attempt(
-        self,
-        endpoint: Endpoint,
-        rows: Sequence[bytes],
-        deadline: float,
-        share: float,
-        parents: Sequence[bytes],
-    ) -> BulkAnswer:
-        """One call. The breaker hears of a failure here; whether an answer is a success, the caller knows."""
-        left = deadline - self._clock()
-        endpoint.in_flight += 1
-        try:
-            answer = await endpoint.service.bulk(rows, max(left * share, _LEAST_TIME_S), parents)
-        except BulkRefused:
-            endpoint.breaker.succeeded(self._clock())
-            raise
-        except VersionFailed as error:
-            endpoint.last_error = str(error)
-            endpoint.breaker.failed(self._clock())
-            raise
-        finally:
-            endpoint.in_flight -= 1
-        endpoint.reached = True
-        return answer
 
     def health(self) -> list[dict[str, object]]:
         """Each endpoint's state, for people. One that failed is well again once it may be called."""

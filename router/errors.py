@@ -105,12 +105,16 @@ class VersionUnavailable(VersionFailed):
     """No endpoint of the version could be reached, or none is let through by its breaker."""
 
 
-class VersionMalformed(VersionFailed):
+class BulkFailed(VersionUnavailable):
+    """The service failed on a bulk call as a whole (500): one of its rows may be why, or the service."""
+
+
+class VersionMalformed(BulkFailed):
     """The version answered with something that is no answer."""
 
 
 class BulkRefused(VersionFailed):
-    """The service refused a bulk call as a whole (4xx): one of its rows may be why."""
+    """The service refused a bulk call as a whole (400, 413, 422): one of its rows may be why."""
 
 
 class DeadlinePassed(VersionFailed):

@@ -8,39 +8,43 @@ Theory of operation:
 3. A batch is looked up in the cache at once, and what it misses is asked of the service in one call.
 4. At most as many batches are out as the endpoints can work on. More would only be smaller.
 5. Each waiter has its own deadline, and may leave; neither touches the row or the others.
+6. What waits is bounded in rows and in bytes, for each lane by itself: a version that hangs fills its own
+   queue and no other.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 import orjson
 
-from router.answer import UNKNOWN_OUTPUT, Answer, OutputFields, read_answer, read_refusal
-from router.cache import LocalCache, SharedCache
+from router.answer import UNKNOWN_OUTPUT, Answer, OutputFields, read_answer
+from router.budget import ByteBudget
+from router.cache import LocalCache, SharedCache, cache_key
 from router.endpoints import Endpoints
 from router.errors import (
-    BulkRefused,
     DeadlinePassed,
     Overloaded,
     RouterError,
-    RowRefused,
     VersionFailed,
     VersionMalformed,
     VersionUnavailable,
 )
-from router.service import BulkAnswer
+from router.lag import GRACE_S, STALL_S, LoopLag
 
 log = logging.getLogger(__name__)
 
 MAX_ROWS: Final = 256
 MAX_BYTES: Final = 4 * 1024 * 1024
+# What a request that waits takes besides its row.
+_WAITER_BYTES: Final = 2048
 # What came from Redis has an unknown age: it is kept here so long and no longer, however long its TTL.
 _LOCAL_TTL_OF_SHARED_S: Final = 10.0
 
@@ -72,7 +76,7 @@ class _Pending:
     """A row on its way, and everyone who waits for it."""
 
     __slots__ = (
-        "deadline", "digest", "fresh", "parents", "queued_at", "requeued", "row", "timers", "waiters"
+        "deadline", "digest", "fresh", "held", "parents", "queued_at", "requeued", "row", "timers", "waiters"
     )  # fmt: skip
 
     def __init__(self, row: bytes, digest: str, fresh: bool, queued_at: float) -> None:
@@ -81,6 +85,7 @@ class _Pending:
         self.fresh = fresh
         self.queued_at = queued_at
         self.deadline = 0.0
+        self.held = 0
         self.requeued = False
         self.parents: list[bytes] = []
         self.waiters: list[asyncio.Future[Served]] = []
@@ -95,6 +100,8 @@ class Lane:
 
     def __init__(
         self,
+        model: str,
+        version: str,
         endpoints: Endpoints,
         shared: SharedCache,
         local: LocalCache,
@@ -102,8 +109,13 @@ class Lane:
         *,
         ttl_s: int,
         max_queue: int = 4096,
+        max_bytes: int = 4 * MAX_BYTES,
+        lag: LoopLag | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._model = model
+        self._version = version
+        self.budget = ByteBudget(max_bytes)
         self.endpoints = endpoints
         self.output: OutputFields = UNKNOWN_OUTPUT
         self.model_version: str | None = None
@@ -112,6 +124,7 @@ class Lane:
         self._metrics = metrics
         self._ttl_s = ttl_s
         self._max_queue = max_queue
+        self._lag = lag or LoopLag()
         self._clock = clock
         self._queue: deque[_Pending] = deque()
         self._pending: dict[tuple[str, bool], _Pending] = {}
@@ -132,11 +145,14 @@ class Lane:
     def learn(self, model_version: str, output: OutputFields) -> None:
         """What the service says it is: look-ups use this tag from now on."""
         self.output = output
-        self._answers_as(model_version)
+        self.model_version = model_version
 
     def recall(self, digest: str) -> Answer | None:
         """The answer to a row, if this worker gave it lately."""
-        return self._local.get(digest, self._clock())
+        tag = self.model_version
+        if tag is None:
+            return None
+        return self._local.get(cache_key(self._model, self._version, tag, digest), self._clock())
 
     def submit(
         self,
@@ -150,24 +166,30 @@ class Lane:
 
         The future fails with `RowRefused`, `VersionFailed` or, at `deadline`, `DeadlinePassed`. `fresh` skips
         the look-up; the call that takes the row belongs to the trace of `traceparent`, among others. Raises
-        `Overloaded` when the queue is full or could not be worked off in time.
+        `Overloaded` when the queue is full, by rows or by bytes, or could not be worked off in time.
         """
         now = self._clock()
         loop = asyncio.get_running_loop()
+        deadline = max(deadline, now + GRACE_S)
+        held = len(row) + _WAITER_BYTES
         key = (digest, fresh)
         pending = self._pending.get(key)
         if pending is None:
             self._refuse_if_hopeless(now, deadline)
+        if not self.budget.take(held):
+            raise Overloaded(f"requests of {self.budget.held} bytes are waiting for this version")
+        if pending is None:
             pending = self._pending[key] = _Pending(row, digest, fresh, now)
             self._queue.append(pending)
             self._wake_soon(loop)
         waiter: asyncio.Future[Served] = loop.create_future()
         pending.waiters.append(waiter)
+        pending.held += held
         if traceparent is not None:
             pending.parents.append(traceparent)
         if deadline > pending.deadline:
             pending.deadline = deadline
-        pending.timers.append(loop.call_later(max(deadline - now, 0.0), _expire, waiter))
+        pending.timers.append(loop.call_later(deadline - now, _expire, waiter, deadline, self._clock))
         return waiter
 
     async def close(self, grace_s: float) -> None:
@@ -233,7 +255,7 @@ class Lane:
             self._fail(batch, VersionUnavailable("the router is stopping"))
             raise
         except Exception:
-            log.exception("a batch failed in a way that nobody foresaw")
+            log.exception("a batch failed unexpectedly")
             self._fail(batch, VersionUnavailable("internal error"))
         finally:
             self._batch_s += 0.2 * (self._clock() - started - self._batch_s)
@@ -241,19 +263,19 @@ class Lane:
     async def _look_up(self, batch: list[_Pending], started: float) -> list[_Pending]:
         tag = self.model_version
         asked = [pending for pending in batch if not pending.fresh] if tag and self._ttl_s else []
-        if not asked:
+        if tag is None or not asked:
             return batch
-        found = await self._shared.get_many([f"{tag}:{pending.digest}" for pending in asked])
+        keys = [cache_key(self._model, self._version, tag, pending.digest) for pending in asked]
+        found = await self._shared.get_many(keys)
         now = self._clock()
         expires = now + min(_LOCAL_TTL_OF_SHARED_S, self._ttl_s)
         misses = [pending for pending in batch if pending.fresh]
-        for pending, value in zip(asked, found, strict=True):
-            answer = None if value is None else self._read_cached(value, tag or "")
+        for pending, key, value in zip(asked, keys, found, strict=True):
+            answer = None if value is None else self._read_cached(value, tag)
             if answer is None:
                 misses.append(pending)
                 continue
-            if tag == self.model_version:  # and not of one that has been replaced since
-                self._local.put(pending.digest, answer, expires)
+            self._local.put(key, answer, expires)
             self._resolve(
                 pending,
                 Served(answer, "redis", (now - started) * 1000, (started - pending.queued_at) * 1000),
@@ -269,63 +291,28 @@ class Lane:
 
     async def _ask(self, rows: Sequence[_Pending], started: float, cache_ms: float) -> None:
         called = self._clock()
-        deadline = max(pending.deadline for pending in rows)
-        outcomes: list[Answer | RouterError] = []
-
-        def usable(answer: BulkAnswer) -> bool:
-            tag = answer.model_version
-            outcomes[:] = [self._read_item(item, tag) for item in answer.items]
-            return not any(isinstance(outcome, VersionFailed) for outcome in outcomes)
-
-        try:
-            parents = [parent for pending in rows for parent in pending.parents]
-            bulk = await self.endpoints.call([pending.row for pending in rows], deadline, usable, parents)
-        except BulkRefused as error:
-            if len(rows) == 1:
-                self._reject(rows[0], RowRefused([{"loc": [], "msg": str(error)}]))
-                return
-            # One of them is why: halve until it stands alone.
-            middle = len(rows) // 2
-            await self._ask(rows[:middle], started, cache_ms)
-            await self._ask(rows[middle:], started, cache_ms)
-            return
+        # What the loop stood still since the last row came is not taken from the endpoint's time.
+        deadline = max(pending.deadline for pending in rows) + self._lag.since(rows[-1].queued_at)
+        parents = [parent for pending in rows for parent in pending.parents]
+        found = await self.endpoints.call([pending.row for pending in rows], deadline, self.output, parents)
         now = self._clock()
         self._metrics.batch(len(rows), now - called)
-        tag = bulk.model_version
-        self._answers_as(tag)
         model_ms = (now - called) * 1000
         expires = now + self._ttl_s
         stores: list[tuple[str, bytes]] = []
-        for pending, outcome in zip(rows, outcomes, strict=True):
-            if isinstance(outcome, RouterError):
-                self._reject(pending, outcome)
+        for pending, became in zip(rows, found, strict=True):
+            if isinstance(became, RouterError):
+                self._reject(pending, became)
                 continue
+            self.model_version = became.model_version
             if self._ttl_s:
-                stores.append((f"{tag}:{pending.digest}", outcome.body))
-                self._local.put(pending.digest, outcome, expires)
+                key = cache_key(self._model, self._version, became.model_version, pending.digest)
+                stores.append((key, became.body))
+                self._local.put(key, became, expires)
             queue_ms = (started - pending.queued_at) * 1000
-            self._resolve(pending, Served(outcome, None, cache_ms, queue_ms, model_ms))
+            self._resolve(pending, Served(became, None, cache_ms, queue_ms, model_ms))
         if stores:
             self._shared.put_many(stores, self._ttl_s)
-
-    def _read_item(self, item: dict[str, Any], tag: str) -> Answer | RouterError:
-        if "ok" in item:
-            try:
-                return read_answer(item["ok"], tag, self.output)
-            except VersionMalformed as error:
-                return error
-        refusal = item["error"]
-        if refusal.get("status") != 422:
-            return VersionUnavailable("the service failed on this row")
-        try:
-            return RowRefused(read_refusal(refusal.get("errors")))
-        except VersionMalformed as error:
-            return error
-
-    def _answers_as(self, tag: str) -> None:
-        if tag != self.model_version:
-            self.model_version = tag
-            self._local.clear()
 
     def _resolve(self, pending: _Pending, served: Served) -> None:
         self._forget(pending)
@@ -356,10 +343,16 @@ class Lane:
         key = (pending.digest, pending.fresh)
         if self._pending.get(key) is pending:
             del self._pending[key]
+            self.budget.give(pending.held)
         for timer in pending.timers:
             timer.cancel()
 
 
-def _expire(waiter: asyncio.Future[Served]) -> None:
-    if not waiter.done():
+def _expire(waiter: asyncio.Future[Served], deadline: float, clock: Callable[[], float]) -> None:
+    if waiter.done():
+        return
+    if clock() - deadline > STALL_S:
+        # The loop stood still, and the answer may have come meanwhile: what has arrived is read first.
+        waiter.get_loop().call_later(GRACE_S, _expire, waiter, math.inf, clock)
+    else:
         waiter.set_exception(DeadlinePassed("no answer before the deadline"))

@@ -151,6 +151,12 @@ class Metrics:
             registry=registry,
         )
         self.outcomes_here = self.outcome_refusals_here = 0
+        self.loop_lag = _Histogram(
+            "ekiben_router_loop_lag_seconds",
+            "How late a timer of 10 ms rang: what everything in the worker waited",
+            buckets=SECONDS,
+            registry=registry,
+        )
         self.revision = Gauge(
             "ekiben_snapshot_revision",
             "Revision of the experiments that this worker routes by",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
@@ -22,16 +23,38 @@ _TIMEOUT_S: Final = 2.0
 async def run_probes(
     routes: Callable[[], Mapping[str, ModelRoute]],
     resolve: Callable[[Mapping[str, ModelRoute]], Awaitable[None]],
+    round_s: float = _ROUND_S,
 ) -> None:
-    """Resolve every host name and probe every endpoint every 5 s, those that are not well every second."""
-    rounds = 0
-    while True:
-        everyone = rounds % _EVERY_ROUNDS == 0
+    """Resolve every host name and probe every endpoint every 5 s, those that are not well every second.
+
+    Each model has its own rounds: one whose services hang keeps no other waiting.
+    """
+    probing: dict[str, asyncio.Task[None]] = {}
+    rounds: Counter[str] = Counter()
+    try:
+        while True:
+            for name, route in routes().items():
+                if name not in probing or probing[name].done():
+                    everyone = rounds[name] % _EVERY_ROUNDS == 0
+                    rounds[name] += 1
+                    probing[name] = asyncio.create_task(_round({name: route}, resolve, everyone))
+            await asyncio.sleep(round_s)
+    finally:
+        for task in probing.values():
+            task.cancel()
+
+
+async def _round(
+    routes: Mapping[str, ModelRoute],
+    resolve: Callable[[Mapping[str, ModelRoute]], Awaitable[None]],
+    everyone: bool,
+) -> None:
+    try:
         if everyone:
-            await resolve(routes())
-        await probe_all(routes(), everyone=everyone)
-        rounds += 1
-        await asyncio.sleep(_ROUND_S)
+            await resolve(routes)
+        await probe_all(routes, everyone=everyone)
+    except Exception:
+        log.exception("a round of probes failed unexpectedly")
 
 
 async def probe_all(routes: Mapping[str, ModelRoute], *, everyone: bool) -> None:
@@ -54,7 +77,7 @@ async def _probe(endpoint: Endpoint, version: VersionRoute, route: ModelRoute) -
         endpoint.last_error = str(error)
         return
     except Exception:
-        log.exception("a probe of %s failed in a way that nobody foresaw", endpoint.url)
+        log.exception("a probe of %s failed unexpectedly", endpoint.url)
         endpoint.reached = False
         return
     known = endpoint.info

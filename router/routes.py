@@ -16,7 +16,8 @@ from experiments.snapshot import Assignment, Plan, Snapshot
 from router.cache import LocalCache, SharedCache
 from router.endpoints import Endpoint, Endpoints
 from router.events import Events
-from router.lane import Lane
+from router.lag import LoopLag
+from router.lane import MAX_BYTES, Lane
 from router.metrics import Metrics, VersionMetrics
 from router.resolve import Resolve, host_to_resolve, with_address
 from router.service import ModelService
@@ -24,6 +25,8 @@ from router.shadow import MAX_SHADOW_QUEUE, Shadow
 
 log = logging.getLogger(__name__)
 
+QUEUES_MAX_BYTES: Final = 64 * 1024 * 1024
+"""What the requests that wait in a worker's lanes may take together."""
 _USERS: Final = 10_000
 
 _RESOLVE_TIMEOUT_S: Final = 2.0
@@ -96,7 +99,12 @@ class RouteBuilder:
         events: Events,
         local_cache_entries: int,
         clock: Callable[[], float] = time.monotonic,
+        lag: LoopLag | None = None,
+        queues_max_bytes: int = QUEUES_MAX_BYTES,
     ) -> None:
+        self._lag = lag
+        self._queues_max_bytes = queues_max_bytes
+        self._good_rows: dict[str, dict[str, bytes]] = {}
         self._make_service = make_service
         self._shared = shared
         self._metrics = metrics
@@ -113,7 +121,12 @@ class RouteBuilder:
 
     def build(self, snapshot: Snapshot, old: Mapping[str, ModelRoute]) -> dict[str, ModelRoute]:
         """The routes of `snapshot`."""
-        return {name: self._model(plan, snapshot, old.get(name)) for name, plan in snapshot.plans.items()}
+        routes = {name: self._model(plan, snapshot, old.get(name)) for name, plan in snapshot.plans.items()}
+        # Shares, and not one budget for all: no model and no version can use up what another needs.
+        lanes = lanes_of(routes)
+        for lane in lanes:
+            lane.budget.limit = max(self._queues_max_bytes // len(lanes), 2 * MAX_BYTES)
+        return routes
 
     def _model(self, plan: Plan, snapshot: Snapshot, old: ModelRoute | None) -> ModelRoute:
         versions = {
@@ -130,32 +143,41 @@ class RouteBuilder:
             old.endpoints.last_resort = name == plan.live
             return old
         endpoints = Endpoints(
-            [Endpoint(url, self._make_service(url)) for url in spec.endpoints], spec.workers, self._clock
+            [Endpoint(url, self._make_service(url)) for url in spec.endpoints],
+            spec.workers,
+            self._clock,
+            version=name,
+            good_rows=self._good_rows.setdefault(plan.name, {}),
         )
         endpoints.last_resort = name == plan.live
         metrics = self._metrics.version(plan.name, name)
-        lane = self._lane(plan, endpoints, metrics)
+        lane = self._lane(plan, name, endpoints, metrics)
         return VersionRoute(name, spec, plan.cache_ttl_s, endpoints, lane, metrics)
 
     def _shadow(self, plan: Plan, route: VersionRoute, share: float, old: ModelRoute | None) -> Shadow:
         kept = {shadow.version: shadow.lane for shadow in old.shadows} if old else {}
         lane = kept.get(route.version)
         if lane is None or lane.endpoints is not route.endpoints:
-            lane = self._lane(plan, route.endpoints, route.metrics, MAX_SHADOW_QUEUE)
+            lane = self._lane(plan, route.version, route.endpoints, route.metrics, MAX_SHADOW_QUEUE)
             # A version that was probed already is not probed again soon: its new lane is told.
             known = next((each.info for each in route.endpoints.all if each.info is not None), None)
             if known is not None:
                 lane.learn(known.model_version, known.output)
         return Shadow(plan.name, route.version, share, lane, self._metrics, self._events, self._clock)
 
-    def _lane(self, plan: Plan, endpoints: Endpoints, metrics: VersionMetrics, max_queue: int = 4096) -> Lane:
+    def _lane(
+        self, plan: Plan, version: str, endpoints: Endpoints, metrics: VersionMetrics, max_queue: int = 4096
+    ) -> Lane:
         return Lane(
+            plan.name,
+            version,
             endpoints,
             self._shared,
             LocalCache(self._local_cache_entries),
             metrics,
             ttl_s=plan.cache_ttl_s,
             max_queue=max_queue,
+            lag=self._lag,
             clock=self._clock,
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -12,11 +11,20 @@ import orjson
 
 from process.traces import Traces
 from router.answer import UNKNOWN_OUTPUT, OutputFields
-from router.errors import BulkRefused, DeadlinePassed, VersionFailed, VersionMalformed, VersionUnavailable
+from router.errors import (
+    BulkFailed,
+    BulkRefused,
+    DeadlinePassed,
+    VersionFailed,
+    VersionMalformed,
+    VersionUnavailable,
+)
+from router.lag import LoopLag
 
 # uvicorn, under BentoML, closes an idle connection after 5 s: ours is gone before.
 _KEEP_ALIVE_S: Final = 4.0
 _MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+_MAX_INFO_BYTES: Final = 4 * 1024 * 1024
 # With these a service speaks of what it was sent; any other refusal speaks of the service.
 _ROW_STATUSES: Final = frozenset({400, 413, 422})
 _JSON: Final = {"content-type": "application/json"}
@@ -103,10 +111,16 @@ class HttpService:
     """A model service at `url`; `host` is its name where the URL has only one of its addresses."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, url: str, host: str | None = None, traces: Traces | None = None
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        host: str | None = None,
+        traces: Traces | None = None,
+        lag: LoopLag | None = None,
     ) -> None:
         self._session = session
         self._traces = traces
+        self._lag = lag or LoopLag()
         self._headers = _JSON if host is None else {**_JSON, "host": host}
         self._bulk_url = f"{url}/bulk"
         self._info_url = f"{url}/model/info"
@@ -141,7 +155,7 @@ class HttpService:
     async def _bulk(self, rows: Sequence[bytes], timeout_s: float, headers: dict[str, str]) -> BulkAnswer:
         body = b"[" + b",".join(rows) + b"]"
         try:
-            async with asyncio.timeout(timeout_s):
+            async with self._lag.limit(timeout_s):
                 try:
                     return await self._post(body, len(rows), headers)
                 except aiohttp.ServerDisconnectedError:
@@ -156,29 +170,47 @@ class HttpService:
             self._bulk_url, data=body, headers=headers, allow_redirects=False
         ) as response:
             if response.status == 200:
-                if (response.content_length or 0) > _MAX_ANSWER_BYTES:
-                    raise VersionMalformed("an answer of absurd length")
-                return read_bulk(response.headers.get("x-model-version"), await response.read(), rows)
+                answer = await _read_bounded(response, _MAX_ANSWER_BYTES)
+                return read_bulk(response.headers.get("x-model-version"), answer, rows)
             if response.status in _ROW_STATUSES:
                 raise BulkRefused(f"the service refused the call with status {response.status}")
+            if response.status == 500:
+                raise BulkFailed("the service answered with status 500")
             raise VersionUnavailable(f"the service answered with status {response.status}")
 
     async def info(self, timeout_s: float) -> ServiceInfo:
         """`GET /model/info`."""
         try:
             async with (
-                asyncio.timeout(timeout_s),
+                self._lag.limit(timeout_s),
                 self._session.get(self._info_url, headers=self._headers, allow_redirects=False) as response,
             ):
                 if response.status != 200:
                     raise VersionUnavailable(f"/model/info answered with status {response.status}")
-                return read_info(orjson.loads(await response.read()))
+                return read_info(orjson.loads(await _read_bounded(response, _MAX_INFO_BYTES)))
         except TimeoutError:
             raise DeadlinePassed("no /model/info in time") from None
         except orjson.JSONDecodeError as error:
             raise VersionMalformed(f"/model/info is not JSON: {error}") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise VersionUnavailable(f"{type(error).__name__}: {error}") from None
+
+
+async def _read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body, which is never unpacked. Raises `VersionMalformed` as soon as it passes `limit` bytes."""
+    length = response.content_length
+    if length is not None and length <= limit:
+        return await response.read()
+    parts: list[bytes] = []
+    if length is None:
+        async for part in response.content.iter_any():
+            parts.append(part)
+            limit -= len(part)
+            if limit < 0:
+                break
+        else:
+            return b"".join(parts)
+    raise VersionMalformed("an answer of absurd length")
 
 
 class InMemoryService:

@@ -70,7 +70,11 @@ def decode_block(fields: dict[bytes, bytes]) -> tuple[str, list[Event]]:
     try:
         if fields[b"format"] != _FORMAT:
             raise BadBlock(f"unknown block format {fields[b'format']!r}")
-        packed = zstandard.ZstdDecompressor().decompress(fields[b"events"], max_output_size=_MAX_BLOCK_BYTES)
+        events = fields[b"events"]
+        # `max_output_size` binds only a frame that does not say how large its content is.
+        if zstandard.frame_content_size(events) > _MAX_BLOCK_BYTES:
+            raise BadBlock("a block of absurd size")
+        packed = zstandard.ZstdDecompressor().decompress(events, max_output_size=_MAX_BLOCK_BYTES)
         rows = msgspec.msgpack.decode(packed, type=list[list[Any]])
         if any(len(row) != len(COLUMNS) for row in rows):
             raise BadBlock("an event with the wrong number of columns")

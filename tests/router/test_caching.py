@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 import pytest
 
-from router.cache import InMemoryCache
+from experiments.parsing import parse_document
+from router.cache import InMemoryCache, cache_key
 from router.envelope import parse_envelope, row_digest
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
@@ -20,8 +22,8 @@ def digest(features: bytes) -> str:
     return row_digest(parse_envelope(b'{"features":' + features + b"}", None).features)
 
 
-def key(tag: str, features: bytes) -> str:
-    return f"{tag}:{digest(features)}"
+def key(tag: str, features: bytes, model: str = "credit", version: str = "v1") -> str:
+    return cache_key(model, version, tag, digest(features))
 
 
 async def test_a_repeat_is_answered_from_the_cache_for_every_user_of_the_version(
@@ -52,6 +54,34 @@ async def test_an_entry_of_one_version_never_answers_for_another(
         assert (reply["version"], reply["prediction"]["by"]) == (version, version)
         assert reply["model_version"] == f"credit_{version}:1"
     assert (len(v1.rows), len(v2.rows)) == (1, 1)
+
+
+async def test_two_versions_and_two_models_that_all_say_1_0_never_share_an_answer() -> None:
+    urls = {"one": ("http://one-v1:1", "http://one-v2:1"), "two": ("http://two-v1:1", "http://two-v2:1")}
+    services: dict[str, Service] = {}
+    document: dict[str, Any] = {"models": {}, "experiments": {}}
+    for model, (v1, v2) in urls.items():
+        document["models"][model] = {
+            "live": "v1",
+            "versions": {"v1": {"endpoints": [v1]}, "v2": {"endpoints": [v2]}},
+        }
+        document["experiments"][model] = {
+            "model": model,
+            "status": "running",
+            "variants": {"a": {"version": "v1", "weight": 50}, "b": {"version": "v2", "weight": 50}},
+            "overrides": {"on-v1": "a", "on-v2": "b"},
+        }
+        for version, url in (("v1", v1), ("v2", v2)):
+            service = services[url] = Service(version, tag="1.0")
+            service.answer = lambda _row, by=url: {"ok": {"score": 1, "decision": "yes", "by": by}}  # type: ignore[misc]
+    for local_cache_entries in (1000, 0):
+        async with build_app(
+            parse_document(document), services, local_cache_entries=local_cache_entries
+        ) as router:
+            for user, place in (("on-v1", 0), ("on-v2", 1)) * 2:
+                for model in ("one", "two", "one"):
+                    reply = await router.client.predict(user, {"row": 1}, model=model)
+                    assert reply.json["prediction"]["by"] == urls[model][place]
 
 
 async def test_a_new_model_version_of_the_same_version_does_not_get_the_old_ones_answers(
@@ -164,7 +194,10 @@ async def test_each_model_has_its_own_ttl(v1: Service) -> None:
             for name in models:
                 assert (await router.client.predict(None, {"row": 1}, model=name)).status == 200
         row = b'{"row":1}'
-        assert router.cache.ttls == {key("credit_v1:1", row): 7, key("credit_v2:1", row): 900}
+        assert router.cache.ttls == {
+            key("credit_v1:1", row, "a", "v1"): 7,
+            key("credit_v2:1", row, "b", "v2"): 900,
+        }
         assert len(services[V3].rows) == 2  # a TTL of 0 is no cache
 
 

@@ -46,13 +46,6 @@ def test_a_cache_of_no_entries_keeps_nothing() -> None:
     assert cache.get("a", 1.0) is None
 
 
-def test_clear_forgets_everything() -> None:
-    cache = LocalCache(2)
-    cache.put("a", answer("a"), 9.0)
-    cache.clear()
-    assert cache.get("a", 1.0) is None
-
-
 @given(st.integers(0, 5), st.lists(st.tuples(st.sampled_from("abcdefgh"), st.floats(0, 10), st.booleans())))
 def test_it_never_holds_more_than_its_entries_and_never_gives_what_was_not_put(
     entries: int, uses: list[tuple[str, float, bool]]

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 from collections.abc import AsyncIterator
 
 import orjson
 import pytest
 
-from router.errors import BulkRefused, DeadlinePassed, VersionFailed, VersionMalformed, VersionUnavailable
+from router.errors import (
+    BulkFailed,
+    BulkRefused,
+    DeadlinePassed,
+    VersionFailed,
+    VersionMalformed,
+    VersionUnavailable,
+)
 from router.service import HttpService, open_session
 
 ROWS = [b'{"row":1}', b'{"row":2}']
@@ -97,13 +105,19 @@ async def test_a_call_refused_for_what_it_holds_is_refused_and_not_failed(peer: 
 
 @pytest.mark.parametrize(
     "status",
-    ["500 Oops", "503 Busy", "404 None", "401 Who", "429 Slow", "204 No Content", "201 Created", "307 Away"],
+    ["503 Busy", "404 None", "401 Who", "429 Slow", "204 No Content", "201 Created", "307 Away"],
 )
 async def test_any_other_status_speaks_of_the_service(peer: Peer, status: str) -> None:
     peer.answers = [response(GOOD, status, TAG + b"Location: /bulk/\r\n")]
     with pytest.raises(VersionUnavailable):
         await service(peer).bulk(ROWS, 30)
     assert len(peer.requests) == 1, "a redirect was followed"
+
+
+async def test_a_500_may_be_the_fault_of_what_the_call_holds(peer: Peer) -> None:
+    peer.answers = [response(b"oops", "500 Oops")]
+    with pytest.raises(BulkFailed):
+        await service(peer).bulk(ROWS, 30)
 
 
 MALFORMED = {
@@ -130,6 +144,35 @@ async def test_what_is_no_answer_is_malformed(peer: Peer, answer: bytes) -> None
     peer.answers = [answer]
     with pytest.raises(VersionMalformed):
         await service(peer).bulk(ROWS, 30)
+
+
+@pytest.mark.parametrize("path", ["bulk", "info"])
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+async def test_an_answer_without_a_length_is_left_where_it_passes_the_limit(path: str, packed: bool) -> None:
+    sent = 0
+    left = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        encoding = b"Content-Encoding: gzip\r\n" if packed else b""
+        writer.write(b"HTTP/1.1 200 OK\r\n" + TAG + encoding + b"Transfer-Encoding: chunked\r\n\r\n")
+        part = b"[" * 1_000_000
+        with contextlib.suppress(OSError):
+            while sent < 1000:
+                writer.write(b"%x\r\n%b\r\n" % (len(part), part))
+                await writer.drain()
+                sent += 1
+        left.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with open_session() as session:
+        endless = HttpService(session, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        with pytest.raises(VersionMalformed, match="length"):
+            await (endless.bulk(ROWS, 30) if path == "bulk" else endless.info(30))
+        await left.wait()
+    assert sent < (100 if path == "bulk" else 20)
+    server.close()
 
 
 BROKEN = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -71,3 +72,18 @@ def test_whatever_bytes_stand_in_for_the_events_a_block_is_read_or_refused(data:
             decode_block(GOOD | {b"events": events})
         except BadBlock:
             pass
+
+
+@pytest.mark.parametrize("says_its_size", [True, False])
+def test_a_block_that_unpacks_to_more_than_a_block_may_hold_is_no_block(says_its_size: bool) -> None:
+    content = b"\0" * (100 * 1024 * 1024)
+    packer = zstandard.ZstdCompressor(write_content_size=says_its_size)
+    fields = {**encode_block("b", []), b"events": packer.compress(content)}
+    assert len(fields[b"events"]) < 100_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadBlock):
+            decode_block(fields)
+        assert tracemalloc.get_traced_memory()[1] < 70 * 1024 * 1024
+    finally:
+        tracemalloc.stop()

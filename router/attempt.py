@@ -1,0 +1,205 @@
+"""One attempt at one endpoint, and whose failure it is if there is one: the endpoint's, or some rows'."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from process.halving import Halving
+from router.answer import Answer, OutputFields, Row, read_item
+from router.errors import BulkFailed, BulkRefused, RowRefused, VersionFailed, VersionUnavailable
+
+if TYPE_CHECKING:
+    from router.endpoints import Endpoint
+
+LEAST_TIME_S: Final = 0.001
+# A retry may cost at most this share of all calls, beyond a reserve for the first ones.
+_RETRY_SHARE: Final = 0.1
+_RETRY_RESERVE: Final = 10.0
+
+
+class RetryBudget:
+    """Calls beyond the first of each batch: a tenth of all calls, and ten in reserve."""
+
+    def __init__(self) -> None:
+        self._left = _RETRY_RESERVE
+
+    def earn(self) -> None:
+        """A batch is called for."""
+        self._left = min(_RETRY_RESERVE, self._left + _RETRY_SHARE)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether there is no further call left."""
+        return self._left < 1.0
+
+    def spend(self) -> bool:
+        """Take one further call, if there is one."""
+        if self.is_spent:
+            return False
+        self._left -= 1.0
+        return True
+
+
+@dataclass(slots=True)
+class Common:
+    """What the attempts of one version have in common.
+
+    `good_rows` is shared by the versions of a model: of each, by name, the row that it answered last.
+    """
+
+    clock: Callable[[], float]
+    version: str
+    good_rows: dict[str, bytes]
+    retries: RetryBudget = field(default_factory=RetryBudget)
+    searches: int = 0
+    """How many attempts look for guilty rows now."""
+
+    def good_row(self) -> bytes | None:
+        """A row that is known to be good, best one that this version itself has answered."""
+        own = self.good_rows.get(self.version)
+        return own if own is not None else next(iter(self.good_rows.values()), None)
+
+
+class Attempt:
+    """Asks one endpoint. There are four cases.
+
+    1. A row is answered or refused: the endpoint works. Rows that fail beside it are to blame.
+    2. The call is refused as a whole: the endpoint works, and the rows are asked for in parts.
+    3. The endpoint cannot be reached, is late, or says that it cannot: it has failed (`VersionFailed`).
+    4. The call fails as a whole, or every row of it does. The rows may be to blame, or the endpoint. A part
+       that is answered speaks for the endpoint. If none is, it is asked for a row that is known to be good,
+       and if it fails on that one too, it has failed. Where no row is known, nobody is blamed.
+
+    The first try and what may still show that the endpoint has failed end at `until`. The search for guilty
+    rows at an endpoint that works goes on until `deadline`.
+    """
+
+    def __init__(
+        self,
+        common: Common,
+        endpoint: Endpoint,
+        until: float,
+        deadline: float,
+        output: OutputFields,
+        parents: Sequence[bytes],
+    ) -> None:
+        self._common = common
+        self._endpoint = endpoint
+        self._until = until
+        self._deadline = deadline
+        self._output = output
+        self._parents = parents
+        self._works = False
+
+    async def ask(self, rows: Sequence[bytes]) -> list[Row]:
+        """What became of each row. Raises `VersionFailed` when the endpoint is to blame."""
+        try:
+            found = await self._call(rows)
+        except (BulkFailed, BulkRefused) as whole:
+            self._common.searches += 1
+            try:
+                return await self._search(rows, whole)
+            finally:
+                self._common.searches -= 1
+        if not self._works:
+            await self._suspect()
+        return found
+
+    async def _search(self, rows: Sequence[bytes], whole: BulkFailed | BulkRefused) -> list[Row]:
+        """What becomes of each row after the call for all of them failed with `whole`.
+
+        A row that fails alone keeps that failure. What is given up, because nothing succeeds, the time is
+        over or the endpoint has failed meanwhile, keeps a failure for which another version may answer.
+        """
+        found: list[Row] = [VersionUnavailable(f"in a call that failed as a whole: {whole}")] * len(rows)
+        if len(rows) == 1:
+            found[0] = _of_one_row(whole)
+        halving = Halving(len(rows))
+        if halving.span is None and not self._works:
+            await self._suspect()
+        failures = 0
+        while (span := halving.span) is not None and self._may_go_on(failures):
+            part = slice(*span)
+            try:
+                found[part] = await self._call(rows[part])
+            except (BulkFailed, BulkRefused) as error:
+                if len(rows[part]) == 1:
+                    found[part] = [_of_one_row(error)]
+                halving.failed()
+                failures += 1
+                if failures == 2 and not self._works:  # neither half was answered
+                    await self._suspect()
+            except VersionFailed:
+                break
+            else:
+                halving.answered()
+        return found
+
+    def _may_go_on(self, failures: int) -> bool:
+        common = self._common
+        if self._deadline - common.clock() <= LEAST_TIME_S:
+            return False
+        # Nothing is known of a version that has never answered: it may be down, and gets few further calls.
+        unknown = not self._works and (failures >= 2 or common.good_row() is None)
+        return not unknown or common.retries.spend()
+
+    async def _suspect(self) -> None:
+        """Raise `VersionFailed` when the endpoint fails on a row that is known to be good."""
+        good = self._common.good_row()
+        if good is None:
+            return
+        try:
+            (became,) = await self._call([good])
+        except BulkRefused:
+            return
+        except BulkFailed as error:
+            raise self._failed(error) from None
+        if not _tells_of_its_row(became):
+            raise self._failed(VersionUnavailable(f"on a row that is known to be good: {became}"))
+
+    async def _call(self, rows: Sequence[bytes]) -> list[Row]:
+        """One call. Raises `BulkFailed` and `BulkRefused`, for which the rows may be to blame, and any other
+        `VersionFailed`, for which the endpoint is. The breaker hears of that, and of every sign that the
+        endpoint works.
+        """
+        endpoint, clock = self._endpoint, self._common.clock
+        endpoint.in_flight += 1
+        try:
+            until = self._deadline if self._works else self._until
+            answer = await endpoint.service.bulk(rows, max(until - clock(), LEAST_TIME_S), self._parents)
+        except BulkFailed:
+            raise
+        except BulkRefused:
+            self._works = True
+            endpoint.breaker.succeeded(clock())
+            raise
+        except VersionFailed as error:
+            raise self._failed(error) from None
+        finally:
+            endpoint.in_flight -= 1
+        endpoint.reached = True
+        found = [read_item(item, answer.model_version, self._output) for item in answer.items]
+        for row, became in zip(rows, found, strict=True):
+            if _tells_of_its_row(became):
+                self._works = True
+                endpoint.breaker.succeeded(clock())
+                if isinstance(became, Answer):
+                    self._common.good_rows[self._common.version] = row
+                break
+        return found
+
+    def _failed(self, error: VersionFailed) -> VersionFailed:
+        self._endpoint.last_error = str(error)
+        self._endpoint.breaker.failed(self._common.clock())
+        return error
+
+
+def _tells_of_its_row(became: Row) -> bool:
+    """Whether this is what only an endpoint that works says of a row."""
+    return isinstance(became, Answer | RowRefused)
+
+
+def _of_one_row(error: BulkFailed | BulkRefused) -> Row:
+    return RowRefused([{"loc": [], "msg": str(error)}]) if isinstance(error, BulkRefused) else error
