@@ -18,6 +18,9 @@ Theory of operation:
 6. *Too many connections.* A new one takes the place of those that have waited longest without asking for
    anything. Where all are busy it is refused with 503.
 
+A read of many bytes is parsed over several turns of the event loop, so that nobody waits for the small chunks
+or the many heads of another connection.
+
 One look every `head_timeout_s` at each connection stands in for a timer a request: what is late is closed
 within twice the time.
 """
@@ -25,6 +28,7 @@ within twice the time.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import ClassVar, Final, cast
@@ -40,6 +44,10 @@ from process.http.transport import JoiningTransport, bound_unread
 # dropped meanwhile.
 _LINGER_S: Final = 1.0
 _LINGER_BYTES: Final = 1024 * 1024
+# One read may bring 256 KiB, which as chunks of a byte take 20 ms: a connection has so long in each turn of
+# the event loop, looked at after each slice.
+_SLICES_S: Final = 0.0002
+_SLICE_BYTES: Final = 4096
 # A client that has taken so much since the last look is slow, and not gone.
 _PROGRESS_BYTES: Final = 64 * 1024
 _ROOM_MADE: Final = 16
@@ -51,6 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
     head_timeout_s: ClassVar[float] = 10.0
     write_timeout_s: ClassVar[float] = 30.0
     max_head_bytes: ClassVar[int] = 64 * 1024
+    max_url_bytes: ClassVar[int] = 8 * 1024
     max_fields: ClassVar[int] = 128
     max_waiting: ClassVar[int] = 64
     # Far more than the largest body that can be allowed: chunks of one byte take six.
@@ -178,6 +187,25 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Some bytes of a request, or of several."""
+        if len(data) <= _SLICE_BYTES:
+            self._take(data)
+        else:
+            self._take_slices(memoryview(data))
+
+    def _take_slices(self, data: memoryview) -> None:
+        end = time.perf_counter() + _SLICES_S
+        place = 0
+        while place < len(data) and not self.transport.is_closing():
+            self._take(bytes(data[place : place + _SLICE_BYTES]))
+            place += _SLICE_BYTES
+            if time.perf_counter() > end and place < len(data):
+                # What is left waits for the next turn, and nothing else is read until then.
+                cast("JoiningTransport", self.transport).hold_reading()
+                self.loop.call_soon(self._take_slices, data[place:])
+                return
+        cast("JoiningTransport", self.transport).release_reading()
+
+    def _take(self, data: bytes) -> None:
         self._taken += len(data)
         self._bodyless += len(data)
         if self._last_words is not None:
@@ -226,6 +254,13 @@ class BoundedProtocol(HttpToolsProtocol):
         # Asked of an offered upgrade only: no, while the head is read, so that the request is answered; yes,
         # at what the parser takes for its end, so that its body is waited for.
         return self._head_due is None
+
+    def on_url(self, url: bytes) -> None:
+        """Some bytes of the target. Raises `Refused`."""
+        super().on_url(url)
+        if len(self.url) > self.max_url_bytes:
+            detail = f"a path with its query may have {self.max_url_bytes} bytes"
+            raise Refused(414, "target-too-long", "The path is too long", detail)
 
     def on_message_begin(self) -> None:
         """The first byte of a head is here."""

@@ -20,12 +20,13 @@ class JoiningTransport:
     of with each of them.
     """
 
-    __slots__ = ("_loop", "_parts", "_transport", "get_extra_info", "is_closing")
+    __slots__ = ("_held", "_loop", "_parts", "_paused", "_transport", "get_extra_info", "is_closing")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
         self._parts: list[bytes] = []
+        self._paused = self._held = False
         self.get_extra_info = transport.get_extra_info
         self.is_closing = transport.is_closing
 
@@ -49,6 +50,27 @@ class JoiningTransport:
         if connection is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         self._transport.abort()
+
+    def pause_reading(self) -> None:
+        self._paused = True
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._paused = False
+        if not self._held:
+            self._transport.resume_reading()
+
+    def hold_reading(self) -> None:
+        """Read nothing until `release_reading`, whoever resumes reading meanwhile."""
+        self._held = True
+        self._transport.pause_reading()
+
+    def release_reading(self) -> None:
+        """Read again, unless reading is paused."""
+        if self._held:
+            self._held = False
+            if not self._paused and not self.is_closing():
+                self._transport.resume_reading()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from process.http import protocol
 from process.http.protocol import BoundedProtocol
 from router.asgi import Receive, Scope, Send
 from router.server import RouterProtocol
@@ -165,3 +166,47 @@ def test_trailers_are_never_headers(protocol: type[BoundedProtocol], offer: tupl
                 assert client.read().json == head
                 client.send(get("/next"))
                 assert client.read().json == ["host"]
+
+
+def test_a_path_that_is_too_long_is_414(ours: int) -> None:
+    with Connection(ours) as client:
+        client.send(get("/" + "%41" * 3000))
+        assert "8192 bytes" in problem(client.read(), 414)
+
+
+@pytest.fixture(scope="module")
+def slow_to_parse() -> Iterator[int]:
+    """A server on which each slice of a read takes all the time of a turn."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocol, "_SLICES_S", 0.0)
+        with served(RouterProtocol) as port:
+            yield port
+
+
+@pytest.mark.parametrize("size", [1, 7, 5000])
+def test_what_is_parsed_over_many_turns_is_the_same_request(slow_to_parse: int, size: int) -> None:
+    body = bytes(range(256)) * 400
+    parts = [body[start : start + size] for start in range(0, len(body), size)]
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
+    with Connection(slow_to_parse) as client:
+        client.send(chunked() + chunks + b"0\r\n\r\n" + get("/next"))
+        assert client.read().body == body
+        assert client.read().body == b"/next"
+
+
+def test_another_connection_is_answered_between_the_slices_of_a_read(slow_to_parse: int) -> None:
+    with Connection(slow_to_parse) as costly, Connection(slow_to_parse) as other:
+        costly.send(chunked() + b"1\r\nx\r\n" * 100_000)
+        for _ in range(5):
+            other.send(get("/a"))
+            assert other.read().body == b"/a"
+        costly.send(b"0\r\n\r\n")
+        assert len(costly.read().body) == 100_000
+
+
+def test_who_leaves_while_its_bytes_are_parsed_harms_nobody(slow_to_parse: int) -> None:
+    with Connection(slow_to_parse) as costly:
+        costly.send(chunked() + b"1\r\nx\r\n" * 50_000)
+    with Connection(slow_to_parse) as other:
+        other.send(get("/a"))
+        assert other.read().body == b"/a"
