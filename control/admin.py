@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from control.admin_openapi import openapi
 from control.admin_requests import (
+    MAX_APPLY_BYTES,
     AcknowledgeBody,
     ApplyBody,
     ChangeBody,
@@ -30,7 +31,7 @@ from control.admin_requests import (
     order_of,
     page,
     read_body,
-    read_document,
+    read_file,
     words,
 )
 from control.admin_views import entry_view, experiment_view, experiment_views, shadow_views, status_view
@@ -41,7 +42,9 @@ from control.planning import BadPlan, make_plan
 from control.problems import BadRequest, Forbidden, MethodNotAllowed, NotFound, Unauthorized, problem_response
 from control.verbs import Change, NoDocument, Order, UnknownExperiment, Verbs
 from experiments.document import Experiment
+from experiments.parsing import parse_document
 from experiments.problems import unknown
+from experiments.releases import write_document
 from state.audit import Audit
 
 log = logging.getLogger(__name__)
@@ -64,6 +67,7 @@ def admin_app(desk: Desk, verbs: Verbs, auth: Auth, forget: Forget) -> Starlette
         "/experiments/{key}/plan": api.plan,
         "/history": api.history,
         "/models/{model}/shadow": api.shadow,
+        "/document": api.document,
         "/openapi.json": api.openapi,
     }
     changes: dict[str, Handler] = {
@@ -100,6 +104,13 @@ class Admin:
 
     async def status(self, _request: Request) -> object:
         return status_view(self._desk)
+
+    async def document(self, _request: Request) -> object:
+        stored = self._desk.stored
+        if stored is None:
+            raise NotFound("there are no experiments yet: apply a file")
+        document = write_document(stored.document, stored.kept)
+        return {"lineage": stored.lineage, "revision": stored.revision, "document": document}
 
     async def experiments(self, _request: Request) -> object:
         return {"experiments": experiment_views(self._desk)}
@@ -161,9 +172,12 @@ class Admin:
         return openapi()
 
     async def apply(self, request: Request) -> object:
-        body = await read_body(request, ApplyBody)
+        body = await read_body(request, ApplyBody, MAX_APPLY_BYTES)
         order = order_of(request, body)
-        return _told(await self._verbs.apply(await read_document(body.document), order))
+        if isinstance(body.document, str):
+            return _told(await self._verbs.apply_file(await read_file(body.document), order))
+        document = await asyncio.to_thread(parse_document, body.document)
+        return _told(await self._verbs.apply(document, order))
 
     async def forget(self, request: Request) -> object:
         body = await read_body(request, ForgetBody)

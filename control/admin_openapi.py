@@ -48,11 +48,16 @@ _READS: Final[dict[str, tuple[str, list[dict[str, Any]], str]]] = {
     "/experiments/{key}/plan": ("How many users and days an effect needs", [_KEY, *_PLAN], "Plan"),
     "/history": ("All changes, newest first", _PAGE, ""),
     "/models/{model}/shadow": ("Shadow versions beside what answered", [_MODEL], ""),
+    "/document": ("The document in force, as `POST /apply` takes it", [], ""),
     "/openapi.json": ("This description", [], ""),
 }
 # path: what it does, its parameters, its body.
 _CHANGES: Final[dict[str, tuple[str, list[dict[str, Any]], str]]] = {
-    "/apply": ("Replace the whole document", [], "ApplyBody"),
+    "/apply": (
+        "Apply what a file (YAML text) changes, or replace the document (JSON)",
+        [],
+        "ApplyBody",
+    ),
     "/experiments/{key}/start": ("A draft begins to assign users", [_KEY], "ChangeBody"),
     "/experiments/{key}/pause": ("Everyone gets live until it is resumed", [_KEY], "ChangeBody"),
     "/experiments/{key}/resume": ("A paused experiment goes on", [_KEY], "ChangeBody"),

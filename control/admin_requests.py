@@ -13,12 +13,11 @@ from starlette.requests import Request
 from control.callers import Caller
 from control.problems import BadRequest, BodyTooLarge
 from control.verbs import Order, RampFields
-from experiments.document import Document
-from experiments.parsing import parse_document
 from experiments.problems import DocumentError
-from state.experiments_file import BadExperimentsFile, parse_experiments
+from state.experiments_file import MOST_BYTES, BadExperimentsFile, ExperimentsFile, parse_experiments
 
 MAX_BODY_BYTES: Final = 1024 * 1024
+MAX_APPLY_BYTES: Final = 2 * MOST_BYTES  # JSON has more signs for a text
 ADMIN: Final = "admin"
 _MAX_WORDS: Final = 1000
 
@@ -38,7 +37,7 @@ class ChangeBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class ApplyBody(ChangeBody):
-    """A whole experiments document: as YAML text, or as JSON."""
+    """An experiments file as YAML text, of which what is new is applied; or a whole document as JSON."""
 
     document: str | dict[str, Any]
 
@@ -96,14 +95,14 @@ class ForgetBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     why: Why
 
 
-async def read_body(request: Request, kind: type[_T]) -> _T:
+async def read_body(request: Request, kind: type[_T], most_bytes: int = MAX_BODY_BYTES) -> _T:
     """The body of a request. Raises `BadRequest` and `BodyTooLarge`."""
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         size += len(part)
-        if size > MAX_BODY_BYTES:
-            raise BodyTooLarge(f"at most {MAX_BODY_BYTES:,} bytes are taken")
+        if size > most_bytes:
+            raise BodyTooLarge(f"at most {most_bytes:,} bytes are taken")
         parts.append(part)
     try:
         return msgspec.json.decode(b"".join(parts), type=kind)
@@ -151,13 +150,11 @@ def is_json(request: Request) -> bool:
     return kind.strip().lower() == "application/json"
 
 
-async def read_document(given: str | dict[str, Any]) -> Document:
-    """The document, from YAML text or JSON. Raises DocumentError."""
-    if isinstance(given, dict):
-        return parse_document(given)
+async def read_file(text: str) -> ExperimentsFile:
+    """The experiments file that was sent. Raises DocumentError."""
     try:
-        # YAML of this size can take seconds, which nobody else should wait for.
-        return (await asyncio.to_thread(parse_experiments, given.encode())).document
+        # YAML of this size can take a second, which nobody else should wait for.
+        return await asyncio.to_thread(parse_experiments, text.encode())
     except BadExperimentsFile as error:
         raise DocumentError(str(error).splitlines()) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from control.ramps import refusal
 from experiments.differences import lines_about
 from experiments.document import Experiment
 from experiments.report import ShadowReport
+from state.applying import FileStanding
 from state.audit import Entry
 from state.document import Stored
 
@@ -31,6 +33,9 @@ def status_view(desk: Desk) -> Values:
         "failing": dict(desk.failing()),
         "ramps_refused": refusal(desk.beats),
         "note": desk.note,
+        "file": file_view(desk.file()),
+        "not_run": dict(stored.kept.not_run) if stored else {},
+        "joined": joined_view(stored),
         "models": _models(stored),
         "experiments": experiment_views(desk),
         "workers": [
@@ -47,6 +52,18 @@ def status_view(desk: Desk) -> Values:
         ],
         "traffic": msgspec.to_builtins(desk.traffic),
     }
+
+
+def file_view(standing: FileStanding | None) -> Values | None:
+    """How the experiments file stands that this controller looks after; None where it has none."""
+    return None if standing is None else asdict(standing)
+
+
+def joined_view(stored: Stored | None) -> Values | None:
+    """When two histories of the document were last joined, and what was taken of them; None if never."""
+    joined = stored.record.joined if stored is not None and stored.record is not None else ""
+    at, _, words = joined.partition("|")
+    return {"at": float(at), "sentence": words} if words else None
 
 
 def experiment_views(desk: Desk) -> list[Values]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -15,6 +16,7 @@ from starlette.routing import Mount
 from control.admin import admin_app
 from control.analysis.analysing import Analysis
 from control.analyst import Analyst
+from control.applying import apply_file
 from control.auth import Auth
 from control.clocks import Clocks
 from control.dashboard.app import Dashboard
@@ -31,9 +33,13 @@ from control.verbs import Verbs
 from process.environ import BadSetting
 from process.logs import configure_logs
 from process.private import keep_private
+from state.applying import Applier, Waits
 from state.document import open_state
 from state.lease import Lease
 from state.user import user_hash, user_salt
+
+# An empty Redis is filled by whoever still knows its experiments, before the file may begin anew.
+_EMPTY_S: Final = 1.5
 
 
 class Controller:
@@ -51,6 +57,11 @@ class Controller:
         recorder = Recorder(redis, files, lease, settings.record_every_s)
         desk.recorder_lag = lambda: recorder.lag_s
         analyst = Analyst(desk, lease, Analysis(files), settings.analyse_every_s, lambda: recorder.lag_s)
+        applier = None
+        if (file := settings.experiments_file) is not None:
+            waits = Waits(empty_s=_EMPTY_S)
+            applier = Applier(desk.store, file, _holds(lease), lease=lease, waits=waits)
+            desk.file = lambda: applier.standing
         self._forgetting = Forgetting(redis, files, lease, recorder.hurry)
         clocks = Clocks(redis)
         keeper = Housekeeper(files, lease, self._forgetting, settings.events_days, clocks=clocks)
@@ -74,6 +85,8 @@ class Controller:
             "analyst": analyst.run,
             "ramps": Ramps(desk, lease).run,
         }
+        if applier is not None:
+            self._parts["applier"] = lambda: apply_file(applier, desk.touch)
         self.app = Starlette(
             routes=[
                 *health_routes(desk, recorder, analyst),
@@ -96,6 +109,13 @@ class Controller:
 
     async def _forget(self, user_id: str) -> Mapping[str, int]:
         return asdict(await self._forgetting.forget(user_hash(self._salt, user_id)))
+
+
+def _holds(lease: Lease) -> Callable[[], Awaitable[bool]]:
+    async def holds() -> bool:
+        return lease.held()
+
+    return holds
 
 
 def _failing(recorder: Recorder, analyst: Analyst, keeper: Housekeeper, clocks: Clocks) -> dict[str, str]:

@@ -16,10 +16,12 @@ from control.settings import Settings
 from control.traffic import Traffic, TrafficWindow
 from experiments.document import Document
 from experiments.report import Report, ShadowReport
+from state.applying import FileStanding
 from state.beats import Beat, Beats
-from state.document import Conflict, DocumentStore, StateUnavailable, Stored
+from state.document import Conflict, DocumentStore, StateUnavailable, Stored, Unreadable, read_record
 from state.durability import Durability
 from state.held import HeldDocument, listen
+from state.trouble import Trouble
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +31,7 @@ REPORTS_KEY: Final = "ekiben:reports"
 SHADOW_REPORTS_KEY: Final = "ekiben:shadow-reports"
 RAMPS_KEY: Final = "ekiben:ramps"
 _LOOK_S: Final = 0.5
+_AS_IT_WAS: Final = "what is known stays as it was"
 _BEATS_EVERY_S: Final = 2.0
 
 
@@ -74,8 +77,10 @@ class Desk:
         self.recorder_lag: Callable[[], float | None] = lambda: None
         self.clock_off: Callable[[], str | None] = lambda: None
         self.failing: Callable[[], Mapping[str, str]] = dict
+        self.file: Callable[[], FileStanding | None] = lambda: None
         self.changes = 0
         self._held = HeldDocument(self.store, settings.data_dir / "controller.json")
+        self._trouble = Trouble()
         self._beats = Beats(redis)
         self._window = TrafficWindow()
         self._beats_at = 0.0
@@ -111,13 +116,14 @@ class Desk:
         try:
             await self._look()
             away = False
+            self._trouble.over()
         except Conflict:
             return  # another process put the experiments back: the next round sees them
         except (StateUnavailable, RedisError, OSError) as error:
-            if not self.state_away:
-                log.warning("the state Redis is away: %s", error)
-                if self.stored is None and (copy := self._held.read_copy()) is not None:
-                    self.stored = copy
+            unreadable = isinstance(error, Unreadable)
+            self._trouble.tell(str(error) if unreadable else f"the state Redis is away: {error}", _AS_IT_WAS)
+            if self.stored is None:
+                await self._take_copy()
             away = True
         except Exception:
             log.exception("the desk could not be brought up to date")
@@ -140,11 +146,16 @@ class Desk:
         self.changes += 1
 
     async def _look(self) -> None:
-        stored = await self._held.load()
-        new = stored is not None and self._held.take(stored)
-        if new:
+        record = await self._held.load()
+        new = record is not None and self._held.is_new(record)
+        if record is not None and new:
+            stored = await asyncio.to_thread(read_record, record)
+            self._held.take(record)
             self.stored = stored
             self.changes += 1
+            for key, why in stored.kept.not_run.items():
+                log.warning("the experiment %s is not run by this release: %s", key, why)
+            await self._held.keep()
         for key in (REPORTS_KEY, SHADOW_REPORTS_KEY, RAMPS_KEY):
             new |= await self._is_new(key)
         if new and self.stored is not None:
@@ -155,6 +166,10 @@ class Desk:
             self.beats = tuple(await self._beats.read())
             self.traffic = self._window.add(self.beats, now)
             self.changes += 1
+
+    async def _take_copy(self) -> None:
+        if (copy := await asyncio.to_thread(self._held.read_copy)) is not None:
+            self.stored = await asyncio.to_thread(read_record, copy)
 
     def _read(self, document: Document) -> None:
         """Take what is in Redis of what the document has: what is removed from it stays behind there."""

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from control.admin_views import file_view
 from control.desk import Desk
 from control.metrics import AnalystFigures, RecorderFigures, metrics_page
 
@@ -35,8 +36,12 @@ def health_routes(desk: Desk, recorder: RecorderFigures, analyst: AnalystFigures
             "analysis": {"failed": dict(analyst.failed), "seconds": analyst.seconds},
             "failing": dict(desk.failing()),
             "router_workers": len(desk.beats),
+            "experiments_file": file_view(desk.file()),
         }
-        well = not (desk.state_away or desk.durability.refusal or desk.failing() or analyst.failed)
+        file = desk.file()
+        refused = file is not None and file.state == "refused"
+        degraded = refused or desk.state_away or desk.durability.refusal or desk.failing() or analyst.failed
+        well = not degraded
         body = orjson.dumps({"status": "ok" if well else "degraded", **state})
         return Response(body, 200 if desk.stored is not None else 503, media_type="application/json")
 

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from control.admin_views import joined_view
 from control.analysis.reasons import WORDS
 from control.desk import Desk
 from experiments.lifecycle import Status
@@ -70,6 +71,23 @@ class _FromDesk(Collector):
             "ekiben_controller_revision",
             "Revision of the experiments that the controller knows",
             desk.stored.revision if desk.stored else 0,
+        )
+        file, joined = desk.file(), joined_view(desk.stored)
+        for state in ("refused", "late"):
+            yield _gauge(
+                f"ekiben_experiments_file_{state}",
+                f"1 while the experiments file is {state}: it is not applied",
+                file is not None and file.state == state,
+            )
+        yield _gauge(
+            "ekiben_experiments_not_run",
+            "Experiments that this release does not run: everyone gets live",
+            len(desk.stored.kept.not_run) if desk.stored else 0,
+        )
+        yield _gauge(
+            "ekiben_experiments_joined_timestamp_seconds",
+            "When two histories of the experiments were last joined, 0 if never",
+            joined["at"] if joined else 0,
         )
         yield _gauge("ekiben_router_workers", "Router workers whose beat is fresh", len(desk.beats))
         ended = CounterMetricFamily(

@@ -29,6 +29,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 3100
     data_dir: Path = Path(".ekiben")
+    experiments_file: Path | None = None
     events_url: str = ".ekiben/events"
     events_days: int = 400
     record_every_s: int = 3
@@ -73,6 +74,7 @@ class Settings:
             host=host,
             port=whole(environ, "EKIBEN_CONTROLLER_PORT", 3100, 0, 65_535),
             data_dir=data_dir,
+            experiments_file=Path(file) if (file := environ.get("EKIBEN_EXPERIMENTS_FILE")) else None,
             events_url=environ.get("EKIBEN_EVENTS_URL") or str((data_dir / "events").absolute()),
             events_days=whole(environ, "EKIBEN_EVENTS_DAYS", 400, 1, 36_500),
             record_every_s=whole(environ, "EKIBEN_RECORD_EVERY_S", 3, 1, 300),

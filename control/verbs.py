@@ -6,7 +6,7 @@ anew on what is there now.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypedDict, Unpack
 
@@ -19,8 +19,10 @@ from experiments.consequences import consequence
 from experiments.differences import differences
 from experiments.document import Document, Ramp
 from experiments.problems import DocumentError, from_validation, problem, unknown
+from state.applying import last_text, merge_text
 from state.audit import Audit, Entry
 from state.document import Conflict, Stored
+from state.experiments_file import ExperimentsFile
 
 _ATTEMPTS: Final = 20
 
@@ -79,6 +81,13 @@ class RampFields(TypedDict, total=False):
     then: str
 
 
+class Applied(TypedDict, total=False):
+    """What a change says of the file that it came of."""
+
+    applied: str
+    text: bytes
+
+
 class Verbs:
     """The changes, on the document that `desk` looks at.
 
@@ -91,7 +100,7 @@ class Verbs:
         self._audit = Audit(desk.redis)
 
     async def apply(self, document: Document, order: Order) -> Change:
-        """Replace the whole document, also in a Redis without one."""
+        """Replace the whole document, also in a Redis without one. A file goes by `apply_file`."""
 
         def action(before: Document) -> Document:
             check_change(before, document)
@@ -100,6 +109,20 @@ class Verbs:
         if await self._desk.store.load() is None:
             return await self._apply_first(document, order)
         return await self._change(None, action, order)
+
+    async def apply_file(self, file: ExperimentsFile, order: Order) -> Change:
+        """Apply what a file changes of the one that was applied last, also in a Redis without a document.
+
+        Where that one is not known, the whole document becomes the file's.
+        """
+
+        async def action(held: Stored) -> Document:
+            last = await last_text(held)
+            return await merge_text(self._desk.store, held, last or held.document, file.document)
+
+        if await self._desk.store.load() is None:
+            return await self._apply_first(file.document, order, file)
+        return await self._decide(None, action, order, file)
 
     async def start(self, key: str, order: Order) -> Change:
         """A draft begins to assign users."""
@@ -163,21 +186,39 @@ class Verbs:
         return await self._change(None, lambda document: actions.forget_user(document, user_id), order)
 
     async def _change(self, key: str | None, action: Callable[[Document], Document], order: Order) -> Change:
+        async def decide(held: Stored) -> Document:
+            return action(held.document)
+
+        return await self._decide(key, decide, order)
+
+    async def _decide(
+        self,
+        key: str | None,
+        action: Callable[[Stored], Awaitable[Document]],
+        order: Order,
+        file: ExperimentsFile | None = None,
+    ) -> Change:
+        store = self._desk.store
         for attempt in range(_ATTEMPTS):
-            held = await self._desk.store.load()
+            held = await store.load()
             if held is None:
                 raise NoDocument("there are no experiments yet: apply a file")
             await self._check_revision(held, order)
             if key is not None and key not in held.document.experiments:
-                raise UnknownExperiment(unknown("experiment", key, held.document.experiments))
-            after = action(held.document)
-            await self._desk.store.check_names(held, after)
+                raise UnknownExperiment(
+                    held.kept.not_run.get(key) or unknown("experiment", key, held.document.experiments)
+                )
+            after = await action(held)
+            await store.check_names(held, after)
             lines = differences(held.document, after)
             meaning = consequence(held.document, after, key) if key is not None else None
-            if order.dry_run or not lines:
+            if order.dry_run or not (lines or file):
                 return Change(held.revision, lines, meaning, done=False)
             try:
-                new = await self._desk.store.change(held, after, who=order.who, why=order.why)
+                if file is not None and not lines:
+                    await store.note_text(held, file.digest, file.text)
+                    return Change(held.revision, lines, meaning, done=False)
+                new = await store.change(held, after, who=order.who, why=order.why, **_applied(file))
             except Conflict:
                 if attempt + 1 == _ATTEMPTS:
                     raise
@@ -185,16 +226,23 @@ class Verbs:
             return Change(new.revision, lines, meaning, done=True)
         raise AssertionError("the loop returns or raises")
 
-    async def _apply_first(self, document: Document, order: Order) -> Change:
+    async def _apply_first(
+        self, document: Document, order: Order, file: ExperimentsFile | None = None
+    ) -> Change:
         lines = differences(None, document)
         if order.revision:
             raise Stale(order.revision, 0, [])
         if order.dry_run:
             return Change(0, lines, None, done=False)
-        new = await self._desk.store.change(None, document, who=order.who, why=order.why)
+        applied = _applied(file)
+        new = await self._desk.store.change(None, document, who=order.who, why=order.why, **applied)
         return Change(new.revision, lines, None, done=True)
 
     async def _check_revision(self, held: Stored, order: Order) -> None:
         if order.revision is not None and order.revision != held.revision:
             meanwhile = await self._audit.since(held.lineage, order.revision)
             raise Stale(order.revision, held.revision, meanwhile)
+
+
+def _applied(file: ExperimentsFile | None) -> Applied:
+    return {} if file is None else {"applied": file.digest, "text": file.text}

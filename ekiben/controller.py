@@ -62,6 +62,11 @@ class ControllerClient:
         except msgspec.DecodeError as error:
             raise EkibenError(f"the controller at {self.url} is of another release: {error}") from None
 
+    def document(self) -> dict[str, Any]:
+        """The document in force, as plain values."""
+        held: dict[str, Any] = self._object("/document")["document"]
+        return held
+
     def history(self, key: str | None, limit: int) -> list[dict[str, Any]]:
         """The last changes, newest first."""
         path = "/history" if key is None else f"/experiments/{quote(key, safe='')}/history"

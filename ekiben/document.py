@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -11,10 +13,13 @@ from experiments.changes import check_change
 from experiments.document import Document
 from experiments.lifecycle import Status
 from experiments.problems import DocumentError
+from experiments.three_way import apply_text
 from process.printable import without_password
 from process.private import private_folder, private_opener
-from state.document import StateUnavailable, Stored, dump_document, open_store
+from state.applying import last_text
+from state.document import StateUnavailable, Stored, dump_document, open_store, read_record
 from state.experiments_file import BadExperimentsFile, ExperimentsFile, read_experiments_file
+from state.record import Record
 
 
 def read_document(path: Path) -> ExperimentsFile:
@@ -50,29 +55,32 @@ async def load_stored(state_url: str) -> Stored | None:
 def read_copy(data_dir: Path) -> Stored | None:
     """Return the router's copy on disk, None when there is no good one."""
     try:
-        return Stored.from_json((data_dir / "snapshot.json").read_bytes())
-    except (OSError, ValueError):
+        return read_record(Record.from_json((data_dir / "snapshot.json").read_bytes()))
+    except (OSError, ValueError, StateUnavailable):
         return None
 
 
 async def document_in_force(path: Path, state_url: str, data_dir: Path) -> Document:
-    """Return what a router that starts now will route by: the file's document, or Redis's when that is ahead.
+    """Return what will be routed by once the file has been looked at, as the applier decides it.
 
-    As the router does, it applies a file that is not what was applied last, keeps what Redis holds otherwise,
-    and takes its own copy for an empty Redis. Raises EkibenError when the file is invalid, or may not follow
-    what is held.
+    Raises EkibenError when the file is invalid, or may not follow what is held.
     """
     file = read_document(path)
     stored = await load_stored(state_url) or read_copy(data_dir)
     if stored is None:
         return file.document
-    if stored.applied == file.digest:
+    record = stored.as_record()
+    if file.digest == stored.applied or file.digest in record.earlier:
         return stored.document
+    last = await last_text(stored)
+    if last is None:
+        return stored.document  # the controller tells why it does not apply the file
     try:
-        check_change(stored.document, file.document)
+        merged = apply_text(last, file.document, stored.document)
+        check_change(stored.document, merged)
     except DocumentError as error:
         raise EkibenError("\n".join(f"{path}: {problem}" for problem in error.problems)) from None
-    return file.document
+    return merged
 
 
 def bench_document(document: Document) -> Document:
@@ -93,9 +101,14 @@ def bench_document(document: Document) -> Document:
     return document.model_copy(update={"models": models, "experiments": experiments})
 
 
+def document_yaml(data: Mapping[str, Any]) -> str:
+    """A document's plain values as YAML that reads back the same."""
+    return yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True)
+
+
 def write_document(document: Document, path: Path, comment: str) -> None:
     """Write a document as a YAML file that begins with `comment`, for this user only: it may name users."""
     private_folder(path.parent)
-    body = yaml.safe_dump(dump_document(document), sort_keys=False, allow_unicode=True)
+    body = document_yaml(dump_document(document))
     with open(path, "w", encoding="utf-8", opener=private_opener) as file:
         file.write(f"# {comment}\n{body}")

@@ -38,6 +38,28 @@ def report(experiment: Experiment, as_json: AsJson = False) -> None:
 
 
 @app.command(rich_help_panel=PANEL)
+def document() -> None:
+    """Print the experiments as they stand, as YAML: what the file would say if it were true.
+
+    Ramps, verbs and other people's files are in it. Without a controller it is read as `ekiben explain` does.
+    """
+    import asyncio
+
+    from ekiben.controller import ControllerClient, NoController
+    from ekiben.document import document_yaml
+    from ekiben.explain import find_source
+    from ekiben.settings import Settings
+    from state.document import dump_document
+
+    try:
+        data = ControllerClient.from_environ(os.environ).document()
+    except NoController:
+        source = asyncio.run(find_source(Settings.from_environ(os.environ)))
+        data = dump_document(source.snapshot.document)
+    typer.echo(document_yaml(data), nl=False)
+
+
+@app.command(rich_help_panel=PANEL)
 def history(
     experiment: Annotated[
         str | None, typer.Argument(help="Only this experiment's changes.", show_default=False)

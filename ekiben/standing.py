@@ -29,6 +29,12 @@ def show_standing(console: Console, url: str, status: dict[str, Any]) -> None:
     if kept.get("reason"):
         taken = "outcomes are refused" if kept["setting"] == "check" else "outcomes are taken all the same"
         console.print(f"{kept['reason']} ({taken})", soft_wrap=True)
+    for line in file_lines(status["file"]) if status.get("file") else ():
+        console.print(line, soft_wrap=True, markup=False)
+    for key, why in status.get("not_run", {}).items():
+        console.print(f"{key} is not run, everyone gets live: {why}", soft_wrap=True, markup=False)
+    if joined := status.get("joined"):
+        console.print(f"{moment(joined['at'])}: {joined['sentence']}", soft_wrap=True, markup=False)
     if status["ramps_refused"]:
         console.print(status["ramps_refused"], soft_wrap=True)
     if status["experiments"]:
@@ -122,6 +128,18 @@ def show_plan(console: Console, plan: dict[str, Any]) -> None:
     console.print(table)
     if takes is None:
         console.print("how long that takes: give --users-per-day", soft_wrap=True)
+
+
+def file_lines(standing: dict[str, Any]) -> tuple[str, ...]:
+    """How the file stands, in lines; none where there is nothing to say."""
+    since = f"since {moment(standing['since'])}"
+    head = {
+        "refused": f"{standing['file']} is not applied, {since}:",
+        "late": f"{standing['file']} is not applied, {since}:",
+        "waits": f"{standing['file']} has changed and waits, {since}:",
+        "missing": f"{standing['file']} is not there, {since}: the experiments stay as they are.",
+    }.get(standing["state"])
+    return () if head is None else (head, *(f"  {line}" for line in standing["lines"]))
 
 
 def moment(at: float) -> str:

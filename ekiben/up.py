@@ -39,6 +39,7 @@ from ekiben.stack import (
     until_routed,
     watched,
 )
+from ekiben.telling import tell_of_file
 from experiments.document import Document
 from process.private import private_folder
 from state.embedded import EmbeddedRedis, EmbeddedRedisError, addresses
@@ -138,6 +139,9 @@ class _Up:
                     raise EkibenError("\n".join(failures))
                 if shown is not None and shown.failure is not None:
                     self._console.print(f"\n{shown.failure}")
+                if self._controller_url is not None:
+                    telling = asyncio.create_task(tell_of_file(self._console, self._controller_url))
+                    undo.callback(telling.cancel)
                 if scenario is not None and self._controller_url is not None and self._can_play(scenario):
                     told = Told(self._options.scenario or "", self._options.once)
                     await play(self._console, self._url, self._controller_url, self._data_dir, scenario, told)
@@ -293,6 +297,7 @@ class _Up:
             "EKIBEN_HOST": "127.0.0.1",
             "EKIBEN_CONTROLLER_PORT": str(self._options.controller_port),
             "EKIBEN_DATA_DIR": str(self._data_dir),
+            "EKIBEN_EXPERIMENTS_FILE": str(self._file.absolute()),
             "EKIBEN_SHUTDOWN_GRACE_S": "2",
         }
 

@@ -42,16 +42,43 @@ def apply(
     why: Why = None,
     yes: Yes = False,
 ) -> None:
-    """Replace the experiments by a file's, after showing what would change.
+    """Apply what a file changes of the one that was applied last, after showing it.
 
-    The file is checked as a whole. What cannot follow what is there, such as other weights while an
-    experiment runs, is refused with the reason.
+    What a command or a ramp has done meanwhile stays. A value that both changed is refused with both, and so
+    is what cannot follow what is there, such as other weights while an experiment runs.
     """
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {file}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
-    _change("/apply", {"document": text}, why, yes)
+    _change("/apply", {"document": _text(file)}, why, yes)
+
+
+@app.command(rich_help_panel=PANEL)
+def diff(file: Annotated[Path, typer.Argument(help="The experiments file.", show_default=False)]) -> None:
+    """Show what `ekiben apply` would change, and change nothing.
+
+    The exit code is 1 when the file cannot be applied, and 0 otherwise.
+    """
+    from ekiben.controller import ControllerClient
+    from ekiben.screen import screen
+
+    body = {"document": _text(file), "why": "ekiben diff", "dry_run": True}
+    looked = ControllerClient.from_environ(os.environ).change("/apply", body)
+    for line in looked["changes"] or ["Nothing changes: that is how it is."]:
+        screen().print(line, soft_wrap=True, markup=False)
+
+
+@app.command(rich_help_panel=PANEL)
+def check(file: Annotated[Path, typer.Argument(help="The experiments file.", show_default=False)]) -> None:
+    """Check an experiments file by itself, without a controller: for CI, before a change is merged.
+
+    Each problem is a line with its place in the file, and the exit code is 1.
+    """
+    from ekiben.document import read_document
+    from ekiben.screen import screen
+
+    document = read_document(file).document
+    models, experiments = len(document.models), len(document.experiments)
+    screen().print(
+        f"{file} is sound: {models} models, {experiments} experiments", soft_wrap=True, markup=False
+    )
 
 
 @app.command(rich_help_panel=PANEL)
@@ -196,6 +223,13 @@ def forget(
         )
     told = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in removed["events"].items())
     console.print(f"Done: {told or 'no events'}; {removed['overrides']} overrides.")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {file}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
 
 
 def _verb(experiment: str, verb: str, body: dict[str, Any], why: str | None, yes: bool) -> None:

@@ -136,12 +136,12 @@ class Snapshot:
         self.lineage = lineage
         self.revision = revision
         self.document = document
-        self._experiments = {
-            key: _compile(key, each, document.models[each.model].live)
-            for key, each in document.experiments.items()
-        }
+        running: dict[str, list[_Compiled]] = {name: [] for name in document.models}
+        for key, each in document.experiments.items():
+            if each.status == Status.RUNNING:
+                running[each.model].append(self._compiled(key))
         self.plans: Mapping[str, Plan] = MappingProxyType(
-            {name: self._plan(name, model) for name, model in document.models.items()}
+            {name: _plan(name, model, tuple(running[name])) for name, model in document.models.items()}
         )
 
     def explain(self, experiment_key: str, user_id: str) -> Assignment:
@@ -150,7 +150,7 @@ class Snapshot:
         For a running experiment it agrees with `Plan.assign`: a user whom another running experiment of
         the model overrides is not in this one, and the reason is "override".
         """
-        experiment = self._experiments[experiment_key]
+        experiment = self._compiled(experiment_key)
         if experiment.status == Status.RUNNING:
             served = self.plans[self.document.experiments[experiment_key].model].assign(user_id)
             if served.reason == "override" and served.experiment != experiment_key:
@@ -159,30 +159,28 @@ class Snapshot:
 
     def ranges(self, experiment_key: str) -> list[tuple[str, float, float]]:
         """Return (variant, start, end) for each variant, as shares of all users. KeyError as `explain`."""
-        compiled = self._experiments[experiment_key]
+        compiled = self._compiled(experiment_key)
         return [
             (variant, start, end)
             for (variant, _), (start, end) in zip(compiled.variants, compiled.ranges, strict=True)
         ]
 
-    def _plan(self, name: str, model: Model) -> Plan:
-        running = tuple(
-            self._experiments[key]
-            for key, each in self.document.experiments.items()
-            if each.model == name and each.status == Status.RUNNING
-        )
-        return Plan(
-            name=name,
-            live=model.live,
-            timeout_s=model.timeout_ms / 1000,
-            cache_ttl_s=model.cache_ttl_s,
-            versions=MappingProxyType(model.versions),
-            shadow=tuple(
-                (version, percent / 100) for version, percent in model.shadow.items() if percent > 0
-            ),
-            _running=running,
-            _overridden={user: each.by_override(user) for each in running for user in each.overrides},
-        )
+    def _compiled(self, key: str) -> _Compiled:
+        experiment = self.document.experiments[key]
+        return _compile(key, experiment, self.document.models[experiment.model].live)
+
+
+def _plan(name: str, model: Model, running: tuple[_Compiled, ...]) -> Plan:
+    return Plan(
+        name=name,
+        live=model.live,
+        timeout_s=model.timeout_ms / 1000,
+        cache_ttl_s=model.cache_ttl_s,
+        versions=MappingProxyType(model.versions),
+        shadow=tuple((version, percent / 100) for version, percent in model.shadow.items() if percent > 0),
+        _running=running,
+        _overridden={user: each.by_override(user) for each in running for user in each.overrides},
+    )
 
 
 def _compile(key: str, experiment: Experiment, live: str) -> _Compiled:

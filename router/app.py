@@ -23,6 +23,7 @@ from router.asgi import Receive, Request, Scope, Send
 from router.beat import Who, beat_on
 from router.cache import RedisCache
 from router.costly import Turns
+from router.development import file_alone, file_applier
 from router.errors import (
     Forbidden,
     InternalError,
@@ -263,9 +264,14 @@ async def open_worker(
     )
     worker.durability = durability
     worker.dependencies = {"cache": cache.ping, "state": lambda: _ping(state)}
+    documents = DocumentStore(state)
+    applier = file_applier(documents, state, settings)
+    alone = file_alone(settings)
     source = SnapshotSource(
-        DocumentStore(state), settings.experiments_file, settings.data_dir / "snapshot.json", worker.adopt
+        documents, settings.data_dir / "snapshot.json", worker.adopt, applier=applier, alone=alone
     )
+    worker.trouble = lambda: source.trouble
+    worker.file = lambda: source.file
     await source.start()
     changed = asyncio.Event()
     worker.spawn(listen(state, changed))
@@ -283,6 +289,7 @@ async def open_worker(
             lambda: worker.routes,
             worker.dependencies,
             lambda: source.confirmed_at,
+            lambda: source.file is not None and source.file.state == "refused",
             events,
             outcomes,
             time.monotonic,

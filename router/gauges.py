@@ -69,6 +69,12 @@ class Gauges:
         self.outcomes_waiting = gauge(
             "ekiben_outcomes_waiting", "Outcomes that wait for Redis's disk", (), "livesum"
         )
+        self.file_refused = gauge(
+            "ekiben_experiments_file_refused",
+            "1 while an experiments file that a router looks after is refused",
+            (),
+            "livemax",
+        )
         self._shown: set[tuple[str, str]] = set()
 
     def show_durable(self, durable: bool | None) -> None:
@@ -109,6 +115,7 @@ async def watch(
     routes: Callable[[], Mapping[str, ModelRoute]],
     redis: Mapping[str, HealthCheck],
     confirmed_at: Callable[[], float | None],
+    refused: Callable[[], bool],
     events: Waiting,
     outcomes: Waiting,
     clock: Callable[[], float],
@@ -119,6 +126,7 @@ async def watch(
             gauges.show_versions(routes(), clock())
             gauges.events_waiting.set(events.waiting)
             gauges.outcomes_waiting.set(outcomes.waiting)
+            gauges.file_refused.set(refused())
             if (at := confirmed_at()) is not None:
                 gauges.confirmed.set(at)
             answers = await asyncio.gather(*(check() for check in redis.values()))

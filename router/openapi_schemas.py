@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
+
+from state.applying import FileState
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +272,24 @@ SCHEMAS: Final[dict[str, Any]] = {
             },
             "revision": _nullable("Of the experiments it routes by", "integer"),
             "lineage": _nullable("The history that the revision belongs to"),
+            "experiments_trouble": _nullable("Why they are not those that Redis holds"),
+            "experiments_file": {
+                "type": ["object", "null"],
+                "description": "How the experiments file stands, where this router looks after it",
+                "properties": {
+                    "file": _text("Its path"),
+                    "state": {"type": "string", "enum": list(get_args(FileState))},
+                    "since": {"type": "number", "description": "In seconds since 1970"},
+                    "lines": {"type": "array", "items": {"type": "string"}, "description": "Why"},
+                },
+                "required": ["file", "state", "since", "lines"],
+                "additionalProperties": False,
+            },
+            "not_run": {
+                "type": "object",
+                "description": "Experiments of a newer release, which this one does not run, and why",
+                "additionalProperties": {"type": "string"},
+            },
             "dependencies": {
                 "type": "object",
                 "description": "Each Redis, and each version as `model/version`",

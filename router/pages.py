@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from functools import cache
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -136,7 +137,7 @@ async def healthz(worker: Worker, _rest: str, _query: str) -> Page:
         for version in route.versions.values():
             up = any(endpoint["healthy"] for endpoint in version.endpoints.health())
             dependencies[f"{route.plan.name}/{version.version}"] = "up" if up else "down"
-    snapshot = worker.snapshot
+    snapshot, file = worker.snapshot, worker.file()
     body = {
         "live": True,
         "ready": worker.ready,
@@ -144,6 +145,9 @@ async def healthz(worker: Worker, _rest: str, _query: str) -> Page:
         "panic": sorted(worker.panicked),
         "revision": snapshot.revision if snapshot else None,
         "lineage": snapshot.lineage if snapshot else None,
+        "experiments_trouble": worker.trouble(),
+        "experiments_file": None if file is None else asdict(file),
+        "not_run": dict(worker.not_run),
         "dependencies": dependencies,
         "state": worker.durability.view() if worker.durability is not None else None,
     }

@@ -1,9 +1,8 @@
 """Where a worker's snapshot comes from, and how it follows changes.
 
-In order of precedence: the document in Redis; this worker's copy on disk, while Redis is away; the
-experiments file, where neither holds anything. The file seeds an empty Redis, and is applied again only
-when its content differs from what was applied last, and is new to this worker: files of several hosts change
-one after the other, and who still has the old one does not put it back.
+In order of precedence: the document in Redis; this worker's copy on disk, while Redis is away. Where there is
+neither, and the state Redis is to be the embedded one of this data directory but nobody has started it
+(`bentoml serve` of the router alone), the experiments file. What is read is read in a thread.
 """
 
 from __future__ import annotations
@@ -11,19 +10,43 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from experiments.changes import check_change
-from experiments.problems import DocumentError
-from state.document import Conflict, StateUnavailable, Stored
-from state.experiments_file import BadExperimentsFile, ExperimentsFile, parse_experiments
+from experiments.snapshot import Snapshot
+from state.applying import FileStanding
+from state.document import Conflict, StateUnavailable, Stored, Unreadable, read_record
 from state.held import Documents, HeldDocument
+from state.record import Record
+from state.trouble import Trouble
 
 log = logging.getLogger(__name__)
 
 _POLL_S: Final = 0.5
+
+
+class Adopt(Protocol):
+    """Takes a document to route by, with its snapshot."""
+
+    def __call__(self, stored: Stored, snapshot: Snapshot | None = None, /) -> None: ...
+
+
+class Alone(Protocol):
+    """The document to route by without any Redis (`router.development.FileAlone`)."""
+
+    @property
+    def standing(self) -> FileStanding: ...
+
+    async def round(self) -> Stored | None: ...
+
+
+class Applies(Protocol):
+    """Applies the experiments file where no controller does (`state.applier.Applier`)."""
+
+    @property
+    def standing(self) -> FileStanding: ...
+
+    async def round(self) -> None: ...
 
 
 class SnapshotSource:
@@ -32,30 +55,38 @@ class SnapshotSource:
     def __init__(
         self,
         documents: Documents,
-        experiments_file: Path,
         copy: Path,
-        adopt: Callable[[Stored], None],
+        adopt: Adopt,
+        *,
+        applier: Applies | None = None,
+        alone: Alone | None = None,
     ) -> None:
-        self._documents = documents
-        self._file = experiments_file
         self._held = HeldDocument(documents, copy)
         self._copy = copy
         self._adopt = adopt
-        self._read: tuple[tuple[int, int, int], ExperimentsFile | None] | None = None
-        self._refused: str | None = None
-        self._settled: str | None = None
+        self._applier = applier
+        self._alone = alone
+        self._adopted: Stored | None = None
+        self._trouble = Trouble()
         self.state_reached = False
         self.confirmed_at: float | None = None
         """When Redis last said what is current, in seconds since 1970; None if never."""
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the experiments are not those that Redis holds; None while they are."""
+        return self._trouble.what
+
+    @property
+    def file(self) -> FileStanding | None:
+        """How the experiments file stands, where this process looks after it."""
+        alone = self._adopted is not None and not self._adopted.lineage
+        looks_after = self._alone if alone else self._applier
+        return None if looks_after is None else looks_after.standing
+
     async def start(self) -> None:
         """Take the first snapshot from wherever there is one; without any, wait for `run` to find it."""
         await self.sync()
-        if self._held.now is None and (copy := self._held.read_copy()) is not None:
-            self._take(copy, f"from the copy in {self._copy}")
-        if self._held.now is None and (read := self._read_file()) is not None:
-            # Lineage "" and revision 0: Redis has never seen it, and any document there replaces it.
-            self._take(Stored("", 0, read.digest, read.document), "from the experiments file")
 
     async def run(self, changed: asyncio.Event) -> None:
         """Follow changes: at once when `changed` is set, else every 500 ms."""
@@ -66,86 +97,62 @@ class SnapshotSource:
             except TimeoutError:
                 pass
             changed.clear()
-            try:
-                await self.sync()
-            except Exception:
-                log.exception("the experiments could not be brought up to date")
+            await self.sync()
 
     async def sync(self) -> None:
-        """One round: load, refill, apply the file, adopt."""
+        """One round: what Redis holds, put back or joined where it must be, is what is routed by."""
         try:
-            stored = await self._apply_file(await self._held.load())
+            record = await self._held.load()
+            if self._applier is not None:
+                await self._applier.round()
+                record = await self._held.load()
+            if record is not None:
+                await self._take(record, "from Redis")
         except Conflict:
             return  # another worker was faster: the next round sees its work
-        except StateUnavailable as error:
-            if self.state_reached:
-                log.warning("the state Redis is away, routing goes on as it was: %s", error)
+        except Unreadable as error:
             self.state_reached = False
-            if self._held.now is not None and not self._held.now.lineage:
-                self._follow_file(self._held.now)
+            self._trouble.tell(str(error), "routing goes on as it was")
+            await self._take_copy()
+        except StateUnavailable as error:
+            self.state_reached = False
+            self._trouble.tell(f"the state Redis is away: {error}", "routing goes on as it was")
+            await self._take_copy()
+            await self._follow_file()
+        except Exception:
+            log.exception("the experiments could not be brought up to date")
+        else:
+            self._trouble.over()
+            self.state_reached = True
+            self.confirmed_at = time.time()
+
+    async def _take_copy(self) -> None:
+        if self._adopted is None and (copy := await asyncio.to_thread(self._held.read_copy)) is not None:
+            await self._take(copy, f"from the copy in {self._copy}")
+
+    async def _follow_file(self) -> None:
+        """Where no Redis was ever reached: the file. One that cannot be read is not one that is not there."""
+        if self._alone is None or (self._adopted is not None and self._adopted.lineage):
             return
-        self.state_reached = True
-        self.confirmed_at = time.time()
-        if stored is not None:
-            self._take(stored, "from Redis")
-
-    async def _apply_file(self, stored: Stored | None) -> Stored | None:
-        read = self._read_file()
-        if read is None or read.digest == self._refused:
-            return stored
-        if stored is not None and read.digest in (stored.applied, self._settled):
-            # Applied once, here or by another worker. If another file has been applied since, that one is
-            # newer: on other hosts the new file is there earlier, and the old one must not undo it.
-            self._settled = read.digest
-            return stored
-        try:
-            check_change(stored.document if stored else None, read.document)
-            await self._documents.check_names(stored, read.document)
-        except DocumentError as error:
-            self._refuse(read.digest, "\n".join(error.problems))
-            return stored
-        changed = await self._documents.change(
-            stored, read.document, who=str(self._file), why="the file changed", applied=read.digest
-        )
-        self._settled = read.digest
-        log.info("%s applied as revision %d", self._file, changed.revision)
-        return changed
-
-    def _follow_file(self, held: Stored) -> None:
-        # Never seen by Redis, so no other worker can be at odds with it.
-        read = self._read_file()
-        if read is not None and read.digest not in (held.applied, self._refused):
-            try:
-                check_change(held.document, read.document)
-            except DocumentError as error:
-                self._refuse(read.digest, "\n".join(error.problems))
-                return
-            self._take(Stored("", 0, read.digest, read.document), "from the experiments file")
-
-    def _read_file(self) -> ExperimentsFile | None:
-        try:
-            stat = self._file.stat()
-            stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if self._read is not None and self._read[0] == stamp:
-                return self._read[1]
-            content = self._file.read_bytes()
-        except OSError:
-            return None
-        self._refused = None  # whoever saved it again wants to hear again
-        read = None
-        try:
-            read = parse_experiments(content)
-        except BadExperimentsFile as error:
-            self._refuse("", str(error))
-        self._read = stamp, read
-        return read
-
-    def _refuse(self, digest: str, problems: str) -> None:
-        self._refused = digest
-        for problem in problems.splitlines():
-            log.error("%s is not applied: %s", self._file, problem)
-
-    def _take(self, stored: Stored, source: str) -> None:
-        if self._held.take(stored):
+        stored = await self._alone.round()
+        if stored is not None and stored != self._adopted:
+            self._adopted = stored
             self._adopt(stored)
-            log.info("routing by revision %d, %s", stored.revision, source)
+            log.info("routing by the experiments file alone: no Redis was reached")
+
+    async def _take(self, record: Record, source: str) -> None:
+        if not self._held.is_new(record):
+            return
+        stored, snapshot = await asyncio.to_thread(_compiled, record)
+        self._held.take(record)
+        self._adopted = stored
+        self._adopt(stored, snapshot)
+        log.info("routing by revision %d, %s", stored.revision, source)
+        for key, why in stored.kept.not_run.items():
+            log.warning("the experiment %s is not run here, everyone gets live: %s", key, why)
+        await self._held.keep()
+
+
+def _compiled(record: Record) -> tuple[Stored, Snapshot]:
+    stored = read_record(record, routing=True)
+    return stored, Snapshot(stored.lineage, stored.revision, stored.document)

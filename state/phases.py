@@ -7,7 +7,7 @@ its name and phase would share them: what the first one's users did would decide
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from experiments.document import Document
 from experiments.lifecycle import ACTIVE, Status
@@ -23,6 +23,16 @@ def phases_of(document: Document | None) -> dict[str, int]:
         return {}
     found = document.experiments.items()
     return {key: each.phase for key, each in found if each.status is not Status.DRAFT}
+
+
+def ran_by(data: Any) -> dict[str, int]:
+    """The same, of a document as plain values, of whatever release."""
+    experiments = data.get("experiments") if isinstance(data, dict) else None
+    return {
+        key: int(each.get("phase", 1))
+        for key, each in (experiments.items() if isinstance(experiments, dict) else ())
+        if each.get("status", Status.DRAFT) != Status.DRAFT
+    }
 
 
 def beginning(before: Document | None, after: Document) -> dict[str, int]:

@@ -56,8 +56,9 @@ def controller_settings(manifests: Manifests) -> ControllerSettings:
 
 
 def experiments_of(manifests: Manifests) -> Document:
-    """The experiments that an empty Redis is seeded with. Raises what a router would log."""
-    (content,) = manifests.one("ConfigMap", "ekiben-experiments")["data"].values()
+    """The experiments that the Job applies. Raises what it would tell."""
+    (config_map,) = manifests.of("ConfigMap")
+    (content,) = config_map["data"].values()
     return parse_experiments(content.encode()).document
 
 

@@ -124,8 +124,8 @@ def test_the_addresses_of_redis_lead_to_services_on_a_common_network(name: str) 
 
 
 def test_the_experiments_are_valid_and_lead_to_versions_that_the_router_reaches() -> None:
-    (mount,) = (each for each in SERVICES["router"]["volumes"] if type(each) is dict)
-    inside = Path(environment("router")["EKIBEN_EXPERIMENTS_FILE"])
+    (mount,) = (each for each in SERVICES["controller"]["volumes"] if type(each) is dict)
+    inside = Path(environment("controller")["EKIBEN_EXPERIMENTS_FILE"])
     assert str(inside.parent) == mount["target"]
     document = read_experiments_file(DEPLOY / mount["source"] / inside.name).document
     for model, its in document.models.items():

@@ -61,7 +61,33 @@ def test_an_endpoint_that_leads_nowhere_is_noticed(prod: Manifests, url: str, pr
     assert problem in found
 
 
-def test_experiments_are_followed_while_routers_run(manifests: Manifests) -> None:
-    """A name with a hash would make every edit a rollout, with two contents side by side."""
+def test_the_job_applies_each_content_of_the_file_once_and_no_router_has_it(manifests: Manifests) -> None:
     (config_map,) = manifests.of("ConfigMap")
-    assert config_map["metadata"]["name"] == "ekiben-experiments"
+    (job,) = manifests.of("Job")
+    pod = job["spec"]["template"]["spec"]
+    (volume,) = pod["volumes"]
+    # A name with a hash: another content is another Job, which hooks of Argo CD and Flux run.
+    assert volume["configMap"]["name"] == config_map["metadata"]["name"]
+    assert config_map["metadata"]["name"].startswith("ekiben-experiments-")
+    (container,) = pod["containers"]
+    (mount,) = container["volumeMounts"]
+    assert container["command"][-1] == f"{mount['mountPath']}/{next(iter(config_map['data']))}"
+    for router in manifests.workloads("router"):
+        assert not any("configMap" in each and "experiments" in str(each) for each in router.pod["volumes"])
+
+
+def test_the_job_reaches_the_controller_with_its_token_and_no_rights(manifests: Manifests) -> None:
+    (job,) = manifests.of("Job")
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    told = {each["name"]: each for each in container["env"]}
+    (controller,) = manifests.workloads("controller")
+    parts = urlsplit(told["EKIBEN_CONTROLLER_URL"]["value"])
+    service = manifests.one("Service", str(parts.hostname))
+    assert manifests.behind(service) == [controller]
+    assert parts.port == service["spec"]["ports"][0]["port"]
+    assert container["image"] == controller.main["image"]
+    (token,) = (each for each in controller.main["env"] if each["name"] == "EKIBEN_ADMIN_TOKEN")
+    assert told["EKIBEN_ADMIN_TOKEN"] == token
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert container["securityContext"] == controller.main["securityContext"]

@@ -12,6 +12,9 @@ from typing import Any, Final
 import yaml
 
 from deploy.images.engine import Buildah
+from experiments.document import Document
+from experiments.parsing import parse_document
+from state.document import open_store
 from tests.deploy.manifests import KUBERNETES, Workload, render
 from tests.images.bundle import specification
 from tests.images.containers import Container, Images
@@ -81,8 +84,9 @@ class Station:
         return one
 
     def start_router(self) -> Container:
-        """Start the router with the tests' experiments: three versions, a third of the users each."""
-        return self.start("ekiben-router", self._configuration())
+        """Start the router, with a folder for the panic switch."""
+        (self._folder / "panic").mkdir(exist_ok=True)
+        return self.start("ekiben-router", {"/etc/ekiben/panic": self._folder / "panic"})
 
     def ready(self, container: Container, port: int = 3000) -> Container:
         """The container, once its `/readyz` answers 200."""
@@ -106,21 +110,27 @@ class Station:
         path.write_text("\n".join(lines) + "\n")
         return path
 
-    def _configuration(self) -> dict[str, Path]:
-        folder = self._folder / "experiments"
-        folder.mkdir(exist_ok=True)
-        (self._folder / "panic").mkdir(exist_ok=True)
-        document = yaml.safe_load((KUBERNETES / "base" / "experiments.yaml").read_text())
-        (experiment,) = document["experiments"].values()
-        experiment["coverage"] = 100
-        experiment["variants"] = {
-            name: {"version": name, "weight": weight}
-            for name, weight in zip(VERSIONS, (34, 33, 33), strict=True)
-        }
-        for model in document["models"].values():
-            model["timeout_ms"] = 5000  # a shared machine may be slow: who answers is the question here
-        (folder / "experiments.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
-        return {"/etc/ekiben/experiments": folder, "/etc/ekiben/panic": self._folder / "panic"}
+
+def _document() -> Document:
+    """The manifests' experiments, with three versions that serve a third of the users each."""
+    data = yaml.safe_load((KUBERNETES / "base" / "experiments.yaml").read_text())
+    (experiment,) = data["experiments"].values()
+    experiment["coverage"] = 100
+    experiment["variants"] = {
+        name: {"version": name, "weight": weight} for name, weight in zip(VERSIONS, (34, 33, 33), strict=True)
+    }
+    for model in data["models"].values():
+        model["timeout_ms"] = 5000  # a shared machine may be slow: who answers is the question here
+    return parse_document(data)
+
+
+async def _seed(url: str) -> None:
+    """Put the experiments there, as the Job of the manifests does through the controller."""
+    store = open_store(url)
+    try:
+        await store.change(None, _document(), who="tests", why="the first experiments")
+    finally:
+        await store.close()
 
 
 @contextmanager
@@ -136,6 +146,7 @@ def redis_pair(folder: Path) -> Iterator[None]:
     try:
         for server in servers:
             asyncio.run(server.start())
+        asyncio.run(_seed(servers[1].url))
         yield
     finally:
         for server in servers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.util
 import os
@@ -10,13 +11,14 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, Self
 
-import yaml
 from redis import Redis
 from redis.exceptions import RedisError
 
+from experiments.parsing import parse_document
 from state.blocks import EXPOSURES_STREAM, decode_block
 from state.document import DocumentStore, open_state
 from tests.faults.answers import LIVE, TREATMENT
@@ -116,8 +118,22 @@ class Installation:
         self.processes |= {name: self._router(name) for name in ROUTERS}
         for process in self.processes.values():
             process.spawn()
+        for name in REDIS:
+            self.processes[name].wait_until_ready()
+        # In a thread of its own: who starts this may be in an event loop.
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(asyncio.run, self._seed()).result()
         for process in self.processes.values():
             process.wait_until_ready()
+
+    async def _seed(self) -> None:
+        """Put the experiments there: a router reads no file where Redis is on another host."""
+        redis = open_state(self.redis_url("state"))
+        try:
+            document = parse_document(self.document())
+            await DocumentStore(redis).change(None, document, who="tests", why="the first experiments")
+        finally:
+            await redis.aclose()
 
     def close(self) -> None:
         """End every process by its id, then remove the hosts and, unless they are to be kept, the files."""
@@ -152,9 +168,6 @@ class Installation:
 
     def _router(self, name: str) -> Process:
         host = self.hosts[name]
-        # A file of each host, as in a cluster.
-        experiments = self.folder / f"{name}.yaml"
-        experiments.write_text(yaml.safe_dump(self.document()))
         return self._on(
             host,
             [sys.executable, "-m", "router"],
@@ -163,7 +176,6 @@ class Installation:
                 "EKIBEN_HOST": host.address,
                 "EKIBEN_PORT": str(_ROUTER_PORT),
                 "EKIBEN_DATA_DIR": str(self.folder / name),
-                "EKIBEN_EXPERIMENTS_FILE": str(experiments),
                 "EKIBEN_CACHE_URL": self.redis_url("cache"),
                 "EKIBEN_STATE_URL": self.redis_url("state"),
                 "EKIBEN_USER_SALT": self._salt,

@@ -112,6 +112,9 @@ async def test_healthz_tells_the_revision_and_each_dependency(router: Router) ->
         "panic": [],
         "revision": 1,
         "lineage": "here",
+        "experiments_trouble": None,
+        "experiments_file": None,
+        "not_run": {},
         "dependencies": {
             "cache": "down",
             "state": "up",

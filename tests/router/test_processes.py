@@ -20,8 +20,9 @@ import pytest
 import yaml
 
 from state.document import DOCUMENT_KEY
+from state.embedded import EmbeddedRedis
 from tests.router.documents import credit
-from tests.router.processes import RouterProcess, ServiceProcess
+from tests.router.processes import RouterProcess, ServiceProcess, settle
 from tests.router.redis_server import RedisServer
 from tests.router.waiting import until, until_async
 
@@ -239,22 +240,38 @@ async def test_services_that_hang_cost_the_deadline_and_no_more(
 
 
 async def test_an_edit_is_applied_to_running_workers_without_dropping_a_request(running: Running) -> None:
-    running.make(2).start()
-    load = Load(running)
-    await load.more()
-    for revision, percent in enumerate((10, 20, 30), start=2):
-        running.write(experiment={"coverage": percent})
-
-        async def applied(revision: int = revision) -> bool:
-            return running.metric(r"ekiben_snapshot_revision\{") == 2 * revision
-
-        await until_async(applied)
+    with EmbeddedRedis(running.folder / "data") as own:
+        running.make(2, EKIBEN_STATE_URL=own.addresses.state_url).start()
+        load = Load(running)
         await load.more()
-    (running.folder / "experiments.yaml").write_text("models: {credit: {live: nothing}}")
-    await until(lambda: "experiments.yaml is not applied" in running.router.log.read_text())
-    await load.more()
-    assert running.metric(r"ekiben_snapshot_revision\{") == 2 * 4
-    await load.stop()
+        for revision, percent in enumerate((20, 10), start=2):
+            running.write(experiment={"coverage": percent})
+
+            async def applied(revision: int = revision) -> bool:
+                return running.metric(r"ekiben_snapshot_revision\{") == 2 * revision
+
+            await until_async(applied)
+            await load.more()
+        (running.folder / "experiments.yaml").write_text("models: {credit: {live: nothing}}")
+        await until(lambda: "experiments.yaml is not applied" in running.router.log.read_text())
+        assert "is missing" in running.health()["experiments_file"]["lines"][0]
+        await until(lambda: running.metric(r"ekiben_experiments_file_refused") == 1)
+        await load.more()
+        assert running.metric(r"ekiben_snapshot_revision\{") == 2 * 3
+        await load.stop()
+        running.router.stop()
+
+
+async def test_a_router_on_a_redis_that_is_not_its_own_leaves_the_file_alone(running: Running) -> None:
+    running.make().start()
+    running.write(experiment={"coverage": 10})
+    settle(running.folder / "experiments.yaml")
+    running.router.stop()
+    running.make().start()
+    await running.reaches("v2")
+    assert running.health()["revision"] == 1
+    async with running.redis.client() as client:
+        assert b"coverage" not in (await client.hgetall(DOCUMENT_KEY))[b"document"]
 
 
 async def test_redis_is_killed_and_comes_back_empty_and_nobody_notices(running: Running) -> None:

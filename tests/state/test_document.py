@@ -17,7 +17,9 @@ from state.document import (
     Stored,
     dump_document,
     open_store,
+    read_record,
 )
+from state.record import Record
 from tests.router.documents import credit_document
 from tests.router.redis_server import RedisServer
 
@@ -105,10 +107,10 @@ async def test_a_change_is_published(store: DocumentStore, redis: RedisServer) -
 
 async def test_restore_puts_back_lineage_and_revision(store: DocumentStore, redis: RedisServer) -> None:
     stored = Stored("lineage", 41, "digest", ONE)
-    await store.restore(None, stored)
+    await store.restore(None, stored.as_record(), "restored: it was lost")
     assert await store.load() == stored
     with pytest.raises(Conflict):
-        await store.restore(None, stored)
+        await store.restore(None, stored.as_record(), "restored: it was lost")
     async with redis.client() as client:
         ((_, entry),) = await client.xrange(AUDIT_STREAM)
     assert b"restored" in entry[b"why"]
@@ -139,7 +141,9 @@ async def test_a_redis_that_hangs_is_state_unavailable_in_the_end(
 
 def test_a_copy_is_read_back_as_it_was_written() -> None:
     stored = Stored("lineage", 3, "digest", OTHER)
-    assert Stored.from_json(stored.to_json()) == stored
+    record = stored.as_record()
+    assert Record.from_json(record.to_json()) == record
+    assert read_record(record) == stored
 
 
 @pytest.mark.parametrize(
@@ -147,4 +151,4 @@ def test_a_copy_is_read_back_as_it_was_written() -> None:
 )
 def test_what_is_no_copy_is_a_value_error(data: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - whatever is wrong with it
-        Stored.from_json(data)
+        Record.from_json(data)

@@ -24,7 +24,7 @@ from state.lease import LEASE_KEY
 from tests.control.acting.conftest import TOKEN, document
 from tests.control.acting.evidence import put_report, report
 from tests.router.documents import EXPERIMENT
-from tests.router.processes import Process, RouterProcess
+from tests.router.processes import Process, RouterProcess, settle
 from tests.router.redis_server import RedisServer
 from tests.router.waiting import until_async
 
@@ -65,6 +65,7 @@ class Installation:
         (folder / "experiments.yaml").write_text(
             yaml.safe_dump(dump_document(document(ramp={"steps": [100]})), sort_keys=False)
         )
+        settle(folder / "experiments.yaml")
 
     async def held(self) -> Stored:
         stored = await self.store.load()

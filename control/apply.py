@@ -1,0 +1,80 @@
+"""`python -m control.apply FILE`: applies an experiments file through a controller, without the command line.
+
+For the Job of the manifests, whose image has no more than the controller. It waits for the controller, prints
+what was changed, and exits 1 when the file is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.error import HTTPError, URLError
+from urllib.request import ProxyHandler, Request, build_opener
+
+_TIMEOUT_S: Final = 30.0
+_AGAIN_S: Final = 2.0
+_PATIENCE_S: Final = 600.0
+
+
+def main(arguments: list[str], environ: Mapping[str, str]) -> int:
+    """Apply the one file that is named. Returns the exit code: 2 for wrong usage."""
+    url, token = environ.get("EKIBEN_CONTROLLER_URL", ""), environ.get("EKIBEN_ADMIN_TOKEN", "")
+    if len(arguments) != 1 or not url.startswith(("http://", "https://")) or not token:
+        return _fail("give one file, EKIBEN_CONTROLLER_URL and EKIBEN_ADMIN_TOKEN", 2)
+    try:
+        text = Path(arguments[0]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        return _fail(f"cannot read {arguments[0]}: {getattr(error, 'strerror', None) or 'not UTF-8'}", 2)
+    body = json.dumps({"document": text, "why": f"{Path(arguments[0]).name} of this deployment"}).encode()
+    headers = {
+        "Content-Type": "application/json",
+        "Authorization": f"Bearer {token}",
+        "X-Ekiben-Actor": environ.get("HOSTNAME") or "apply",
+    }
+    request = Request(f"{url.rstrip('/')}/api/apply", body, headers)  # noqa: S310 - http(s), checked above
+    end = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            # No proxy: the token is the controller's alone.
+            with build_opener(ProxyHandler({})).open(request, timeout=_TIMEOUT_S) as answer:
+                return _told(json.loads(answer.read()))
+        except HTTPError as error:
+            if error.code < 500:
+                return _fail(_refusal(error), 1)
+            why = f"it answered {error.code}"
+        except (URLError, OSError, ValueError) as error:
+            why = str(getattr(error, "reason", error))
+        if time.monotonic() > end:
+            return _fail(f"no controller at {url}: {why}", 1)
+        time.sleep(_AGAIN_S)
+
+
+def _told(change: dict[str, Any]) -> int:
+    for line in change["changes"] or ["nothing changes: that is how it is"]:
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"revision {change['revision']}\n")
+    return 0
+
+
+def _refusal(error: HTTPError) -> str:
+    with error:
+        try:
+            problem = json.loads(error.read())
+            return "\n".join(problem.get("errors") or [problem.get("detail") or problem["title"]])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return f"the controller answered {error.code}"
+
+
+def _fail(message: str, code: int) -> int:
+    for line in message.splitlines():
+        sys.stderr.write(f"apply: {line}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

@@ -1,0 +1,32 @@
+"""What `ekiben up` says on its terminal of the experiments file while everything runs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from rich.console import Console
+
+from ekiben.controller import ControllerClient
+from ekiben.errors import EkibenError
+from ekiben.standing import file_lines
+
+_LOOK_S: Final = 1.0
+
+
+async def tell_of_file(console: Console, controller_url: str) -> None:
+    """Print how the experiments file stands whenever that becomes another thing, until cancelled."""
+    client = ControllerClient(controller_url, None)
+    told: tuple[str, ...] = ()
+    while True:
+        try:
+            standing = (await asyncio.to_thread(client.status))["file"]
+        except EkibenError:
+            standing = None  # it starts, or stops: the next look tells
+        if standing is not None:
+            lines = file_lines(standing)
+            if lines != told and (lines or told):
+                for line in lines or (f"{standing['file']} is in force.",):
+                    console.print(line, soft_wrap=True, markup=False)
+            told = lines
+        await asyncio.sleep(_LOOK_S)

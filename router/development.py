@@ -1,0 +1,107 @@
+"""The router without a controller, on one machine: then it looks after the experiments file itself.
+
+| the state Redis | the router |
+|---|---|
+| the embedded one of its data directory, no controller beats | applies the file as a controller would |
+| another one on this machine, and empty, no controller beats | fills it from the file, once |
+| the embedded one, and nobody has started it | routes by the file alone |
+| any other | never reads the file: `ekiben apply FILE` |
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from experiments.document import Document
+from process.http.names import is_loopback
+from router.settings import Settings
+from state.applying import WAITS, Applier, FileStanding, Waits
+from state.document import DocumentStore, Stored
+from state.embedded import embedded_state_url
+from state.lease import LEASE_KEY, Lease
+
+
+def file_applier(documents: DocumentStore, redis: Redis, settings: Settings) -> Applier | None:
+    """What looks after the experiments file in this router, None where it never does."""
+    if not _is_local(settings.state_url):
+        return None
+
+    async def may() -> bool:
+        try:
+            return not await cast("Any", redis.exists(LEASE_KEY))
+        except (RedisError, OSError):
+            return False
+
+    seeds_only = not _is_own(settings)
+    return Applier(documents, settings.experiments_file, may, seeds_only=seeds_only)
+
+
+class FileAlone:
+    """The experiments file to route by without any Redis: the applier's rules, on a document in memory."""
+
+    def __init__(self, file: Path, waits: Waits = WAITS) -> None:
+        self._memory = _Memory()
+        self._applier = Applier(self._memory, file, _always, waits=waits)
+
+    async def round(self) -> Stored | None:
+        """Look at the file; the document as it is now. Lineage "" and revision 0: Redis has never seen it."""
+        await self._applier.round()
+        return self._memory.now
+
+    @property
+    def standing(self) -> FileStanding:
+        """How the file stands."""
+        return self._applier.standing
+
+
+def file_alone(settings: Settings) -> FileAlone | None:
+    """What to route by where the embedded Redis of the data directory was not started; None elsewhere."""
+    return FileAlone(settings.experiments_file) if _is_own(settings) else None
+
+
+class _Memory:
+    """A document that no Redis has."""
+
+    def __init__(self) -> None:
+        self.now: Stored | None = None
+
+    async def load(self) -> Stored | None:
+        return self.now
+
+    async def check_names(self, held: Stored | None, document: Document) -> None:
+        """Nothing is remembered of experiments that are gone."""
+
+    async def change(
+        self,
+        held: Stored | None,
+        document: Document,
+        *,
+        who: str,
+        why: str,
+        applied: str | None = None,
+        text: bytes | None = None,
+        lease: Lease | None = None,
+    ) -> Stored:
+        self.now = Stored("", 0, applied or "", document)
+        return self.now
+
+    async def note_text(self, held: Stored, applied: str, text: bytes) -> None:
+        self.now = Stored("", 0, applied, held.document)
+
+
+async def _always() -> bool:
+    return True
+
+
+def _is_own(settings: Settings) -> bool:
+    return settings.state_url == embedded_state_url(settings.data_dir)
+
+
+def _is_local(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "unix" or is_loopback(parts.hostname or "")

@@ -1,0 +1,98 @@
+"""Documents of other releases: kept, and not run where this release lacks what they need."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from experiments import actions
+from experiments.parsing import parse_document
+from experiments.problems import DocumentError
+from experiments.releases import BASE, read_document, routing_data, write_document
+from tests.router.documents import EXPERIMENT, credit, credit_document
+
+METRICS = [{"name": "profit", "outcome": "profit", "kind": "mean", "cap": 3}]
+
+
+def newer() -> dict[str, Any]:
+    """A document with fields everywhere that this release does not know."""
+    data: dict[str, Any] = copy.deepcopy(credit(experiment={"metrics": METRICS}))
+    data["installation"] = {"name": "here"}
+    data["models"]["credit"]["watch"] = {"psi": 0.1}
+    data["models"]["credit"]["versions"]["v1"]["dialect"] = {"kind": "bentoml"}
+    data["experiments"][EXPERIMENT]["segments"] = ["country"]
+    data["experiments"][EXPERIMENT]["variants"]["control"]["colour"] = "red"
+    return data
+
+
+def test_fields_of_a_newer_release_are_kept_through_a_verb() -> None:
+    document, kept = read_document(newer())
+    assert kept.not_run == {}
+    paused = write_document(actions.pause(document, EXPERIMENT), kept)
+    expected = newer()
+    expected["experiments"][EXPERIMENT]["status"] = "paused"
+    assert paused == expected
+
+
+def test_what_was_removed_takes_its_unknown_fields_along() -> None:
+    _, kept = read_document(newer())
+    written = write_document(parse_document({"models": credit()["models"]}), kept)
+    assert "experiments" not in written
+    assert written["models"]["credit"]["watch"] == {"psi": 0.1}
+
+
+def test_an_experiment_that_requires_more_is_kept_and_not_run() -> None:
+    data = newer()
+    data["experiments"][EXPERIMENT] |= {"requires": ["where"], "where": {"country": "de"}}
+    document, kept = read_document(data)
+    assert document.experiments == {}
+    assert "where" in kept.not_run[EXPERIMENT]
+    assert write_document(document, kept) == data
+
+
+def test_an_experiment_that_requires_what_is_known_is_run() -> None:
+    data = newer()
+    data["experiments"][EXPERIMENT]["requires"] = ["ramp"]
+    document, kept = read_document(data)
+    assert list(document.experiments) == [EXPERIMENT]
+    assert kept.not_run == {}
+
+
+def test_an_experiment_that_cannot_be_read_is_kept_and_not_run() -> None:
+    data = newer()
+    data["experiments"][EXPERIMENT]["status"] = "retired"
+    document, kept = read_document(data)
+    assert document.experiments == {}
+    assert "cannot read" in kept.not_run[EXPERIMENT]
+    assert write_document(document, kept) == data
+
+
+@pytest.mark.parametrize("data", [None, [], {}, {"models": {}}, {"models": {"credit": {"live": 1}}}])
+def test_what_is_no_document_is_refused(data: object) -> None:
+    with pytest.raises(DocumentError):
+        read_document(data)
+
+
+def test_files_that_people_write_stay_strict() -> None:
+    with pytest.raises(DocumentError, match="segments"):
+        parse_document({**credit(), "experiments": newer()["experiments"]})
+
+
+def test_every_field_of_this_release_beyond_the_base_is_required_by_what_uses_it() -> None:
+    document = credit_document()
+    assert set(type(document.experiments[EXPERIMENT]).model_fields) >= BASE
+    assert "requires" not in write_document(document)["experiments"][EXPERIMENT]
+
+
+def test_the_routing_document_says_who_gets_what_and_no_more() -> None:
+    document = parse_document(credit(experiment={"metrics": METRICS[:0], "min_users": 7}))
+    routing, _ = read_document(routing_data(write_document(document)))
+    assert routing.models == document.models
+    full = document.experiments[EXPERIMENT]
+    assert routing.experiments[EXPERIMENT] == full.model_copy(update={"min_users": 500})
+    ended = actions.roll_back(document, EXPERIMENT)
+    less, _ = read_document(routing_data(write_document(ended)))
+    assert less.experiments[EXPERIMENT].overrides == {}
+    assert less.experiments[EXPERIMENT].status == "rolled_back"

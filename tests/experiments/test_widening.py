@@ -1,0 +1,85 @@
+"""What a change opens: each thing is a line, and everything else is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from experiments.document import Document
+from experiments.parsing import parse_document
+from experiments.widening import widens
+from tests.router.documents import EXPERIMENT, credit
+
+METRICS = [
+    {"name": "profit", "outcome": "profit", "kind": "mean"},
+    {"name": "kept", "outcome": "kept", "kind": "mean", "guardrail": {"max_worse": 0.05}},
+]
+RAMP = {
+    "steps": [10, 50, 100],
+    "every": "1h",
+    "guardrails": ["kept", "error_rate"],
+    "min_users_per_step": 500,
+}
+BEFORE = {"coverage": 10, "metrics": METRICS, "ramp": RAMP, "min_users": 5000}
+
+
+def document(**changes: Any) -> Document:
+    given = {name: value for name, value in (BEFORE | changes).items() if value is not None}
+    return parse_document(credit(experiment=given))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"coverage": 100}, "coverage: rises from 10 to 100"),
+        ({"coverage": None}, "coverage: rises from 10 to 100"),
+        ({"min_users": 5}, "min_users: falls"),
+        ({"min_users": None}, "min_users: falls"),
+        ({"min_days": 1}, "min_days: falls"),
+        ({"alpha": 0.1}, "alpha: rises"),
+        ({"request_limits": {"error_rate": 0.5}}, "request_limits.error_rate: rises"),
+        (
+            {"metrics": METRICS[:1], "ramp": {"steps": [10, 50, 100]}},
+            "metrics.kept: is a guardrail no longer",
+        ),
+        ({"metrics": [METRICS[0], METRICS[1] | {"guardrail": {"max_worse": 1}}]}, "metrics.kept: may worsen"),
+        ({"ramp": None}, "ramp: is taken away"),
+        ({"ramp": RAMP | {"steps": [10, 100]}}, "ramp.steps: leave out"),
+        ({"ramp": RAMP | {"every": "1m"}}, "ramp.every: falls"),
+        ({"ramp": RAMP | {"min_users_per_step": 1}}, "ramp.min_users_per_step: falls"),
+        ({"ramp": RAMP | {"guardrails": ["kept"]}}, "ramp.guardrails: fewer"),
+        ({"ramp": RAMP | {"then": "promote"}}, "ramp.then: it promotes"),
+    ],
+)
+def test_what_opens_is_a_line(changes: dict[str, Any], says: str) -> None:
+    lines = widens(document(), document(**changes))
+    assert any(line.startswith(f"experiments.{EXPERIMENT}.{says}") for line in lines), lines
+
+
+def test_a_beginning_and_another_live_version_open() -> None:
+    nothing = parse_document({"models": credit()["models"]})
+    assert len(widens(nothing, document())) == 1
+    assert len(widens(document(status="paused"), document())) == 1
+    draft = parse_document(credit(experiment={"status": "rolled_back"}))
+    moved = parse_document(credit(experiment={"status": "rolled_back"}, live="v2"))
+    assert widens(draft, moved) == ("models.credit.live: everyone outside experiments gets v2",)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"coverage": 5},
+        {"status": "paused"},
+        {"min_users": 10_000},
+        {"ramp": RAMP | {"steps": [10, 20, 50, 100]}},
+        {"overrides": {"u-1": "control"}},
+    ],
+)
+def test_what_closes_or_is_neither_is_none(changes: dict[str, Any]) -> None:
+    assert widens(document(), document(**changes)) == ()
+
+
+def test_an_empty_store_is_filled_as_it_is_meant() -> None:
+    assert widens(None, document()) == ()
