@@ -45,7 +45,6 @@ from experiments.document import Experiment
 from experiments.parsing import parse_document
 from experiments.problems import unknown
 from experiments.releases import write_document
-from state.audit import Audit
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +90,7 @@ class Admin:
         self._verbs = verbs
         self._auth = auth
         self._forget = forget
-        self._audit = Audit(desk.redis)
+        self._audit = desk.audit
         self._callers = Callers(desk.settings)
 
     def reading(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
@@ -130,9 +129,9 @@ class Admin:
         key = request.path_params.get("key")
         limit, before = page(request)
         documents = request.query_params.get("documents", "false") == "true"
-        entries = await self._audit.entries(limit, key, before)
-        if key is not None and not entries and not before:
+        if key is not None and not await self._audit.knows(key):
             self._experiment(request)  # one that is gone has a history, one that never was has not
+        entries = await self._audit.entries(limit, key, before)
         return {"entries": [entry_view(each, key, documents=documents) for each in entries]}
 
     async def plan(self, request: Request) -> object:

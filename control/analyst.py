@@ -19,7 +19,6 @@ from control.desk import REPORTS_KEY, SHADOW_REPORTS_KEY, Desk
 from experiments.lifecycle import ACTIVE, Status
 from experiments.report import WAITING, Report, ShadowReport, Step
 from experiments.verdict import judge
-from state.audit import Audit
 from state.document import StateUnavailable, Stored
 from state.lease import Lease, LeaseLost
 
@@ -61,7 +60,7 @@ class Analyst:
         self._analysis = analysis
         self._every_s = every_s
         self._lag_s = lag_s
-        self._audit = Audit(desk.redis)
+        self._audit = desk.audit
         self._steps: dict[str, tuple[tuple[str, int], Step]] = {}
         self._looked_for_newer_at = 0.0
         self._looked: dict[str, float] = {}  # until when an ended experiment is known to have no newer ones

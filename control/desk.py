@@ -17,6 +17,7 @@ from control.traffic import Traffic, TrafficWindow
 from experiments.document import Document
 from experiments.report import Report, ShadowReport
 from state.applying import FileStanding
+from state.audit import Audit
 from state.beats import Beat, Beats
 from state.document import Conflict, DocumentStore, StateUnavailable, Stored, Unreadable, read_record
 from state.durability import Durability
@@ -63,6 +64,7 @@ class Desk:
         self.settings = settings
         self.redis = redis
         self.store = DocumentStore(redis)
+        self.audit = Audit(redis)
         self.note = note
         self.clock = clock
         self.stored: Stored | None = None

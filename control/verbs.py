@@ -20,7 +20,7 @@ from experiments.differences import differences
 from experiments.document import Document, Ramp
 from experiments.problems import DocumentError, from_validation, problem, unknown
 from state.applying import last_text, merge_text
-from state.audit import Audit, Entry
+from state.audit import Entry
 from state.document import Conflict, Stored
 from state.experiments_file import ExperimentsFile
 
@@ -97,7 +97,7 @@ class Verbs:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._audit = Audit(desk.redis)
+        self._audit = desk.audit
 
     async def apply(self, document: Document, order: Order) -> Change:
         """Replace the whole document, also in a Redis without one. A file goes by `apply_file`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,10 +19,12 @@ from experiments.lifecycle import ACTIVE, Status
 from experiments.parsing import parse_document
 from experiments.problems import DocumentError
 from experiments.report import Ending, Step
+from state.audit_index import PAGE, AuditIndex
 from state.document import AUDIT_STREAM, StateUnavailable
+from state.phases import PHASES_KEY
 
-# An entry holds two documents, so a page of them is small.
-_PAGE: Final = 50
+_FETCHED_AT_ONCE: Final = 10
+_MOST_MEANWHILE: Final = 50
 _LARGEST: Final = 2**64 - 1
 
 
@@ -64,10 +67,26 @@ class Entry:
 
 
 class Audit:
-    """The audit stream in one Redis. Every method raises `StateUnavailable` when Redis is away."""
+    """The audit stream in one Redis. Every method raises `StateUnavailable` when Redis is away.
+
+    It remembers which entries touch which experiment: one is shared by all who ask in a process.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._index = AuditIndex(redis, AUDIT_STREAM)
+
+    async def knows(self, experiment: str) -> bool:
+        """Whether there ever was such an experiment that ran, or one that this process has read of.
+
+        Looks into no entry: whoever asks about what never was costs nothing.
+        """
+        if self._index.knows(experiment):
+            return True
+        try:
+            return bool(await cast("Any", self._redis.hexists(PHASES_KEY, experiment)))
+        except (RedisError, OSError) as error:
+            raise StateUnavailable(str(error)) from error
 
     async def entries(self, limit: int = 50, experiment: str | None = None, before: str = "") -> list[Entry]:
         """At most `limit` changes, newest first, of one experiment when it is named.
@@ -75,7 +94,8 @@ class Audit:
         `before` is the id of an entry: only what is older counts, to read page by page.
         """
         found: list[Entry] = []
-        async for entry in self._newest_first(before):
+        entries = self._newest_first(before) if experiment is None else self._of(experiment, before)
+        async for entry in entries:
             if experiment is None or entry.concerns(experiment):
                 found.append(entry)
                 if len(found) == limit:
@@ -83,12 +103,14 @@ class Audit:
         return found
 
     async def since(self, lineage: str, revision: int) -> list[Entry]:
-        """What was changed after `revision` of `lineage`, newest first."""
+        """What was changed after `revision` of `lineage`, newest first: the last 50 changes of it."""
         found: list[Entry] = []
         async for entry in self._newest_first(""):
             if entry.lineage != lineage or entry.revision <= revision:
                 break
             found.append(entry)
+            if len(found) == _MOST_MEANWHILE:
+                break
         return found
 
     async def step(self, experiment: str) -> Step | None:
@@ -98,7 +120,7 @@ class Audit:
         None when the stream does not know the experiment.
         """
         began: float | None = None
-        async for entry in self._newest_first(""):
+        async for entry in self._of(experiment):
             before, after = entry.experiment(experiment)
             if began is None and _step(before) != _step(after):
                 began = entry.at
@@ -111,7 +133,7 @@ class Audit:
 
         None when the stream does not know.
         """
-        async for entry in self._newest_first(""):
+        async for entry in self._of(experiment):
             before, after = entry.experiment(experiment)
             if entry.after is None or after is None or after.status in (Status.DRAFT, *ACTIVE):
                 continue
@@ -121,19 +143,44 @@ class Audit:
                 return Ending(at=entry.at, moment=moment, who=entry.who, why=entry.why, version=live)
         return None
 
+    async def _of(self, experiment: str, before: str = "") -> AsyncIterator[Entry]:
+        """The entries that touch an experiment, newest first, and a few that only look as if they did."""
+        ids: list[str] = []
+        try:
+            async for entry_id in self._index.newest_first(experiment, before):
+                ids.append(entry_id)
+                if len(ids) == _FETCHED_AT_ONCE:
+                    for entry in await self._fetch(ids):
+                        yield entry
+                    ids.clear()
+            for entry in await self._fetch(ids):
+                yield entry
+        except (RedisError, OSError) as error:
+            raise StateUnavailable(str(error)) from error
+
+    async def _fetch(self, ids: list[str]) -> list[Entry]:
+        """The entries of these ids, those that are gone left out."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for entry_id in ids:
+            pipeline.xrange(AUDIT_STREAM, entry_id, entry_id)
+        pages = await pipeline.execute()
+        return await asyncio.to_thread(
+            lambda: [_entry(entry_id.decode(), fields) for page in pages for entry_id, fields in page]
+        )
+
     async def _newest_first(self, before: str) -> AsyncIterator[Entry]:
         newest = _just_before(before) if before else "+"
         while newest is not None:
             try:
                 held = cast(
                     "list[tuple[bytes, dict[bytes, bytes]]]",
-                    await self._redis.xrevrange(AUDIT_STREAM, max=newest, count=_PAGE),
+                    await self._redis.xrevrange(AUDIT_STREAM, max=newest, count=PAGE),
                 )
             except (RedisError, OSError) as error:
                 raise StateUnavailable(str(error)) from error
             for entry_id, fields in held:
                 yield _entry(entry_id.decode(), fields)
-            if len(held) < _PAGE:
+            if len(held) < PAGE:
                 return
             newest = _just_before(held[-1][0].decode())
 

@@ -14,7 +14,7 @@ from control.dashboard.overview import overview
 from control.dashboard.rendering import Fragment, Renderer
 from control.dashboard.shadows import shadow_view
 from control.desk import Desk
-from state.audit import Audit, Entry
+from state.audit import Entry
 from state.document import StateUnavailable
 
 _OVERVIEW: Final = ("notices", "traffic", "models", "health")
@@ -42,6 +42,7 @@ _PATHS: Final = (
 )
 _PAGE_OF_HISTORY: Final = 50
 _MOST_KEPT: Final = 32
+_HISTORY_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,53 +75,67 @@ class Pages:
     def __init__(self, desk: Desk, renderer: Renderer) -> None:
         self._desk = desk
         self._renderer = renderer
-        self._audit = Audit(desk.redis)
-        self._drawn: dict[tuple[str, str], tuple[int, Mapping[str, Fragment] | None]] = {}
+        self._audit = desk.audit
+        self._drawn: dict[tuple[str, str], tuple[object, Mapping[str, Fragment] | None]] = {}
         self._histories: dict[tuple[str | None, str], tuple[object, tuple[Entry, ...]]] = {}
         self._drawing = asyncio.Lock()
 
     async def fragments(self, page: Page) -> Mapping[str, Fragment] | None:
         """The page's fragments as of now, None when what it is about does not exist."""
         key = (page.kind, f"{page.subject} {page.before}")
+        if not self._exists(page):
+            return None
+        history = await self._history(page)
         async with self._drawing:  # one at a time: two browsers must not cost two cores
             held = self._drawn.get(key)
-            if held is not None and held[0] == self._desk.changes:
+            if held is not None and held[0] == (self._desk.changes, history):
                 return held[1]
-            changes = self._desk.changes
-            context = await self._context(page)
+            state = (self._desk.changes, history)
+            context = await self._context(page, history)
             drawn = None if context is None else await self._renderer.fragments(page.names, context)
             while len(self._drawn) >= _MOST_KEPT:
                 self._drawn.pop(next(iter(self._drawn)))
-            self._drawn[key] = (changes, drawn)
+            self._drawn[key] = (state, drawn)
             return drawn
 
-    async def _context(self, page: Page) -> dict[str, Any] | None:
+    def _exists(self, page: Page) -> bool:
+        """Whether there is what the page is about: looked up before anything is read or drawn for it."""
+        document = self._desk.stored.document if self._desk.stored else None
+        if page.kind == "experiment":
+            return document is not None and page.subject in document.experiments
+        return page.kind != "shadows" or (document is not None and page.subject in document.models)
+
+    async def _context(self, page: Page, history: tuple[Entry, ...]) -> dict[str, Any] | None:
         desk = self._desk
         shared: dict[str, Any] = {"desk": desk, "now": desk.clock(), "page": page}
         if page.kind == "overview":
             return shared | {"view": await asyncio.to_thread(overview, desk)}
         if page.kind == "history":
-            return shared | {"entries": await self._history(None, page.before), "size": _PAGE_OF_HISTORY}
+            return shared | {"entries": history, "size": _PAGE_OF_HISTORY}
         assert page.subject is not None
         if page.kind == "shadows":
             shadows = shadow_view(desk, page.subject)
             return None if shadows is None else shared | {"view": shadows}
-        history = await self._history(page.subject, "")
         view = await asyncio.to_thread(experiment_view, desk, page.subject, history)
         return None if view is None else shared | {"view": view}
 
-    async def _history(self, experiment: str | None, before: str) -> tuple[Entry, ...]:
-        """Changes, newest first; what was read last while Redis is away."""
-        stored = self._desk.stored
+    async def _history(self, page: Page) -> tuple[Entry, ...]:
+        """The changes that the page shows, newest first; what was read last while Redis is away, and while a
+        long audit is still being read.
+        """
+        if page.kind not in ("history", "experiment"):
+            return ()
+        experiment, stored = page.subject, self._desk.stored
         place = (stored.lineage, stored.revision) if stored else None
-        held = self._histories.get((experiment, before))
+        held = self._histories.get((experiment, page.before))
         if held is not None and held[0] == place:
             return held[1]
         try:
-            entries = tuple(await self._audit.entries(_PAGE_OF_HISTORY, experiment, before))
-        except StateUnavailable:
+            async with asyncio.timeout(_HISTORY_S):
+                entries = tuple(await self._audit.entries(_PAGE_OF_HISTORY, experiment, page.before))
+        except (StateUnavailable, TimeoutError):
             return held[1] if held else ()
         while len(self._histories) >= _MOST_KEPT:
             self._histories.pop(next(iter(self._histories)))
-        self._histories[experiment, before] = (place, entries)
+        self._histories[experiment, page.before] = (place, entries)
         return entries

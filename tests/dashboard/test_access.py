@@ -224,3 +224,26 @@ def test_the_right_token_logs_in_after_many_wrong_ones() -> None:
         statuses = [visitor.log_in(f"wrong-{number}") for number in range(12)]
         assert statuses == [403] * 10 + [429] * 2
         assert visitor.log_in() == 303
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/experiments/never-was", 404),
+        ("/events?page=/experiments/never-was", 200),
+        ("/fragments/verdict?page=/experiments/never-was", 404),
+        ("/models/never-was/shadow", 404),
+        ("/api/experiments/never-was/history", 404),
+        ("/api/models/never-was/shadow", 404),
+    ],
+)
+def test_what_never_was_is_looked_up_before_the_history_is_read(
+    site: Running, visitor: Visitor, path: str, status: int
+) -> None:
+    def reads() -> int:
+        stats = site.on_redis(lambda client: client.info("commandstats"))
+        return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("xrange", "xrevrange"))
+
+    before = reads()
+    assert visitor.ask("GET", path)[0] == status
+    assert reads() == before

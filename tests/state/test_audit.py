@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import orjson
@@ -11,6 +12,7 @@ from redis.asyncio import Redis
 from experiments import actions
 from experiments.document import Ramp
 from state.audit import Audit
+from state.audit_index import AuditIndex
 from state.document import AUDIT_STREAM, DocumentStore, StateUnavailable, open_state
 from tests.router.documents import EXPERIMENT, credit_document
 from tests.router.redis_server import RedisServer
@@ -120,3 +122,84 @@ async def test_a_redis_that_is_away_is_state_unavailable(client: Redis, redis: R
     redis.kill()
     with pytest.raises(StateUnavailable):
         await Audit(client).entries()
+
+
+async def fill(client: Redis, count: int, step: int) -> None:
+    """An audit of `count` changes, of which each `step`th touches the experiment, as old ones do."""
+    document = orjson.dumps({"models": {}, "experiments": {EXPERIMENT: {"coverage": 1}}})
+    other = orjson.dumps({"models": {"m": {}}, "experiments": {EXPERIMENT: {"coverage": 1}}})
+    changed = orjson.dumps({"models": {}, "experiments": {EXPERIMENT: {"coverage": 2}}})
+    pipeline = client.pipeline(transaction=False)
+    for number in range(count):
+        after = changed if number % step == 0 else other
+        fields = {"who": "x", "why": str(number), "lineage": "l", "revision": number, "at": "1.0"}
+        pipeline.xadd(AUDIT_STREAM, fields | {"before": document, "after": after}, id=f"{number + 1}-0")
+    await pipeline.execute()
+
+
+async def calls(client: Redis) -> int:
+    """How often the audit was read so far."""
+    stats = await client.info("commandstats")
+    return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("xrange", "xrevrange"))
+
+
+async def found(index: AuditIndex, before: str = "") -> list[str]:
+    return [entry async for entry in index.newest_first(EXPERIMENT, before)]
+
+
+async def test_the_audit_is_read_once_whatever_is_asked_how_often(client: Redis) -> None:
+    await fill(client, 501, 100)
+    index = AuditIndex(client, AUDIT_STREAM)
+    expected = [f"{number}-0" for number in (501, 401, 301, 201, 101, 1)]
+    assert await found(index) == expected
+    read = await calls(client)
+    assert await found(index) == expected
+    assert await found(index, before="301-0") == expected[3:]
+    assert [entry async for entry in index.newest_first("never-was")] == []
+    assert await calls(client) <= read + 3  # each looks for what is new, and for nothing else
+
+
+async def test_those_who_ask_at_once_read_it_together_and_one_who_leaves_stops_nobody(client: Redis) -> None:
+    await fill(client, 1001, 100)
+    index = AuditIndex(client, AUDIT_STREAM)
+    before = await calls(client)
+    asking = [asyncio.create_task(found(index)) for _ in range(10)]
+    await asyncio.sleep(0)
+    asking[0].cancel()
+    answers = await asyncio.gather(*asking[1:])
+    assert {len(answer) for answer in answers} == {11}
+    assert await calls(client) - before < 50
+
+
+async def test_what_is_added_later_comes_first_and_what_is_gone_is_left_out(client: Redis) -> None:
+    store = DocumentStore(client)
+    held = await store.change(None, DRAFT, who="me", why="first")
+    audit = Audit(client)
+    assert [entry.why for entry in await audit.entries(experiment=EXPERIMENT)] == ["first"]
+    held = await store.change(held, actions.start(DRAFT, EXPERIMENT), who="me", why="start")
+    await store.change(held, actions.pause(held.document, EXPERIMENT), who="me", why="pause")
+    entries = await audit.entries(experiment=EXPERIMENT)
+    assert [entry.why for entry in entries] == ["pause", "start", "first"]
+    await client.xdel(AUDIT_STREAM, entries[1].id)
+    assert [entry.why for entry in await audit.entries(experiment=EXPERIMENT)] == ["pause", "first"]
+
+
+async def test_an_experiment_that_never_was_is_unknown_without_reading_the_audit(client: Redis) -> None:
+    store = DocumentStore(client)
+    held = await store.change(None, DRAFT, who="me", why="first")
+    await store.change(held, actions.start(DRAFT, EXPERIMENT), who="me", why="start")
+    await fill_after(client, 500)
+    before = await calls(client)
+    audit = Audit(client)
+    assert not await audit.knows("never-was")
+    assert await audit.knows(EXPERIMENT)
+    assert await calls(client) == before
+
+
+async def fill_after(client: Redis, count: int) -> None:
+    """Copies of the newest change, after it."""
+    ((_, fields),) = await client.xrevrange(AUDIT_STREAM, count=1)  # type: ignore[misc]
+    pipeline = client.pipeline(transaction=False)
+    for _ in range(count):
+        pipeline.xadd(AUDIT_STREAM, fields)  # type: ignore[arg-type]
+    await pipeline.execute()
