@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from process.http.names import HostNames, is_loopback
+from process.http.protocol import BoundedProtocol
 from process.logs import configure_logs
 from process.traces import open_traces
 from router.access_log import AccessLog
@@ -143,8 +144,8 @@ class RouterApp:
             raise MethodNotAllowed("POST")
         if not worker.door.is_open:
             self._admit(worker, request, PREDICT)
-        if request.content_type != JSON:
-            require_json(request.content_type)
+        if request.content_type != JSON or request.encoding is not None:
+            require_json(request)
         if worker.snapshot is None:
             raise NotReady("there are no experiments to route by yet")
         return await predict(worker, path[len(_PREDICT) :], request, send)
@@ -153,7 +154,7 @@ class RouterApp:
         if scope["method"] != "POST":
             raise MethodNotAllowed("POST")
         sender = None if worker.door.is_open else self._admit(worker, request, OUTCOMES)
-        require_json(request.content_type)
+        require_json(request)
         worker.web.note_proxy(scope)
         await take_outcomes(worker, request, send, sender)
 
@@ -313,6 +314,7 @@ def create_app() -> RouterApp:
     """The app as the environment describes it: what uvicorn's workers run."""
     settings = Settings.from_environ(os.environ)
     configure_logs(settings.log_format, settings.log_level)
+    BoundedProtocol.bodies.limit = settings.bodies_max_bytes
 
     def started(app: RouterApp) -> None:
         drain_on_sigterm(app.drain, settings.drain_s)

@@ -49,6 +49,7 @@ class Request:
         "closing",
         "content_type",
         "cors",
+        "encoding",
         "host",
         "id",
         "id_header",
@@ -76,6 +77,7 @@ class Request:
         self.host = field(b"host")
         self.origin = field(b"origin")
         self.content_type = field(b"content-type")
+        self.encoding = field(b"content-encoding")
         self.user_id = field(b"x-user-id")
         self.authorization = field(b"authorization")
         traceparent = field(b"traceparent")

@@ -29,6 +29,10 @@ class NotJson(RouterError):
     """The body is of another media type than JSON."""
 
 
+class EncodedBody(RouterError):
+    """The body is compressed."""
+
+
 class UnknownHost(RouterError):
     """The request was sent to a name that the router does not answer to."""
 

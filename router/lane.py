@@ -25,8 +25,8 @@ from typing import Final, Protocol
 import msgspec
 import orjson
 
+from process.budget import ByteBudget
 from router.answer import UNKNOWN_OUTPUT, Answer, OutputFields, read_answer
-from router.budget import ByteBudget
 from router.cache import LocalCache, SharedCache, cache_key
 from router.endpoints import Endpoints
 from router.errors import (

@@ -59,7 +59,8 @@ PROBLEMS: Final[dict[int, ProblemRow]] = {
     415: ProblemRow(
         "not-json",
         "The body is not sent as JSON",
-        "The `Content-Type` of the body is missing, or is not `application/json`",
+        "The `Content-Type` of the body is missing, or is not `application/json`; or the body is compressed "
+        "(of type `body-encoded`)",
         "send the body as JSON, with the header Content-Type: application/json",
     ),
     421: ProblemRow(

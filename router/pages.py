@@ -199,4 +199,7 @@ def find_page(path: str) -> tuple[Handler, str]:
         rest = path.removeprefix(prefix)
         if rest != path and rest and "/" not in rest:
             return handler, rest
+    bare = path.rstrip("/")
+    if bare != path and (bare in EXACT or bare == "/outcomes" or bare.startswith(("/predict/", *PREFIXED))):
+        raise UnknownName("there is no such page; leave out the slash at its end")
     raise UnknownName("there is no such page; /docs lists what there is")

@@ -21,6 +21,7 @@ _TABLE: Final[tuple[tuple[type[errors.RouterError], int, str, str], ...]] = (
     (errors.TooSlow, 408, "too-slow", "The request took too long to arrive"),
     (errors.BodyTooLarge, 413, "body-too-large", "The body is too large"),
     (errors.NotJson, 415, "not-json", "The body is not sent as JSON"),
+    (errors.EncodedBody, 415, "body-encoded", "The body is compressed"),
     (errors.UnknownHost, 421, "unknown-host", "Not a name of this router"),
     (errors.RowRefused, 422, "features-refused", "The features were refused"),
     (errors.TooManyRequests, 429, "too-many-requests", "Too many requests"),
@@ -53,6 +54,8 @@ def render_problem(error: errors.RouterError, request_id: str) -> tuple[int, Hea
         headers.append((b"allow", error.allowed.encode()))
     elif isinstance(error, errors.Unauthorized):
         headers.append((b"www-authenticate", b"Bearer"))
+    elif isinstance(error, errors.EncodedBody):
+        headers.append((b"accept-encoding", b"identity"))
     elif isinstance(error, errors.TooSlow):
         headers.append((b"connection", b"close"))
     elif isinstance(error, errors.Overloaded | errors.TooManyRequests):

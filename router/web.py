@@ -12,7 +12,7 @@ from typing import Final
 
 from process.http.names import ALLOWED_HOSTS, ALLOWED_ORIGINS, HostNames, own_origin
 from router.asgi import Header, Request, Scope, Send
-from router.errors import ForeignOrigin, NotJson, UnknownHost
+from router.errors import EncodedBody, ForeignOrigin, NotJson, UnknownHost
 
 JSON: Final = b"application/json"
 _PROBES: Final = frozenset({"/livez", "/readyz"})
@@ -82,12 +82,15 @@ class WebRules:
             self._behind_proxy = not names.isdisjoint((b"forwarded", b"via", b"x-forwarded-for"))
 
 
-def require_json(content_type: bytes | None) -> None:
-    """Check the media type of a body that changes something. Raises `NotJson`.
+def require_json(request: Request) -> None:
+    """Check how a body that changes something is sent. Raises `NotJson` and `EncodedBody`.
 
     A page of any site may have a form, plain text or a body without a type sent without asking first; JSON
-    it may not.
+    it may not. Nothing is unpacked: a kilobyte could become a megabyte of work.
     """
+    content_type, encoding = request.content_type, request.encoding
+    if encoding is not None and encoding.strip().lower() != b"identity":
+        raise EncodedBody("send the body as it is: one with a Content-Encoding, such as gzip, is not taken")
     if content_type is None or content_type.partition(b";")[0].strip().lower() != JSON:
         raise NotJson("send the body as JSON, with the header Content-Type: application/json")
 

@@ -14,8 +14,11 @@ Theory of operation:
    been answered; then the connection closes. So it does when the client has said that it will send no more:
    what it asked before is answered. What still arrives is read for a moment and dropped, because closing a
    connection with unread bytes takes the last answer away from the client.
-5. *Clients that do not read.* Little is kept for them, and they have `write_timeout_s` to take it.
-6. *Too many connections.* A new one takes the place of those that have waited longest without asking for
+5. *Bodies.* The bytes of bodies that are not answered yet count in one budget of the process, where a
+   connection has more than `free_bytes` of them: ordinary requests pass, whatever others send. A body that
+   finds no room gets 503. One that goes on leaves a quarter to those that arrive at once.
+6. *Clients that do not read.* Little is kept for them, and they have `write_timeout_s` to take it.
+7. *Too many connections.* A new one takes the place of those that have waited longest without asking for
    anything. Where all are busy it is refused with 503.
 
 A read of many bytes is parsed over several turns of the event loop, so that nobody waits for the small chunks
@@ -37,6 +40,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from process.budget import ByteBudget
 from process.http.refused import Refused, unreadable
 from process.http.transport import JoiningTransport, bound_unread
 
@@ -64,9 +68,12 @@ class BoundedProtocol(HttpToolsProtocol):
     max_waiting: ClassVar[int] = 64
     # Far more than the largest body that can be allowed: chunks of one byte take six.
     max_request_bytes: ClassVar[int] = 32 * 1024 * 1024
+    free_bytes: ClassVar[int] = 4096
+    bodies: ClassVar[ByteBudget] = ByteBudget(64 * 1024 * 1024)
+    """The bytes of bodies that the connections of this process may hold together."""
     ended: ClassVar[Counter[str]] = Counter()
     """Connections of this process that were ended early, by reason: `head_late`, `head_large`, `body_large`,
-    `not_http`, `not_read`, `no_room`."""
+    `not_http`, `not_read`, `no_room`, `bodies_full`."""
 
     # Connections that may come beyond the limit until idle ones are looked for again: so many were closed.
     _room: ClassVar[int] = 0
@@ -80,6 +87,9 @@ class BoundedProtocol(HttpToolsProtocol):
     # Of them those since the last of a body, or since the head began.
     _bodyless = 0
     _trailers = 0
+    # Bytes of bodies that are not answered yet, and so many of them in the budget.
+    _body_bytes = 0
+    _charged = 0
     _body_only = False
     _framed = False
     _hosts = 0
@@ -109,6 +119,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 timer.cancel()
         if isinstance(exc, TimeoutError):
             self._end("not_read")
+        self._give_back()
         super().connection_lost(exc)
 
     @property
@@ -219,10 +230,10 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self._parse(data)
         except HttpParserError as error:
-            self._end("not_http")
             refused = error.__context__
             if not isinstance(refused, Refused):
                 refused = unreadable(f"it is no HTTP/1.1: {error}")
+            self._end("bodies_full" if refused.status == 503 else "not_http")
             self._say_last(refused)
             return
         if self._bodyless > self.max_head_bytes and (self._head_due is not None or self._framed):
@@ -307,19 +318,34 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_due = None
 
     def on_body(self, body: bytes) -> None:
-        """Some bytes of a body."""
+        """Some bytes of a body. Raises `Refused`."""
         self._bodyless = 0
         cycle = self.cycle
         if not cycle.response_complete:
+            self._body_bytes += len(body)
+            if self._body_bytes - self._charged > self.free_bytes:
+                self._charge(self._body_bytes - self._charged)
             cycle.body += body
             if len(cycle.body) > HIGH_WATER_LIMIT:
                 self.flow.pause_reading()
             cycle.message_event.set()
 
+    def _charge(self, size: int) -> None:
+        if not self.bodies.take(size, self.bodies.limit // 4 if self._charged else 0):
+            detail = "the bodies of other requests take all the room that there is"
+            raise Refused(503, "overloaded", "Too busy", detail)
+        self._charged += size
+
+    def _give_back(self) -> None:
+        self.bodies.give(self._charged)
+        self._body_bytes = self._charged = 0
+
     # Ending
 
     def on_response_complete(self) -> None:
         """A response has been handed over: the next one's turn, or the end."""
+        if self._body_bytes and not self.pipeline:
+            self._give_back()
         if self._last_words is None or self.pipeline or self.transport.is_closing():
             super().on_response_complete()
         else:

@@ -47,6 +47,7 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "EKIBEN_MAX_ELEMENTS": _DEFAULT,
         "EKIBEN_KEY_RATE": _DEFAULT,
         "EKIBEN_USER_ID_FROM": "whoever has a gateway that names users sets it",
+        "EKIBEN_BODIES_MAX_BYTES": _DEFAULT,
         "EKIBEN_KEEP_ALIVE_S": _DEFAULT,
         "EKIBEN_MAX_CONNECTIONS": _DEFAULT,
         "EKIBEN_LOCAL_CACHE_ENTRIES": _DEFAULT,

@@ -10,12 +10,13 @@ from contextlib import ExitStack
 
 import pytest
 
+from process.budget import ByteBudget
 from process.environ import BadSetting
 from process.http.protocol import BoundedProtocol
 from process.http.serving import Connections
 from router.asgi import Receive, Scope, Send
 from tests.door.running import Connection, wait_for
-from tests.door.serving import LARGE, app, get, served
+from tests.door.serving import LARGE, app, get, post, served
 
 MOST = 20
 
@@ -153,6 +154,56 @@ def test_the_kernel_holds_little_of_what_nobody_reads() -> None:
             return 0
 
         assert 0 < wait_for(unsent) < 512 * 1024
+
+
+class Full(BoundedProtocol):
+    """Its bodies have a megabyte together."""
+
+    bodies = ByteBudget(1024 * 1024)
+
+
+def half(size: int) -> bytes:
+    """A request whose body has twice this size, and half of it."""
+    return get("/echo", f"Content-Length: {2 * size}", method="POST") + b"x" * size
+
+
+def test_bodies_have_one_budget_and_ordinary_requests_pass_whatever_others_send() -> None:
+    with served(Full) as port, ExitStack() as stack:
+        slow = [stack.enter_context(Connection(port)) for _ in range(20)]
+        for each in slow:
+            each.send(half(60_000))
+        assert wait_for(lambda: Full.bodies.held >= 700_000)
+        assert Full.bodies.most <= Full.bodies.limit
+        large = stack.enter_context(Connection(port))
+        large.send(post("/echo", b"x" * 500_000))
+        answer = large.read()
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert large.is_closed()
+        assert answers(port)
+        small = stack.enter_context(Connection(port))
+        small.send(post("/echo", b"x" * 4_000))
+        assert small.read().status == 200
+        stack.close()
+        assert wait_for(lambda: Full.bodies.held == 0)
+        with Connection(port) as later:
+            later.send(post("/echo", b"x" * 200_000))
+            assert later.read().body == b"x" * 200_000
+        assert wait_for(lambda: Full.bodies.held == 0)
+
+
+class Queued(BoundedProtocol):
+    """Its budget is its own."""
+
+    bodies = ByteBudget(1024 * 1024)
+
+
+def test_bodies_that_wait_behind_others_on_a_connection_count_until_they_are_answered() -> None:
+    with served(Queued) as port, Connection(port) as client:
+        client.send(get("/later") + post("/echo", b"x" * 3_000) * 20)
+        assert [len(client.read().body) for _ in range(21)] == [4] + [3_000] * 20
+        assert Queued.bodies.most > 2 * 3_000
+        assert wait_for(lambda: Queued.bodies.held == 0)
 
 
 def test_a_connection_waits_longer_than_load_balancers_hold_it() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
 from process.http.names import HostNames
@@ -65,6 +67,17 @@ async def test_what_a_page_may_send_without_asking_is_no_json(
     headers = {"Content-Type": media_type}
     assert kind(await router.client.request("POST", path, BODIES[path], headers)) == (415, "not-json")
     assert untouched(router)
+
+
+@pytest.mark.parametrize("path", BODIES)
+async def test_a_compressed_body_is_told_to_come_as_it_is(router: Router, path: str) -> None:
+    packed = gzip.compress(BODIES[path])
+    answer = await router.client.request("POST", path, packed, {"Content-Encoding": "gzip"})
+    assert kind(answer) == (415, "body-encoded")
+    assert answer.headers["accept-encoding"] == "identity"
+    assert "gzip" in answer.json["detail"]
+    plain = await router.client.request("POST", path, BODIES[path], {"Content-Encoding": "identity"})
+    assert plain.status in (200, 202)
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "Application/JSON; charset=utf-8"])

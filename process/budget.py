@@ -1,4 +1,4 @@
-"""A budget of bytes: what many holders in one worker may hold together."""
+"""A budget of bytes: what many holders in one process may hold together."""
 
 from __future__ import annotations
 
