@@ -37,6 +37,7 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
         envelope, digest = _read(worker, body, request.user_id)
     else:
         envelope, digest = await _read_large(worker, route, body, request.user_id)
+    del body  # a request that waits holds its features, and not what they came in
 
     # 2. assign
     calm = not worker.panicked or (model not in worker.panicked and ALL_MODELS not in worker.panicked)

@@ -27,7 +27,9 @@ class _Exchange:
         cycle = self._cycle
         if cycle.more_body or cycle.disconnected or cycle.waiting_for_100_continue:
             return None
-        return bytes(cycle.body)
+        # Taken out: while the request waits for its answer, only its features are held.
+        body, cycle.body = bytes(cycle.body), bytearray()
+        return body
 
     def respond(self, status: int, headers: Sequence[Header], body: bytes) -> bool:
         cycle = self._cycle
