@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from control.desk import REPORTS_KEY, SHADOW_REPORTS_KEY, Desk
 from experiments.lifecycle import ACTIVE, Status
-from experiments.report import WAITING, Report, ShadowReport, Step
+from experiments.report import WAITING, Past, Report, ShadowReport, Step
 from experiments.verdict import judge
 from state.document import StateUnavailable, Stored
 from state.lease import Lease, LeaseLost
@@ -37,7 +37,7 @@ _BLOCK_S: Final = 0.2
 class Analysis(Protocol):
     """What computes; called in a thread."""
 
-    def report(self, experiment: str, stored: Stored, now: float, step: Step | None) -> Report: ...
+    def report(self, experiment: str, stored: Stored, now: float, past: Past) -> Report: ...
 
     def shadow_reports(self, stored: Stored, now: float) -> list[ShadowReport]: ...
 
@@ -132,9 +132,11 @@ class Analyst:
     async def _computed(self, key: str, stored: Stored, failed: dict[str, str]) -> Report | None:
         lag_s = self._known_after_s()
         at = self._desk.clock() - lag_s
-        step = await self._step(key, stored)
+        before = self._desk.reports.get(key)
+        coverages = before.coverages if before is not None else ()
+        past = Past(step=await self._step(key, stored), coverages=coverages)
         try:
-            report = await asyncio.to_thread(self._analysis.report, key, stored, at, step)
+            report = await asyncio.to_thread(self._analysis.report, key, stored, at, past)
         except Exception as error:  # one experiment's trouble is not another's
             self._tell(key, error, failed)
             return None

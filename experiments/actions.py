@@ -51,9 +51,23 @@ def promote(document: Document, key: str, variant: str | None = None) -> Documen
     """The experiment ends and the version of a treatment becomes live, in one change.
 
     `variant` may be left out where there is one treatment. A version that becomes live is shadowed no longer.
+    Other active experiments of the model have to end before: they are compared with the version that is live.
     """
     experiment = find_experiment(document, key)
     version = experiment.variants[_treatment(key, experiment, variant)].version
+    others = [
+        other
+        for other, each in document.experiments.items()
+        if other != key and each.model == experiment.model and each.status in ACTIVE
+    ]
+    if experiment.status in ACTIVE and others:
+        live = document.models[experiment.model].live
+        raise _refusal(
+            key,
+            f"cannot be promoted beside other active experiments of {word(experiment.model)}: they compare with "
+            f"{word(live)}, which would not be live any more. End {listed(others)} first (`ekiben roll-back "
+            f"{others[0]}`), then promote",
+        )
     moved = _with_experiment(document, key, experiment, status=_next_status(key, experiment, "promote"))
     model = document.models[experiment.model]
     shadow = {name: percent for name, percent in model.shadow.items() if name != version}

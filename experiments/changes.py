@@ -3,7 +3,8 @@
 1. Statuses change as the life cycle says.
 2. While an experiment runs or is paused, what decides who gets which variant stays as it is: a change of
    weights would move users, and who moves is who came early. Coverage moves nobody and may always change.
-3. A new phase lifts rule 2: a higher `phase` together with another seed deals the users anew, and the
+3. A share that the buckets cannot express is refused (`experiments.shares`).
+4. A new phase lifts rule 2: a higher `phase` together with another seed deals the users anew, and the
    analysis begins anew.
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from experiments.document import Document, Experiment
 from experiments.lifecycle import ACTIVE, TRANSITIONS, Status
 from experiments.problems import DocumentError, Path, problem, word
+from experiments.shares import same_shares, share_problems
 
 _OWN_SEED = "a new phase has a seed that was not used before"
 _RAISE = "raise phase too, and the analysis begins anew"
@@ -24,14 +26,19 @@ _INSTEAD = (
 
 
 def check_change(before: Document | None, after: Document) -> None:
-    """Raise DocumentError unless `after` may follow `before`; None is an empty store, which takes anything.
+    """Raise DocumentError unless `after` may follow `before`; None is an empty store.
 
-    Both documents are valid by themselves. A new experiment may begin in any status.
+    Both documents are valid by themselves. A new experiment may begin in any status. A share that gets nobody
+    is refused where it comes in and not where it stands already: what is stored has to load.
     """
-    if before is None:
-        return
-    problems = []
-    for key, old in before.experiments.items():
+    held = before.experiments if before is not None else {}
+    problems = [
+        problem(("experiments", key, *where), message)
+        for key, new in after.experiments.items()
+        if key not in held or not same_shares(held[key], new)
+        for where, message in share_problems(new)
+    ]
+    for key, old in held.items():
         new = after.experiments.get(key)
         path = ("experiments", key)
         if new is None:

@@ -193,6 +193,13 @@ class Step(msgspec.Struct, frozen=True):
     widened: float
 
 
+class Past(msgspec.Struct, frozen=True):
+    """What the events do not tell of a phase: its ramp's step, and its coverages so far, in percent."""
+
+    step: Step | None = None
+    coverages: tuple[float, ...] = ()
+
+
 class StepUsers(msgspec.Struct, frozen=True):
     """The users first exposed since the step widened coverage, by variant: those whose windows for the ramp's
     guardrails are over."""
@@ -269,6 +276,7 @@ class Report(msgspec.Struct, frozen=True):
     outcomes: OutcomeCounts | None = None
     redeployments: tuple[Redeployment, ...] = ()
     last_exposure_at: float | None = None
+    coverages: tuple[float, ...] = ()  # of the phase so far, as far as they are known, the present one last
     step: StepUsers | None = None  # where a ramp runs
     ending: Ending | None = None  # of one that was promoted or rolled back, where the history knows it
     overrides: int = 0  # requests by override: shown, never analysed

@@ -13,22 +13,23 @@ from control.analysis.report import put_together
 from control.analysis.shadow import shadow_reports
 from control.event_files import EventFiles
 from control.event_tables import DuckDBTables, EventTables
-from experiments.report import Report, ShadowReport, Step
+from experiments.report import Past, Report, ShadowReport
 from state.document import Stored
 
 _T = TypeVar("_T")
+NOTHING_PAST: Final = Past()
 _TRIES: Final = 3
 _GONE: Final = (OSError, duckdb.IOException, duckdb.InvalidInputException)
 """Among others they say that a file was merged away since it was listed; the last when pyarrow reads."""
 
 
-def analyse(tables: EventTables, key: str, stored: Stored, now: float, step: Step | None = None) -> Report:
-    """Everything known of the experiment `key` at `now` (seconds since 1970); `step` is its ramp's.
+def analyse(tables: EventTables, key: str, stored: Stored, now: float, past: Past = NOTHING_PAST) -> Report:
+    """Everything known of the experiment `key` at `now` (seconds since 1970), with its `past`.
 
     Raises KeyError where the document has no such experiment, and what the engine raises.
     """
     experiment = stored.document.experiments[key]
-    return put_together(key, experiment, stored, gather(tables, key, stored, now, step), now)
+    return put_together(key, experiment, stored, gather(tables, key, stored, now, past.step), past, now)
 
 
 class Analysis:
@@ -37,9 +38,9 @@ class Analysis:
     def __init__(self, files: EventFiles) -> None:
         self._files = files
 
-    def report(self, experiment: str, stored: Stored, now: float, step: Step | None = None) -> Report:
+    def report(self, experiment: str, stored: Stored, now: float, past: Past = NOTHING_PAST) -> Report:
         """`analyse` on the files as they are."""
-        return self._with_tables(lambda tables: analyse(tables, experiment, stored, now, step))
+        return self._with_tables(lambda tables: analyse(tables, experiment, stored, now, past))
 
     def shadow_reports(self, stored: Stored, now: float) -> list[ShadowReport]:
         """`shadow_reports` on the files as they are."""

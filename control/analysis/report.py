@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -20,6 +20,7 @@ from experiments.report import (
     LeftOut,
     MetricReport,
     OutcomeCounts,
+    Past,
     Redeployment,
     Report,
     Role,
@@ -28,6 +29,7 @@ from experiments.report import (
     VariantUsers,
     Verdict,
 )
+from experiments.shares import buckets_held
 from experiments.srm import srm_test
 from experiments.verdict import judge, metric_state
 from state.document import Stored
@@ -36,9 +38,12 @@ _DAY_S = 86_400.0
 _NO_VERDICT = Verdict(Decision.CANNOT_TELL, "", "")
 
 
-def put_together(key: str, experiment: Experiment, stored: Stored, evidence: Evidence, now: float) -> Report:
+def put_together(
+    key: str, experiment: Experiment, stored: Stored, evidence: Evidence, past: Past, now: float
+) -> Report:
     """The report of an experiment as its document stands in `stored`, with its verdict."""
     started_at = evidence.started_at
+    coverages = _coverages(experiment, past.coverages)
     report = Report(
         experiment=key,
         model=experiment.model,
@@ -54,7 +59,8 @@ def put_together(key: str, experiment: Experiment, stored: Stored, evidence: Evi
         min_users=experiment.min_users,
         min_days=experiment.min_days,
         variants=tuple(_variants(experiment, evidence)),
-        srm=_srm(experiment, evidence),
+        srm=_srm(experiment, evidence, coverages),
+        coverages=coverages,
         metrics=(*_declared(experiment, evidence), *_of_requests(experiment, evidence)),
         verdict=_NO_VERDICT,
         left_out=tuple(each for each in _left_out(experiment, evidence) if each.count),
@@ -77,7 +83,9 @@ def share_of_alpha(experiment: Experiment, role: Role) -> float:
 
 
 def _variants(experiment: Experiment, evidence: Evidence) -> Iterator[VariantUsers]:
-    asked = sum(variant.weight for variant in experiment.variants.values())
+    held = buckets_held(experiment, experiment.coverage)
+    weights = [variant.weight for variant in experiment.variants.values()]
+    shares = held if sum(held) else weights
     seen = sum(evidence.users.values())
     for place, (name, variant) in enumerate(experiment.variants.items()):
         users = evidence.users.get(place, 0)
@@ -86,7 +94,7 @@ def _variants(experiment: Experiment, evidence: Evidence) -> Iterator[VariantUse
             variant=name,
             version=variant.version,
             users=users,
-            share_asked=variant.weight / asked if asked else 0.0,
+            share_asked=shares[place] / sum(shares) if sum(shares) else 0.0,
             share_seen=users / seen if seen else None,
             requests=sum(each.requests for each in hashed),
             model_versions=tuple(model_versions(name, variant.version, evidence)),
@@ -104,11 +112,21 @@ def model_versions(variant: str, version: str, evidence: Evidence) -> dict[str, 
     return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
-def _srm(experiment: Experiment, evidence: Evidence) -> Srm | None:
-    shares = [variant.weight for variant in experiment.variants.values()]
-    if not evidence.users or not sum(shares):
+def _srm(experiment: Experiment, evidence: Evidence, coverages: Sequence[float]) -> Srm | None:
+    # What the buckets hold, which at a small coverage is not what the weights say. Users who came under an
+    # earlier coverage came by its buckets.
+    held = [buckets_held(experiment, coverage) for coverage in coverages]
+    splits = [each for each in held if sum(each)]
+    if not evidence.users or not splits:
         return None
-    return srm_test([evidence.users.get(place, 0) for place in range(len(shares))], shares)
+    return srm_test([evidence.users.get(place, 0) for place in range(len(experiment.variants))], *splits)
+
+
+def _coverages(experiment: Experiment, before: Sequence[float]) -> tuple[float, ...]:
+    """The coverages of the phase so far as far as they are known, the present one last."""
+    steps = experiment.ramp.steps if experiment.ramp is not None else ()
+    earlier = {*before, *(step for step in steps if step < experiment.coverage)}
+    return (*sorted(earlier - {experiment.coverage}), experiment.coverage)
 
 
 def _declared(experiment: Experiment, evidence: Evidence) -> Iterator[MetricReport]:

@@ -110,8 +110,11 @@ def test_promotion_is_refused_while_another_experiment_runs_against_the_old_live
     data = shared.model_copy(update={"experiments": {KEY: shared.experiments[KEY], "other": other}})
     dumped = data.model_dump(mode="json", by_alias=True)
     dumped["experiments"]["other"]["namespace"] = {"name": "credit", "from": 50, "to": 100}
-    with pytest.raises(DocumentError, match=r"experiments\.other\.variants\.control\.version"):
-        actions.promote(parse_document(dumped), KEY)
+    both = parse_document(dumped)
+    with pytest.raises(DocumentError, match="End other first .`ekiben roll-back other`., then promote"):
+        actions.promote(both, KEY)
+    ended = actions.roll_back(both, "other")
+    assert actions.promote(ended, KEY).models["credit"].live == "v2"
 
 
 def test_an_experiment_that_is_not_there_is_named_with_those_that_are() -> None:

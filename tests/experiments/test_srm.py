@@ -48,3 +48,18 @@ def test_the_evidence_of_one_user_is_fair_on_average() -> None:
     # The martingale's first step: the mean of 1/p over users who come as asked is at most 1.
     seen = [srm_p_value(counts, (0.8, 0.2)) for counts in ((1, 0), (0, 1))]
     assert 0.8 / seen[0] + 0.2 / seen[1] == pytest.approx(1.0, abs=1e-9)
+
+
+def test_users_who_came_under_two_splits_are_no_mismatch_in_whatever_proportion() -> None:
+    early, late = (10, 1), (9500, 500)
+    for first in (0, 500, 2000, 20_000):
+        treated = first // 11 + 100
+        assert not srm_test((first + 2000 - treated, treated), early, late).mismatch
+    assert srm_test((18_000, 2000), late).mismatch
+    assert srm_test((15_000, 5000), early, late).mismatch
+    assert srm_test((19_900, 100), early, late).mismatch
+
+
+def test_of_three_variants_a_mixture_of_two_splits_is_found() -> None:
+    assert not srm_test((7500, 1500, 1000), (8, 1, 1), (70, 20, 10)).mismatch
+    assert srm_test((7500, 1000, 1500), (8, 1, 1), (70, 20, 10)).mismatch

@@ -10,7 +10,7 @@ import pytest
 from control.analyst import ENDED_EVERY_S, Analyst
 from experiments.document import Document
 from experiments.parsing import parse_document
-from experiments.report import WAITING, Decision, LeftOut, Report, ShadowReport, Step
+from experiments.report import WAITING, Decision, LeftOut, Past, Report, ShadowReport
 from state.document import Stored, dump_document
 from state.lease import Lease, LeaseLost
 from tests.control.acting import evidence
@@ -27,7 +27,7 @@ class Analysis:
         self.newest: dict[str, float] = {}
         self.waiting = False
 
-    def report(self, experiment: str, stored: Stored, now: float, step: Step | None) -> Report:
+    def report(self, experiment: str, stored: Stored, now: float, past: Past) -> Report:
         self.asked.append((experiment, now))
         if experiment in self._broken:
             raise ArithmeticError("no number")

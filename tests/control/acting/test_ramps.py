@@ -237,7 +237,7 @@ async def test_a_promotion_that_the_rest_of_the_document_forbids_waits_and_says_
     await ramping.scene.put(made.model_copy(update={"experiments": {**made.experiments, "other": other}}))
     ramping.now += HOUR + 60
     assert (await ramping.judge(better=True)).status is Status.RUNNING
-    assert "But that is refused: experiments.other.variants.control.version" in (await ramping.state())[2]
+    assert "cannot be promoted beside other active experiments of credit" in (await ramping.state())[2]
 
 
 async def test_a_controller_that_starts_again_goes_on_with_the_step_it_was_in(ramping: Ramping) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from control.analysis.analysing import analyse
-from experiments.report import Step, StepUsers
+from experiments.report import Past, Step, StepUsers
 from tests.control.analysis.events import (
     DAY,
     HOUR,
@@ -170,6 +170,27 @@ def test_a_steps_users_are_those_who_joined_since_coverage_rose_and_whose_window
     step = Step(began=START + 2 * HOUR, widened=START + HOUR)
     log.write()
     with log.tables() as tables:
-        found = analyse(tables, KEY, held, START + 40 * HOUR, step)
+        found = analyse(tables, KEY, held, START + 40 * HOUR, Past(step=step))
     assert found.step == StepUsers(began=START + 2 * HOUR, matured={"control": 2, "treatment": 2})
     assert found.last_exposure_at == START + 30 * HOUR
+
+
+def test_the_split_is_what_the_buckets_hold_and_an_earlier_coverage_s_users_are_no_mismatch(
+    log: Log,
+) -> None:
+    for number in range(1100):
+        log.exposure(f"u{number}", "treatment" if number % 11 == 0 else "control")
+    weights = {"control": {"version": "v1", "weight": 95}, "treatment": {"version": "v2", "weight": 5}}
+    log.write()
+    with log.tables() as tables:
+        small = analyse(tables, KEY, stored(variants=weights, coverage=0.1), START + DAY)
+        large = stored(variants=weights, coverage=50)
+        later = analyse(tables, KEY, large, START + DAY, Past(coverages=small.coverages))
+        never = analyse(tables, KEY, large, START + DAY)
+    assert small.variants[1].share_asked == pytest.approx(1 / 11)
+    assert [each.srm.mismatch for each in (small, later, never) if each.srm is not None] == [
+        False,
+        False,
+        True,
+    ]
+    assert later.coverages == (0.1, 50)
