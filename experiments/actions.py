@@ -64,9 +64,9 @@ def promote(document: Document, key: str, variant: str | None = None) -> Documen
         live = document.models[experiment.model].live
         raise _refusal(
             key,
-            f"cannot be promoted beside other active experiments of {word(experiment.model)}: they compare with "
-            f"{word(live)}, which would not be live any more. End {listed(others)} first (`ekiben roll-back "
-            f"{others[0]}`), then promote",
+            f"cannot be promoted beside other active experiments of {word(experiment.model)}: they compare "
+            f"with {word(live)}, which would not be live any more. End {listed(others)} first (`ekiben "
+            f"roll-back {others[0]}`), then promote",
         )
     moved = _with_experiment(document, key, experiment, status=_next_status(key, experiment, "promote"))
     model = document.models[experiment.model]

@@ -111,7 +111,7 @@ def test_promotion_is_refused_while_another_experiment_runs_against_the_old_live
     dumped = data.model_dump(mode="json", by_alias=True)
     dumped["experiments"]["other"]["namespace"] = {"name": "credit", "from": 50, "to": 100}
     both = parse_document(dumped)
-    with pytest.raises(DocumentError, match="End other first .`ekiben roll-back other`., then promote"):
+    with pytest.raises(DocumentError, match=r"End other first .`ekiben roll-back other`., then promote"):
         actions.promote(both, KEY)
     ended = actions.roll_back(both, "other")
     assert actions.promote(ended, KEY).models["credit"].live == "v2"
