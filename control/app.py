@@ -36,6 +36,7 @@ from process.private import keep_private
 from state.applying import Applier, Waits
 from state.document import open_state
 from state.lease import Lease
+from state.redaction import redact_user
 from state.user import user_hash, user_salt
 
 # An empty Redis is filled by whoever still knows its experiments, before the file may begin anew.
@@ -62,6 +63,7 @@ class Controller:
             waits = Waits(empty_s=_EMPTY_S)
             applier = Applier(desk.store, file, _holds(lease), lease=lease, waits=waits)
             desk.file = lambda: applier.standing
+        self._store = desk.store
         self._forgetting = Forgetting(redis, files, lease, recorder.hurry)
         clocks = Clocks(redis)
         keeper = Housekeeper(files, lease, self._forgetting, settings.events_days, clocks=clocks)
@@ -108,7 +110,10 @@ class Controller:
         await self._redis.aclose()
 
     async def _forget(self, user_id: str) -> Mapping[str, int]:
-        return asdict(await self._forgetting.forget(user_hash(self._salt, user_id)))
+        known_as = user_hash(self._salt, user_id)
+        # Before the events: at their end Redis is asked to rewrite its log, which holds the entries as well.
+        await redact_user(self._redis, self._store, user_id, f"forgotten-{known_as[:16]}")
+        return asdict(await self._forgetting.forget(known_as))
 
 
 def _holds(lease: Lease) -> Callable[[], Awaitable[bool]]:

@@ -1,0 +1,104 @@
+"""A user's id is in nothing that is kept of changes, and everything else is as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import yaml
+
+from experiments.actions import forget_user
+from experiments.parsing import parse_document
+from state.audit import Audit
+from state.document import Conflict, DocumentStore, Stored, open_state
+from state.redaction import redact_user
+from tests.router.documents import EXPERIMENT, credit
+from tests.router.redis_server import RedisServer
+
+USER, STAND_IN = "u-control", "forgotten-0123456789abcdef"
+
+
+@pytest.fixture
+async def client(redis: RedisServer) -> AsyncIterator[Any]:
+    client = open_state(redis.url)
+    yield client
+    await client.aclose()
+
+
+async def change(store: DocumentStore, held: Stored | None, document: Any, why: str) -> Stored:
+    text = yaml.safe_dump(credit()).encode() + b"# u-control is Ann\n"
+    applied = hashlib.sha256(text).hexdigest()
+    return await store.change(held, document, who="ann", why=why, applied=applied, text=text)
+
+
+async def forgotten(client: Any) -> list[Any]:
+    """A document with the user, then without; returns the entries as they were."""
+    store = DocumentStore(client)
+    document = parse_document(credit())
+    held = await change(store, None, document, "a start")
+    await change(store, held, forget_user(document, USER), f"{USER} asked to, not {USER}s")
+    entries = await Audit(client).entries()
+    assert await redact_user(client, store, USER, STAND_IN) == 2
+    return entries
+
+
+async def test_the_id_is_in_no_key_any_more(client: Any) -> None:
+    await forgotten(client)
+    held = await DocumentStore(client).load()
+    assert held is not None
+    record = held.as_record()
+    assert record.applied_text is not None
+    assert USER.encode() not in record.applied_text
+    for key in await client.keys("*"):
+        if await client.type(key) == b"stream":
+            assert f'"{USER}"' not in str(await client.xrange(key))
+        else:
+            assert USER not in str(await client.hgetall(key))
+
+
+async def test_entries_keep_their_ids_their_order_and_what_else_they_say(client: Any) -> None:
+    before = await forgotten(client)
+    own, *after = await Audit(client).entries()
+    assert own.why.startswith(f"{STAND_IN} was forgotten")
+    assert [entry.id for entry in after] == [entry.id for entry in before]
+    assert after[0].why == f"{STAND_IN} asked to, not {USER}s"
+    assert [(e.at, e.who, e.revision) for e in after] == [(e.at, e.who, e.revision) for e in before]
+    assert after[0].before is not None
+    assert set(after[0].before.experiments[EXPERIMENT].overrides) == {STAND_IN, "u-treatment"}
+    assert any(STAND_IN in line for line in after[0].changes)
+
+
+async def test_what_is_added_meanwhile_is_there(client: Any) -> None:
+    store = DocumentStore(client)
+    await change(store, None, parse_document(credit()), "a start")
+    made = 0
+
+    async def changes() -> None:
+        nonlocal made
+        while made < 30:
+            now = await store.load()
+            assert now is not None
+            with contextlib.suppress(Conflict):
+                document = forget_user(now.document, USER)
+                await store.change(now, document, who="ramp", why=f"change {made}")
+                made += 1
+
+    await asyncio.gather(changes(), redact_user(client, DocumentStore(client), USER, STAND_IN))
+    await redact_user(client, store, USER, STAND_IN)
+    entries = await Audit(client).entries(limit=100)
+    assert {f"change {number}" for number in range(30)} <= {entry.why for entry in entries}
+    revisions = [entry.revision for entry in entries]
+    assert revisions == list(range(revisions[0], 0, -1))
+    assert all(USER not in str(entry.raw) for entry in entries)
+
+
+async def test_a_user_that_is_nowhere_changes_nothing(client: Any) -> None:
+    store = DocumentStore(client)
+    await change(store, None, parse_document(credit()), "a start")
+    before = await client.xrange("ekiben:audit"), await client.hgetall("ekiben:experiments")
+    assert await redact_user(client, store, "nobody", STAND_IN) == 0
+    assert (await client.xrange("ekiben:audit"), await client.hgetall("ekiben:experiments")) == before
