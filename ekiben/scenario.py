@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +19,17 @@ from ekiben.controller import ControllerClient
 from ekiben.demo import DEMO_MODEL, HELD_OUT
 from ekiben.document import read_document
 from ekiben.errors import EkibenError
+from ekiben.stack import until_routed
 from experiments.document import Document
 from experiments.lifecycle import ACTIVE, Status
+from experiments.parsing import parse_document
 from experiments.report import Report
 from state.document import dump_document
 
 SCENARIOS: Final = Path(__file__).parent / "scenarios"
 WHO: Final = "ekiben up"
 _LOOK_S: Final = 1.0
+_WORKERS: Final = 2  # of the router that `ekiben up` starts
 # An experiment that goes on is watched for so long, then left to itself.
 _WATCHED_S: Final = 240.0
 _ARRIVALS_S: Final = 600.0
@@ -44,16 +48,34 @@ def scenario_file(name: str) -> Document:
     return read_document(SCENARIOS / f"{name}.yaml").document
 
 
-def fitted_scenario(scenario: Document, here: Document) -> Document | None:
-    """The scenario with the endpoints that its versions have here; None where its model is not served."""
+def fitted_scenario(scenario: Document, here: Document) -> tuple[Document, str] | None:
+    """The document here with the scenario beside it, and the key of its experiment; None where the demo's
+    model is not served.
+
+    The scenario has a model of its own, over the endpoints that the versions have here: what experiments.yaml
+    says stays as it is. One that was played before makes way.
+    """
     if DEMO_MODEL not in here.models:
         return None
-    known = here.models[DEMO_MODEL].versions
-    model = scenario.models[DEMO_MODEL]
-    versions = {name: known.get(name, version) for name, version in model.versions.items()}
-    models = {**here.models, DEMO_MODEL: model.model_copy(update={"versions": versions})}
-    experiments = {**here.experiments, **scenario.experiments}
-    return scenario.model_copy(update={"models": models, "experiments": experiments})
+    served = here.models[DEMO_MODEL]
+    ((name, model),) = scenario.models.items()
+    ((key, experiment),) = scenario.experiments.items()
+    versions = {each: served.versions.get(each, version) for each, version in model.versions.items()}
+    models = {
+        **here.models,
+        DEMO_MODEL: served.model_copy(update={"versions": {**versions, **served.versions}}),
+        name: model.model_copy(update={"versions": versions}),
+    }
+    experiments = {
+        each: its.model_copy(update={"status": Status.ROLLED_BACK})
+        if its.model == name and its.status in ACTIVE
+        else its
+        for each, its in here.experiments.items()
+    }
+    keys = itertools.chain([key], (f"{key}-{number}" for number in itertools.count(2)))
+    free = next(each for each in keys if each not in experiments)
+    fitted = here.model_copy(update={"models": models, "experiments": {**experiments, free: experiment}})
+    return fitted, free
 
 
 async def play(
@@ -65,18 +87,21 @@ async def play(
     Raises EkibenError.
     """
     client = ControllerClient(controller_url, (data_dir / "admin_token").read_text().strip(), WHO)
-    key = next(name for name, each in scenario.experiments.items() if each.status is Status.RUNNING)
+    (model,) = scenario.models
     console.print(f"\nScenario {told.name}: {SCENARIOS / told.name}.yaml")
     try:
-        await asyncio.to_thread(
-            client.change,
-            "/apply",
-            {"document": dump_document(scenario), "why": f"the demo's scenario {told.name}"},
-        )
+        here = parse_document(await asyncio.to_thread(client.document))
+        fitted = fitted_scenario(scenario, here)
+        assert fitted is not None, "its versions are being served"
+        document, key = fitted
+        why = f"the demo's scenario {told.name}"
+        body = {"document": dump_document(document), "why": why}
+        await asyncio.to_thread(client.change, "/apply", body)
     except EkibenError as error:
         console.print(f"It cannot be played here: {error}\n`ekiben up --fresh` begins again.")
         return
-    arrivals = Arrivals(router_url, DEMO_MODEL, read_applicants(HELD_OUT))
+    await until_routed(router_url, {f"{model}/{each}" for each in document.models[model].versions}, _WORKERS)
+    arrivals = Arrivals(router_url, model, read_applicants(HELD_OUT))
     console.print(
         f"{PER_S} held-out applicants a second arrive, drawn again and again; each brings what came of its "
         "loan.",

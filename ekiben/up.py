@@ -117,8 +117,8 @@ class _Up:
             undo.callback(children.end)
             redis = self._start_redis(children, undo)
             document = await document_in_force(self._file, redis["EKIBEN_STATE_URL"], self._data_dir)
-            scenario = fitted_scenario(self._scenario, document) if self._scenario else None
-            services, elsewhere = services_of(scenario or document, Path.cwd())
+            fitted = fitted_scenario(self._scenario, document) if self._scenario else None
+            services, elsewhere = services_of(fitted[0] if fitted else document, Path.cwd())
             if services != here:  # Redis is ahead of the file, or the scenario has another version
                 self._check_ports(services)
             services = await self._trained(children, services)
@@ -142,9 +142,12 @@ class _Up:
                 if self._controller_url is not None:
                     telling = asyncio.create_task(tell_of_file(self._console, self._controller_url))
                     undo.callback(telling.cancel)
-                if scenario is not None and self._controller_url is not None and self._can_play(scenario):
+                if fitted is not None and self._controller_url is not None and self._can_play(fitted[0]):
+                    assert self._scenario is not None
                     told = Told(self._options.scenario or "", self._options.once)
-                    await play(self._console, self._url, self._controller_url, self._data_dir, scenario, told)
+                    await play(
+                        self._console, self._url, self._controller_url, self._data_dir, self._scenario, told
+                    )
                 if self._options.once:
                     return
                 self._console.print("\nCtrl-C ends everything.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,8 @@ log = logging.getLogger(__name__)
 
 ALL_MODELS: Final = "*"
 _LOOK_S: Final = 0.25
+RELEASE_S: Final = 2.0
+"""Whom the switch releases is released when it has said so for so long."""
 
 
 def panic_file(environ: Mapping[str, str], data_dir: Path) -> Path:
@@ -50,13 +53,25 @@ def write_panic(path: Path, models: Collection[str]) -> None:
     draft.replace(path)
 
 
-async def watch_panic(path: Path, panicked: Callable[[frozenset[str]], None]) -> None:
-    """Hand over what the file says, at once and at every change, until cancelled."""
+async def watch_panic(
+    path: Path,
+    panicked: Callable[[frozenset[str]], None],
+    clock: Callable[[], float] = time.monotonic,
+    look_s: float = _LOOK_S,
+) -> None:
+    """Hand over what the file says until cancelled: at once whom it sends to live, but whom it releases when
+    it has said so for 2 s, since a file that is being written names fewer for a moment.
+    """
     held: frozenset[str] = frozenset()
+    before, since = held, clock()
     while True:
         said = read_panic(path)
-        if said != held:
-            held = said
-            panicked(said)
-            log.warning("panic switch %s: to live go %s", path, ", ".join(sorted(said)) or "no models")
-        await asyncio.sleep(_LOOK_S)
+        if said != before:
+            before, since = said, clock()
+        more = held if ALL_MODELS in held else held | said
+        now = said if clock() - since >= RELEASE_S or ALL_MODELS in said else more
+        if now != held:
+            held = now
+            panicked(now)
+            log.warning("panic switch %s: to live go %s", path, ", ".join(sorted(now)) or "no models")
+        await asyncio.sleep(look_s)

@@ -72,16 +72,33 @@ def test_the_file_is_in_the_data_directory_unless_it_is_named(tmp_path: Path) ->
     assert panic_file({"EKIBEN_PANIC_FILE": "/run/panic"}, tmp_path) == Path("/run/panic")
 
 
-async def test_what_the_file_says_is_handed_over_at_once_and_at_every_change(tmp_path: Path) -> None:
-    path, told = tmp_path / "panic", asyncio.Queue[frozenset[str]]()
+async def test_whom_the_file_names_is_sent_to_live_at_once_and_released_when_it_has_been_left_alone(
+    tmp_path: Path,
+) -> None:
+    path, told, now = tmp_path / "panic", asyncio.Queue[frozenset[str]](), [0.0]
+
+    async def said() -> frozenset[str]:
+        return await asyncio.wait_for(told.get(), 30)
+
+    async def later() -> frozenset[str]:
+        while told.empty():
+            now[0] += 2
+            await asyncio.sleep(0.02)
+        return told.get_nowait()
+
     write_panic(path, {"credit"})
-    watching = asyncio.create_task(watch_panic(path, told.put_nowait))
+    watching = asyncio.create_task(watch_panic(path, told.put_nowait, lambda: now[0], look_s=0.01))
     try:
-        for then in (frozenset({"fraud"}), frozenset[str](), EVERYONE):
-            assert await asyncio.wait_for(told.get(), 30)
-            write_panic(path, then)
-            assert await asyncio.wait_for(told.get(), 30) == then
-            write_panic(path, {"credit"})
+        assert await said() == {"credit"}
+        write_panic(path, {"fraud"})
+        assert await said() == {"credit", "fraud"}
+        assert await later() == {"fraud"}
+        path.write_text("")  # somebody writes it in place: nobody is released meanwhile
+        assert await said() == EVERYONE
+        write_panic(path, {"fraud"})
+        assert await later() == {"fraud"}
+        write_panic(path, frozenset())
+        assert await later() == frozenset()
     finally:
         watching.cancel()
 

@@ -15,9 +15,13 @@ import pytest
 from ekiben.arrivals import Applicant, Arrivals, outcomes_of, read_applicants
 from ekiben.document import read_document
 from ekiben.scenario import fitted_scenario, scenario_file
+from experiments import actions
 from experiments.changes import check_change
 from experiments.document import Document
 from experiments.lifecycle import Status
+from experiments.parsing import parse_document
+from experiments.three_way import apply_text
+from state.document import dump_document
 from tests.ekiben.running import ROOT, ekiben, environment
 from tests.router.waiting import until
 
@@ -29,15 +33,45 @@ def ours() -> Document:
     return read_document(ROOT / "experiments.yaml").document
 
 
+def fitted(name: str, here: Document) -> tuple[Document, str]:
+    found = fitted_scenario(scenario_file(name), here)
+    assert found is not None
+    return found
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_scenario_may_follow_the_experiments_file(name: str) -> None:
-    scenario = fitted_scenario(scenario_file(name), ours())
-    assert scenario is not None
-    check_change(ours(), scenario)
-    (running,) = (each for each in scenario.experiments.values() if each.status is Status.RUNNING)
+    scenario, key = fitted(name, ours())
+    check_change(ours(), parse_document(dump_document(scenario)))
+    running = scenario.experiments[key]
+    assert running.status is Status.RUNNING
     assert running.ramp is not None
     assert running.deciding_metric is not None
     assert running.coverage == running.ramp.steps[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scenario_leaves_what_the_file_says_as_it_is(name: str) -> None:
+    here = ours()
+    scenario, key = fitted(name, here)
+    assert {each: its for each, its in scenario.experiments.items() if each != key} == here.experiments
+    credit, held = scenario.models["credit"], here.models["credit"]
+    assert credit.model_copy(update={"versions": held.versions}) == held
+    # … so that the first edit of the file works, also when the demo has promoted.
+    promoted = actions.promote(parse_document(dump_document(scenario)), key)
+    data = dump_document(here)
+    data["experiments"]["credit-boosting"]["coverage"] = 10
+    edited = apply_text(here, parse_document(data), promoted)
+    check_change(promoted, edited)
+    assert edited.experiments["credit-boosting"].coverage == 10
+
+
+def test_a_scenario_that_is_played_again_gets_a_name_of_its_own_and_the_one_before_makes_way() -> None:
+    once, first = fitted("ramp", ours())
+    again, second = fitted("ramp", once)
+    assert first != second
+    assert again.experiments[first].status is Status.ROLLED_BACK
+    check_change(once, parse_document(dump_document(again)))
 
 
 def test_a_scenario_keeps_the_endpoints_and_the_other_models_that_are_here() -> None:
@@ -46,10 +80,12 @@ def test_a_scenario_keeps_the_endpoints_and_the_other_models_that_are_here() -> 
     v1 = credit.versions["v1"].model_copy(update={"endpoints": ("http://127.0.0.1:4711",)})
     moved = credit.model_copy(update={"versions": {**credit.versions, "v1": v1}})
     here = here.model_copy(update={"models": {"credit": moved, "other": credit}})
-    scenario = fitted_scenario(scenario_file("bad-version"), here)
-    assert scenario is not None
-    assert scenario.models["credit"].versions["v1"].endpoints == ("http://127.0.0.1:4711",)
+    scenario, key = fitted("bad-version", here)
+    played = scenario.models[scenario.experiments[key].model]
+    assert played.versions["v1"].endpoints == ("http://127.0.0.1:4711",)
+    # It is started as a service of credit, and routed under the demo's name only.
     assert "shuffled" in scenario.models["credit"].versions
+    assert "shuffled" in played.versions
     assert scenario.models["other"] == credit
 
 

@@ -18,8 +18,10 @@ import pytest
 import yaml
 
 from ekiben.cli import guarded
+from experiments import actions
 from experiments.lifecycle import Status
 from state.document import dump_document
+from state.experiments_file import parse_experiments
 from tests.control.acting.conftest import TOKEN, Scene, document, redis, scene_over  # noqa: F401 - a fixture
 from tests.control.acting.evidence import put_report, report
 from tests.ekiben.running import ROOT
@@ -133,6 +135,80 @@ async def test_a_file_is_applied_and_a_wrong_one_is_refused_with_its_lines(
         "experimentz: ", ""
     )
     assert "models.credit.versions: is missing" in err
+
+
+async def test_an_edit_of_a_file_undoes_no_verb_and_what_both_changed_is_refused_with_both(
+    scene: Scene, command: Command, tmp_path: Path
+) -> None:
+    file = tmp_path / "experiments.yaml"
+    text = yaml.safe_dump(dump_document(document(coverage=10)))
+    file.write_text(text)
+    assert (await command("apply", str(file), *SURE))[0] == 0
+    await command("pause", EXPERIMENT, *SURE)
+    file.write_text(f"# a remark\n{text}")
+    assert "Nothing changes" in (await command("apply", str(file), *SURE))[1]
+    assert await status_of(scene) is Status.PAUSED
+    file.write_text(text.replace("coverage: 10", "coverage: 5"))
+    code, out, _ = await command("diff", str(file))
+    assert (code, out) == (0, f"experiments.{EXPERIMENT}.coverage: 10 → 5\n")
+    held = await scene.desk.store.load()
+    assert held is not None
+    moved = actions.set_coverage(held.document, EXPERIMENT, 50)
+    await scene.desk.store.change(held, moved, who="ramp", why="a step")
+    code, _, err = await command("diff", str(file))
+    assert code == 1
+    assert "the file goes from 10 to 5, and meanwhile it has become 50" in err
+
+
+async def test_the_document_in_force_is_printed_as_a_file_that_makes_it_true(
+    scene: Scene, command: Command, tmp_path: Path
+) -> None:
+    stored = await scene.put(document("paused", coverage=50))
+    _, out, _ = await command("document")
+    file = tmp_path / "experiments.yaml"
+    file.write_text(out)
+    code, said, _ = await command("check", str(file))
+    assert (code, said) == (0, f"{file} is sound: 1 models, 1 experiments\n")
+    assert parse_experiments(out.encode()).document == stored.document
+
+
+async def test_a_file_that_is_not_sound_is_told_with_its_lines_without_a_controller(
+    command: Command, tmp_path: Path
+) -> None:
+    file = tmp_path / "experiments.yaml"
+    file.write_text("models:\n  credit: {live: v1}\n")
+    code, _, err = await command("check", str(file))
+    assert code == 1
+    assert "models.credit.versions: is missing" in err
+    assert "(line 2)" in err
+    assert (await command("check", "nowhere.yaml"))[0] == 2
+
+
+async def test_the_job_of_the_manifests_applies_a_file_and_tells_what_is_refused(
+    scene: Scene, tmp_path: Path
+) -> None:
+    file = tmp_path / "experiments.yaml"
+    file.write_text(yaml.safe_dump(dump_document(document(coverage=10))))
+    told = {"EKIBEN_CONTROLLER_URL": scene.url.removesuffix("/api"), "EKIBEN_ADMIN_TOKEN": TOKEN}
+
+    async def job(**changes: str) -> tuple[int, str]:
+        done = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "control.apply", str(file)),
+            env={**os.environ, **told, **changes},
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        out, _ = await done.communicate()
+        return done.returncode or 0, out.decode()
+
+    assert (await job())[0] == 0
+    assert await status_of(scene) is Status.RUNNING
+    file.write_text("models: {}\n")
+    code, out = await job()
+    assert (code, "models: is missing" in out) == (1, True)
+    assert (await job(EKIBEN_ADMIN_TOKEN=""))[0] == 2
+    assert (await job(EKIBEN_ADMIN_TOKEN="wrong"))[0] == 1
 
 
 async def test_a_report_is_told_in_words_and_tables_and_as_json(scene: Scene, command: Command) -> None:
