@@ -112,7 +112,8 @@ _PREDICT: Final = {
             "required": True,
             "description": "At most 1 MiB and 20,000 elements (commas, colons and opening brackets), unless "
             "the router is set otherwise. It is strict JSON, and its Content-Type says so; of a key that "
-            "stands twice the last counts.",
+            "stands twice the last counts. An integer beyond 64 bits is read as a floating-point number and "
+            "loses digits: send such ids as text.",
             "content": {
                 _JSON: {
                     "schema": _schema("PredictionRequest"),
