@@ -16,8 +16,9 @@ import msgspec
 from redis.exceptions import RedisError
 
 from control.desk import REPORTS_KEY, SHADOW_REPORTS_KEY, Desk
+from experiments.document import Experiment
 from experiments.lifecycle import ACTIVE, Status
-from experiments.report import WAITING, Past, Report, ShadowReport, Step
+from experiments.report import WAITING, Past, Report, RuleChange, ShadowReport, Step
 from experiments.verdict import judge
 from state.document import StateUnavailable, Stored
 from state.lease import Lease, LeaseLost
@@ -62,6 +63,7 @@ class Analyst:
         self._lag_s = lag_s
         self._audit = desk.audit
         self._steps: dict[str, tuple[tuple[str, int], Step]] = {}
+        self._changes: dict[str, tuple[Experiment, tuple[RuleChange, ...]]] = {}
         self._looked_for_newer_at = 0.0
         self._looked: dict[str, float] = {}  # until when an ended experiment is known to have no newer ones
         self.seconds = 0.0
@@ -134,7 +136,11 @@ class Analyst:
         at = self._desk.clock() - lag_s
         before = self._desk.reports.get(key)
         coverages = before.coverages if before is not None else ()
-        past = Past(step=await self._step(key, stored), coverages=coverages)
+        past = Past(
+            step=await self._step(key, stored),
+            coverages=coverages,
+            rule_changes=await self._rule_changes(key, stored),
+        )
         try:
             report = await asyncio.to_thread(self._analysis.report, key, stored, at, past)
         except Exception as error:  # one experiment's trouble is not another's
@@ -151,6 +157,13 @@ class Analyst:
             now = self._desk.clock()
             step = await self._history(self._audit.step(key)) or Step(began=now, widened=now)
             held = self._steps[key] = ((stored.lineage, stored.revision), step)
+        return held[1]
+
+    async def _rule_changes(self, key: str, stored: Stored) -> tuple[RuleChange, ...]:
+        experiment = stored.document.experiments[key]
+        held = self._changes.get(key)
+        if held is None or held[0] != experiment:
+            held = self._changes[key] = (experiment, await self._history(self._audit.rule_changes(key)))
         return held[1]
 
     async def _history(self, asked: Awaitable[_T]) -> _T:

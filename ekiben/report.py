@@ -134,6 +134,8 @@ def _notes(report: Report) -> Iterator[str]:
         yield f"left out: {left.count:,} {left.what}: {left.reason}{advice}"
     if report.overrides:
         yield f"left out: {report.overrides:,} requests by override"
+    for rule in report.rule_changes:
+        yield f"the rule was changed on {rule.moment} by {rule.who}: {'; '.join(rule.lines)}"
     for change in report.redeployments:
         told = "acknowledged" if change.acknowledged else "not acknowledged: it blocks the verdict"
         yield f"{change.variant} was answered by {change.model_version} in the middle ({told})"

@@ -17,6 +17,7 @@ The checks, in this order; the first that applies gives the action, its code and
 | `no_traffic` | nobody was exposed for a while | wait |
 | `too_few_users` | of a variant too few users joined since the step began and have matured | wait |
 | `next_step` | a larger step is left | raise |
+| `rule_changed` | last step, the verdict is to promote, and its rule was changed in this phase | wait |
 | `better` | last step, `then: promote`, and the verdict is to promote | promote |
 | the verdict's | last step, `then: promote`, and the verdict is to roll back | roll back |
 | the verdict's | last step, `then: promote`, any other verdict | wait |
@@ -127,10 +128,18 @@ def _climb(experiment: Experiment, ramp: Ramp, report: Report, known_until: floa
     if number < len(steps):
         words = f"{where} is over and no guardrail is violated: coverage rises to {steps[number]:g} %"
         return _action(RampKind.RAISE, steps[number], "next_step", words)
+    return _end(ramp, report, here, where)
+
+
+def _end(ramp: Ramp, report: Report, here: float, where: str) -> RampAction:
+    """What follows the last step, which `where` names."""
     verdict = judge(report)
     if ramp.then is not RampEnd.PROMOTE:
         words = f"{where} is over: the ramp ends and a person decides"
         return RampAction(RampKind.DONE, here, "last_step", f"{sentence(words)} {verdict.sentence}")
+    if verdict.decision is Decision.PROMOTE and report.rule_changes:
+        words = f"{where} waits for a person: the rule was changed in this phase"
+        return RampAction(RampKind.WAIT, here, "rule_changed", f"{sentence(words)} {verdict.sentence}")
     if verdict.decision is Decision.PROMOTE:
         return RampAction(RampKind.PROMOTE, here, verdict.reason, verdict.sentence, verdict.variant)
     if verdict.decision is Decision.ROLL_BACK:

@@ -193,11 +193,23 @@ class Step(msgspec.Struct, frozen=True):
     widened: float
 
 
+class RuleChange(msgspec.Struct, frozen=True):
+    """The rule of the verdict was changed within a phase: evidence of before was judged by another."""
+
+    at: float
+    moment: str  # the same as people read it
+    who: str
+    lines: tuple[str, ...]  # "alpha: 0.05 → 0.1"
+
+
 class Past(msgspec.Struct, frozen=True):
-    """What the events do not tell of a phase: its ramp's step, and its coverages so far, in percent."""
+    """What the events do not tell of a phase: its ramp's step, its coverages so far, in percent, and how its
+    rule was changed, the newest change first.
+    """
 
     step: Step | None = None
     coverages: tuple[float, ...] = ()
+    rule_changes: tuple[RuleChange, ...] = ()
 
 
 class StepUsers(msgspec.Struct, frozen=True):
@@ -278,6 +290,7 @@ class Report(msgspec.Struct, frozen=True):
     last_exposure_at: float | None = None
     coverages: tuple[float, ...] = ()  # of the phase so far, as far as they are known, the present one last
     step: StepUsers | None = None  # where a ramp runs
+    rule_changes: tuple[RuleChange, ...] = ()  # of the phase, the newest first
     ending: Ending | None = None  # of one that was promoted or rolled back, where the history knows it
     overrides: int = 0  # requests by override: shown, never analysed
     lag_s: float | None = None  # age of the oldest event that the report may not know of yet

@@ -26,6 +26,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from experiments.durations import format_duration
 from experiments.lifecycle import Status
 from experiments.report import Decision, Effect, MetricReport, Report, Role, State, Verdict
@@ -75,7 +77,7 @@ def metric_state(
 
 def judge(report: Report) -> Verdict:
     """The verdict on `report`, by the table above; the verdict inside the report is not looked at."""
-    return _ended(report) or _trust(report) or _minima(report) or _compare(report)
+    return _ended(report) or _trust(report) or _minima(report) or _marked(_compare(report), report)
 
 
 def violations(report: Report, names: Sequence[str] | None = None) -> list[tuple[MetricReport, str]]:
@@ -98,6 +100,17 @@ def violation_words(report: Report, metric: MetricReport, variant: str) -> str:
         f"{difference(report, metric, variant)} on {count(users)} users, "
         f"worse than the {allowed(metric, control_mean)} allowed"
     )
+
+
+def rule_words(report: Report) -> str | None:
+    """How the rule was changed last in the middle of the phase; None when it was not."""
+    if not report.rule_changes:
+        return None
+    last, more = report.rule_changes[0], len(report.rule_changes) - 1
+    words = f"its rule was changed on {last.moment} by {last.who} ({'; '.join(last.lines)})"
+    if more:
+        words += f" and {count(more)} {'times' if more > 1 else 'time'} before"
+    return f"{words}: evidence of before the change was judged by another rule"
 
 
 def redeployment_words(report: Report) -> str | None:
@@ -124,6 +137,14 @@ def srm_words(report: Report) -> str | None:
         f"the split is {', '.join(parts)}: chance does that in fewer than 1 of "
         f"{1 / report.srm.threshold:,.0f} experiments, so find the cause before comparing anything"
     )
+
+
+def _marked(verdict: Verdict, report: Report) -> Verdict:
+    """With a word on a rule that was changed in the middle."""
+    changed = rule_words(report)
+    if changed is None:
+        return verdict
+    return msgspec.structs.replace(verdict, sentence=f"{verdict.sentence} {sentence(changed)}")
 
 
 def _ended(report: Report) -> Verdict | None:

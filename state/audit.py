@@ -18,7 +18,8 @@ from experiments.document import Document, Experiment
 from experiments.lifecycle import ACTIVE, Status
 from experiments.parsing import parse_document
 from experiments.problems import DocumentError
-from experiments.report import Ending, Step
+from experiments.report import Ending, RuleChange, Step
+from experiments.rules import rule_differences
 from state.audit_index import PAGE, AuditIndex
 from state.document import AUDIT_STREAM, StateUnavailable
 from state.phases import PHASES_KEY
@@ -52,6 +53,11 @@ class Entry:
         if self.after is None or (self.before is None and self.raw[0] is not None):
             return data_differences(*self.raw)
         return differences(self.before, self.after)
+
+    @property
+    def moment(self) -> str:
+        """`at` as people read it."""
+        return f"{datetime.fromtimestamp(self.at, UTC):%Y-%m-%d at %H:%M UTC}"
 
     def experiment(self, key: str) -> tuple[Experiment | None, Experiment | None]:
         """The experiment before and after the change."""
@@ -139,9 +145,23 @@ class Audit:
                 continue
             if before is None or before.status != after.status:
                 live = entry.after.models[after.model].live
-                moment = f"{datetime.fromtimestamp(entry.at, UTC):%Y-%m-%d at %H:%M UTC}"
-                return Ending(at=entry.at, moment=moment, who=entry.who, why=entry.why, version=live)
+                return Ending(at=entry.at, moment=entry.moment, who=entry.who, why=entry.why, version=live)
         return None
+
+    async def rule_changes(self, experiment: str) -> tuple[RuleChange, ...]:
+        """How the rule of the verdict was changed since the experiment's phase began, newest first."""
+        found = []
+        async for entry in self._of(experiment):
+            before, after = entry.experiment(experiment)
+            if before == after:
+                continue
+            if before is None or after is None:
+                break
+            if before.phase != after.phase or before.status is Status.DRAFT:
+                break
+            if lines := rule_differences(before, after):
+                found.append(RuleChange(at=entry.at, moment=entry.moment, who=entry.who, lines=lines))
+        return tuple(found)
 
     async def _of(self, experiment: str, before: str = "") -> AsyncIterator[Entry]:
         """The entries that touch an experiment, newest first, and a few that only look as if they did."""

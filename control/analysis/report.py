@@ -61,6 +61,7 @@ def put_together(
         variants=tuple(_variants(experiment, evidence)),
         srm=_srm(experiment, evidence, coverages),
         coverages=coverages,
+        rule_changes=past.rule_changes,
         metrics=(*_declared(experiment, evidence), *_of_requests(experiment, evidence)),
         verdict=_NO_VERDICT,
         left_out=tuple(each for each in _left_out(experiment, evidence) if each.count),

@@ -6,7 +6,7 @@ import pytest
 
 from experiments.document import Experiment
 from experiments.ramp import RampAction, RampKind, next_action
-from experiments.report import Report, State, StepUsers
+from experiments.report import Report, RuleChange, State, StepUsers
 from tests.experiments.documents import credit_document
 from tests.experiments.reports import effect, errors, profit, report
 from tests.experiments.test_verdict import CHANGED, HARMFUL, MISMATCH, WORSE
@@ -14,6 +14,7 @@ from tests.experiments.test_verdict import CHANGED, HARMFUL, MISMATCH, WORSE
 RAMP = {"steps": [2, 10, 50, 100], "every": "30m", "min_users_per_step": 500}
 SINCE = 1000.0
 LATE = SINCE + 1800
+CHANGE = RuleChange(at=1.0, moment="2026-11-18 at 11:06 UTC", who="ada", lines=("alpha: 0.05 → 0.2",))
 
 
 def experiment(coverage: float = 10, ramp: dict[str, Any] | None = RAMP, **fields: Any) -> Experiment:
@@ -54,6 +55,7 @@ def few(users: int) -> Report:
         ("too_few_users", RampKind.WAIT, act(evidence=few(499))),
         ("next_step", RampKind.RAISE, act(evidence=few(500))),
         ("better", RampKind.PROMOTE, act(100, ramp=then_promote())),
+        ("rule_changed", RampKind.WAIT, act(100, report(rule_changes=(CHANGE,)), ramp=then_promote())),
         ("too_early", RampKind.WAIT, act(100, report(days=2.0, at=SINCE), ramp=then_promote())),
         ("last_step", RampKind.DONE, act(100)),
     ],

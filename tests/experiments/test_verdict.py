@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.report import Decision, Ending, LeftOut, Redeployment, Report, Role, Srm, State
+from experiments.report import Decision, Ending, LeftOut, Redeployment, Report, Role, RuleChange, Srm, State
 from experiments.verdict import JUDGED_FROM, judge, metric_state
 from tests.experiments.reports import effect, errors, metric, profit, report
 
@@ -169,3 +169,13 @@ def test_no_outcome_that_counts_is_told_with_what_became_of_those_that_came() ->
     verdict = judge(report(profit(State.UNCLEAR, mean=0.0), errors(), left_out=(early, late)))
     assert verdict.reason == "no_outcomes"
     assert "600 are left out, 580 of them as profit: before the user's first exposure." in verdict.sentence
+
+
+def test_a_rule_that_was_changed_in_the_middle_is_told_with_the_verdict() -> None:
+    change = RuleChange(1.0, "2026-11-18 at 11:06 UTC", "ada", ("alpha: 0.05 → 0.2", "min_users: 500 → 50"))
+    verdict = judge(report(rule_changes=(change, change)))
+    assert verdict.decision is Decision.PROMOTE
+    assert verdict.sentence.endswith(
+        "promote v2. Its rule was changed on 2026-11-18 at 11:06 UTC by ada (alpha: 0.05 → 0.2; min_users: "
+        "500 → 50) and 1 time before: evidence of before the change was judged by another rule."
+    )

@@ -11,9 +11,17 @@ from redis.asyncio import Redis
 
 from experiments import actions
 from experiments.document import Ramp
+from experiments.parsing import parse_document
 from state.audit import Audit
 from state.audit_index import AuditIndex
-from state.document import AUDIT_STREAM, DocumentStore, StateUnavailable, open_state
+from state.document import (
+    AUDIT_STREAM,
+    DocumentStore,
+    StateUnavailable,
+    Stored,
+    dump_document,
+    open_state,
+)
 from tests.router.documents import EXPERIMENT, credit_document
 from tests.router.redis_server import RedisServer
 
@@ -203,3 +211,24 @@ async def fill_after(client: Redis, count: int) -> None:
     for _ in range(count):
         pipeline.xadd(AUDIT_STREAM, fields)  # type: ignore[arg-type]
     await pipeline.execute()
+
+
+async def test_changes_of_the_rule_are_those_since_the_phase_began(client: Redis) -> None:
+    store, audit = DocumentStore(client), Audit(client)
+    data = dump_document(DRAFT)
+
+    async def put(held: Stored | None, **changed: object) -> Stored:
+        data["experiments"][EXPERIMENT].update(changed)  # type: ignore[index]
+        return await store.change(held, parse_document(data), who="ada", why="a change")
+
+    held = await put(None, alpha=0.01)
+    held = await put(held, alpha=0.02)  # a draft's is no matter
+    held = await put(held, status="running")
+    held = await put(held, alpha=0.1)
+    held = await put(held, coverage=7)
+    held = await put(held, min_users=50)
+    (users, alpha) = await audit.rule_changes(EXPERIMENT)
+    assert (alpha.lines, users.lines) == (("alpha: 0.02 → 0.1",), ("min_users: 500 → 50",))
+    assert alpha.who == "ada"
+    await put(held, phase=2, seed="another", alpha=0.3)
+    assert await audit.rule_changes(EXPERIMENT) == ()
