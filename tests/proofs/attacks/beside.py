@@ -42,10 +42,9 @@ class Other(Process):
 
     def __enter__(self) -> Self:
         self.log.unlink(missing_ok=True)
+        check_free(self.port)
         try:
             self.start()
-            if not self.runs:  # somebody else answers on its port
-                raise DidNotStart(f"{self.name} ended: see {self.log}")
         except BaseException:
             self.terminate(2.0)
             raise
@@ -53,6 +52,12 @@ class Other(Process):
 
     def __exit__(self, *_: object) -> None:
         self.terminate(2.0)
+
+
+def check_free(port: int) -> None:
+    """Raise `DidNotStart` when somebody listens there: it would be attacked in place of what is started."""
+    if http_get(f"http://127.0.0.1:{port}/livez") is not None:
+        raise DidNotStart(f"something answers on port {port} already: end what an earlier run has left")
 
 
 class Ran(NamedTuple):

@@ -28,8 +28,8 @@ _LARGE: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a kind of request costs a worker that does nothing else. `longest_ms` is the longest time between
-    two turns of its event loop.
+    """What a kind of request costs a worker that does nothing else. `longest_ms` is the most CPU time between
+    two turns of its event loop: whatever else the machine does, everybody else waits for that long.
     """
 
     kind: str
@@ -118,7 +118,7 @@ def cost(installation: Installation, kind: str, seconds: float) -> Cost:
     statuses = ", ".join(sorted(flooded["statuses"]))
     each = max(requests, 1)
     return Cost(
-        kind, requests, flooded["bytes_sent"] / each, cpu_s * 1000 / each, turned.longest_ms, statuses
+        kind, requests, flooded["bytes_sent"] / each, cpu_s * 1000 / each, turned.longest_cpu_ms, statuses
     )
 
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import orjson
 
@@ -17,7 +17,7 @@ from state.document import DOCUMENT_KEY, Conflict, StateUnavailable, Stored, ope
 from tests.faults.answers import LIVE, TREATMENT
 from tests.faults.processes import Process, http_get
 from tests.faults.station import EXPERIMENT, Service, Station, document
-from tests.proofs.attacks.beside import Other, Ran, run_command
+from tests.proofs.attacks.beside import Other, Ran, check_free, run_command
 from tests.proofs.attacks.measured import SOCKET
 from tests.proofs.attacks.wire import Answer, get, post
 
@@ -33,9 +33,12 @@ _PATIENCE_S: Final = 15.0
 
 
 class Turned(NamedTuple):
-    """How the worker's loop turned: the longest time between two turns, and its thread's CPU time."""
+    """How the worker's loop turned: the longest time between two turns, the most CPU time that its thread
+    took between two, and all of it.
+    """
 
     longest_ms: float
+    longest_cpu_ms: float
     cpu_ms: float
 
 
@@ -57,6 +60,11 @@ class Installation(Station):
             self.controller_environment,
         )
         self._with_controller = with_controller
+
+    def __enter__(self) -> Self:
+        for port in (ROUTER_PORT, CONTROLLER_PORT, *_SERVICE_PORTS.values()):
+            check_free(port)
+        return super().__enter__()
 
     @property
     def everything(self) -> list[Process]:

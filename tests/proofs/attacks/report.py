@@ -33,7 +33,7 @@ def costs_table(costs: Sequence[Cost], besides: Sequence[Beside], alone: Beside)
     """The kinds of requests, what costs most per byte first, and what ordinary requests met beside them."""
     of = {each.kind: each for each in besides}
     lines = [
-        "| request | answered | bytes | CPU, ms | µs/KB | longest turn, ms | others failed | their p99, ms |",
+        "| request | answered | bytes | CPU, ms | µs/KB | longest turn, CPU ms | others failed | p99, ms |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for cost in sorted(costs, key=lambda each: -each.us_per_kb):

@@ -25,6 +25,11 @@ def test_a_page_of_another_origin_changes_nothing(installation: Installation) ->
     assert found.held, found.seen
 
 
+def test_trailers_are_no_headers(installation: Installation) -> None:
+    found = web.names_in_a_trailer(installation)
+    assert found.held, found.seen
+
+
 def test_a_page_of_another_origin_reads_nothing(installation: Installation) -> None:
     found = web.no_foreign_page_reads(installation)
     assert found.held, found.seen
