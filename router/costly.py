@@ -4,7 +4,7 @@ Theory of operation:
 
 1. What it costs to read a body follows from its elements far more than from its bytes. A megabyte of
    `[],[],[]` takes a hundred times as long as a megabyte of text. Elements are counted before anything is
-   read, which takes a microsecond for a kilobyte, and bounded.
+   parsed, which takes a microsecond for a kilobyte, and bounded.
 2. A small body, or one with few elements, is read at once.
 3. Anything else is costly. Costly work is done one step at a time. After a step no other one begins for as
    long as that step took: costly work gets at most half of the event loop, however much of it there is.
@@ -46,17 +46,20 @@ def count_elements(body: bytes) -> int:
     return len(body) - len(body.translate(None, b",:[{"))
 
 
-def is_costly(body: bytes, most: int = MAX_ELEMENTS) -> bool:
-    """Whether reading `body` is costly. Raises `BodyTooLarge` when it has more than `most` elements."""
+def is_costly(body: bytes) -> bool:
+    """Whether reading `body` takes a turn. Of a long one not even the elements are counted without."""
     if len(body) <= SMALL_BYTES:
         return False
-    elements = count_elements(body)
-    if elements > most:
+    return len(body) > _CHEAP_BYTES or count_elements(body) > _CHEAP_ELEMENTS
+
+
+def check_elements(body: bytes, most: int) -> None:
+    """Raise `BodyTooLarge` when `body`, unless it is small, has more than `most` elements."""
+    if len(body) > SMALL_BYTES and (elements := count_elements(body)) > most:
         raise BodyTooLarge(
             f"the body has {elements} elements, counted by its commas, colons and opening brackets: "
             f"at most {most} are taken"
         )
-    return elements > _CHEAP_ELEMENTS or len(body) > _CHEAP_BYTES
 
 
 def one_step(work: Callable[[], T]) -> Steps[T]:

@@ -12,7 +12,7 @@ import msgspec
 import orjson
 
 from router.asgi import Request, Send
-from router.costly import Steps, at_once, is_costly
+from router.costly import Steps, at_once, check_elements, is_costly
 from router.envelope import MAX_USER_ID_CHARS
 from router.errors import BodyTooLarge, OutcomesRefused, Overloaded, StateAway
 from router.outcome_writer import ANSWER_S, Outcome
@@ -46,7 +46,7 @@ async def take_outcomes(worker: Worker, request: Request, send: Send, sender: st
     try:
         body = await request.body(worker.max_body_bytes, worker.body_timeout_s)
         steps = read_in_steps(body, time.time(), sender)
-        if is_costly(body, _MAX_ELEMENTS):
+        if is_costly(body):
             outcomes = await worker.turns.run(steps, ANSWER_S)
         else:
             outcomes = at_once(steps)
@@ -73,8 +73,10 @@ def read_in_steps(body: bytes, now: float, sender: str | None = None) -> Steps[l
     """Read the body; `now` (seconds since 1970) is the time of an outcome that tells none, and each `id` is
     one of `sender`'s own.
 
-    Raises `OutcomesRefused` with the first `_MAX_ERRORS` things that are wrong, each with its place.
+    Raises `BodyTooLarge`, and `OutcomesRefused` with the first `_MAX_ERRORS` things that are wrong, each with
+    its place.
     """
+    check_elements(body, _MAX_ELEMENTS)
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:

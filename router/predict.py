@@ -10,7 +10,7 @@ import orjson
 from experiments.snapshot import Assignment
 from process.traces import trace_id
 from router.asgi import Request, Send
-from router.costly import SMALL_BYTES, is_costly, one_step
+from router.costly import SMALL_BYTES, check_elements, is_costly, one_step
 from router.envelope import Envelope, parse_envelope, row_digest
 from router.errors import Overloaded, RouterError, RowRefused, UnknownName, VersionFailed
 from router.events import is_captured
@@ -133,9 +133,13 @@ def _read(worker: Worker, body: bytes, header_user: bytes | None) -> tuple[Envel
 async def _read_large(
     worker: Worker, route: ModelRoute, body: bytes, header_user: bytes | None
 ) -> tuple[Envelope, str]:
-    if not is_costly(body, worker.max_elements):
+    def read() -> tuple[Envelope, str]:
+        check_elements(body, worker.max_elements)
         return _read(worker, body, header_user)
-    return await worker.turns.run(one_step(lambda: _read(worker, body, header_user)), route.plan.timeout_s)
+
+    if not is_costly(body):
+        return read()
+    return await worker.turns.run(one_step(read), route.plan.timeout_s)
 
 
 def _tell(
