@@ -132,9 +132,20 @@ class Intake:
         except ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise
+        if recorded is not None:
+            await self.raise_ids(recorded)
+
+    async def raise_ids(self, recorded: EntryId) -> bool:
+        """Let new entries' ids lie above `recorded`; whether that was not so: another server answers now,
+        which lacks what this one had, and whose clock may be behind. Without a stream there is nothing to do:
+        `take` says so."""
+        if not await self._redis.exists(self.stream):
+            return False
         info = await self._redis.xinfo_stream(self.stream)
-        if recorded is not None and EntryId.parse(info["last-generated-id"]) < recorded:
-            await self._redis.execute_command("XSETID", self.stream, str(recorded))  # type: ignore[no-untyped-call]
+        if EntryId.parse(info["last-generated-id"]) >= recorded:
+            return False
+        await self._redis.execute_command("XSETID", self.stream, str(recorded))  # type: ignore[no-untyped-call]
+        return True
 
     async def _read(self, after: str) -> list[Entry]:
         try:

@@ -61,6 +61,7 @@ class Recorder:
         self._clock = clock
         self._max_round_bytes = max_round_bytes
         self._names_known: set[str] = set()
+        self._recorded: dict[str, EntryId] = {}
         self._failures: dict[str, str] = {}
         self._on_disk_until: dict[str, float] = {}
         self._wake = asyncio.Event()
@@ -120,6 +121,7 @@ class Recorder:
             self._failures.clear()
             self._on_disk_until.clear()
             self._names_known.clear()
+            self._recorded.clear()
             return False
         more = False
         for intake in self._intakes:
@@ -143,6 +145,10 @@ class Recorder:
     async def _record(self, intake: Intake) -> bool:
         looked_at = self._clock()
         try:
+            recorded = self._recorded.get(intake.stream)
+            if recorded is not None and await intake.raise_ids(recorded):
+                log.warning("%s has lost its last entries: a replica that lagged?", intake.stream)
+                self._names_known.discard(intake.stream)
             taken = await intake.take(self._max_round_bytes)
         except NoGroup:
             await intake.make_group(await asyncio.to_thread(self._last_recorded, intake.stream))
@@ -167,6 +173,7 @@ class Recorder:
             await asyncio.to_thread(writing.discard)
             for kind, rows in writing.published.items():
                 self.recorded[kind] += rows
+        self._recorded[intake.stream] = max(taken.ids[-1], self._recorded.get(intake.stream, taken.ids[-1]))
         await intake.acknowledge(taken, writing.bad)
         self.bad_blocks += len(writing.bad)
 

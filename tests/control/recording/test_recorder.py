@@ -30,6 +30,23 @@ async def running(recorder: Recorder) -> AsyncIterator[Recorder]:
             await task
 
 
+async def test_a_server_that_lost_entries_and_whose_clock_is_behind_gives_no_id_that_a_file_claims(
+    redis: Redis, files: EventFiles
+) -> None:
+    far = "32503680000000-0"
+    await redis.xgroup_create(OUTCOMES_STREAM, GROUP, id="0", mkstream=True)
+    await redis.execute_command("XSETID", OUTCOMES_STREAM, far)  # type: ignore[no-untyped-call]
+    recording = recorder(redis, files)
+    await add(redis, [outcome("a")])
+    await recording.record_all()
+    await redis.delete(OUTCOMES_STREAM)
+    await redis.xgroup_create(OUTCOMES_STREAM, GROUP, id="0", mkstream=True)
+    await recording.record_all()
+    await add(redis, [outcome("b")])
+    await recording.record_all()
+    assert [len(files.readable("outcome").clean), read(files, "outcome")] == [2, ["a", "b"]]
+
+
 async def test_every_kind_of_event_goes_into_a_file_of_its_kind_and_leaves_the_stream(
     redis: Redis, any_files: EventFiles
 ) -> None:
