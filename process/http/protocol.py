@@ -24,8 +24,8 @@ Theory of operation:
 A read of many bytes is parsed over several turns of the event loop, so that nobody waits for the small chunks
 or the many heads of another connection.
 
-One look every `head_timeout_s` at each connection stands in for a timer a request: what is late is closed
-within twice the time.
+One look every `head_timeout_s` at each connection stands in for a timer a request, uvicorn's own keep-alive
+timer as well: what is late is closed at the next look.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _room: ClassVar[int] = 0
 
     _head_due: float | None = None
+    _idle_from = 0.0
     _write_due: float | None = None
     _unread = 0
     _look: asyncio.TimerHandle | None = None
@@ -86,7 +87,6 @@ class BoundedProtocol(HttpToolsProtocol):
     _taken = 0
     # Of them those since the last of a body, or since the head began.
     _bodyless = 0
-    _trailers = 0
     # Bytes of bodies that are not answered yet, and so many of them in the budget.
     _body_bytes = 0
     _charged = 0
@@ -102,7 +102,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Put the joining transport in front of the real one, and start to wait for a head."""
         super().connection_made(cast("asyncio.Transport", JoiningTransport(transport, self.loop)))
         bound_unread(transport, self.write_timeout_s)
-        self._head_due = self.loop.time() + self.head_timeout_s
+        self._idle_from = self.loop.time()
+        self._head_due = self._idle_from + self.head_timeout_s
         self._look = self.loop.call_later(self.head_timeout_s, self._look_at_it)
         # uvicorn's own check would refuse requests on connections that are there already.
         most, self.limit_concurrency = self.limit_concurrency, None
@@ -127,10 +128,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Since when (of the loop's time) nothing has been asked; None while something is to be answered."""
         if self.transport.is_closing() or (self.cycle is not None and not self.cycle.response_complete):
             return None
-        if self._head_due is not None:
-            return self._head_due - self.head_timeout_s
-        timer = self.timeout_keep_alive_task
-        return None if timer is None else timer.when() - self.timeout_keep_alive
+        return self._idle_from
 
     def _has_room(self) -> bool:
         # One look at all connections makes room for many: who opens them by the thousand causes few looks.
@@ -181,15 +179,9 @@ class BoundedProtocol(HttpToolsProtocol):
                 if self._taken:
                     self._end("head_late")
                 self.transport.close()
-            else:
-                self._await_head(now)
+            elif self._head_due is None and now - (self.idle_since or now) >= self.timeout_keep_alive:
+                self.transport.close()
         self._look = self.loop.call_later(self.head_timeout_s, self._look_at_it)
-
-    def _await_head(self, now: float) -> None:
-        # Line ends between two requests stop uvicorn's keep-alive time-out, and begin no head.
-        answered = self.cycle is not None and self.cycle.response_complete
-        if self._head_due is None and answered and self.timeout_keep_alive_task is None:
-            self._head_due = now + self.head_timeout_s
 
     def _end(self, reason: str) -> None:
         self.ended[reason] += 1
@@ -198,25 +190,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Some bytes of a request, or of several."""
-        if len(data) <= _SLICE_BYTES:
-            self._take(data)
-        else:
+        if len(data) > _SLICE_BYTES:
             self._take_slices(memoryview(data))
-
-    def _take_slices(self, data: memoryview) -> None:
-        end = time.perf_counter() + _SLICES_S
-        place = 0
-        while place < len(data) and not self.transport.is_closing():
-            self._take(bytes(data[place : place + _SLICE_BYTES]))
-            place += _SLICE_BYTES
-            if time.perf_counter() > end and place < len(data):
-                # What is left waits for the next turn, and nothing else is read until then.
-                cast("JoiningTransport", self.transport).hold_reading()
-                self.loop.call_soon(self._take_slices, data[place:])
-                return
-        cast("JoiningTransport", self.transport).release_reading()
-
-    def _take(self, data: bytes) -> None:
+            return
         self._taken += len(data)
         self._bodyless += len(data)
         if self._last_words is not None:
@@ -226,7 +202,6 @@ class BoundedProtocol(HttpToolsProtocol):
                 else:
                     self.transport.abort()
             return
-        self._unset_keepalive_if_required()
         try:
             self._parse(data)
         except HttpParserError as error:
@@ -242,6 +217,19 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._taken > self.max_request_bytes:
             self._end("body_large")
             self.transport.abort()
+
+    def _take_slices(self, data: memoryview) -> None:
+        end = time.perf_counter() + _SLICES_S
+        place = 0
+        while place < len(data) and not self.transport.is_closing():
+            self.data_received(bytes(data[place : place + _SLICE_BYTES]))
+            place += _SLICE_BYTES
+            if time.perf_counter() > end and place < len(data):
+                # What is left waits for the next turn, and nothing else is read until then.
+                cast("JoiningTransport", self.transport).hold_reading()
+                self.loop.call_soon(self._take_slices, data[place:])
+                return
+        cast("JoiningTransport", self.transport).release_reading()
 
     def _parse(self, data: bytes) -> None:
         rest: bytes | memoryview = data
@@ -268,7 +256,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         """Some bytes of the target. Raises `Refused`."""
-        super().on_url(url)
+        self.url += url
         if len(self.url) > self.max_url_bytes:
             detail = f"a path with its query may have {self.max_url_bytes} bytes"
             raise Refused(414, "target-too-long", "The path is too long", detail)
@@ -276,21 +264,15 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The first byte of a head is here."""
         super().on_message_begin()
-        self._taken = self._bodyless = self._trailers = 0
+        self._taken = self._bodyless = self._hosts = 0
         self._framed = False
-        self._hosts = 0
         if self._head_due is None:
             self._head_due = self.loop.time() + self.head_timeout_s
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field, of the head or behind the body. Raises `Refused`."""
         if self._head_due is None:
-            self._trailers += 1
-            if self._trailers > self.max_fields:
-                raise _too_large(f"{self.max_fields} fields behind the body")
-            return
-        if len(self.headers) >= self.max_fields:
-            raise _too_large(f"{self.max_fields} fields")
+            return  # a trailer
         name = name.lower()
         if name == b"host":
             self._hosts += 1
@@ -311,6 +293,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._hosts != 1 and (self._hosts or self.parser.get_http_version() != "1.0"):
             raise unreadable("a request has one Host header")
+        if len(self.headers) > self.max_fields:
+            raise _too_large(f"{self.max_fields} fields")
         if len(self.pipeline) >= self.max_waiting:
             detail = f"at most {self.max_waiting} requests may wait on one connection"
             raise Refused(429, "too-many-requests", "Too many requests", detail)
@@ -344,10 +328,20 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """A response has been handed over: the next one's turn, or the end."""
-        if self._body_bytes and not self.pipeline:
+        self.server_state.total_requests += 1
+        if self.pipeline:
+            if not self.transport.is_closing():
+                self.flow.resume_reading()
+                self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_from = self.loop.time()
+        self._body_bytes = 0
+        if self._charged:
             self._give_back()
-        if self._last_words is None or self.pipeline or self.transport.is_closing():
-            super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        if self._last_words is None:
+            self.flow.resume_reading()
         else:
             self._linger_on()
 
@@ -355,6 +349,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Read no more, answer what came before, then this, and close."""
         self._last_words = refused.render()
         self._taken = 0
+        self._head_due = None
         if not self._others_wait():
             self._linger_on()
 
@@ -376,7 +371,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _linger_on(self) -> None:
         self._head_due = None
-        self._unset_keepalive_if_required()
         if not self._last_words:
             self.transport.close()
             return

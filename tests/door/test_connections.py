@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -55,13 +56,22 @@ def test_a_slow_head_is_closed_however_busily_it_trickles() -> None:
         raise AssertionError("it went on and on")
 
 
-def test_line_ends_between_requests_do_not_keep_a_connection_open() -> None:
-    with served(Hasty) as port, Connection(port) as idle:
+@pytest.mark.parametrize("more", [b"", b"\r\n\r\n"])
+def test_an_idle_connection_is_closed_and_line_ends_do_not_keep_it_open(more: bytes) -> None:
+    with served(Hasty, timeout_keep_alive=0.2) as port, Connection(port) as idle:
         idle.send(get("/a"))
         assert idle.read().body == b"/a"
-        # They stop uvicorn's keep-alive time-out, and no head follows that would start another.
-        idle.send(b"\r\n\r\n")
+        if more:
+            idle.send(more)
         assert idle.is_closed()
+
+
+def test_a_connection_that_is_used_stays_open() -> None:
+    with served(Hasty, timeout_keep_alive=0.5) as port, Connection(port) as used:
+        end = time.monotonic() + 1.2
+        while time.monotonic() < end:
+            used.send(get("/a"))
+            assert used.read().body == b"/a"
 
 
 def test_a_request_that_takes_long_to_answer_is_not_a_slow_head() -> None:

@@ -77,10 +77,9 @@ def test_a_head_that_is_too_large_is_431(ours: int) -> None:
         assert "65536 bytes" in problem(client.read(), 431)
 
 
-@pytest.mark.parametrize("behind", [b"", b"0\r\n"])
-def test_fields_without_number_are_not_read(ours: int, behind: bytes) -> None:
+def test_fields_without_number_are_refused(ours: int) -> None:
     with Connection(ours) as client:
-        client.send((chunked() if behind else b"GET /a HTTP/1.1\r\n") + behind + b"a:\r\n" * 10_000)
+        client.send(b"GET /a HTTP/1.1\r\n" + HOST + b"a:\r\n" * 10_000 + b"\r\n")
         assert "128 fields" in problem(client.read(), 431)
 
 
