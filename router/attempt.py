@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, Final
 
 from process.halving import Halving
 from router.answer import Answer, OutputFields, Row, read_item
-from router.errors import BulkFailed, BulkRefused, RowRefused, VersionFailed, VersionUnavailable
+from router.errors import (
+    BulkFailed,
+    BulkRefused,
+    DeadlinePassed,
+    RowRefused,
+    VersionFailed,
+    VersionUnavailable,
+)
 
 if TYPE_CHECKING:
     from router.endpoints import Endpoint
 
 LEAST_TIME_S: Final = 0.001
+_LATELY_S: Final = 0.5
 # A retry may cost at most this share of all calls, beyond a reserve for the first ones.
 _RETRY_SHARE: Final = 0.1
 _RETRY_RESERVE: Final = 10.0
@@ -69,11 +77,13 @@ class Attempt:
     2. The call is refused as a whole: the endpoint works, and the rows are asked for in parts.
     3. The endpoint cannot be reached, is late, or says that it cannot: it has failed (`VersionFailed`).
     4. The call fails as a whole, or every row of it does. The rows may be to blame, or the endpoint. A part
-       that is answered speaks for the endpoint. If none is, it is asked for a row that is known to be good,
-       and if it fails on that one too, it has failed. Where no row is known, nobody is blamed.
+       that is answered speaks for the endpoint, and for a single row so does any answer of the last 0.5 s. If
+       nothing does, it is asked for a row that is known to be good, and if it fails on that one too, it has
+       failed. Where no row is known, nobody is blamed.
 
-    The first try and what may still show that the endpoint has failed end at `until`. The search for guilty
-    rows at an endpoint that works goes on until `deadline`.
+    The first try, and what may still show that the endpoint has failed, end at `until`. The search for guilty
+    rows at an endpoint that works goes on until `deadline`. A further call may have little time left, and is
+    then nobody's failure.
     """
 
     def __init__(
@@ -92,6 +102,7 @@ class Attempt:
         self._output = output
         self._parents = parents
         self._works = False
+        self._fair_s = (until - common.clock()) / 2
 
     async def ask(self, rows: Sequence[bytes]) -> list[Row]:
         """What became of each row. Raises `VersionFailed` when the endpoint is to blame."""
@@ -103,7 +114,7 @@ class Attempt:
                 return await self._search(rows, whole)
             finally:
                 self._common.searches -= 1
-        if not self._works:
+        if not self._worked_lately():
             await self._suspect()
         return found
 
@@ -117,7 +128,7 @@ class Attempt:
         if len(rows) == 1:
             found[0] = _of_one_row(whole)
         halving = Halving(len(rows))
-        if halving.span is None and not self._works:
+        if halving.span is None and not self._worked_lately():
             await self._suspect()
         failures = 0
         while (span := halving.span) is not None and self._may_go_on(failures):
@@ -145,6 +156,9 @@ class Attempt:
         unknown = not self._works and (failures >= 2 or common.good_row() is None)
         return not unknown or common.retries.spend()
 
+    def _worked_lately(self) -> bool:
+        return self._works or self._common.clock() - self._endpoint.worked_at < _LATELY_S
+
     async def _suspect(self) -> None:
         """Raise `VersionFailed` when the endpoint fails on a row that is known to be good."""
         good = self._common.good_row()
@@ -168,13 +182,16 @@ class Attempt:
         endpoint.in_flight += 1
         try:
             until = self._deadline if self._works else self._until
-            answer = await endpoint.service.bulk(rows, max(until - clock(), LEAST_TIME_S), self._parents)
+            left = max(until - clock(), LEAST_TIME_S)
+            answer = await endpoint.service.bulk(rows, left, self._parents)
         except BulkFailed:
             raise
         except BulkRefused:
-            self._works = True
-            endpoint.breaker.succeeded(clock())
+            self._worked()
             raise
+        except DeadlinePassed as error:
+            # A further call may have little time left: that is not the endpoint's fault.
+            raise (self._failed(error) if left >= self._fair_s else error) from None
         except VersionFailed as error:
             raise self._failed(error) from None
         finally:
@@ -183,12 +200,16 @@ class Attempt:
         found = [read_item(item, answer.model_version, self._output) for item in answer.items]
         for row, became in zip(rows, found, strict=True):
             if _tells_of_its_row(became):
-                self._works = True
-                endpoint.breaker.succeeded(clock())
+                self._worked()
                 if isinstance(became, Answer):
                     self._common.good_rows[self._common.version] = row
                 break
         return found
+
+    def _worked(self) -> None:
+        self._works = True
+        self._endpoint.worked_at = now = self._common.clock()
+        self._endpoint.breaker.succeeded(now)
 
     def _failed(self, error: VersionFailed) -> VersionFailed:
         self._endpoint.last_error = str(error)

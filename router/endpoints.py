@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,8 @@ class Endpoint:
         self.service = service
         self.breaker = Breaker(threshold=3, cool_down_s=0.5, max_cool_down_s=5.0, return_s=2.0)
         self.in_flight = 0
+        self.worked_at = -math.inf
+        """When it last answered or refused a row."""
         self.info: ServiceInfo | None = None
         self.last_error: str | None = None
         self.reached = False

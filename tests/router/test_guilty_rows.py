@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -45,7 +46,8 @@ def rows(size: int, poisoned: Sequence[int] = ()) -> list[bytes]:
 
 
 def one_endpoint(service: Service) -> Endpoints:
-    return Endpoints([Endpoint("http://e:1", service)])
+    """A version of one endpoint, a second after another for each call."""
+    return Endpoints([Endpoint("http://e:1", service)], clock=map(float, itertools.count()).__next__)
 
 
 def breaker(version: Endpoints) -> BreakerState:
@@ -152,6 +154,16 @@ async def test_rows_that_the_service_itself_names_as_guilty_open_no_breaker_and_
     assert breaker(version) is BreakerState.CLOSED
 
 
+async def test_an_endpoint_that_answered_just_now_is_not_asked_again_whether_it_works() -> None:
+    service = Service("v1")
+    version = Endpoints([Endpoint("http://e:1", service)], clock=lambda: 1.0)
+    await version.call(rows(1), FAR, OUTPUT)
+    for number in range(20):
+        await version.call([orjson.dumps({"row": number, "fail": True})], FAR, OUTPUT)
+    assert service.arrivals == 1 + 20
+    assert breaker(version) is BreakerState.CLOSED
+
+
 async def test_a_service_whose_model_fails_on_every_row_opens_its_breaker() -> None:
     service = Service("v1")
     version = one_endpoint(service)
@@ -182,6 +194,27 @@ async def test_guilty_rows_are_looked_for_no_longer_than_until_the_deadline() ->
     assert now < deadline + 0.010
     assert answered(found)[128:] == [True] * 128  # what was settled in time stands
     assert isinstance(found[1], VersionFailed)  # and for the rest another version may answer
+
+
+async def test_a_further_call_for_which_little_time_is_left_is_not_held_against_the_endpoint() -> None:
+    now = 0.0
+
+    class Slow(Whole):
+        async def bulk(
+            self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
+        ) -> BulkAnswer:
+            nonlocal now
+            now += min(timeout_s, 0.030)
+            if timeout_s < 0.030:
+                raise DeadlinePassed("too little time")
+            return await super().bulk(rows, timeout_s, parents)
+
+    version = Endpoints([Endpoint("http://e:1", Slow("v1"))], clock=lambda: now)
+    await version.call(rows(1), 1.0, OUTPUT)
+    for size in (1, 4) * 10:
+        with contextlib.suppress(VersionFailed):
+            await version.call(rows(size, range(size)), now + 0.040, OUTPUT)
+    assert breaker(version) is BreakerState.CLOSED
 
 
 async def test_an_endpoint_that_fails_while_guilty_rows_are_looked_for_is_charged() -> None:
