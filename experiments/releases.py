@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from experiments.document import (
     Document,
@@ -72,7 +72,7 @@ def read_document(data: Any) -> tuple[Document, Kept]:
     for key, each in _mapping(known, "experiments").items():
         missing = sorted(set(each.pop(REQUIRES, None) or ()) - set(Experiment.model_fields))
         if missing:
-            not_run[key] = f"it needs {', '.join(missing)}, which this release does not have"
+            not_run[key] = _lacks(missing)
     _leave_out(known, data, not_run, values)
     try:
         return parse_document(known), Kept(values, not_run)
@@ -84,6 +84,33 @@ def read_document(data: Any) -> tuple[Document, Kept]:
         not_run |= {str(key): f"this release cannot read it: {line}" for key, line in bad.items()}
         _leave_out(known, data, not_run, values)
         return parse_document(known), Kept(values, not_run)
+
+
+def read_routing(data: Any) -> tuple[Document, Kept]:
+    """The same of a routing document, whose writer has checked it: each part is read by itself, and that they
+    agree is taken for granted. What is not known is not kept. Raises DocumentError.
+    """
+    known = _known(Document, data, (), {})
+    not_run: dict[str, str] = {}
+    experiments: dict[str, Experiment] = {}
+    try:
+        models = {name: Model.model_validate(each) for name, each in _mapping(known, "models").items()}
+    except ValidationError as error:
+        raise DocumentError([f"models: {error.error_count()} problems"]) from None
+    for key, each in _mapping(known, "experiments").items():
+        missing = sorted(set(each.pop(REQUIRES, None) or ()) - set(Experiment.model_fields))
+        if missing:
+            not_run[key] = _lacks(missing)
+            continue
+        try:
+            experiments[key] = Experiment.model_validate(each)
+        except ValidationError:
+            not_run[key] = "this release cannot read it"
+    return Document.model_construct(models=models, experiments=experiments), Kept({}, not_run)
+
+
+def _lacks(missing: list[str]) -> str:
+    return f"it needs {', '.join(missing)}, which this release does not have"
 
 
 def write_document(document: Document, kept: Kept = NOTHING_KEPT) -> dict[str, Any]:

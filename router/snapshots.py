@@ -26,9 +26,9 @@ _POLL_S: Final = 0.5
 
 
 class Adopt(Protocol):
-    """Takes a document to route by, with its snapshot."""
+    """Takes a document to route by, with its snapshot; returns what went out of use."""
 
-    def __call__(self, stored: Stored, snapshot: Snapshot | None = None, /) -> None: ...
+    def __call__(self, stored: Stored, snapshot: Snapshot | None = None, /) -> object: ...
 
 
 class Alone(Protocol):
@@ -145,12 +145,14 @@ class SnapshotSource:
             return
         stored, snapshot = await asyncio.to_thread(_compiled, record)
         self._held.take(record)
+        former = [self._adopted, self._adopt(stored, snapshot)]
         self._adopted = stored
-        self._adopt(stored, snapshot)
+        del snapshot
         log.info("routing by revision %d, %s", stored.revision, source)
         for key, why in stored.kept.not_run.items():
             log.warning("the experiment %s is not run here, everyone gets live: %s", key, why)
         await self._held.keep()
+        await asyncio.to_thread(former.clear)
 
 
 def _compiled(record: Record) -> tuple[Stored, Snapshot]:

@@ -19,7 +19,7 @@ from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError, Res
 
 from experiments.document import Document
 from experiments.problems import DocumentError
-from experiments.releases import NOTHING_KEPT, Kept, read_document, routing_data, write_document
+from experiments.releases import NOTHING_KEPT, Kept, read_document, read_routing, routing_data, write_document
 from state.lease import LEASE_KEY, Lease, LeaseLost
 from state.phases import PHASES_KEY, beginning, check_phases, ran_by
 from state.record import SCHEMA, Record, pack_text, stamp_of
@@ -106,9 +106,11 @@ def read_record(record: Record, *, routing: bool = False) -> Stored:
             f"the experiments are of schema {record.schema}, written by a newer release; "
             f"this one reads up to {SCHEMA}"
         )
-    data = record.routing if routing and record.routing else record.document
     try:
-        document, kept = read_document(orjson.loads(data))
+        if routing and record.routing:
+            document, kept = read_routing(orjson.loads(record.routing))
+        else:
+            document, kept = read_document(orjson.loads(record.document))
     except (DocumentError, ValueError) as error:
         line = str(error).splitlines()[0]
         raise Unreadable(f"{DOCUMENT_KEY} holds no experiments document: {line}") from error

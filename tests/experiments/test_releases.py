@@ -10,7 +10,7 @@ import pytest
 from experiments import actions
 from experiments.parsing import parse_document
 from experiments.problems import DocumentError
-from experiments.releases import BASE, read_document, routing_data, write_document
+from experiments.releases import BASE, read_document, read_routing, routing_data, write_document
 from tests.router.documents import EXPERIMENT, credit, credit_document
 
 METRICS = [{"name": "profit", "outcome": "profit", "kind": "mean", "cap": 3}]
@@ -88,11 +88,26 @@ def test_every_field_of_this_release_beyond_the_base_is_required_by_what_uses_it
 
 def test_the_routing_document_says_who_gets_what_and_no_more() -> None:
     document = parse_document(credit(experiment={"metrics": METRICS[:0], "min_users": 7}))
-    routing, _ = read_document(routing_data(write_document(document)))
+    routing, _ = read_routing(routing_data(write_document(document)))
     assert routing.models == document.models
     full = document.experiments[EXPERIMENT]
     assert routing.experiments[EXPERIMENT] == full.model_copy(update={"min_users": 500})
     ended = actions.roll_back(document, EXPERIMENT)
-    less, _ = read_document(routing_data(write_document(ended)))
+    less, _ = read_routing(routing_data(write_document(ended)))
     assert less.experiments[EXPERIMENT].overrides == {}
     assert less.experiments[EXPERIMENT].status == "rolled_back"
+
+
+def test_a_router_runs_what_it_knows_of_a_newer_routing_document() -> None:
+    data = newer()
+    held = data["experiments"][EXPERIMENT]
+    data["experiments"] = {
+        "known": held,
+        "lacking": held | {"requires": ["where"], "where": {}},
+        "unread": held | {"status": "retired"},
+    }
+    document, kept = read_routing(routing_data(data))
+    assert list(document.experiments) == ["known"]
+    assert set(kept.not_run) == {"lacking", "unread"}
+    with pytest.raises(DocumentError):
+        read_routing({"models": {"credit": {"live": 1}}})
