@@ -22,6 +22,7 @@ from router.costly import (
 from router.errors import BodyTooLarge, OutcomesRefused, Overloaded
 from router.outcomes import read_in_steps
 from tests.router.conftest import Router
+from tests.router.services import Service
 
 
 class Clock:
@@ -185,3 +186,22 @@ async def test_who_asks_for_metrics_again_and_again_takes_turns(router: Router) 
     pages = await asyncio.gather(*(router.client.get("/metrics") for _ in range(5)))
     assert [page.status for page in pages] == [200] * 5
     assert all(b"ekiben_requests_total" in page.body for page in pages)
+
+
+async def test_ordinary_requests_are_answered_while_costly_ones_take_turns(router: Router) -> None:
+    good = {"user_id": "u", "name": "profit", "value": 1}
+    body = orjson.dumps({"outcomes": [good] * 1000})
+    costly = [asyncio.ensure_future(router.client.post("/outcomes", body)) for _ in range(4)]
+    await asyncio.sleep(0)
+    assert router.worker.turns.waiting == 4
+    for number in range(3):
+        assert (await router.client.predict("u-1", {"row": number})).status == 200
+    assert not any(each.done() for each in costly)
+    assert {reply.status for reply in await asyncio.gather(*costly)} == {202}
+
+
+async def test_a_refusal_of_a_service_is_told_up_to_a_hundred_errors(router: Router, v1: Service) -> None:
+    errors = [{"loc": [f"f{number}"], "msg": "no"} for number in range(5000)]
+    v1.answer = lambda _: {"error": {"status": 422, "errors": errors}}
+    response = await router.client.predict("u-control", {"row": 1})
+    assert (response.status, len(response.json["errors"])) == (422, 100)
