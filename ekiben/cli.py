@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
-import traceback
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -15,10 +13,9 @@ import typer
 
 from ekiben import backup_cli, delivery_cli, outcomes_command, reading_cli, verbs_cli
 from ekiben.arguments import check_user, read_features
-from ekiben.errors import EkibenError, UsageError
-from ekiben.output import finish_output, prepare_output, print_error, print_json
+from ekiben.output import print_error, print_json
 from ekiben.settings import Settings, key_headers
-from process.private import private_folder, private_opener
+from ekiben.shell import run_command, run_process
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
@@ -273,52 +270,10 @@ def panic(
 
 
 def main() -> None:
-    """Run the command line and exit: 0, 1 for a failure, 2 for wrong usage, each told in lines on stderr."""
-    prepare_output()
-    # UTF-8 in every locale: what goes into the history or names a user must not depend on the terminal's.
-    code = guarded([os.fsencode(each).decode("utf-8", "surrogateescape") for each in sys.argv[1:]])
-    lost = finish_output()
-    if lost is not None:
-        done = "what was asked for is done, but " if code == 0 else ""
-        print_error(f"{done}not everything could be printed: {lost.strerror or lost}")
-        code = code or 1
-    raise SystemExit(code)
+    """Run the command line and exit."""
+    raise SystemExit(run_process(app))
 
 
 def guarded(arguments: list[str]) -> int:
-    """Run a command and return its exit code. No traceback leaves here; unexpected ones go to a log."""
-    from typer.exceptions import TyperException
-
-    try:
-        code = app(arguments, prog_name="ekiben", standalone_mode=False)
-    except UsageError as error:
-        return _fail(str(error), 2)
-    except EkibenError as error:
-        return _fail(str(error), 1)
-    except TyperException as error:
-        # Without a message it is the help itself, which has been printed.
-        message = error.format_message().rstrip(".")
-        return _fail(f"{message} (try --help)" if message else "", error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        return 130
-    except Exception as error:
-        return _fail(_unexpected(error), 1)
-    return code if isinstance(code, int) else 0
-
-
-def _fail(message: str, code: int) -> int:
-    print_error(message)
-    return code
-
-
-def _unexpected(error: Exception) -> str:
-    log = Path(os.environ.get("EKIBEN_DATA_DIR", ".ekiben")) / "logs" / "ekiben.log"
-    try:
-        private_folder(log.parent.parent)
-        private_folder(log.parent)
-        with open(log, "a", encoding="utf-8", opener=private_opener) as file:
-            traceback.print_exception(error, file=file)
-    except OSError:
-        return f"unexpected {type(error).__name__}: {error}"
-    what = str(error).splitlines()[0] if str(error) else "no message"
-    return f"unexpected {type(error).__name__}: {what}; the details are in {log}"
+    """Run a command and return its exit code."""
+    return run_command(app, arguments)

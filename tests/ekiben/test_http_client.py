@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
+from control import apply
 from ekiben.cli import guarded
 
 TOKEN = "the-admin-token-of-this-test"
@@ -118,3 +121,21 @@ def test_outcomes_go_through_no_proxy_and_follow_no_redirect(
         assert guarded(["outcomes", "import", str(file)]) == 1
         assert (len(controller.seen), proxy.seen) == (1, [])
         assert "is not followed" in capsys.readouterr().err
+
+
+def test_the_job_that_applies_a_file_uses_no_proxy_and_follows_no_redirect(
+    controller: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "experiments.yaml").write_text("models: {}\n")
+    arguments = [str(tmp_path / "experiments.yaml")]
+    with serving(200) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        controller.answer = (200, b'{"changes": [], "revision": 3}', {})
+        assert apply.main(arguments, os.environ) == 0
+        controller.answer = (302, b"", {"Location": f"{proxy.url}/elsewhere"})
+        assert apply.main(arguments, os.environ) == 1
+        assert (len(controller.seen), proxy.seen) == (2, [])
+    assert "is not followed" in capsys.readouterr().err
