@@ -266,6 +266,16 @@ async def test_status_shows_a_recorder_that_fails(scene: Scene, command: Command
     assert list(told["controller"]["failing"]) == ["recorder"]
 
 
+async def test_status_shows_why_the_state_redis_would_lose_what_it_confirms(
+    scene: Scene, command: Command
+) -> None:
+    await scene.put(document())
+    await scene.desk.durability.look()  # at a Redis that keeps nothing
+    out = " ".join((await command("status"))[1].split())
+    assert "keeps no append-only file" in out
+    assert "(outcomes are refused)" in out
+
+
 class Starting(BaseHTTPRequestHandler):
     """A router that answers and is not ready yet."""
 
