@@ -10,6 +10,7 @@ from experiments.report import (
     Decision,
     LeftOut,
     MetricReport,
+    OutcomeCounts,
     Redeployment,
     Report,
     Role,
@@ -91,7 +92,7 @@ def _boosting(stored: Stored, now: float, more: float) -> Report:
     left_out = (
         LeftOut("seen in two variants", "users", 3),
         LeftOut("profit: the user's window of 1 h is not over", "users", 424),
-        LeftOut("profit: later than the user's window", "outcomes", 118),
+        LeftOut("profit: later than the user's window", "outcomes", 118, "late", "Check the time `at`."),
     )
     return _judged(stored, "credit-boosting", users, metrics, now, 0.031, left_out=left_out, overrides=37)
 
@@ -195,6 +196,7 @@ def _judged(
         metrics=metrics,
         verdict=Verdict(Decision.GO_ON, "unclear", ""),
         left_out=left_out,
+        outcomes=OutcomeCounts(accepted=9_118, counted=9_000),
         redeployments=redeployments,
         overrides=overrides,
         lag_s=4.0,

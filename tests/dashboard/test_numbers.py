@@ -54,7 +54,9 @@ def test_an_experiment_s_page_has_the_split_the_srm_test_and_who_was_left_out(
     assert f.p_value(report.srm.p_value) in split
     left_out = text_of(page, "[data-fragment=left_out]")
     for each in report.left_out:
-        assert f"{each.reason} {f.count(each.count)} {each.what}" in left_out
+        assert f"{each.reason} {f.count(each.count)} {each.what} {each.advice}".strip() in left_out
+    assert report.outcomes is not None
+    assert f"{f.count(report.outcomes.counted)} of {f.count(report.outcomes.accepted)} outcomes" in left_out
 
 
 def test_an_experiment_s_page_has_the_quality_of_each_variant_s_scores(page: Page, site: Running) -> None:
