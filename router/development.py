@@ -3,7 +3,7 @@
 | the state Redis | the router |
 |---|---|
 | the embedded one of its data directory, no controller beats | applies the file as a controller would |
-| another one on this machine, and empty, no controller beats | fills it from the file, once |
+| another one on this machine, and empty | fills it from the file, once |
 | the embedded one, and nobody has started it | routes by the file alone |
 | any other | never reads the file: `ekiben apply FILE` |
 """
@@ -31,14 +31,16 @@ def file_applier(documents: DocumentStore, redis: Redis, settings: Settings) -> 
     if not _is_local(settings.state_url):
         return None
 
+    if not _is_own(settings):
+        return Applier(documents, settings.experiments_file, _always, seeds_only=True)
+
     async def may() -> bool:
         try:
             return not await cast("Any", redis.exists(LEASE_KEY))
         except (RedisError, OSError):
             return False
 
-    seeds_only = not _is_own(settings)
-    return Applier(documents, settings.experiments_file, may, seeds_only=seeds_only)
+    return Applier(documents, settings.experiments_file, may)
 
 
 class FileAlone:

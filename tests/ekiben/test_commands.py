@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from ekiben.cli import app, guarded
-from tests.ekiben.running import ekiben, environment, start_up
+from tests.ekiben.running import PATIENCE_S, ekiben, environment, start_up
 
 ROUTER = 13210
 EXPERIMENTS = """\
@@ -116,6 +117,29 @@ def test_a_second_up_in_the_same_data_dir_is_one_line(running: Mapping[str, str]
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "already runs in" in line
+
+
+def test_a_refused_edit_of_the_file_is_told_on_the_terminal_and_by_status(
+    running: Mapping[str, str],
+) -> None:
+    file = Path(running["EKIBEN_EXPERIMENTS_FILE"])
+    terminal, good = file.parent / "up.out", file.read_text()
+    try:
+        file.write_text(f"{good}experimentz: {{}}\n")
+        wait_for(lambda: "is not applied, since" in terminal.read_text())
+        assert "did you mean experiments?" in terminal.read_text()
+        told = ekiben(["status"], running).stdout
+        assert "is not applied, since" in " ".join(told.split())
+    finally:
+        file.write_text(good)
+    wait_for(lambda: "is in force." in terminal.read_text())
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not what():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.05)
 
 
 def test_explain_without_a_router_reads_the_file_and_says_so(alone: Mapping[str, str]) -> None:
