@@ -309,7 +309,8 @@ def _ran_in(record: Record) -> Mapping[str, int]:
 
 def _unavailable(error: Exception) -> StateUnavailable:
     """Why there was no answer, in words; what cannot be read is no Redis that is away."""
-    if isinstance(error, AuthenticationError):
+    # redis-py tells of a missing password in more than one class.
+    if isinstance(error, AuthenticationError) or "authenticat" in str(error).lower():
         return Unreadable(f"the state Redis refuses the password: {error}")
     if isinstance(error, ResponseError):
         return Unreadable(f"the state Redis refuses the command: {error}")

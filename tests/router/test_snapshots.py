@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import yaml
 
@@ -444,6 +445,55 @@ async def test_rubbish_in_redis_is_as_if_it_were_away(
         await client.lpush(DOCUMENT_KEY, "x")  # type: ignore[misc]
         await source.sync()
     assert len(adopted) == 1
+
+
+async def test_a_redis_that_refuses_the_password_is_told_and_no_file_stands_in_for_it(
+    installation: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with installation.redis.client() as client:
+        await client.config_set("requirepass", "secret")
+    installation.write(credit())
+    source, adopted = installation.worker()
+    with caplog.at_level(logging.WARNING):
+        await source.start()
+    assert "refuses the password" in caplog.text
+    assert "refuses the password" in str(source.trouble)
+    assert adopted == []
+
+
+async def test_a_newer_schema_is_told_and_routing_goes_on_as_it_was(
+    installation: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    installation.write(credit())
+    source, adopted = installation.worker()
+    await source.start()
+    async with installation.redis.client() as client:
+        await client.hset(DOCUMENT_KEY, mapping={"schema": "2", "revision": "2"})  # type: ignore[misc]
+    with caplog.at_level(logging.WARNING):
+        await source.sync()
+    assert "written by a newer release" in caplog.text
+    assert len(adopted) == 1
+    # Neither does a new pod, whose disk is empty, route by the file.
+    fresh, taken = installation.worker(installation.copy.parent / "another.json")
+    await fresh.start()
+    assert taken == []
+
+
+async def test_an_experiment_that_needs_a_newer_release_is_not_run_and_is_told(
+    installation: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    installation.write(credit())
+    source, adopted = installation.worker()
+    await source.start()
+    data = credit(experiment={"requires": ["where"], "where": {"country": "de"}})
+    async with installation.redis.client() as client:
+        changed = {"document": orjson.dumps(data), "revision": "2"}
+        await client.hset(DOCUMENT_KEY, mapping=changed)  # type: ignore[misc, arg-type]
+    with caplog.at_level(logging.WARNING):
+        await source.sync()
+    assert adopted[-1].document.experiments == {}
+    assert "where" in adopted[-1].kept.not_run[EXPERIMENT]
+    assert f"{EXPERIMENT} is not run here" in caplog.text
 
 
 async def test_listen_tells_of_a_change_at_once_and_again_after_redis_was_away(
