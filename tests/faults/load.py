@@ -38,6 +38,7 @@ class Load:
         rows: Sequence[Mapping[str, Any]] = (),
         repeated: int = 30,
         timeout_s: float = 1.0,
+        most_under_way: int = _MOST_UNDER_WAY,
     ) -> None:
         self.expected = expected
         self.samples: list[Sample] = []
@@ -46,6 +47,7 @@ class Load:
         self._url = f"{url}/predict/credit"
         self._rate = rate
         self._rows = rows
+        self._most_under_way = most_under_way
         self._late_s = timeout_s + 5.0  # the machine is busy: far more than the router needs
         self._random = random.Random(17)
         self._salt = f"{time.monotonic_ns():x}"
@@ -112,7 +114,7 @@ class Load:
             if pause > 0:
                 await asyncio.sleep(pause)
             self._count += 1
-            if len(self._under_way) >= _MOST_UNDER_WAY:
+            if len(self._under_way) >= self._most_under_way:
                 self.left_out += 1
                 continue
             asked = self._ask()

@@ -12,10 +12,8 @@ from typing import Any, Final, Self
 
 import orjson
 
-from tests.faults.answered import ERRORS, Expected, Kind
-from tests.faults.load import Load
+from tests.faults.answered import ERRORS, Kind
 from tests.faults.processes import ROOT
-from tests.faults.station import EXPERIMENT
 from tests.proofs.attacks.installation import Installation
 from tests.proofs.attacks.kinds import KINDS
 
@@ -135,7 +133,7 @@ def beside(installation: Installation, kind: str, seconds: float, rate: float = 
 
 
 async def _load(installation: Installation, kind: str, seconds: float, rate: float) -> Beside:
-    async with Load(installation.url, Expected(EXPERIMENT), rate, timeout_s=installation.timeout_s) as load:
+    async with installation.load(rate) as load:
         await asyncio.sleep(seconds)
     took = sorted(sample.done - sample.sent for sample in load.samples)
     count = load.count()

@@ -13,9 +13,7 @@ import orjson
 import yaml
 
 from state.document import CHANGES_CHANNEL, DOCUMENT_KEY
-from tests.faults.answered import Expected
 from tests.faults.answers import LIVE, TREATMENT
-from tests.faults.load import Load
 from tests.faults.processes import RedisServer
 from tests.faults.station import EXPERIMENT
 from tests.proofs.attacks.attack import Attack, Found
@@ -41,9 +39,8 @@ def uptake_of_a_thousand(installation: Installation) -> Found:
 
 async def _uptake(installation: Installation) -> Found:
     data = _thousand(installation)
-    load = Load(installation.url, Expected(EXPERIMENT), _UPTAKE_RATE, timeout_s=installation.timeout_s)
     gaps, turns, costs = [], [], []
-    async with load:
+    async with installation.load(_UPTAKE_RATE):
         await asyncio.sleep(1.0)
         for edit in range(3):
             data["models"]["credit"]["cache_ttl_s"] = 300 + edit

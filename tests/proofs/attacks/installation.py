@@ -14,7 +14,9 @@ import orjson
 
 from experiments.parsing import parse_document
 from state.document import DOCUMENT_KEY, Conflict, StateUnavailable, Stored, open_store
+from tests.faults.answered import Expected
 from tests.faults.answers import LIVE, TREATMENT
+from tests.faults.load import Load
 from tests.faults.processes import Process, http_get
 from tests.faults.station import EXPERIMENT, Service, Station, document
 from tests.proofs.attacks.beside import Other, Ran, check_free, run_command
@@ -130,6 +132,15 @@ class Installation(Station):
                 return False
             time.sleep(0.05)
         return True
+
+    def load(self, rate: float) -> Load:
+        """So many ordinary requests a second, each answer judged. What would make more than two seconds of
+        requests under way is not sent, and noted as `left_out`: who is that late has failed them.
+        """
+        expected = Expected(EXPERIMENT)
+        return Load(
+            self.url, expected, rate, timeout_s=self.timeout_s, most_under_way=max(200, int(2 * rate))
+        )
 
     def turned(self) -> Turned:
         """How the worker's loop turned since this was last asked."""

@@ -11,10 +11,9 @@ from typing import Final
 
 import aiohttp
 
-from tests.faults.answered import ERRORS, Expected, Kind
+from tests.faults.answered import ERRORS, Kind
 from tests.faults.answers import LIVE, TREATMENT
-from tests.faults.load import Load
-from tests.faults.station import EXPERIMENT, Service
+from tests.faults.station import Service
 from tests.proofs.attacks.attack import Attack, Found
 from tests.proofs.attacks.installation import Installation
 from tests.proofs.attacks.wire import post
@@ -32,12 +31,11 @@ def poisoned(poison: str, *versions: str) -> Callable[[Installation], Found]:
 
 
 async def _poisoned(installation: Installation, poison: str, versions: tuple[str, ...]) -> Found:
-    expected = Expected(EXPERIMENT)
     statuses: Counter[str] = Counter()
     numbers = itertools.count()
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5.0)) as session,
-        Load(installation.url, expected, RATE, timeout_s=installation.timeout_s) as load,
+        installation.load(RATE) as load,
     ):
 
         async def send() -> None:
@@ -66,9 +64,9 @@ async def _poisoned(installation: Installation, poison: str, versions: tuple[str
         await asyncio.gather(*(client() for _ in range(CLIENTS)))
     count = load.count()
     bad = (*ERRORS, Kind.WRONG)
-    failed = sum(count[each] for each in bad)
+    failed = sum(count[each] for each in bad) + load.left_out
     answered = ", ".join(f"{number} x {status}" for status, number in sorted(statuses.items()))
-    why = f" ({load.details(*bad)[0]})" if failed else ""
+    why = f" ({'; '.join(load.details(*bad)[:1])})" if failed else ""
     return Found(
         failed == 0,
         f"{failed} of {len(load.samples)} ordinary requests failed{why}, {count[Kind.FALLBACK]} fell back; "

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.proofs.attacks import web
+from tests.proofs.attacks import outcomes, web
 from tests.proofs.attacks.installation import Installation
 
 # Longer than in `make attacks`: beside other work two cores can take a second for what is no fault at all.
@@ -32,4 +32,9 @@ def test_trailers_are_no_headers(installation: Installation) -> None:
 
 def test_a_page_of_another_origin_reads_nothing(installation: Installation) -> None:
     found = web.no_foreign_page_reads(installation)
+    assert found.held, found.seen
+
+
+def test_prediction_ids_cannot_be_guessed(installation: Installation) -> None:
+    found = outcomes.guessed_ids(installation)
     assert found.held, found.seen
