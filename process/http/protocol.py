@@ -181,7 +181,8 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.transport.close()
             elif self._head_due is None and now - (self.idle_since or now) >= self.timeout_keep_alive:
                 self.transport.close()
-        self._look = self.loop.call_later(self.head_timeout_s, self._look_at_it)
+        due_s = self.head_timeout_s if self._write_due is None else self._write_due - now
+        self._look = self.loop.call_later(min(self.head_timeout_s, max(due_s, 0.01)), self._look_at_it)
 
     def _end(self, reason: str) -> None:
         self.ended[reason] += 1
