@@ -68,7 +68,9 @@ def services_of(document: Document, root: Path) -> tuple[list[Service], list[str
                     here.append(Service(name, model, version, module, port, one.workers))
                 else:
                     elsewhere.append(endpoint)
-    return here, elsewhere
+    # One endpoint may stand behind two models: the demo's is over the versions of another.
+    started = {each.url for each in here}
+    return here, [each for each in dict.fromkeys(elsewhere) if each not in started]
 
 
 def service_command(service: Service) -> list[str]:

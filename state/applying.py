@@ -141,6 +141,7 @@ class Applier:
         self._watches = False  # another text has come in its place since
         self._empty_since: float | None = None
         self._seeded = False
+        self._refused: tuple[str, str, int, str] | None = None  # what was refused, on what
         self.standing = FileStanding(str(file), "not watched", wall())
 
     async def round(self) -> None:
@@ -148,7 +149,7 @@ class Applier:
         if self._seeded:
             return
         if not await self._may():
-            self._met, self._watches, self._empty_since = None, False, None
+            self._met, self._watches, self._empty_since, self._refused = None, False, None, None
             self._stand("not watched")
             return
         try:
@@ -168,6 +169,8 @@ class Applier:
 
     async def _follow(self, seen: Seen, stored: Stored | None) -> None:
         digest = digest_of(seen.content)
+        if stored is not None:
+            self._empty_since = None
         if stored is not None and digest == stored.applied:
             self._met, self._watches = digest, False
             read = await self._parse(digest, seen.content)
@@ -201,19 +204,25 @@ class Applier:
             None, read.document, who=self._who, why="the first experiments", applied=read.digest,
             text=read.text, lease=self._lease,
         )  # fmt: skip
+        self._empty_since = None
         log.info("%s applied: there were no experiments", self._watched.path)
         self._last = read.digest, read.document
         self._stand("in force")
 
     async def _apply(self, read: ExperimentsFile, seen: Seen, stored: Stored) -> None:
-        self._empty_since = None
+        case = read.digest, stored.lineage, stored.revision, stored.applied
+        if case == self._refused:
+            return  # it is as it was
+        self._refused = None
         try:
             last = await self._last_applied(stored)
             if last is None and differences(stored.document, read.document):
+                self._refused = case
                 self._stand("refused", NOT_KNOWN)
                 return
             merged = await merge_text(self._documents, stored, last or read.document, read.document)
         except DocumentError as error:
+            self._refused = case
             self._stand("refused", *error.problems)
             return
         wider = widens(stored.document, merged)
@@ -252,6 +261,7 @@ class Applier:
         held = self.standing
         if (held.state, held.lines) == (state, lines):
             return
+        self._refused = self._refused if state == "refused" else None
         since = held.since if held.state == state else self._wall()
         self.standing = FileStanding(held.file, state, since, lines)
         level = {"refused": logging.ERROR, "late": logging.WARNING}.get(state, logging.INFO)

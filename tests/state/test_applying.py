@@ -110,6 +110,10 @@ async def test_redis_empty_whoever_knows_the_experiments_puts_them_back_first(
     await host.after(3)
     assert await host.store.load() is None  # seen empty for the first time
     assert await host.after(3) == "in force"
+    # … and each time that it is empty.
+    await host.client.delete(DOCUMENT_KEY)
+    await host.applier.round()
+    assert await host.store.load() is None
     await host.client.aclose()
 
 
