@@ -27,8 +27,8 @@ _BESIDE_S = 5.0
 _LONGEST_S = 560.0
 
 
-class Stopped(Exception):
-    """SIGTERM: everything that was started is ended first."""
+class Stopped(BaseException):
+    """SIGTERM: everything that was started is ended first. No attack may take it for a failure of its own."""
 
 
 def main() -> int:
