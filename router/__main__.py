@@ -62,6 +62,8 @@ def _serve(settings: Settings) -> int:
         **SERVER_OPTIONS,
         **settings.connections.options(),
         timeout_graceful_shutdown=settings.answer_in_flight_s,
+        # A worker that is slow to start on a busy machine is not a dead one: the 5 s of uvicorn killed it.
+        timeout_worker_healthcheck=15,
     )
     if settings.workers == 1:
         server = uvicorn.Server(config)
