@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -24,6 +25,7 @@ from router.lag import LoopLag
 # uvicorn, under BentoML, closes an idle connection after 5 s: ours is gone before.
 _KEEP_ALIVE_S: Final = 4.0
 _MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+_MAX_REFUSAL_BYTES: Final = 64 * 1024
 _MAX_INFO_BYTES: Final = 4 * 1024 * 1024
 # With these a service speaks of what it was sent; any other refusal speaks of the service.
 _ROW_STATUSES: Final = frozenset({400, 413, 422})
@@ -172,6 +174,9 @@ class HttpService:
             if response.status == 200:
                 answer = await _read_bounded(response, _MAX_ANSWER_BYTES)
                 return read_bulk(response.headers.get("x-model-version"), answer, rows)
+            # Read, or the connection could not be used again: rows are looked for over it.
+            with contextlib.suppress(VersionMalformed):
+                await _read_bounded(response, _MAX_REFUSAL_BYTES)
             if response.status in _ROW_STATUSES:
                 raise BulkRefused(f"the service refused the call with status {response.status}")
             if response.status == 500:

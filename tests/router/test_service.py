@@ -96,6 +96,31 @@ async def test_one_connection_serves_many_calls(peer: Peer) -> None:
     assert peer.connections == 1
 
 
+async def test_a_connection_is_used_again_after_a_failure_whose_body_came_late() -> None:
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                await reader.readuntil(b"}]")
+                writer.write(response(b"oops", "500 Oops")[:-4])
+                await writer.drain()
+                await asyncio.sleep(0.01)  # the head is read before the body is there
+                writer.write(b"oops")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with open_session() as session:
+        failing = HttpService(session, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        for _ in range(5):
+            with pytest.raises(BulkFailed):
+                await failing.bulk(ROWS, 30)
+    assert connections == 1
+    server.close()
+
+
 @pytest.mark.parametrize("status", ["400 Bad Request", "413 Too Large", "422 Unprocessable"])
 async def test_a_call_refused_for_what_it_holds_is_refused_and_not_failed(peer: Peer, status: str) -> None:
     peer.answers = [response(b"{}", status)]
