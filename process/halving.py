@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 class Halving:
     """What to call next after a call of `size` rows has failed as a whole.
@@ -11,14 +13,14 @@ class Halving:
     3. Both halves are tried before one of them is halved: most rows have their answer early. Where the first
        is answered the guilty row is in the second, which is halved without a call.
     4. One guilty row costs at most 2·log2(size) calls, k of them about 2k·log2(size/k) + 2k.
-    5. After 2·log2(size) + 2 failures in a row the rest is given up: then it is not the rows.
+    5. After 2·log2(size) + 2 failures without an answer the rest is given up: it is not the rows then. Where
+       it is known that the rows are to blame, `blame_rows` switches that off.
     """
 
     def __init__(self, size: int) -> None:
         # The last one is next. Of two halves that are both still to be tried the first is marked.
         self._waiting: list[tuple[int, int, bool]] = []
-        self._most_failures = 2 * (size - 1).bit_length() + 2
-        self._failures = 0
+        self._failures_left: float = 2 * (size - 1).bit_length() + 2
         self._waiting += _halves(0, size)
 
     @property
@@ -28,17 +30,21 @@ class Halving:
 
     def answered(self) -> None:
         """The call of `span` was answered."""
-        self._failures = 0
+        self.blame_rows()
         _, _, is_first = self._waiting.pop()
         if is_first:
             start, end, _ = self._waiting[-1]
             self._waiting[-1:] = _halves(start, end) or self._waiting[-1:]
 
+    def blame_rows(self) -> None:
+        """Give nothing up from now on: whoever is called works."""
+        self._failures_left = math.inf
+
     def failed(self) -> None:
         """The call of `span` failed."""
-        self._failures += 1
+        self._failures_left -= 1
         start, end, is_first = self._waiting.pop()
-        if self._failures >= self._most_failures:
+        if self._failures_left <= 0:
             self._waiting.clear()
         elif is_first:
             self._waiting[-1:-1] = _halves(start, end)

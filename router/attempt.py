@@ -142,6 +142,8 @@ class Attempt:
                 failures += 1
                 if failures == 2 and not self._works:  # neither half was answered
                     await self._suspect()
+                if self._works:
+                    halving.blame_rows()
             except VersionFailed:
                 break
             else:

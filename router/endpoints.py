@@ -6,12 +6,16 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from router.answer import UNKNOWN_OUTPUT, OutputFields, Row
 from router.attempt import LEAST_TIME_S, Attempt, Common
 from router.breaker import Breaker
 from router.errors import VersionFailed, VersionUnavailable
 from router.service import ModelService, ServiceInfo
+
+_SEARCHES: Final = 8
+"""So many searches for guilty rows go on beside each ordinary call."""
 
 
 class Endpoint:
@@ -57,8 +61,9 @@ class Endpoints:
         usable = sum(not endpoint.breaker.is_open(now) for endpoint in self.all)
         # With none usable a call still has to fail, for its waiters' sake.
         calls = max(usable, 1) * self._workers
-        # Whoever looks for a guilty row takes his time: others go on beside him.
-        return calls + min(self._common.searches, calls)
+        # A search for guilty rows takes many calls, one after the other. Others go on beside it: if they
+        # waited, the next batch would be larger, with more guilty rows in it, and at last all would be late.
+        return calls + min(self._common.searches, _SEARCHES * calls)
 
     async def call(
         self,

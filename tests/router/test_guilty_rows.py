@@ -84,6 +84,14 @@ async def test_one_guilty_row_costs_at_most_2_log2_n_and_2_further_calls() -> No
             assert service.arrivals - before <= 1 + most
 
 
+async def test_one_good_row_among_63_guilty_ones_is_answered() -> None:
+    version = one_endpoint(Whole("v1"))
+    await version.call(rows(1), FAR, OUTPUT)
+    for good in range(64):
+        found = await version.call(rows(64, [n for n in range(64) if n != good]), FAR, OUTPUT)
+        assert answered(found) == [n == good for n in range(64)]
+
+
 async def test_a_service_that_is_down_gets_three_further_calls_and_its_breaker_opens() -> None:
     service = Whole("v1")
     version = one_endpoint(service)

@@ -62,6 +62,12 @@ def test_one_guilty_row_of_256_costs_at_most_16_further_calls() -> None:
         assert model.calls <= 1 + 16
 
 
+def test_the_last_good_row_among_many_guilty_ones_has_its_answer() -> None:
+    for good in range(64):
+        answers = scorer(Raises()).answer(rows(64, [n for n in range(64) if n % 2 and n != good]))
+        assert answers[good] == {"value": float(good)}
+
+
 def test_a_model_that_raises_on_everything_is_left_after_18_further_calls() -> None:
     model = Raises()
     assert scorer(model).answer(rows(256, range(256))) == [None] * 256
