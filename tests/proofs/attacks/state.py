@@ -161,7 +161,7 @@ def clock_ahead(installation: Installation) -> Found:
         told = "clock" in other.said()
     return Found(
         not removed and told,
-        f"{before - files()} of {before} files removed, {'told' if told else 'nothing told'} in the log",
+        f"{max(before - files(), 0)} of {before} files removed, {'told' if told else 'nothing told'} in the log",
     )
 
 
