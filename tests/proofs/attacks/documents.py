@@ -203,9 +203,9 @@ ATTACKS: Final = (
     Attack("B3", "YAML that becomes gigabytes", "refused within 1 s", nested_merges),
     Attack(
         "B6",
-        "shares that buckets cannot express",
+        "shares that get nobody",
         "refused with a reason",
-        refused(_weights(95, 5, 0.1), _weights(99.9, 0.1, 5), _OF_NOBODY),
+        refused(_weights(99.9, 0.1, 5), _OF_NOBODY),
     ),
     Attack("B11", "a variant of weight 0", "refused with a reason", refused(_weights(100, 0, 100))),
     Attack("B13", "a wrong password for the state Redis", "told in the log", wrong_password),

@@ -159,9 +159,10 @@ def clock_ahead(installation: Installation) -> Found:
     with installation.other("tests.proofs.attacks.ahead", ATTACKS_DAYS_AHEAD=str(_DAYS_AHEAD)) as other:
         removed = installation.comes_true(lambda: files() < before, 8.0)
         told = "clock" in other.said()
+    gone = max(before - files(), 0)
     return Found(
         not removed and told,
-        f"{max(before - files(), 0)} of {before} files removed, {'told' if told else 'nothing told'} in the log",
+        f"{gone} of {before} files removed, {'told' if told else 'nothing told'} in the log",
     )
 
 
