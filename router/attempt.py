@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from process.halving import Halving
 from router.answer import Answer, OutputFields, Row, read_item
 from router.errors import (
     BulkFailed,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LEAST_TIME_S: Final = 0.001
 _LATELY_S: Final = 0.5
+_TOGETHER: Final = 8
 # A retry may cost at most this share of all calls, beyond a reserve for the first ones.
 _RETRY_SHARE: Final = 0.1
 _RETRY_RESERVE: Final = 10.0
@@ -121,42 +122,50 @@ class Attempt:
     async def _search(self, rows: Sequence[bytes], whole: BulkFailed | BulkRefused) -> list[Row]:
         """What becomes of each row after the call for all of them failed with `whole`.
 
-        A row that fails alone keeps that failure. What is given up, because nothing succeeds, the time is
-        over or the endpoint has failed meanwhile, keeps a failure for which another version may answer.
+        Whatever fails is asked for again in halves, all halves of one size together, until the guilty rows
+        stand alone. A row that fails alone keeps that failure. What is given up, because the time is over or
+        the endpoint has failed meanwhile, keeps a failure for which another version may answer.
         """
         found: list[Row] = [VersionUnavailable(f"in a call that failed as a whole: {whole}")] * len(rows)
+        failed = [(0, len(rows))]
         if len(rows) == 1:
             found[0] = _of_one_row(whole)
-        halving = Halving(len(rows))
-        if halving.span is None and not self._worked_lately():
-            await self._suspect()
-        failures = 0
-        while (span := halving.span) is not None and self._may_go_on(failures):
-            part = slice(*span)
-            try:
-                found[part] = await self._call(rows[part])
-            except (BulkFailed, BulkRefused) as error:
-                if len(rows[part]) == 1:
-                    found[part] = [_of_one_row(error)]
-                halving.failed()
-                failures += 1
-                if failures == 2 and not self._works:  # neither half was answered
+            if not self._worked_lately():
+                await self._suspect()
+        while halves := [half for start, end in failed for half in _halves(start, end)]:
+            failed = []
+            for first in range(0, len(halves), _TOGETHER):
+                together = halves[first : first + _TOGETHER]
+                if not self._may_go_on(len(together)):
+                    return found
+                answered = await asyncio.gather(*(self._try(rows, half, found) for half in together))
+                if None in answered:
+                    return found
+                failed += [half for half, good in zip(together, answered, strict=True) if good is False]
+                if not self._works:
                     await self._suspect()
-                if self._works:
-                    halving.blame_rows()
-            except VersionFailed:
-                break
-            else:
-                halving.answered()
         return found
 
-    def _may_go_on(self, failures: int) -> bool:
+    async def _try(self, rows: Sequence[bytes], part: tuple[int, int], found: list[Row]) -> bool | None:
+        """Whether the rows of `part` were answered; None: give up. What became of them is in `found`."""
+        start, end = part
+        try:
+            found[start:end] = await self._call(rows[start:end])
+        except (BulkFailed, BulkRefused) as error:
+            if end - start == 1:
+                found[start] = _of_one_row(error)
+            return False
+        except VersionFailed:
+            return None
+        return True
+
+    def _may_go_on(self, calls: int) -> bool:
         common = self._common
         if self._deadline - common.clock() <= LEAST_TIME_S:
             return False
         # Nothing is known of a version that has never answered: it may be down, and gets few further calls.
-        unknown = not self._works and (failures >= 2 or common.good_row() is None)
-        return not unknown or common.retries.spend()
+        unknown = not self._works and common.good_row() is None
+        return not unknown or all(common.retries.spend() for _ in range(calls))
 
     def _worked_lately(self) -> bool:
         return self._works or self._common.clock() - self._endpoint.worked_at < _LATELY_S
@@ -217,6 +226,11 @@ class Attempt:
         self._endpoint.last_error = str(error)
         self._endpoint.breaker.failed(self._common.clock())
         return error
+
+
+def _halves(start: int, end: int) -> list[tuple[int, int]]:
+    middle = (start + end) // 2
+    return [(start, middle), (middle, end)] if end - start > 1 else []
 
 
 def _tells_of_its_row(became: Row) -> bool:

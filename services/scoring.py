@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from process.halving import Halving
+from services.halving import Halving
 from services.measure import Measure
 from services.model import Model, Row
 from services.output import ANY_VALUE, Output

@@ -199,7 +199,7 @@ async def test_guilty_rows_are_looked_for_no_longer_than_until_the_deadline() ->
     await version.call(rows(1), 1.0, OUTPUT)
     deadline = now + 0.055
     found = await version.call(rows(256, [0]), deadline, OUTPUT)
-    assert now < deadline + 0.010
+    assert now < deadline + 0.030  # the calls of one size are made together
     assert answered(found)[128:] == [True] * 128  # what was settled in time stands
     assert isinstance(found[1], VersionFailed)  # and for the rest another version may answer
 

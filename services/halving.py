@@ -13,8 +13,7 @@ class Halving:
     3. Both halves are tried before one of them is halved: most rows have their answer early. Where the first
        is answered the guilty row is in the second, which is halved without a call.
     4. One guilty row costs at most 2·log2(size) calls, k of them about 2k·log2(size/k) + 2k.
-    5. After 2·log2(size) + 2 failures without an answer the rest is given up: it is not the rows then. Where
-       it is known that the rows are to blame, `blame_rows` switches that off.
+    5. After 2·log2(size) + 2 failures without any answer the rest is given up: it is not the rows then.
     """
 
     def __init__(self, size: int) -> None:
@@ -30,15 +29,11 @@ class Halving:
 
     def answered(self) -> None:
         """The call of `span` was answered."""
-        self.blame_rows()
+        self._failures_left = math.inf
         _, _, is_first = self._waiting.pop()
         if is_first:
             start, end, _ = self._waiting[-1]
             self._waiting[-1:] = _halves(start, end) or self._waiting[-1:]
-
-    def blame_rows(self) -> None:
-        """Give nothing up from now on: whoever is called works."""
-        self._failures_left = math.inf
 
     def failed(self) -> None:
         """The call of `span` failed."""
