@@ -55,6 +55,7 @@ _SLICE_BYTES: Final = 4096
 # A client that has taken so much since the last look is slow, and not gone.
 _PROGRESS_BYTES: Final = 64 * 1024
 _ROOM_MADE: Final = 16
+_SMALL_BYTES: Final = 16
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -68,6 +69,8 @@ class BoundedProtocol(HttpToolsProtocol):
     max_waiting: ClassVar[int] = 64
     # Far more than the largest body that can be allowed: chunks of one byte take six.
     max_request_bytes: ClassVar[int] = 32 * 1024 * 1024
+    # So many pieces a body may come in however small they are; with more, they have 16 bytes on average.
+    max_small_pieces: ClassVar[int] = 4096
     free_bytes: ClassVar[int] = 4096
     bodies: ClassVar[ByteBudget] = ByteBudget(64 * 1024 * 1024)
     """The bytes of bodies that the connections of this process may hold together."""
@@ -90,6 +93,9 @@ class BoundedProtocol(HttpToolsProtocol):
     # Bytes of bodies that are not answered yet, and so many of them in the budget.
     _body_bytes = 0
     _charged = 0
+    # Pieces of the body that is being read, and its bytes.
+    _pieces = 0
+    _read_bytes = 0
     _body_only = False
     _framed = False
     _hosts = 0
@@ -265,7 +271,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The first byte of a head is here."""
         super().on_message_begin()
-        self._taken = self._bodyless = self._hosts = 0
+        self._taken = self._bodyless = self._hosts = self._pieces = self._read_bytes = 0
         self._framed = False
         if self._head_due is None:
             self._head_due = self.loop.time() + self.head_timeout_s
@@ -305,6 +311,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Some bytes of a body. Raises `Refused`."""
         self._bodyless = 0
+        self._pieces += 1
+        self._read_bytes += len(body)
+        if self._pieces > self.max_small_pieces and self._read_bytes < self._pieces * _SMALL_BYTES:
+            # A piece costs as much as a thousand bytes do.
+            raise unreadable(f"the chunks of a body have {_SMALL_BYTES} bytes and more on average")
         cycle = self.cycle
         if not cycle.response_complete:
             self._body_bytes += len(body)

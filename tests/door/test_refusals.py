@@ -173,12 +173,16 @@ def test_a_path_that_is_too_long_is_414(ours: int) -> None:
         assert "8192 bytes" in problem(client.read(), 414)
 
 
+class ManyPieces(RouterProtocol):
+    max_small_pieces = 1_000_000
+
+
 @pytest.fixture(scope="module")
 def slow_to_parse() -> Iterator[int]:
     """A server on which each slice of a read takes all the time of a turn."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(protocol, "_SLICES_S", 0.0)
-        with served(RouterProtocol) as port:
+        with served(ManyPieces) as port:
             yield port
 
 
@@ -201,6 +205,14 @@ def test_another_connection_is_answered_between_the_slices_of_a_read(slow_to_par
             assert other.read().body == b"/a"
         costly.send(b"0\r\n\r\n")
         assert len(costly.read().body) == 100_000
+
+
+def test_a_body_in_thousands_of_tiny_chunks_is_refused_before_they_are_all_read(ours: int) -> None:
+    with Connection(ours) as client:
+        client.send(chunked() + (b"20\r\n" + b"x" * 32 + b"\r\n") * 5000 + b"0\r\n\r\n")
+        assert len(client.read().body) == 160_000
+        client.send(chunked() + b"1\r\nx\r\n" * 5000)
+        assert client.read().status == 400
 
 
 def test_who_leaves_while_its_bytes_are_parsed_harms_nobody(slow_to_parse: int) -> None:
