@@ -46,8 +46,14 @@ $(AXE): tests/dashboard/package-lock.json
 	@if command -v npm >/dev/null; then \
 		npm ci --prefix tests/dashboard --no-audit --no-fund --ignore-scripts --silent && touch $@ || true; fi
 
+# Two processes, each with a network of its own (as root): much of a test's time is waiting for what it starts.
+PYTEST := $(BIN)/pytest $(shell unshare -n true 2>/dev/null && echo --numprocesses=2 --dist=loadfile)
+# The store's models are trained once and not by both.
+MODELS = $${BENTOML_HOME:-$$HOME/bentoml}/models
+
 test: setup $(AXE)  ## all tests
-	@$(BIN)/pytest
+	@test -f $(MODELS)/credit_v3/latest || $(BIN)/ekiben train
+	@$(PYTEST)
 
 # What only `make test-all` needs. Java cannot be installed with pip.
 $(VENV)/.installed-all: $(VENV)/.installed
@@ -57,7 +63,8 @@ $(VENV)/.installed-all: $(VENV)/.installed
 test-all: setup $(VENV)/.installed-all $(AXE)  ## all tests, none skipped; needs Java, Chromium, Prometheus, npm and curl
 	@for program in java chromium prometheus npm curl; do command -v $$program >/dev/null || { \
 		echo "make test-all needs $$program (Debian: apt install default-jre-headless chromium prometheus npm curl)"; exit 1; }; done
-	@EKIBEN_TEST_ALL=1 $(BIN)/pytest
+	@test -f $(MODELS)/credit_v3/latest || $(BIN)/ekiben train
+	@EKIBEN_TEST_ALL=1 $(PYTEST)
 
 screenshots: setup  ## the dashboard in docs/images; ARGS='--url http://127.0.0.1:3100' for one that runs
 	@$(BIN)/python -m tests.dashboard.screenshots $(ARGS)

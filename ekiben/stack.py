@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -134,11 +135,21 @@ def _with_words(line: str, log: Path) -> str:
 
 def last_words(log: Path, limit: int = 300) -> str:
     """Return the error that a log ends with, else its last line, cut to `limit` characters."""
-    lines = [line for line in _end_of(log).splitlines() if line.strip() and not line.startswith((" ", "\t"))]
+    told_lines = (told for line in _end_of(log).splitlines() for told in _told(line).splitlines())
+    lines = [line for line in told_lines if line.strip() and not line.startswith((" ", "\t"))]
     told = (found[0] for line in reversed(lines) if (found := TELLING.search(line)))
     line = next(told, lines[-1] if lines else "")
     line = "".join(letter for letter in line.strip() if letter.isprintable())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _told(line: str) -> str:
+    """What a line of a log says: of one that is JSON its message, and the traceback below."""
+    try:
+        entry = json.loads(line)
+        return "\n".join(str(entry[name]) for name in ("message", "exception") if name in entry)
+    except (ValueError, TypeError):
+        return line
 
 
 def _end_of(log: Path) -> str:

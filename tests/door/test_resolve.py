@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -157,7 +158,12 @@ def test_a_running_router_reaches_localhost_by_its_address(tmp_path: Path) -> No
     try:
         with running_router(tmp_path) as router:
             assert predict(router.port).status == 200
-            (endpoint,) = ask(router.port, "/models/credit").json["versions"]["v1"]["endpoints"]
-            assert endpoint["url"] == f"http://127.0.0.1:{v1.port}"
+            deadline = time.monotonic() + 60
+            while True:  # names are looked up beside the requests
+                (endpoint,) = ask(router.port, "/models/credit").json["versions"]["v1"]["endpoints"]
+                if endpoint["url"] == f"http://127.0.0.1:{v1.port}":
+                    break
+                assert time.monotonic() < deadline, endpoint
+                time.sleep(0.05)
     finally:
         v1.close()

@@ -83,7 +83,7 @@ def test_settings_do_not_show_their_keys(tmp_path: Path) -> None:
 
 def test_without_keys_it_says_that_it_is_open_and_where(folder: Path) -> None:
     with running_router(folder) as router:
-        (line,) = [line for line in router.told() if "open" in line["message"]]
+        (line,) = [line for line in router.told() if line["message"].startswith("open:")]
         assert f"http://127.0.0.1:{router.port}" in line["message"]
         assert line["level"] == "warning"
         sockets = [line.split() for name in ("tcp", "tcp6") for line in _lines(Path("/proc/net") / name)]
@@ -101,7 +101,7 @@ def _lines(table: Path) -> list[str]:
 def test_with_keys_it_is_closed_and_a_key_is_neither_in_its_logs_nor_in_its_metrics(folder: Path) -> None:
     name = hashlib.sha256(KEY.encode()).hexdigest()[:12]
     with running_router(folder, api_keys=f"{KEY}:predict", workers="2", log_level="debug") as router:
-        assert not any("open" in line["message"] for line in router.told())
+        assert not any(line["message"].startswith("open:") for line in router.told())
         assert predict(router.port).status == 401
         assert predict(router.port, Authorization="Bearer s3cret-of-nobody").status == 401
         for _ in range(10):

@@ -17,6 +17,8 @@ PERHAPS = {
     "ekiben_key_requests_total",
     "ekiben_key_refusals_total",
     "ekiben_cache_failures_total",
+    "ekiben_connections_ended_total",
+    "ekiben_controller_connections_ended_total",
 }
 # Added by the sharing of files, by Prometheus's format, or by neither.
 TECHNICAL = {"pid", "le", "quantile"}

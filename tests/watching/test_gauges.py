@@ -77,7 +77,16 @@ async def test_the_watch_tells_of_redis_of_the_snapshot_and_of_what_waits() -> N
 
     shown = Shown()
     watching = asyncio.create_task(
-        watch(shown.gauges, dict, {"cache": down, "state": up}, lambda: 1234.0, Held(), Held(), lambda: 0.0)
+        watch(
+            shown.gauges,
+            dict,
+            {"cache": down, "state": up},
+            lambda: 1234.0,
+            lambda: True,
+            Held(),
+            Held(),
+            lambda: 0.0,
+        )
     )
     await until(lambda: shown.value("ekiben_redis_up", redis="state") is not None)
     watching.cancel()
