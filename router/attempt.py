@@ -61,6 +61,8 @@ class Common:
     clock: Callable[[], float]
     version: str
     good_rows: dict[str, bytes]
+    is_alone: bool
+    """The version has one endpoint only: whoever is to blame for a failure, nobody else can be asked."""
     retries: RetryBudget = field(default_factory=RetryBudget)
     searches: int = 0
     """How many attempts look for guilty rows now."""
@@ -78,9 +80,10 @@ class Attempt:
     2. The call is refused as a whole: the endpoint works, and the rows are asked for in parts.
     3. The endpoint cannot be reached, is late, or says that it cannot: it has failed (`VersionFailed`).
     4. The call fails as a whole, or every row of it does. The rows may be to blame, or the endpoint. A part
-       that is answered speaks for the endpoint, and for a single row so does any answer of the last 0.5 s. If
+       that is answered speaks for the endpoint, and for the only endpoint of a version so does any answer of
+       the last 0.5 s. (Of several, one that began to fail just now would cost rows the answer of another.) If
        nothing does, it is asked for a row that is known to be good, and if it fails on that one too, it has
-       failed. Where no row is known, nobody is blamed.
+       failed. Where no row is known, nobody is blamed, and the rows are tried elsewhere if they can be.
 
     The first try, and what may still show that the endpoint has failed, end at `until`. The search for guilty
     rows at an endpoint that works goes on until `deadline`. A further call may have little time left, and is
@@ -115,8 +118,7 @@ class Attempt:
                 return await self._search(rows, whole)
             finally:
                 self._common.searches -= 1
-        if not self._worked_lately():
-            await self._suspect()
+        await self._suspect_unless_it_works()
         return found
 
     async def _search(self, rows: Sequence[bytes], whole: BulkFailed | BulkRefused) -> list[Row]:
@@ -130,8 +132,7 @@ class Attempt:
         failed = [(0, len(rows))]
         if len(rows) == 1:
             found[0] = _of_one_row(whole)
-            if not self._worked_lately():
-                await self._suspect()
+            await self._suspect_unless_it_works()
         while halves := [half for start, end in failed for half in _halves(start, end)]:
             failed = []
             for first in range(0, len(halves), _TOGETHER):
@@ -167,8 +168,14 @@ class Attempt:
         unknown = not self._works and common.good_row() is None
         return not unknown or all(common.retries.spend() for _ in range(calls))
 
-    def _worked_lately(self) -> bool:
-        return self._works or self._common.clock() - self._endpoint.worked_at < _LATELY_S
+    async def _suspect_unless_it_works(self) -> None:
+        """No row was answered: raise `VersionFailed` when another endpoint may answer them."""
+        common = self._common
+        if self._works or (common.is_alone and common.clock() - self._endpoint.worked_at < _LATELY_S):
+            return
+        if common.good_row() is None and not common.is_alone:
+            raise VersionUnavailable("no row was answered")
+        await self._suspect()
 
     async def _suspect(self) -> None:
         """Raise `VersionFailed` when the endpoint fails on a row that is known to be good."""

@@ -50,7 +50,7 @@ class Endpoints:
         self._workers = workers
         self._clock = clock
         self._draw = draw
-        self._common = Common(clock, version, {} if good_rows is None else good_rows)
+        self._common = Common(clock, version, {} if good_rows is None else good_rows, len(self.all) < 2)
         self.last_resort = False
         """Nothing stands in for this version: an endpoint that returns takes all that nobody else can."""
 

@@ -10,7 +10,14 @@ import pytest
 from router.answer import Answer, Row
 from router.breaker import BreakerState
 from router.endpoints import Endpoint, Endpoints
-from router.errors import BulkRefused, DeadlinePassed, RowRefused, VersionFailed, VersionUnavailable
+from router.errors import (
+    BulkFailed,
+    BulkRefused,
+    DeadlinePassed,
+    RowRefused,
+    VersionFailed,
+    VersionUnavailable,
+)
 from router.service import BulkAnswer
 from tests.router.services import OUTPUT, Service
 from tests.router.waiting import settle
@@ -207,6 +214,39 @@ async def test_an_endpoint_that_answers_uselessly_is_left_for_one_that_answers()
         assert tags(await version.call(ROW, 200.0, OUTPUT)) == ["well"]
     assert version.all[0].breaker.state is BreakerState.OPEN
     assert odd.arrivals == 2 * 3  # each time with the row that had been answered before
+
+
+@pytest.mark.parametrize("way", ["useless answers", "a failure", "500"])
+async def test_rows_that_an_endpoint_fails_on_a_moment_after_it_worked_are_answered_by_another(
+    way: str,
+) -> None:
+    odd, well = Service("v1", tag="odd"), Service("v1", tag="well")
+    version = endpoints(odd, well)
+    version.all[1].in_flight = 1
+    assert tags(await version.call(ROW, 200.0, OUTPUT)) == ["odd"]
+    fail(odd, way)
+    for _ in range(5):
+        assert tags(await version.call(ROW, 200.0, OUTPUT)) == ["well"]
+    assert version.all[0].breaker.state is BreakerState.OPEN
+
+
+@pytest.mark.parametrize("way", ["useless answers", "a failure", "500"])
+async def test_rows_that_an_endpoint_fails_on_before_any_was_answered_are_answered_by_another(
+    way: str,
+) -> None:
+    odd, well = Service("v1", tag="odd"), Service("v1", tag="well")
+    version = endpoints(odd, well)
+    version.all[1].in_flight = 1
+    fail(odd, way)
+    assert tags(await version.call(ROW, 200.0, OUTPUT)) == ["well"]
+
+
+def fail(service: Service, way: str) -> None:
+    if way == "500":
+        service.failure = BulkFailed("status 500")
+    else:
+        said = {"ok": {"no": "score"}} if way == "useless answers" else {"error": {"status": 500}}
+        service.answer = lambda _features: said
 
 
 async def test_live_coming_back_takes_everything_at_once_for_nothing_stands_in() -> None:
