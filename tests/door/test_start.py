@@ -13,7 +13,7 @@ import pytest
 from process.environ import BadSetting
 from router.settings import Settings
 from state.user import SaltMissing, user_salt
-from tests.door.running import ROOT, ask, environment, free_port, predict, running_router
+from tests.door.running import ROOT, RouterProcess, ask, environment, free_port, predict, running_router
 
 KEY = "s3cret-of-shop"
 
@@ -99,12 +99,12 @@ def _lines(table: Path) -> list[str]:
     return table.read_text().splitlines()[1:] if table.exists() else []
 
 
-def until_both_are_ready(port: int) -> None:
-    """Chance decides which worker answers: so many in a row that are ready are of both."""
-    deadline, ready = time.monotonic() + 60, 0
-    while ready < 20:
-        ready = ready + 1 if ask(port, "/readyz").status == 200 else 0
-        assert time.monotonic() < deadline
+def until_both_route(router: RouterProcess) -> None:
+    """Each worker says in the log that it has experiments to route by."""
+    deadline = time.monotonic() + 60
+    while sum(line["message"].startswith("routing by revision") for line in router.told()) < 2:
+        assert time.monotonic() < deadline, router.log.read_text()
+        time.sleep(0.05)
 
 
 def test_with_keys_it_is_closed_and_a_key_is_neither_in_its_logs_nor_in_its_metrics(folder: Path) -> None:
@@ -113,7 +113,7 @@ def test_with_keys_it_is_closed_and_a_key_is_neither_in_its_logs_nor_in_its_metr
         assert not any(line["message"].startswith("open:") for line in router.told())
         assert predict(router.port).status == 401
         assert predict(router.port, Authorization="Bearer s3cret-of-nobody").status == 401
-        until_both_are_ready(router.port)
+        until_both_route(router)
         for _ in range(10):
             assert predict(router.port, Authorization=f"Bearer {KEY}").status == 200
         metrics = ask(router.port, "/metrics").body.decode()
