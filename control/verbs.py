@@ -81,13 +81,6 @@ class RampFields(TypedDict, total=False):
     then: str
 
 
-class Applied(TypedDict, total=False):
-    """What a change says of the file that it came of."""
-
-    applied: str
-    text: bytes
-
-
 class Verbs:
     """The changes, on the document that `desk` looks at.
 
@@ -216,9 +209,10 @@ class Verbs:
                 return Change(held.revision, lines, meaning, done=False)
             try:
                 if file is not None and not lines:
-                    await store.note_text(held, file.digest, file.text)
+                    await store.note_text(held, file.text)
                     return Change(held.revision, lines, meaning, done=False)
-                new = await store.change(held, after, who=order.who, why=order.why, **_applied(file))
+                text = file.text if file is not None else None
+                new = await store.change(held, after, who=order.who, why=order.why, text=text)
             except Conflict:
                 if attempt + 1 == _ATTEMPTS:
                     raise
@@ -234,15 +228,11 @@ class Verbs:
             raise Stale(order.revision, 0, [])
         if order.dry_run:
             return Change(0, lines, None, done=False)
-        applied = _applied(file)
-        new = await self._desk.store.change(None, document, who=order.who, why=order.why, **applied)
+        text = file.text if file is not None else None
+        new = await self._desk.store.change(None, document, who=order.who, why=order.why, text=text)
         return Change(new.revision, lines, None, done=True)
 
     async def _check_revision(self, held: Stored, order: Order) -> None:
         if order.revision is not None and order.revision != held.revision:
             meanwhile = await self._audit.since(held.lineage, order.revision)
             raise Stale(order.revision, held.revision, meanwhile)
-
-
-def _applied(file: ExperimentsFile | None) -> Applied:
-    return {} if file is None else {"applied": file.digest, "text": file.text}

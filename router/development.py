@@ -24,6 +24,7 @@ from state.applying import WAITS, Applier, FileStanding, Waits
 from state.document import DocumentStore, Stored
 from state.embedded import embedded_state_url
 from state.lease import LEASE_KEY, Lease
+from state.record import digest_of
 
 
 def file_applier(documents: DocumentStore, redis: Redis, settings: Settings) -> Applier | None:
@@ -85,15 +86,14 @@ class _Memory:
         *,
         who: str,
         why: str,
-        applied: str | None = None,
         text: bytes | None = None,
         lease: Lease | None = None,
     ) -> Stored:
-        self.now = Stored("", 0, applied or "", document)
+        self.now = Stored("", 0, digest_of(text) if text is not None else "", document)
         return self.now
 
-    async def note_text(self, held: Stored, applied: str, text: bytes) -> None:
-        self.now = Stored("", 0, applied, held.document)
+    async def note_text(self, held: Stored, text: bytes) -> None:
+        self.now = Stored("", 0, digest_of(text), held.document)
 
 
 async def _always() -> bool:

@@ -23,6 +23,9 @@ from state.trouble import Trouble
 log = logging.getLogger(__name__)
 
 _POLL_S: Final = 0.5
+# So long a worker does not start for experiments that are coming, at most, looking so often.
+_FIRST_S: Final = 10.0
+_FIRST_LOOK_S: Final = 0.05
 
 
 class Adopt(Protocol):
@@ -68,6 +71,7 @@ class SnapshotSource:
         self._alone = alone
         self._adopted: Stored | None = None
         self._trouble = Trouble()
+        self._overtaken = False
         self.state_reached = False
         self.confirmed_at: float | None = None
         """When Redis last said what is current, in seconds since 1970; None if never."""
@@ -85,8 +89,19 @@ class SnapshotSource:
         return None if looks_after is None else looks_after.standing
 
     async def start(self) -> None:
-        """Take the first snapshot from wherever there is one; without any, wait for `run` to find it."""
+        """Take the first snapshot from wherever there is one. One that is coming is waited for, so that of
+        several workers none takes requests before it can route them; without any, `run` will find it.
+        """
+        end = time.monotonic() + _FIRST_S
         await self.sync()
+        while self._adopted is None and self._is_coming and time.monotonic() < end:
+            await asyncio.sleep(_FIRST_LOOK_S)
+            await self.sync()
+
+    @property
+    def _is_coming(self) -> bool:
+        files = (each for each in (self._applier, self._alone) if each is not None)
+        return self._overtaken or any(each.standing.state == "waits" for each in files)
 
     async def run(self, changed: asyncio.Event) -> None:
         """Follow changes: at once when `changed` is set, else every 500 ms."""
@@ -101,6 +116,7 @@ class SnapshotSource:
 
     async def sync(self) -> None:
         """One round: what Redis holds, put back or joined where it must be, is what is routed by."""
+        self._overtaken = False
         try:
             record = await self._held.load()
             if self._applier is not None:
@@ -109,7 +125,7 @@ class SnapshotSource:
             if record is not None:
                 await self._take(record, "from Redis")
         except Conflict:
-            return  # another worker was faster: the next round sees its work
+            self._overtaken = True  # another worker was faster: the next round sees its work
         except Unreadable as error:
             self.state_reached = False
             self._trouble.tell(str(error), "routing goes on as it was")

@@ -26,10 +26,10 @@ from state.experiments_file import (
     MOST_BYTES,
     BadExperimentsFile,
     ExperimentsFile,
-    digest_of,
     parse_experiments,
 )
 from state.lease import Lease
+from state.record import digest_of
 from state.watched_file import SETTLE_S, Seen, WatchedFile
 
 log = logging.getLogger(__name__)
@@ -58,12 +58,11 @@ class AppliedDocuments(Protocol):
         *,
         who: str,
         why: str,
-        applied: str | None = None,
         text: bytes | None = None,
         lease: Lease | None = None,
     ) -> Stored: ...
 
-    async def note_text(self, held: Stored, applied: str, text: bytes) -> None: ...
+    async def note_text(self, held: Stored, text: bytes) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +200,8 @@ class Applier:
         if now - self._empty_since < self._waits.empty_s:
             return
         await self._documents.change(
-            None, read.document, who=self._who, why="the first experiments", applied=read.digest,
-            text=read.text, lease=self._lease,
-        )  # fmt: skip
+            None, read.document, who=self._who, why="the first experiments", text=read.text, lease=self._lease
+        )
         self._empty_since = None
         log.info("%s applied: there were no experiments", self._watched.path)
         self._last = read.digest, read.document
@@ -234,12 +232,11 @@ class Applier:
             )
             return
         if merged == stored.document:
-            await self._documents.note_text(stored, read.digest, read.text)
+            await self._documents.note_text(stored, read.text)
         else:
             changed = await self._documents.change(
-                stored, merged, who=self._who, why="the file changed", applied=read.digest, text=read.text,
-                lease=self._lease,
-            )  # fmt: skip
+                stored, merged, who=self._who, why="the file changed", text=read.text, lease=self._lease
+            )
             log.info("%s applied as revision %d", self._watched.path, changed.revision)
         self._met, self._watches = read.digest, False
         self._last = read.digest, read.document

@@ -22,7 +22,7 @@ from experiments.problems import DocumentError
 from experiments.releases import NOTHING_KEPT, Kept, read_document, read_routing, routing_data, write_document
 from state.lease import LEASE_KEY, Lease, LeaseLost
 from state.phases import PHASES_KEY, beginning, check_phases, ran_by
-from state.record import SCHEMA, Record, pack_text, stamp_of
+from state.record import SCHEMA, Record, stamp_of
 
 DOCUMENT_KEY: Final = "ekiben:experiments"
 AUDIT_STREAM: Final = "ekiben:audit"
@@ -128,6 +128,11 @@ def _written(document: Document, kept: Kept) -> tuple[bytes, bytes]:
     return orjson.dumps(data), orjson.dumps(routing_data(data))
 
 
+def _changed(held: Record | None, document: Document, kept: Kept, text: bytes | None) -> Record:
+    data, routing = _written(document, kept)
+    return (held or Record(secrets.token_hex(8), 0, "", b"")).next(data, routing, text)
+
+
 class DocumentStore:
     """The experiments document in one Redis. Every method raises `StateUnavailable` when Redis is away."""
 
@@ -188,38 +193,25 @@ class DocumentStore:
         *,
         who: str,
         why: str,
-        applied: str | None = None,
         text: bytes | None = None,
         lease: Lease | None = None,
     ) -> Stored:
         """Replace `held` by `document`, or raise `Conflict` when `held` is no longer what Redis holds.
 
-        `applied` and `text` are those of an experiments file, where one was applied. What `held` has of other
-        releases is kept. With a `lease`, only while that is held: raises `LeaseLost` otherwise, decided in
-        Redis by the script that makes the change.
+        `text` is that of an experiments file, where one was applied. What `held` has of other releases is
+        kept. With a `lease`, only while that is held: raises `LeaseLost` otherwise, decided in Redis by the
+        script that makes the change.
         """
         kept = held.kept if held is not None else NOTHING_KEPT
-        data, routing = await asyncio.to_thread(_written, document, kept)
-        if held is None:
-            record = Record(
-                secrets.token_hex(8),
-                1,
-                applied or "",
-                data,
-                routing=routing,
-                text=b"" if text is None else pack_text(text),
-                stamp=stamp_of(data),
-            )
-        else:
-            record = held.as_record().next(data, routing, applied, text)
-        fence = lease.fence if lease is not None else ""
-        await self._set(held.as_record() if held else None, record, who, why, fence)
+        before = held.as_record() if held is not None else None
+        record = await asyncio.to_thread(_changed, before, document, kept, text)
+        await self._set(before, record, who, why, lease.fence if lease is not None else "")
         return Stored(record.lineage, record.revision, record.applied, document, record, kept)
 
-    async def note_text(self, held: Stored, applied: str, text: bytes) -> None:
+    async def note_text(self, held: Stored, text: bytes) -> None:
         """Know another text as the one applied last, where it changes nothing. Raises `Conflict`."""
         record = held.as_record()
-        noted = record.next(record.document, record.routing, applied, text)
+        noted = record.next(record.document, record.routing, text)
         fields = {name: noted.fields()[name] for name in ("applied", "text", "earlier")}
         try:
             done = await self._note(
@@ -239,7 +231,7 @@ class DocumentStore:
         """Go on from both of two histories with `document`. Raises `Conflict` when another was faster."""
         data, routing = await asyncio.to_thread(_written, document, kept)
         now = float(cast("tuple[int, int]", await cast("Any", self._redis.time()))[0])
-        joined = held.next(data, routing, None, None)
+        joined = held.next(data, routing)
         past = dict.fromkeys([held.here, known.here, *held.past, *known.past])
         joined = replace(
             joined,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 from experiments.document import Document
 from experiments.parsing import parse_document
 from experiments.problems import DocumentError
+from state.record import digest_of
 from state.yaml_data import BadYaml, read_yaml
 
 MOST_BYTES: Final = 4 * 1024 * 1024
@@ -59,11 +59,6 @@ def read_experiments_file(path: Path) -> ExperimentsFile:
     """Read and check `path`. Raises `BadExperimentsFile`, and `OSError` when it cannot be read."""
     with path.open("rb") as file:
         return parse_experiments(file.read(MOST_BYTES + 1))
-
-
-def digest_of(content: bytes) -> str:
-    """What a text is known by: the SHA-256 of its bytes, in hex."""
-    return hashlib.sha256(content).hexdigest()
 
 
 def _with_line(problem: str, line: int | None) -> str:

@@ -69,7 +69,7 @@ class Record:
         except zlib.error:
             return None
         # A release that keeps no text has applied another file since.
-        return text if hashlib.sha256(text).hexdigest() == self.applied else None
+        return text if digest_of(text) == self.applied else None
 
     def follows(self, other: Self) -> bool | None:
         """Whether this revision came of `other`; None where its past does not reach back so far."""
@@ -78,20 +78,20 @@ class Record:
         number = f"{other.revision}:"
         return False if any(each.startswith(number) for each in self.past) else None
 
-    def next(self, document: bytes, routing: bytes, applied: str | None, text: bytes | None) -> Self:
-        """The revision after this one. `applied` and `text` as they were where they are None."""
-        changed = applied is not None and applied != self.applied
-        earlier = (self.applied, *self.earlier) if changed and self.applied else self.earlier
+    def next(self, document: bytes, routing: bytes, text: bytes | None = None) -> Self:
+        """The revision after this one; `text` is that of an experiments file, where one was applied."""
+        applied = self.applied if text is None else digest_of(text)
+        earlier = (self.applied, *self.earlier) if self.applied not in ("", applied) else self.earlier
         return replace(
             self,
             revision=self.revision + 1,
-            applied=self.applied if applied is None else applied,
+            applied=applied,
             document=document,
             schema=SCHEMA,
             routing=routing,
-            text=(b"" if changed else self.text) if text is None else pack_text(text),
+            text=self.text if text is None else zlib.compress(text, 1),
             earlier=tuple(dict.fromkeys(earlier))[:_MOST_EARLIER],
-            past=(self.here, *self.past)[:_MOST_PAST],
+            past=(self.here, *self.past)[:_MOST_PAST] if self.revision else (),
             stamp=stamp_of(document),
         )
 
@@ -183,6 +183,6 @@ def stamp_of(document: bytes) -> str:
     return hashlib.sha1(document, usedforsecurity=False).hexdigest()
 
 
-def pack_text(text: bytes) -> bytes:
-    """A file as it lies in the hash."""
-    return zlib.compress(text, 1)
+def digest_of(text: bytes) -> str:
+    """What an experiments file is known by: the SHA-256 of its bytes, in hex."""
+    return hashlib.sha256(text).hexdigest()

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(
     os.environ.get("EKIBEN_BENTOS_TEST") != "1", reason="`make bentos-test` runs these"
 )
 
-PORTS = {"credit_v1": 41501, "credit_v2": 41502, "credit_v3": 41503, "router": 41504, "controller": 41505}
+PORTS = {"credit_v1": 31501, "credit_v2": 31502, "credit_v3": 31503, "router": 31504, "controller": 31505}
 VERSIONS = [name for name in PORTS if name.startswith("credit")]
 
 

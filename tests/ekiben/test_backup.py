@@ -47,7 +47,7 @@ from tests.router.redis_server import RedisServer
 from tests.router.waiting import until, until_async
 
 DOCUMENT = stored(metric()).document
-PORT = 41_140
+PORT = 31_140
 s3 = s3_service
 _ports = itertools.count(PORT)
 

@@ -28,7 +28,7 @@ from tests.router.documents import credit
 from tests.router.processes import RouterProcess
 from tests.router.redis_server import RedisServer
 
-PORT = 41111
+PORT = 31111
 PLAIN = Columns()
 NOW = 1_795_255_200.0  # 2026-11-21T10:00:00Z
 GOOD = {"prediction_id": "p-1", "name": "profit", "value": "12.5"}

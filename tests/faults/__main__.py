@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import resource
-import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
+from loadtests.bench.section import write_section
 from tests.faults import bentos
 from tests.faults.answered import Expected
 from tests.faults.catalogue import PAIRS, SINGLE, Fault
 from tests.faults.load import Load
-from tests.faults.report import write_report
+from tests.faults.report import PAGE, render
 from tests.faults.station import EXPERIMENT, Station
 from tests.faults.trial import Row, run_trial
+from tests.proofs.running import hold_many_connections, is_named, proof_progress, run
 
 RATE = 150.0
 # Past this no further fault begins.
 _LONGEST_S = 690.0
-
-
-class Stopped(Exception):
-    """SIGTERM: everything that was started is ended first."""
 
 
 def main() -> int:
@@ -35,40 +30,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("words", nargs="*", help="only the faults whose group or name has one of these")
     words = parser.parse_args().words
-    signal.signal(signal.SIGTERM, _stop)
-    # 5,000 connections are held from here.
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    hold_many_connections()  # 5,000
 
     def chosen(faults: Sequence[Fault]) -> list[Fault]:
-        return [
-            fault
-            for fault in faults
-            if not words or any(word in f"{fault.group}: {fault.name}" for word in words)
-        ]
+        return [fault for fault in faults if is_named(words, f"{fault.group}: {fault.name}")]
 
     own, real = chosen(SINGLE + PAIRS), chosen(bentos.FAULTS)
     console = Console()
     begun = time.monotonic()
     rows: list[Row] = []
-    progress = Progress(
-        TextColumn("{task.description:60}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-    )
-    with progress:
-        run = _Run(progress, len(own) + len(real), begun, rows)
+    with proof_progress(console) as progress:
+        its = _Run(progress, len(own) + len(real), begun, rows)
         if own:
-            run.all_of(own, Station(), lambda station: (Expected(EXPERIMENT), ()))
+            its.all_of(own, Station(), lambda station: (Expected(EXPERIMENT), ()))
         if real:
-            run.all_of(real, bentos.BentoStation(), _ask_directly)
+            its.all_of(real, bentos.BentoStation(), _ask_directly)
     took_s = time.monotonic() - begun
     broken = sum(bool(row.broken) for row in rows)
     left_out = len(own) + len(real) - len(rows)
     if not words:
-        write_report(rows, RATE, took_s)
+        write_section("faults", render(rows, RATE, took_s), PAGE)
     console.print(f"{len(rows)} faults in {took_s / 60:.1f} minutes, {broken} with broken promises")
     if left_out:
         console.print(f"{left_out} faults were left out: the time was over")
@@ -121,12 +102,5 @@ def _ask_directly(station: Station) -> tuple[Expected, Sequence[dict[str, object
     return station.expected(rows), rows
 
 
-def _stop(*_: object) -> None:
-    raise Stopped
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (KeyboardInterrupt, Stopped):
-        sys.exit(130)
+    run(main)

@@ -13,8 +13,6 @@ from tests.faults.processes import ROOT
 from tests.faults.trial import Row
 
 PAGE: Final = ROOT / "docs" / "reliability.md"
-BEGIN: Final = "<!-- faults:begin -->"
-END: Final = "<!-- faults:end -->"
 
 _HEADER: Final = (
     "| fault | sent | right | fallback | uncached | errors | cut | wrong | recovery, s |",
@@ -64,16 +62,11 @@ def machine() -> str:
     )
 
 
-def write_report(rows: Sequence[Row], rate: float, took_s: float, page: Path = PAGE) -> None:
-    """Replace what stands between the markers of `page`."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, found, after = rest.partition(END)
-    if not found:
-        raise ValueError(f"{page} has lost its markers {BEGIN} and {END}")
+def render(rows: Sequence[Row], rate: float, took_s: float) -> str:
+    """What was run and what became of it, as Markdown."""
     broken = [f"- {row.group}, {row.name}: {what}" for row in rows for what in row.broken]
     verdict = "Every promise held." if not broken else "Broken promises:\n\n" + "\n".join(broken)
-    text = (
+    return (
         f"{machine()}. {rate:.0f} requests a second throughout, {took_s / 60:.0f} minutes.\n\n"
         f"{table(rows)}\n\n{verdict}"
     )
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")

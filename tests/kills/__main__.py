@@ -8,26 +8,22 @@ from __future__ import annotations
 import argparse
 import asyncio
 import secrets
-import signal
-import sys
 import time
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from loadtests.bench.section import write_section
+from tests.faults.report import PAGE
 from tests.kills.killing import Kill, draw, run_kills
-from tests.kills.report import render, rows, write_report
+from tests.kills.report import render, rows
 from tests.kills.station import KillsStation
+from tests.proofs.running import proof_progress, run
 
 KILLS = 60
 RATE = 120.0
 # Past this nobody else is killed: start, end and judging stay within 8 minutes.
 _LONGEST_S = 330.0
-
-
-class Stopped(Exception):
-    """SIGTERM: everything that was started is ended first."""
 
 
 def main() -> int:
@@ -38,13 +34,11 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=RATE, help=f"predictions a second ({RATE:.0f})")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else secrets.randbelow(1_000_000)
-    signal.signal(signal.SIGTERM, _stop)
     console = Console()
     console.print(f"seed {seed}")
     kills = draw(options.kills, seed)
-    columns = (TextColumn("{task.description:50}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     begun = time.monotonic()
-    with Progress(*columns, console=console) as progress, KillsStation() as station:
+    with proof_progress(console) as progress, KillsStation() as station:
         task = progress.add_task("killing", total=len(kills))
 
         def told(kill: Kill) -> None:
@@ -64,16 +58,9 @@ def main() -> int:
     if done < len(kills):
         console.print(f"{len(kills) - done} kills were left out: the time was over")
     elif len(kills) >= KILLS:
-        write_report(render(kills, verdict, load.noted, seed, options.rate, took_s))
+        write_section("kills", render(kills, verdict, load.noted, seed, options.rate, took_s), PAGE)
     return 1 if verdict.broken or done < len(kills) else 0
 
 
-def _stop(*_: object) -> None:
-    raise Stopped
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (KeyboardInterrupt, Stopped):
-        sys.exit(130)
+    run(main)

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Final
 
-from tests.faults.report import PAGE, machine
+from tests.faults.report import machine
 from tests.kills.judging import Verdict
 from tests.kills.killing import Kill
 from tests.kills.load import Noted
-
-BEGIN: Final = "<!-- kills:begin -->"
-END: Final = "<!-- kills:end -->"
 
 
 def rows(verdict: Verdict) -> list[tuple[str, int]]:
@@ -51,12 +46,3 @@ def render(
         f"a second throughout: {killed}. Of {noted.requests:,} requests with outcomes {noted.refused:,} were "
         f"answered with 503 and {noted.cut:,} not at all.\n\n" + "\n".join(lines) + f"\n\n{said}"
     )
-
-
-def write_report(text: str, page: Path = PAGE) -> None:
-    """Replace what stands between the markers of `page`."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, found, after = rest.partition(END)
-    if not found:
-        raise ValueError(f"{page} has lost its markers {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")

@@ -12,9 +12,9 @@ from state.blocks import EXPOSURES_STREAM, OUTCOMES_STREAM
 from tests.faults.processes import Process, http_get
 from tests.faults.station import Station
 
-ROUTER_PORT: Final = 41121
-CONTROLLER_PORT: Final = 41122
-_SERVICE_PORTS: Final = {"live-a": 41131, "live-b": 41132, "treatment": 41133}
+ROUTER_PORT: Final = 31121
+CONTROLLER_PORT: Final = 31122
+_SERVICE_PORTS: Final = {"live-a": 31131, "live-b": 31132, "treatment": 31133}
 
 
 class KillsStation(Station):

@@ -5,23 +5,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import signal
-import sys
 
 from rich.console import Console
 
+from loadtests.bench.section import write_section
+from tests.faults.report import PAGE
 from tests.netns.cuts import CUTS
 from tests.netns.installation import Installation
 from tests.netns.network import why_not
-from tests.netns.report import write_report
+from tests.netns.report import render
 from tests.netns.trial import Row, run_trial
+from tests.proofs.running import is_named, run
 
 RATE = 75.0
 HOLD_S = 4.0
-
-
-class Stopped(Exception):
-    """SIGTERM: everything that was started is ended first, and the hosts are removed."""
 
 
 def main() -> int:
@@ -33,11 +30,10 @@ def main() -> int:
     if reason := why_not():
         console.print(f"no hosts can be made here: {reason}", markup=False)
         return 2
-    signal.signal(signal.SIGTERM, _stop)
     rows: list[Row] = []
     with Installation() as installation:
         for cut in CUTS:
-            if words and not any(word in cut.name for word in words):
+            if not is_named(words, cut.name):
                 continue
             row = asyncio.run(run_trial(installation, cut, RATE, HOLD_S))
             rows.append(row)
@@ -51,16 +47,9 @@ def main() -> int:
                 installation.keep = True
                 console.print(f"    {what}; logs: {installation.logs}", markup=False)
     if not words:
-        write_report(rows, RATE, HOLD_S, os.getloadavg()[1])
+        write_section("netns", render(rows, RATE, HOLD_S, os.getloadavg()[1]), PAGE)
     return 1 if any(row.broken for row in rows) else 0
 
 
-def _stop(*_: object) -> None:
-    raise Stopped
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (KeyboardInterrupt, Stopped):
-        sys.exit(130)
+    run(main)

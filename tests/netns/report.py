@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
-from tests.faults.report import PAGE, machine
+from tests.faults.report import machine
 from tests.netns.trial import Row
-
-BEGIN: Final = "<!-- netns:begin -->"
-END: Final = "<!-- netns:end -->"
 
 _HEADER: Final = (
     "| cut off | sent | right | fallback | uncached | errors | wrong | recovery, s | in step, s |",
@@ -29,19 +25,12 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def write_report(
-    rows: Sequence[Row], rate: float, hold_s: float, load_average: float, page: Path = PAGE
-) -> None:
-    """Replace what stands between the markers of `page`. `load_average` is the machine's while it ran."""
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{page} has lost its markers {BEGIN} and {END}")
+def render(rows: Sequence[Row], rate: float, hold_s: float, load_average: float) -> str:
+    """What was cut and what became of it, as Markdown. `load_average` is the machine's while it ran."""
     broken = [f"- {row.name}: {what}" for row in rows for what in row.broken]
     verdict = "Every promise held." if not broken else "Broken promises:\n\n" + "\n".join(broken)
-    text = (
+    return (
         f"{machine()}; load average {load_average:.1f}. {rate:.0f} requests a second on each router, "
         f"each cut for at least {hold_s:.0f} s.\n\n"
         f"{table(rows)}\n\n{verdict}"
     )
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")

@@ -22,7 +22,7 @@ from tests.router.processes import ROOT, Process, RouterProcess
 from tests.router.redis_server import RedisServer
 from tests.router.waiting import PATIENCE_S, until_async
 
-PORT, OTHER_PORT = 41101, 41102
+PORT, OTHER_PORT = 31101, 31102
 
 
 @pytest.fixture

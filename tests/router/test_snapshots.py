@@ -43,12 +43,12 @@ class Installation:
         draft.write_text(data if isinstance(data, str) else yaml.safe_dump(data, sort_keys=False))
         draft.replace(self.file)
 
-    def worker(self, copy: Path | None = None) -> tuple[SnapshotSource, list[Stored]]:
+    def worker(self, copy: Path | None = None, settle_s: float = 0) -> tuple[SnapshotSource, list[Stored]]:
         """A worker's source, and what it has handed over."""
         store = DocumentStore(open_state(self.redis.url))
         self._opened.append(store)
         adopted: list[Stored] = []
-        waits = Waits(settle_s=0, widen_s=0)
+        waits = Waits(settle_s, widen_s=0)
         source = SnapshotSource(
             store,
             copy or self.copy,
@@ -56,6 +56,13 @@ class Installation:
             applier=Applier(store, self.file, always, waits=waits),
             alone=FileAlone(self.file, waits),
         )
+        return source, adopted
+
+    async def started(self) -> tuple[SnapshotSource, list[Stored]]:
+        """A worker's source that has begun with the file of `credit`."""
+        self.write(credit())
+        source, adopted = self.worker()
+        await source.start()
         return source, adopted
 
     async def held(self) -> dict[bytes, bytes]:
@@ -82,10 +89,26 @@ def coverage(percent: int) -> dict[str, Any]:
     return credit(experiment={"coverage": percent})
 
 
-async def test_the_file_seeds_an_empty_redis_and_is_routed_by(installation: Installation) -> None:
+async def test_a_worker_starts_when_the_file_that_was_saved_just_now_has_been_left_alone(
+    installation: Installation,
+) -> None:
     installation.write(credit())
-    source, adopted = installation.worker()
+    source, adopted = installation.worker(settle_s=0.3)
     await source.start()
+    assert [stored.revision for stored in adopted] == [1]
+
+
+async def test_of_workers_that_start_at_once_on_an_empty_redis_each_has_experiments(
+    installation: Installation,
+) -> None:
+    installation.write(credit())
+    workers = [installation.worker(installation.copy.with_name(f"{n}.json")) for n in range(8)]
+    await asyncio.gather(*(source.start() for source, _ in workers))
+    assert [[stored.revision for stored in adopted] for _, adopted in workers] == [[1]] * 8
+
+
+async def test_the_file_seeds_an_empty_redis_and_is_routed_by(installation: Installation) -> None:
+    _, adopted = await installation.started()
     (stored,) = adopted
     assert (stored.revision, stored.document) == (1, credit_document())
     assert (await installation.held())[b"lineage"].decode() == stored.lineage != ""
@@ -118,9 +141,7 @@ async def test_workers_that_race_apply_a_change_once(installation: Installation)
 async def test_an_edit_of_the_file_is_audited_with_who_why_before_and_after(
     installation: Installation,
 ) -> None:
-    installation.write(credit())
-    source, adopted = installation.worker()
-    await source.start()
+    source, adopted = await installation.started()
     installation.write(coverage(10))
     await source.sync()
     assert adopted[-1].document.experiments[EXPERIMENT].coverage == 10
@@ -136,9 +157,7 @@ async def test_an_edit_of_the_file_is_audited_with_who_why_before_and_after(
 async def test_an_invalid_edit_is_refused_and_logged_and_the_old_snapshot_stays(
     installation: Installation, caplog: pytest.LogCaptureFixture
 ) -> None:
-    installation.write(credit())
-    source, adopted = installation.worker()
-    await source.start()
+    source, adopted = await installation.started()
     bad = credit(
         experiment={
             "variants": {"a": {"version": "v1", "weight": 50}, "b": {"version": "v9", "weight": 60}},
@@ -173,9 +192,7 @@ async def test_the_log_names_the_path_in_the_file(
 async def test_a_change_of_weights_while_running_is_refused_with_what_to_do_instead(
     installation: Installation, caplog: pytest.LogCaptureFixture
 ) -> None:
-    installation.write(credit())
-    source, adopted = installation.worker()
-    await source.start()
+    source, adopted = await installation.started()
     weights = {"control": {"version": "v1", "weight": 90}, "treatment": {"version": "v2", "weight": 10}}
     installation.write(credit(experiment={"variants": weights}))
     with caplog.at_level(logging.ERROR):
@@ -191,9 +208,7 @@ async def test_a_change_of_weights_while_running_is_refused_with_what_to_do_inst
 async def test_the_name_of_an_experiment_that_is_gone_is_refused_to_another(
     installation: Installation, caplog: pytest.LogCaptureFixture
 ) -> None:
-    installation.write(credit())
-    source, adopted = installation.worker()
-    await source.start()
+    source, adopted = await installation.started()
     for made in (credit(experiment={"status": "rolled_back"}), {"models": credit()["models"]}):
         installation.write(made)
         await source.sync()
@@ -208,9 +223,7 @@ async def test_the_name_of_an_experiment_that_is_gone_is_refused_to_another(
 async def test_a_refused_file_is_looked_at_again_when_it_comes_back(
     installation: Installation, caplog: pytest.LogCaptureFixture
 ) -> None:
-    installation.write(credit())
-    source, adopted = installation.worker()
-    await source.start()
+    source, adopted = await installation.started()
     weights = {"control": {"version": "v1", "weight": 90}, "treatment": {"version": "v2", "weight": 10}}
     refused = credit(experiment={"variants": weights})
     installation.write(refused)
@@ -235,9 +248,7 @@ async def test_a_refused_file_is_looked_at_again_when_it_comes_back(
 async def test_a_file_that_was_applied_is_not_applied_again_over_a_later_change(
     installation: Installation,
 ) -> None:
-    installation.write(credit())
-    source, adopted = installation.worker()
-    await source.start()
+    source, adopted = await installation.started()
     store = DocumentStore(open_state(installation.redis.url))
     held = await store.load()
     await store.change(held, credit_document(experiment={"coverage": 30}), who="ramp", why="next step")
@@ -281,9 +292,7 @@ async def test_a_host_where_the_old_file_still_lies_does_not_undo_the_new_one(
 
 
 async def test_a_file_that_vanishes_changes_nothing(installation: Installation) -> None:
-    installation.write(credit())
-    source, adopted = installation.worker()
-    await source.start()
+    source, adopted = await installation.started()
     installation.file.unlink()
     await source.sync()
     assert len(adopted) == 1
@@ -301,9 +310,7 @@ async def test_without_redis_and_file_a_worker_waits_for_either(installation: In
 async def test_while_redis_is_away_routing_goes_on_and_the_change_comes_later(
     installation: Installation,
 ) -> None:
-    installation.write(credit())
-    source, adopted = installation.worker()
-    await source.start()
+    source, adopted = await installation.started()
     installation.redis.kill()
     installation.write(coverage(10))
     await source.sync()
@@ -337,9 +344,7 @@ async def test_a_redis_that_comes_back_empty_is_refilled_with_the_same_lineage_a
 
 
 async def test_a_redis_that_lost_its_last_revisions_is_refilled(installation: Installation) -> None:
-    installation.write(credit())
-    source, adopted = installation.worker()
-    await source.start()
+    source, adopted = await installation.started()
     old = await installation.held()
     installation.write(coverage(10))
     await source.sync()
@@ -352,9 +357,7 @@ async def test_a_redis_that_lost_its_last_revisions_is_refilled(installation: In
 
 
 async def test_a_worker_starts_from_its_copy_when_redis_is_away(installation: Installation) -> None:
-    installation.write(credit())
-    source, adopted = installation.worker()
-    await source.start()
+    _, adopted = await installation.started()
     installation.redis.kill()
     installation.file.unlink()
     late, taken = installation.worker()
@@ -363,9 +366,7 @@ async def test_a_worker_starts_from_its_copy_when_redis_is_away(installation: In
 
 
 async def test_the_copy_comes_before_the_file_when_redis_is_away(installation: Installation) -> None:
-    installation.write(credit())
-    source, adopted = installation.worker()
-    await source.start()
+    _, adopted = await installation.started()
     installation.redis.kill()
     installation.write(coverage(10))
     late, taken = installation.worker()
@@ -376,9 +377,7 @@ async def test_the_copy_comes_before_the_file_when_redis_is_away(installation: I
 async def test_a_worker_that_starts_first_refills_an_empty_redis_from_its_copy(
     installation: Installation,
 ) -> None:
-    installation.write(credit())
-    source, adopted = installation.worker()
-    await source.start()
+    _, adopted = await installation.started()
     installation.redis.kill()
     await installation.redis.start()
     late, taken = installation.worker()
@@ -416,9 +415,7 @@ async def test_a_copy_that_cannot_be_written_stops_nobody(installation: Installa
 
 async def test_without_redis_the_file_alone_is_routed_by_and_followed(installation: Installation) -> None:
     installation.redis.kill()
-    installation.write(credit())
-    source, adopted = installation.worker()
-    await source.start()
+    source, adopted = await installation.started()
     assert (adopted[0].lineage, adopted[0].revision) == ("", 0)
     installation.write(coverage(10))
     await source.sync()
@@ -432,9 +429,7 @@ async def test_without_redis_the_file_alone_is_routed_by_and_followed(installati
 async def test_rubbish_in_redis_is_as_if_it_were_away(
     installation: Installation, caplog: pytest.LogCaptureFixture
 ) -> None:
-    installation.write(credit())
-    source, adopted = installation.worker()
-    await source.start()
+    source, adopted = await installation.started()
     async with installation.redis.client() as client:
         await client.hset(DOCUMENT_KEY, mapping={"document": "{}", "revision": "2"})  # type: ignore[misc]
         with caplog.at_level(logging.WARNING):
@@ -464,9 +459,7 @@ async def test_a_redis_that_refuses_the_password_is_told_and_no_file_stands_in_f
 async def test_a_newer_schema_is_told_and_routing_goes_on_as_it_was(
     installation: Installation, caplog: pytest.LogCaptureFixture
 ) -> None:
-    installation.write(credit())
-    source, adopted = installation.worker()
-    await source.start()
+    source, adopted = await installation.started()
     async with installation.redis.client() as client:
         await client.hset(DOCUMENT_KEY, mapping={"schema": "2", "revision": "2"})  # type: ignore[misc]
     with caplog.at_level(logging.WARNING):
@@ -482,9 +475,7 @@ async def test_a_newer_schema_is_told_and_routing_goes_on_as_it_was(
 async def test_an_experiment_that_needs_a_newer_release_is_not_run_and_is_told(
     installation: Installation, caplog: pytest.LogCaptureFixture
 ) -> None:
-    installation.write(credit())
-    source, adopted = installation.worker()
-    await source.start()
+    source, adopted = await installation.started()
     data = credit(experiment={"requires": ["where"], "where": {"country": "de"}})
     async with installation.redis.client() as client:
         changed = {"document": orjson.dumps(data), "revision": "2"}

@@ -19,7 +19,7 @@ from state.document import (
     open_store,
     read_record,
 )
-from state.record import Record
+from state.record import Record, digest_of
 from tests.router.documents import credit_document
 from tests.router.redis_server import RedisServer
 
@@ -38,7 +38,7 @@ async def test_an_empty_redis_holds_no_document(store: DocumentStore) -> None:
 
 
 async def test_what_was_stored_is_loaded(store: DocumentStore) -> None:
-    stored = await store.change(None, ONE, who="me", why="first", applied="digest")
+    stored = await store.change(None, ONE, who="me", why="first", text=b"a file")
     assert stored.revision == 1
     assert stored.lineage
     assert await store.load() == stored
@@ -47,9 +47,9 @@ async def test_what_was_stored_is_loaded(store: DocumentStore) -> None:
 async def test_each_change_raises_the_revision_and_keeps_lineage_and_applied_digest(
     store: DocumentStore,
 ) -> None:
-    first = await store.change(None, ONE, who="me", why="first", applied="digest")
+    first = await store.change(None, ONE, who="me", why="first", text=b"a file")
     second = await store.change(first, OTHER, who="me", why="second")
-    assert (second.lineage, second.revision, second.applied) == (first.lineage, 2, "digest")
+    assert (second.lineage, second.revision, second.applied) == (first.lineage, 2, digest_of(b"a file"))
     assert await store.load() == second
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -31,8 +30,7 @@ async def client(redis: RedisServer) -> AsyncIterator[Any]:
 
 async def change(store: DocumentStore, held: Stored | None, document: Any, why: str) -> Stored:
     text = yaml.safe_dump(credit()).encode() + b"# u-control is Ann\n"
-    applied = hashlib.sha256(text).hexdigest()
-    return await store.change(held, document, who="ann", why=why, applied=applied, text=text)
+    return await store.change(held, document, who="ann", why=why, text=text)
 
 
 async def forgotten(client: Any) -> list[Any]:

@@ -6,29 +6,24 @@ Exits 1 when a promise is broken.
 from __future__ import annotations
 
 import argparse
-import resource
-import signal
-import sys
 import time
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from loadtests.bench.section import write_section
+from tests.faults.report import PAGE
 from tests.proofs.attacks.attack import Attack, Row, run_attack
 from tests.proofs.attacks.catalogue import GROUPS
 from tests.proofs.attacks.costly import Beside, Cost, beside, cost, worst
 from tests.proofs.attacks.installation import TIMEOUT_MS, Installation
 from tests.proofs.attacks.kinds import KINDS
-from tests.proofs.attacks.report import render, write_report
+from tests.proofs.attacks.report import render
+from tests.proofs.running import hold_many_connections, is_named, proof_progress, run
 
 _SEARCH_S = 0.7
 _BESIDE_S = 5.0
 # Past this no further attack begins.
 _LONGEST_S = 560.0
-
-
-class Stopped(BaseException):
-    """SIGTERM: everything that was started is ended first. No attack may take it for a failure of its own."""
 
 
 def main() -> int:
@@ -45,32 +40,27 @@ def main() -> int:
         help="the model's time-out: longer where the machine does other things, whose delays are no finding",
     )
     asked = parser.parse_args()
-    signal.signal(signal.SIGTERM, _stop)
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-    def is_wanted(text: str) -> bool:
-        return not asked.words or any(word in text for word in asked.words)
-
+    hold_many_connections()
     attacks = [
         (group, attack)
         for group, its in GROUPS.items()
         for attack in its
-        if is_wanted(f"{group} {attack.row}: {attack.name}")
+        if is_named(asked.words, f"{group} {attack.row}: {attack.name}")
     ]
-    kinds = [kind.name for kind in KINDS if is_wanted(f"costly.py A1: {kind.name}")]
-    with _Run(len(attacks) + len(kinds)) as run, Installation(asked.timeout_ms) as installation:
-        run.attacks(attacks, installation)
-        run.costs(kinds, installation, every_kind=asked.all)
-        installation.keep = run.broken
-        if run.broken:
-            run.print(f"logs: {installation.logs}")
+    kinds = [kind.name for kind in KINDS if is_named(asked.words, f"costly.py A1: {kind.name}")]
+    with _Run(len(attacks) + len(kinds)) as ran, Installation(asked.timeout_ms) as installation:
+        ran.attacks(attacks, installation)
+        ran.costs(kinds, installation, every_kind=asked.all)
+        installation.keep = ran.broken
+        if ran.broken:
+            ran.print(f"logs: {installation.logs}")
     if not asked.words and asked.timeout_ms == TIMEOUT_MS:
-        write_report(render(run.rows, run.costs_found, run.besides, run.alone, run.took_s))
-    run.print(f"{len(run.rows)} attacks, {len(kinds)} kinds of requests in {run.took_s / 60:.1f} minutes")
-    if run.left_out:
-        run.print(f"{run.left_out} were left out: the time was over")
-    return 1 if run.broken or run.left_out else 0
+        text = render(ran.rows, ran.costs_found, ran.besides, ran.alone, ran.took_s)
+        write_section("attacks", text, PAGE)
+    ran.print(f"{len(ran.rows)} attacks, {len(kinds)} kinds of requests in {ran.took_s / 60:.1f} minutes")
+    if ran.left_out:
+        ran.print(f"{ran.left_out} were left out: the time was over")
+    return 1 if ran.broken or ran.left_out else 0
 
 
 class _Run:
@@ -83,10 +73,7 @@ class _Run:
         self.alone = Beside("", 0, 0, 0, 0.0, ())
         self.left_out = 0
         self._begun = time.monotonic()
-        self._progress = Progress(
-            TextColumn("{task.description:60}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            console=Console(),
-        )  # fmt: skip
+        self._progress = proof_progress(Console())
         self._task = self._progress.add_task("starting the processes", total=number)
 
     @property
@@ -160,12 +147,5 @@ class _Run:
         self.print(f"{'held  ' if held else 'BROKEN'} {line}")
 
 
-def _stop(*_: object) -> None:
-    raise Stopped
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (KeyboardInterrupt, Stopped):
-        sys.exit(130)
+    run(main)

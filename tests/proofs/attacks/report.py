@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Final
 
-from tests.faults.report import PAGE, machine
+from tests.faults.report import machine
 from tests.proofs.attacks.attack import Row
 from tests.proofs.attacks.costly import RATE, Beside, Cost, most_ms
-
-BEGIN: Final = "<!-- attacks:begin -->"
-END: Final = "<!-- attacks:end -->"
 
 
 def attacks_table(rows: Sequence[Row]) -> str:
@@ -72,15 +67,6 @@ def render(
         f"{RATE / 8:.0f} requests a second each; ordinary requests may take {most_ms(alone):.0f} ms.\n\n"
         f"{costs_table(costs, besides, alone)}\n\n{verdict}"
     )
-
-
-def write_report(text: str, page: Path = PAGE) -> None:
-    """Replace what stands between the markers of `page`."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, found, after = rest.partition(END)
-    if not found:
-        raise ValueError(f"{page} has lost its markers {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
 def _cell(text: str) -> str:
