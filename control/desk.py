@@ -16,6 +16,7 @@ from control.settings import Settings
 from control.traffic import Traffic, TrafficWindow
 from experiments.document import Document
 from experiments.report import Report, ShadowReport
+from process.tasks import end_tasks
 from state.applying import FileStanding
 from state.audit import Audit
 from state.beats import Beat, Beats
@@ -109,8 +110,7 @@ class Desk:
                     pass
                 changed.clear()
         finally:
-            listener.cancel()
-            durability.cancel()
+            await end_tasks(listener, durability)
 
     async def look(self) -> None:
         """One round. Without Redis everything stays as it was, and `state_away` says so."""

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
+from process.tasks import end_tasks
+
 log = logging.getLogger(__name__)
 
 _FIRST_WAIT_S: Final = 0.5
@@ -25,10 +27,7 @@ async def running(parts: Mapping[str, Callable[[], Awaitable[None]]]) -> AsyncIt
         yield
     finally:
         for task in reversed(tasks):
-            # Told again: asyncio.wait_for, which redis-py uses, can lose a cancellation in 3.11.
-            while not task.done():
-                task.cancel()
-                await asyncio.wait([task], timeout=_CANCEL_AGAIN_S)
+            await end_tasks(task, again_s=_CANCEL_AGAIN_S)
 
 
 async def _kept(name: str, run: Callable[[], Awaitable[None]]) -> None:

@@ -30,6 +30,7 @@ from control.event_files import KINDS, STREAM_KINDS, EventFiles, Held
 from control.event_ranges import EntryId, EventFile, unwritten_runs
 from control.event_rows import entry_batches
 from control.intake import Bad, Intake, NoGroup, Taken
+from process.tasks import end_tasks
 from state.blocks import BadBlock
 from state.lease import LeaseLost
 
@@ -95,7 +96,7 @@ class Recorder:
             self._stopping = True
             self._wake.set()
             await asyncio.wait([rounds], timeout=_LAST_ROUND_S)
-            rounds.cancel()
+            await end_tasks(rounds)
             raise
 
     async def _rounds(self) -> None:

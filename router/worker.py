@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 from experiments.snapshot import Snapshot
 from process.http.names import HostNames
+from process.tasks import end_tasks
 from process.traces import Traces
 from router.access_log import AccessLog
 from router.asgi import BODY_TIMEOUT_S
@@ -28,7 +29,6 @@ from state.durability import Durability
 log = logging.getLogger(__name__)
 
 _RETIRE_S: Final = 60.0
-_CANCEL_AGAIN_S: Final = 1.0
 
 
 class HealthCheck(Protocol):
@@ -142,8 +142,4 @@ class Worker:
         """Answer what is in flight, then end the background tasks."""
         self.draining = True
         await asyncio.gather(*(lane.close(grace_s) for lane in lanes_of(self.routes)))
-        # Told again until they end: asyncio.wait_for, which redis-py uses, can lose a cancellation in 3.11.
-        while self._background:
-            for task in self._background:
-                task.cancel()
-            await asyncio.wait(self._background, timeout=_CANCEL_AGAIN_S)
+        await end_tasks(*self._background)

@@ -24,6 +24,7 @@ from control.dashboard import Dashboard
 from control.desk import Desk
 from control.settings import Settings
 from control.verbs import Verbs
+from process.tasks import end_tasks
 from state.beats import Beats
 from state.document import StateUnavailable, open_state
 from tests.dashboard.beats import beat_of
@@ -54,8 +55,7 @@ def build(settings: Settings, *, router: bool) -> Starlette:
         if router:
             tasks.append(asyncio.create_task(_beat(desk)))
         yield
-        for task in tasks:
-            task.cancel()
+        await end_tasks(*tasks)
 
     routes = [Mount("/api", admin_app(desk, verbs, auth, _forget)), Mount("/", dashboard)]
     return Starlette(routes=routes, lifespan=lifespan)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import router.events as events_module
+from process.tasks import end_tasks
 from router.events import IdMaker, RedisEvents
 from state.blocks import COLUMNS, EXPOSURES_STREAM, decode_block
 from state.document import open_state
@@ -234,9 +235,7 @@ async def test_what_is_left_is_sent_when_the_sender_stops(sender: Sender) -> Non
     sender.events.add("u", event("1"))
     await until(lambda: sender.counts.n_sent == 1)  # by itself
     sender.events.add("u", event("2"))
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    await end_tasks(task)
     assert [row["event_id"] for row in await sender.read()] == ["1", "2"]
 
 

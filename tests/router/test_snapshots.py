@@ -13,6 +13,7 @@ import orjson
 import pytest
 import yaml
 
+from process.tasks import end_tasks
 from router.development import FileAlone
 from router.snapshots import SnapshotSource
 from state.applying import Applier, Waits
@@ -508,6 +509,5 @@ async def test_listen_tells_of_a_change_at_once_and_again_after_redis_was_away(
             await source.sync()
             await until(changed.is_set)
     finally:
-        listener.cancel()
-        await asyncio.gather(listener, return_exceptions=True)
+        await end_tasks(listener)
         await redis.aclose()

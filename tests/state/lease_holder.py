@@ -7,9 +7,9 @@ and each answer is a line on standard output.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 
+from process.tasks import end_tasks
 from state.document import Conflict, DocumentStore, open_state
 from state.lease import Lease, LeaseLost
 from tests.router.documents import EXPERIMENT
@@ -37,9 +37,7 @@ async def main(url: str, holder: str, ttl_s: float) -> None:
             say("changed")
         except (Conflict, LeaseLost) as error:
             say(type(error).__name__)
-    running.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await running
+    await end_tasks(running)
     await redis.aclose()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from process.tasks import end_tasks
 from state.document import DocumentStore, open_state
 from state.lease import LEASE_KEY, Lease, LeaseLost
 from tests.router.documents import credit_document
@@ -110,9 +110,7 @@ async def test_run_tells_when_it_begins_and_gives_up_when_it_is_cancelled(client
     lease = Lease(client, "one", 60)
     task = asyncio.create_task(lease.run(told.append))
     await until(lambda: told == [True])
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await end_tasks(task)
     assert told == [True, False]
     assert await client.get(LEASE_KEY) is None
 
@@ -129,9 +127,7 @@ async def test_who_cannot_reach_redis_any_more_is_told_to_stop_and_begins_again_
     assert not lease.held()
     await redis.start()
     await until(lambda: told == [True, False, True])
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await end_tasks(task)
 
 
 class Holder:

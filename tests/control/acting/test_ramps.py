@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import Any
 
@@ -14,6 +13,7 @@ from experiments import actions
 from experiments.document import Experiment
 from experiments.lifecycle import Status
 from experiments.report import State
+from process.tasks import end_tasks
 from state.audit import Audit, Entry
 from state.beats import Beat
 from state.document import Stored
@@ -267,7 +267,4 @@ async def test_the_loop_acts_on_what_arrives(ramping: Ramping) -> None:
         await until_async(rolled_back)
         await until(lambda: EXPERIMENT in ramping.scene.desk.ramps)
     finally:
-        for task in tasks:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await end_tasks(*tasks)

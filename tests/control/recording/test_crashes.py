@@ -14,6 +14,7 @@ from control.event_files import EventFiles, Held
 from control.event_ranges import EventFile, without_contained
 from control.intake import GROUP, Intake
 from control.recorder import Recorder
+from process.tasks import end_tasks
 from state.blocks import EXPOSURES_STREAM, OUTCOMES_STREAM
 from tests.control.recording.events import Lease, add, exposure, outcome, read, read_path, recorder, shadow
 
@@ -176,9 +177,7 @@ async def test_two_that_both_believe_to_hold_the_lease_lose_nothing_and_readers_
         await add(redis, [outcome(f"o-{number}")])
         if number % 10 == 0:
             await asyncio.sleep(0.002)
-    for one in tasks:
-        one.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await end_tasks(*tasks, again_s=11)
     await recorder(redis, files).record_all()
     readable = files.readable("outcome")
     clean = [name for path in readable.clean for name in read_path(files, path)]
@@ -196,8 +195,6 @@ async def test_a_recorder_that_is_cancelled_while_it_writes_finishes_what_it_beg
         running = asyncio.create_task(recorder(redis, files).run())
         for _ in range(attempt):
             await asyncio.sleep(0.0005)
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
+        await end_tasks(running, again_s=11)
     await recorder(redis, files).record_all()
     assert read(files, "outcome") == [f"o-{attempt}" for attempt in range(20)]

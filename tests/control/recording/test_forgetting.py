@@ -19,6 +19,7 @@ from control.housekeeping import Housekeeper
 from control.intake import BAD_BLOCKS_STREAM
 from control.merging import merge
 from control.recorder import Recorder
+from process.tasks import end_tasks
 from state.blocks import EXPOSURES_STREAM, encode_block
 from state.lease import LeaseLost
 from tests.control.recording.events import (
@@ -187,9 +188,7 @@ async def controller(redis: Redis, files: EventFiles, lease: Lease) -> AsyncIter
     try:
         yield forgetting
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(*tasks, again_s=11)
 
 
 async def test_what_still_lies_in_the_streams_is_forgotten_too(redis: Redis, files: EventFiles) -> None:

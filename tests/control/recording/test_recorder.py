@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from control.event_files import EventFiles
 from control.intake import BAD_BLOCKS_STREAM, GROUP
 from control.recorder import Recorder
+from process.tasks import end_tasks
 from state.blocks import EXPOSURES_STREAM, OUTCOMES_STREAM, Event, encode_block
 from tests.control.recording.events import Lease, add, event, exposure, outcome, read, recorder, shadow
 from tests.router.redis_server import RedisServer
@@ -25,9 +26,7 @@ async def running(recorder: Recorder) -> AsyncIterator[Recorder]:
     try:
         yield recorder
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end_tasks(task, again_s=11)
 
 
 async def test_a_server_that_lost_entries_and_whose_clock_is_behind_gives_no_id_that_a_file_claims(
