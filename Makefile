@@ -46,9 +46,9 @@ $(AXE): tests/dashboard/package-lock.json
 	@if command -v npm >/dev/null; then \
 		npm ci --prefix tests/dashboard --no-audit --no-fund --ignore-scripts --silent && touch $@ || true; fi
 
-# Two processes, each with a network of its own (as root): much of a test's time is waiting for what it starts.
-PYTEST := $(BIN)/pytest $(shell unshare -n true 2>/dev/null && echo --numprocesses=2 --dist=loadfile)
-# The store's models are trained once and not by both.
+# Three processes, each with a network of its own (as root): much of a test's time is waiting for what it starts.
+PYTEST := $(BIN)/pytest $(shell unshare -n true 2>/dev/null && echo --numprocesses=3 --dist=loadfile)
+# The store's models are trained once and not by all.
 MODELS = $${BENTOML_HOME:-$$HOME/bentoml}/models
 
 test: setup $(AXE)  ## all tests

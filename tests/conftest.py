@@ -1,4 +1,4 @@
-"""For all tests: where `make test` runs them in two processes, each has a network of its own."""
+"""For all tests: where `make test` runs them in several processes, each has a network of its own."""
 
 from __future__ import annotations
 

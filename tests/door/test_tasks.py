@@ -1,4 +1,4 @@
-"""A task that is told to end has ended when `end_tasks` returns, even one that its first cancellation missed."""
+"""A task that is told to end has ended when `end_tasks` returns, even one that missed a cancellation."""
 
 from __future__ import annotations
 
