@@ -65,6 +65,7 @@ class Analyst:
         self._steps: dict[str, tuple[tuple[str, int], Step]] = {}
         self._changes: dict[str, tuple[Experiment, tuple[RuleChange, ...]]] = {}
         self._looked_for_newer_at = 0.0
+        self._late: list[str] = []  # ended experiments with newer outcomes, the oldest report first
         self._looked: dict[str, float] = {}  # until when an ended experiment is known to have no newer ones
         self.seconds = 0.0
         """How long the last round took."""
@@ -107,8 +108,9 @@ class Analyst:
         await self._desk.look()  # ramps wait for what the desk shows
 
     async def _wanted(self, stored: Stored, failed: dict[str, str]) -> list[str]:
-        """Those that run or are paused. Of the ended ones those whose report is not final, and every
-        `ENDED_EVERY_S` those with outcomes that were received since their report.
+        """Those that run or are paused. Of the ended ones those whose report is not final, and one in each
+        round of those with later outcomes, looked for every `ENDED_EVERY_S`: what runs does not wait for what
+        has ended.
         """
         experiments, reports = stored.document.experiments, self._desk.reports
         ended = [key for key, each in experiments.items() if each.status not in (Status.DRAFT, *ACTIVE)]
@@ -117,6 +119,7 @@ class Analyst:
         wanted += [key for key in ended if key not in final]
         now = self._desk.clock()
         if final and now - self._looked_for_newer_at >= ENDED_EVERY_S:
+            lag_s = self._known_after_s()
             known = {key: max(report.at, self._looked.get(key, 0.0)) for key, report in final.items()}
             try:
                 newer = await asyncio.to_thread(
@@ -127,8 +130,12 @@ class Analyst:
                 return wanted
             self._looked_for_newer_at = now
             late = [key for key, at in newer.items() if at > known[key]]
-            self._looked = dict.fromkeys(known.keys() - set(late), now - self._known_after_s())
-            wanted += late
+            self._late = sorted(late, key=lambda key: final[key].at)
+            self._looked = dict.fromkeys(known.keys() - set(late), now - lag_s)
+        while self._late:
+            key = self._late.pop(0)
+            if key in final:
+                return [*wanted, key]
         return wanted
 
     async def _computed(self, key: str, stored: Stored, failed: dict[str, str]) -> Report | None:

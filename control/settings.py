@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from process.environ import BadSetting, log_choices, secret, whole
+from process.environ import BadSetting, data_dir, log_choices, secret, whole
 from process.http.names import HostNames, allowed_hosts, is_loopback
 from process.http.serving import Connections
 from state.durability import durable_choice
@@ -58,8 +58,8 @@ class Settings:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read the environment. Raises `BadSetting`."""
-        data_dir = Path(environ.get("EKIBEN_DATA_DIR", ".ekiben"))
-        state_url = addresses(environ, data_dir).state_url
+        folder = data_dir(environ)
+        state_url = addresses(environ, folder).state_url
         if not state_url.startswith(_REDIS):  # not shown: it may hold a password
             raise BadSetting(f"EKIBEN_STATE_URL (or REDIS_URL) must begin with one of {', '.join(_REDIS)}")
         log_format, log_level = log_choices(environ)
@@ -73,9 +73,9 @@ class Settings:
             state_durable=durable_choice(environ),
             host=host,
             port=whole(environ, "EKIBEN_CONTROLLER_PORT", 3100, 0, 65_535),
-            data_dir=data_dir,
+            data_dir=folder,
             experiments_file=Path(file) if (file := environ.get("EKIBEN_EXPERIMENTS_FILE")) else None,
-            events_url=environ.get("EKIBEN_EVENTS_URL") or str((data_dir / "events").absolute()),
+            events_url=environ.get("EKIBEN_EVENTS_URL") or str((folder / "events").absolute()),
             events_days=whole(environ, "EKIBEN_EVENTS_DAYS", 400, 1, 36_500),
             record_every_s=whole(environ, "EKIBEN_RECORD_EVERY_S", 3, 1, 300),
             analyse_every_s=whole(environ, "EKIBEN_ANALYSE_EVERY_S", 3, 1, 86_400),

@@ -19,7 +19,7 @@ from experiments.consequences import consequence
 from experiments.differences import differences
 from experiments.document import Document, Ramp
 from experiments.problems import DocumentError, from_validation, problem, unknown
-from state.applying import last_text, merge_text
+from state.applying import NOT_KNOWN, last_text, merge_text
 from state.audit import Entry
 from state.document import Conflict, Stored
 from state.experiments_file import ExperimentsFile
@@ -106,11 +106,15 @@ class Verbs:
     async def apply_file(self, file: ExperimentsFile, order: Order) -> Change:
         """Apply what a file changes of the one that was applied last, also in a Redis without a document.
 
-        Where that one is not known, the whole document becomes the file's.
+        Where that one is not known, the whole document becomes the file's, once somebody has looked at what
+        that changes: `order` names the revision.
         """
 
         async def action(held: Stored) -> Document:
-            last = await last_text(held)
+            last = file.document if file.digest == held.applied else await last_text(held)
+            looked = order.dry_run or order.revision is not None
+            if last is None and not looked and differences(held.document, file.document):
+                raise DocumentError([NOT_KNOWN])
             return await merge_text(self._desk.store, held, last or held.document, file.document)
 
         if await self._desk.store.load() is None:
@@ -223,6 +227,7 @@ class Verbs:
     async def _apply_first(
         self, document: Document, order: Order, file: ExperimentsFile | None = None
     ) -> Change:
+        check_change(None, document)
         lines = differences(None, document)
         if order.revision:
             raise Stale(order.revision, 0, [])

@@ -44,7 +44,7 @@ def back_up(console: Console, folder: Path, environ: Mapping[str, str] = os.envi
 
 
 async def _back_up(console: Console, folder: Path, environ: Mapping[str, str]) -> Manifest:
-    async with open_installation(environ) as installation:
+    async with open_installation(environ, create=False) as installation:
         began_at = time.time()
         held = await cast("Any", installation.redis.hmget(DOCUMENT_KEY, ["lineage", "revision"]))
         records = await StateFile(folder / STATE).write(read_state(installation.redis))
@@ -52,7 +52,9 @@ async def _back_up(console: Console, folder: Path, environ: Mapping[str, str]) -
         if installation.salt is not None:
             write_private(folder / SALT, installation.salt)
             saved[SALT] = fingerprint(folder / SALT)
-        saved |= await asyncio.to_thread(_copy_files, console, folder, installation)
+        files = await asyncio.to_thread(_copy_files, console, folder, installation)
+        _check_worth(held[0], files, installation)
+        saved |= files
         lineage, revision = held
         manifest = Manifest(
             format=FORMAT,
@@ -66,6 +68,20 @@ async def _back_up(console: Console, folder: Path, environ: Mapping[str, str]) -
         )
         await asyncio.to_thread(seal, folder, manifest)
     return manifest
+
+
+def _check_worth(lineage: bytes | None, files: Mapping[str, SavedFile], installation: Installation) -> None:
+    """Raise EkibenError for what nobody could restore anything from."""
+    if lineage is None and not files:
+        raise EkibenError(
+            f"there is nothing to save: the state Redis has no experiments, and {installation.files.root} no "
+            "events; set the variables of the controller"
+        )
+    if files and installation.salt is None:
+        raise EkibenError(
+            "the salt of these events is not here: set EKIBEN_USER_SALT, or EKIBEN_DATA_DIR to the folder "
+            "that has it as `user_salt`. Without it everybody in a restored installation is a stranger"
+        )
 
 
 def _copy_files(console: Console, folder: Path, installation: Installation) -> dict[str, SavedFile]:

@@ -35,12 +35,17 @@ class SavedFile(BaseModel):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class Manifest(BaseModel):
+class _Format(BaseModel):
+    """What every manifest says, of whatever release."""
+
+    format: int
+    release: str
+
+
+class Manifest(_Format):
     """What a backup holds. Times are seconds since 1970: what was confirmed before `began_at` is in it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    format: int
-    release: str
     began_at: float
     ended_at: float
     lineage: str | None
@@ -77,17 +82,17 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError:
         raise UsageError(f"{folder} holds no finished backup: {MANIFEST} is not there") from None
     try:
-        manifest = Manifest.model_validate_json(content)
+        known = _Format.model_validate_json(content)
+        if known.format != FORMAT:
+            raise EkibenError(
+                f"{folder} has format {known.format}: restore it with the release that wrote it, "
+                f"Ekiben {known.release}"
+            )
+        return Manifest.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise EkibenError(f"{folder / MANIFEST} is no manifest: {where}: {first['msg']}") from None
-    if manifest.format != FORMAT:
-        raise EkibenError(
-            f"{folder} has format {manifest.format}: restore it with the release that wrote it, "
-            f"Ekiben {manifest.release}"
-        )
-    return manifest
 
 
 def check_file(folder: Path, name: str, saved: SavedFile) -> None:

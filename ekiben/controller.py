@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -13,6 +12,7 @@ import msgspec
 from ekiben.errors import EkibenError, UsageError
 from ekiben.http_client import NoAnswer, ask
 from experiments.report import Report
+from process.environ import data_dir
 from process.http.names import is_loopback
 
 TIMEOUT_S = 30.0
@@ -44,7 +44,12 @@ class ControllerClient:
         url = (environ.get("EKIBEN_CONTROLLER_URL") or f"http://127.0.0.1:{port}").rstrip("/")
         if not url.startswith(("http://", "https://")):
             raise UsageError(f"EKIBEN_CONTROLLER_URL must begin with http:// or https://, and is {url!r}")
-        return cls(url, _token(environ, url), environ.get("USER", ""))
+        return cls.at(url, environ, environ.get("USER", ""))
+
+    @classmethod
+    def at(cls, url: str, environ: Mapping[str, str], who: str = "") -> ControllerClient:
+        """The one at `url`, shown the token of the environment or of this machine."""
+        return cls(url, _token(environ, url), who)
 
     def status(self) -> dict[str, Any]:
         """The installation at a glance."""
@@ -125,7 +130,7 @@ def _token(environ: Mapping[str, str], url: str) -> str | None:
     if not is_loopback(urlsplit(url).hostname or ""):
         return None  # what lies on this disk is no business of another machine's
     try:
-        return (Path(environ.get("EKIBEN_DATA_DIR") or ".ekiben") / "admin_token").read_text().strip()
+        return (data_dir(environ) / "admin_token").read_text().strip()
     except OSError:
         return None
 

@@ -42,8 +42,8 @@ async def load_stored(state_url: str) -> Stored | None:
     shown = without_password(state_url)
     try:
         store = open_store(state_url)
-    except ValueError as error:
-        raise EkibenError(f"{shown} is no address of a Redis: {error}") from None
+    except ValueError:  # its words may hold a part of the password
+        raise EkibenError(f"{shown} is no address of a Redis, such as redis://host:6379/0") from None
     try:
         return await store.load()
     except StateUnavailable as error:

@@ -13,10 +13,10 @@ from redis.exceptions import RedisError
 
 from control.event_files import EventFiles
 from ekiben.errors import EkibenError, UsageError
-from process.environ import BadSetting
+from process.environ import BadSetting, data_dir
 from process.private import private_folder, private_opener
 from state.document import open_state
-from state.embedded import EmbeddedRedis, EmbeddedRedisError, addresses
+from state.embedded import EmbeddedRedis, EmbeddedRedisError, addresses, has_embedded
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,26 +31,31 @@ class Installation:
 
 
 @asynccontextmanager
-async def open_installation(environ: Mapping[str, str]) -> AsyncIterator[Installation]:
+async def open_installation(environ: Mapping[str, str], *, create: bool) -> AsyncIterator[Installation]:
     """The installation that the variables of the router and the controller describe.
 
-    An embedded Redis that does not run is started for as long as it is needed. Raises EkibenError, also in
-    place of what Redis and the disk raise inside.
+    An embedded Redis that does not run is started for as long as it is needed; where there has never been
+    one, only with `create`. Raises EkibenError, also in place of what Redis and the disk raise inside.
     """
-    data_dir = Path(environ.get("EKIBEN_DATA_DIR", ".ekiben"))
+    folder = data_dir(environ)
     try:
-        found = addresses(environ, data_dir)
-        files = EventFiles(environ.get("EKIBEN_EVENTS_URL") or str((data_dir / "events").absolute()), environ)
+        found = addresses(environ, folder)
+        files = EventFiles(environ.get("EKIBEN_EVENTS_URL") or str((folder / "events").absolute()), environ)
         redis = open_state(found.state_url)
     except (BadSetting, EmbeddedRedisError, ValueError) as error:
         raise UsageError(str(error)) from None
     try:
         with ExitStack() as stack:
             if not (environ.get("EKIBEN_STATE_URL") or environ.get("REDIS_URL")):
-                await asyncio.to_thread(_start_embedded, stack, data_dir)
+                if not create and not has_embedded(folder):
+                    raise UsageError(
+                        f"{folder.absolute()} is no installation: set EKIBEN_DATA_DIR, or EKIBEN_STATE_URL "
+                        "and EKIBEN_EVENTS_URL, as the controller has them"
+                    )
+                await asyncio.to_thread(_start_embedded, stack, folder)
             given = environ.get("EKIBEN_USER_SALT", "")
-            salt = given or _kept_salt(data_dir)
-            yield Installation(redis, files, data_dir, salt, bool(given))
+            salt = given or _kept_salt(folder)
+            yield Installation(redis, files, folder, salt, bool(given))
     except (RedisError, TimeoutError) as error:
         raise EkibenError(f"the state Redis failed: {error or 'no answer'}; see EKIBEN_STATE_URL") from None
     except OSError as error:
@@ -59,17 +64,17 @@ async def open_installation(environ: Mapping[str, str]) -> AsyncIterator[Install
         await redis.aclose()
 
 
-def _start_embedded(stack: ExitStack, data_dir: Path) -> None:
+def _start_embedded(stack: ExitStack, folder: Path) -> None:
     try:
-        stack.enter_context(EmbeddedRedis(data_dir))
+        stack.enter_context(EmbeddedRedis(folder))
     except EmbeddedRedisError as error:
         if "already running" not in str(error):
             raise EkibenError(str(error)) from None
 
 
-def _kept_salt(data_dir: Path) -> str | None:
+def _kept_salt(folder: Path) -> str | None:
     try:
-        return (data_dir / "user_salt").read_text().strip()
+        return (folder / "user_salt").read_text().strip()
     except FileNotFoundError:
         return None
 

@@ -94,7 +94,7 @@ def read_row(row: Row, columns: Columns, now: float) -> tuple[dict[str, Any], st
 
 def as_number(value: Any) -> Decimal | None:
     """The number that a value or a text stands for: 1, 01, 1.0, 1e0 and true are one. None for no number."""
-    if isinstance(value, bool | int | float | Decimal):
+    if isinstance(value, bool | int | Decimal):
         return Decimal(value)
     text = _shown(value).lower()
     return Decimal(text) if _NUMBER.fullmatch(text) else _TRUTHS.get(text)

@@ -67,7 +67,7 @@ class OutcomeSender:
                 answer = ask(f"{self._url}/outcomes", body, self._headers, _TIMEOUT_S)
                 if answer.status not in _LATER:
                     return answer.status, answer.content
-                why, after_s = f"it answers {answer.status}", answer.retry_after_s
+                why, after_s = refusal_line(answer.status, answer.content), answer.retry_after_s
             except NoAnswer as error:
                 if not self.accepted and error.refused:
                     raise EkibenError(

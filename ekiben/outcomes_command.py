@@ -58,9 +58,10 @@ def import_file(
     a Parquet column of times without a zone is in UTC) and an `id`. Other columns are not read. Without
     `at` an outcome counts as of now. A line without a value (empty, NaN, null) is left out and counted.
 
-    Importing a file again, or the rest of one that was broken off, is safe: a line without an `id` gets one
-    made of `prediction_id`, `user_id`, `name`, `value` and `at`, and of two outcomes with one id the first
-    counts. So an equal line of next week's file is the same outcome: give lines times or ids where it is not.
+    Importing a file again, or the rest of one that was broken off, is safe with the same API key: a line
+    without an `id` gets one made of `prediction_id`, `user_id`, `name`, `value` and `at`, and of two outcomes
+    with one id the first counts. So an equal line of next week's file is the same outcome: give lines times
+    or ids where it is not.
 
     A line that is wrong is told by its number (more than 20 of them: in FILE.rejected), the others are
     imported, and the exit code is 1. At the end every value is told with how often it came.

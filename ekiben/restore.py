@@ -28,8 +28,9 @@ from ekiben.installation import Installation, open_installation, write_private
 from ekiben.screen import bar
 from ekiben.standing import moment
 from ekiben.state_copy import StateFile, kept_keys, write_state
+from process.tasks import end_tasks
 from state.document import DOCUMENT_KEY
-from state.lease import Lease
+from state.lease import Lease, LeaseLost
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -42,26 +43,54 @@ def restore(
 ) -> Manifest:
     """Put the backup in `folder` into the installation that `environ` describes.
 
-    Raises EkibenError: for a damaged backup and one whose salt is not the installation's, and, unless
-    `replace` is set, for an installation that holds anything. Nothing is touched before that is known.
+    Raises EkibenError: for a damaged backup, one that this release cannot read, one whose salt is not the
+    installation's, and, unless `replace` is set, for an installation that holds anything. Nothing is touched
+    before that is known.
     """
     manifest = read_manifest(folder)
+    files = _event_files(manifest)
     with bar(console, "checking", len(manifest.files)) as progress:
         for name, saved in manifest.files.items():
             check_file(folder, name, saved)
             progress.advance(progress.task_ids[0])
-    asyncio.run(_restore(console, folder, manifest, replace, environ))
+    try:
+        asyncio.run(_restore(console, folder, manifest, files, replace, environ))
+    except LeaseLost:
+        raise EkibenError(
+            "a controller began its work meanwhile: end it, and repeat with --replace"
+        ) from None
     return manifest
 
 
+def _event_files(manifest: Manifest) -> dict[str, EventFile]:
+    """The event files among those of a backup, by name. Raises EkibenError for one that is none."""
+    found = {}
+    for name in manifest.files:
+        if name.startswith(f"{EVENTS}/"):
+            kind = name.split("/")[1].removeprefix("kind=")
+            file = EventFile.parse(kind, name) if kind in KINDS else None
+            if file is None:
+                raise EkibenError(
+                    f"the backup holds {name}, which is no event file of this release: restore it with the "
+                    f"release that wrote it, Ekiben {manifest.release}"
+                )
+            found[name] = file
+    return found
+
+
 async def _restore(
-    console: Console, folder: Path, manifest: Manifest, replace: bool, environ: Mapping[str, str]
+    console: Console,
+    folder: Path,
+    manifest: Manifest,
+    files: Mapping[str, EventFile],
+    replace: bool,
+    environ: Mapping[str, str],
 ) -> None:
-    async with open_installation(environ) as installation:
+    async with open_installation(environ, create=True) as installation:
         salt = _salt_of(folder, installation, replace)
         await _check_target(installation, replace)
         async with _alone(installation) as lease:
-            await asyncio.to_thread(_put_files, console, folder, manifest, installation, lease)
+            await asyncio.to_thread(_put_files, console, folder, files, installation, lease)
             if salt is not None:
                 write_private(installation.data_dir / "user_salt", salt)
             if left := [key for key in await kept_keys(installation.redis) if key != DOCUMENT_KEY.encode()]:
@@ -127,24 +156,18 @@ async def _alone(installation: Installation) -> AsyncIterator[Lease]:
     try:
         yield lease
     finally:
-        holding.cancel()
-        await asyncio.gather(holding, return_exceptions=True)
+        await end_tasks(holding)
 
 
 def _put_files(
-    console: Console, folder: Path, manifest: Manifest, installation: Installation, lease: Lease
+    console: Console, folder: Path, files: Mapping[str, EventFile], installation: Installation, lease: Lease
 ) -> None:
     """Every file of the backup, and no other."""
-    files = installation.files
+    kept = installation.files
     for kind in KINDS:
-        for old in files.list(kind):
-            files.remove(old)
-    names = [name for name in manifest.files if name.startswith(f"{EVENTS}/")]
-    with bar(console, "event files", len(names)) as progress:
-        for name in names:
-            kind = name.split("/")[1].removeprefix("kind=")
-            file = EventFile.parse(kind, name)
-            if file is None or kind not in KINDS:
-                raise EkibenError(f"the backup holds {name}, which is no event file")
-            files.publish(files.stage_copy(folder / name), file, lease)
+        for old in kept.list(kind):
+            kept.remove(old)
+    with bar(console, "event files", len(files)) as progress:
+        for name, file in files.items():
+            kept.publish(kept.stage_copy(folder / name), file, lease)
             progress.advance(progress.task_ids[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,14 +80,14 @@ def fitted_scenario(scenario: Document, here: Document) -> tuple[Document, str] 
 
 
 async def play(
-    console: Console, router_url: str, controller_url: str, data_dir: Path, scenario: Document, told: Told
+    console: Console, router_url: str, controller_url: str, scenario: Document, told: Told
 ) -> None:
     """Apply the scenario, let applicants arrive, and show how it goes until it has ended.
 
     With `told.once` it returns then; else applicants go on arriving for ten minutes from the beginning.
     Raises EkibenError.
     """
-    client = ControllerClient(controller_url, (data_dir / "admin_token").read_text().strip(), WHO)
+    client = ControllerClient.at(controller_url, os.environ, WHO)
     (model,) = scenario.models
     console.print(f"\nScenario {told.name}: {SCENARIOS / told.name}.yaml")
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ekiben.errors import UsageError
+from process.environ import data_dir, experiments_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Settings:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
         """Read EKIBEN_DATA_DIR, _EXPERIMENTS_FILE, _ROUTER_URL and _PORT, or raise UsageError."""
-        port = environ.get("EKIBEN_PORT", "3000")
+        port = environ.get("EKIBEN_PORT") or "3000"
         if not port.isdigit() or not 1 <= int(port) <= 65535:
             raise UsageError(f"EKIBEN_PORT must be a port between 1 and 65535, and is {port!r}")
         controller_port = environ.get("EKIBEN_CONTROLLER_PORT") or "3100"
@@ -35,12 +36,12 @@ class Settings:
             raise UsageError(
                 f"EKIBEN_CONTROLLER_PORT must be a port between 1 and 65535, and is {controller_port!r}"
             )
-        url = environ.get("EKIBEN_ROUTER_URL", f"http://127.0.0.1:{port}").rstrip("/")
+        url = (environ.get("EKIBEN_ROUTER_URL") or f"http://127.0.0.1:{port}").rstrip("/")
         if not url.startswith(("http://", "https://")):
             raise UsageError(f"EKIBEN_ROUTER_URL must begin with http:// or https://, and is {url!r}")
         return cls(
-            data_dir=Path(environ.get("EKIBEN_DATA_DIR", ".ekiben")),
-            experiments_file=Path(environ.get("EKIBEN_EXPERIMENTS_FILE", "experiments.yaml")),
+            data_dir=data_dir(environ),
+            experiments_file=experiments_file(environ),
             router_url=url,
             port=int(port),
             controller_port=int(controller_port),

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from pathlib import Path
 
 import typer
 
 from ekiben.errors import EkibenError, UsageError
 from ekiben.output import finish_output, prepare_output, print_error
+from process.environ import data_dir
 from process.private import private_folder, private_opener
 
 
@@ -57,7 +57,7 @@ def _fail(message: str, code: int) -> int:
 
 
 def _unexpected(error: Exception) -> str:
-    log = Path(os.environ.get("EKIBEN_DATA_DIR", ".ekiben")) / "logs" / "ekiben.log"
+    log = data_dir(os.environ) / "logs" / "ekiben.log"
     try:
         private_folder(log.parent.parent)
         private_folder(log.parent)

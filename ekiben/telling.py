@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Final
 
 from rich.console import Console
@@ -16,7 +17,7 @@ _LOOK_S: Final = 1.0
 
 async def tell_of_file(console: Console, controller_url: str) -> None:
     """Print how the experiments file stands whenever that becomes another thing, until cancelled."""
-    client = ControllerClient(controller_url, None)
+    client = ControllerClient.at(controller_url, os.environ)
     told: tuple[str, ...] = ()
     while True:
         try:

@@ -145,9 +145,7 @@ class _Up:
                 if fitted is not None and self._controller_url is not None and self._can_play(fitted[0]):
                     assert self._scenario is not None
                     told = Told(self._options.scenario or "", self._options.once)
-                    await play(
-                        self._console, self._url, self._controller_url, self._data_dir, self._scenario, told
-                    )
+                    await play(self._console, self._url, self._controller_url, self._scenario, told)
                 if self._options.once:
                     return
                 self._console.print("\nCtrl-C ends everything.")

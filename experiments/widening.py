@@ -19,7 +19,8 @@ _LIMITS: Final = ("error_rate", "fallback_rate", "slow_rate", "latency_ms")
 
 
 def widens(before: Document | None, after: Document) -> tuple[str, ...]:
-    """A line for each thing in `after` that lets more users in, or watches over them less, than `before`.
+    """A line for each thing in `after` that lets more users in, or watches over them less, than `before`, and
+    for each experiment that is gone.
 
     None is an empty store: everything in it is meant as it stands.
     """
@@ -30,6 +31,9 @@ def widens(before: Document | None, after: Document) -> tuple[str, ...]:
         old = before.models.get(name)
         if old is not None and old.live != model.live:
             found.append((("models", name, "live"), f"everyone outside experiments gets {model.live}"))
+    found += [
+        (("experiments", key), "is removed") for key in before.experiments if key not in after.experiments
+    ]
     for key, new in after.experiments.items():
         found += [
             (("experiments", key, *path), said) for path, said in _wider(before.experiments.get(key), new)
@@ -62,6 +66,8 @@ def _less_care(old: Experiment, new: Experiment) -> Iterator[tuple[Path, str]]:
     yield from _wider_guardrails(old, new)
     if old.ramp is not None:
         yield from _wider_ramp(old.ramp, new.ramp)
+    elif new.ramp is not None:
+        yield ("ramp",), "begins"
 
 
 def _wider_guardrails(old: Experiment, new: Experiment) -> Iterator[tuple[Path, str]]:

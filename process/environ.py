@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 LEAST_SECRET: Final = 8
@@ -10,6 +11,16 @@ LEAST_SECRET: Final = 8
 
 class BadSetting(ValueError):
     """An environment variable that cannot be used; the message names it and says what it may be."""
+
+
+def data_dir(environ: Mapping[str, str]) -> Path:
+    """`EKIBEN_DATA_DIR`, or `.ekiben` when it is not set or empty."""
+    return Path(environ.get("EKIBEN_DATA_DIR") or ".ekiben")
+
+
+def experiments_file(environ: Mapping[str, str]) -> Path:
+    """`EKIBEN_EXPERIMENTS_FILE`, or `experiments.yaml` when it is not set or empty."""
+    return Path(environ.get("EKIBEN_EXPERIMENTS_FILE") or "experiments.yaml")
 
 
 def whole(environ: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

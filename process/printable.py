@@ -19,5 +19,5 @@ def printable(text: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """A URL as it may be shown: `***` stands for a user and a password."""
-    return re.sub(r"(password=)[^&]*", r"\1***", re.sub(r"//[^/?#]*@", "//***@", url))
+    """A URL as it may be shown: `***` stands for a user and a password, whatever they hold."""
+    return re.sub(r"(password=)[^&]*", r"\1***", re.sub(r"//.*@", "//***@", url))

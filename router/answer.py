@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from router.errors import RouterError, RowRefused, VersionMalformed, VersionUnavailable
+from router.errors import RouterError, RowNotTried, RowRefused, VersionMalformed, VersionUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,8 @@ def read_item(item: dict[str, Any], model_version: str, output: OutputFields) ->
         error = item["error"]
         if error.get("status") == 422:
             return RowRefused(read_refusal(error.get("errors")))
+        if error.get("status") == 503:
+            return RowNotTried("the service had no time for this row")
     except VersionMalformed as malformed:
         return malformed
     return VersionUnavailable("the service failed on this row")

@@ -220,6 +220,7 @@ async def open_worker(
     if traces is not None:
         stack.push_async_callback(asyncio.to_thread, traces.close)
     events = RedisEvents(state, salt, metrics, settings.exposures_max_bytes, new_id)
+    BoundedProtocol.bodies.limit = settings.bodies_max_bytes
     durability = Durability(state, settings.state_durable)
     await durability.look()
     turns = Turns()
@@ -275,17 +276,23 @@ async def open_worker(
     worker.file = lambda: source.file
     await source.start()
     changed = asyncio.Event()
-    worker.spawn(listen(state, changed))
-    worker.spawn(source.run(changed))
-    worker.spawn(run_probes(lambda: worker.routes, lambda routes: builder.resolve(routes, resolve_host)))
-    worker.spawn(watch_panic(settings.panic_file, worker.panic))
-    worker.spawn(events.run())
-    worker.spawn(outcomes.run())
-    worker.spawn(durability.run(lambda: gauges.show_durable(durability.durable)))
-    worker.spawn(metrics.run())
-    worker.spawn(lag.run(metrics.loop_lag.observe_all))
-    worker.spawn(
-        watch(
+    worker.keep("listening for changes", lambda: listen(state, changed))
+    worker.keep("following the experiments", lambda: source.run(changed))
+    worker.keep(
+        "probing",
+        lambda: run_probes(lambda: worker.routes, lambda routes: builder.resolve(routes, resolve_host)),
+    )
+    worker.keep("watching the panic file", lambda: watch_panic(settings.panic_file, worker.panic))
+    worker.keep("sending events", events.run)
+    worker.keep("writing outcomes", outcomes.run)
+    worker.keep(
+        "checking durability", lambda: durability.run(lambda: gauges.show_durable(durability.durable))
+    )
+    worker.keep("counting", metrics.run)
+    worker.keep("measuring the loop", lambda: lag.run(metrics.loop_lag.observe_all))
+    worker.keep(
+        "gauges",
+        lambda: watch(
             gauges,
             lambda: worker.routes,
             worker.dependencies,
@@ -294,9 +301,10 @@ async def open_worker(
             events,
             outcomes,
             time.monotonic,
-        )
+        ),
     )
-    worker.spawn(beat_on(Beats(state), worker, Who.here(new_id()), events))
+    who = Who.here(new_id())
+    worker.keep("beating", lambda: beat_on(Beats(state), worker, who, events))
     stack.push_async_callback(worker.stop, LAST_STEPS_S)  # the server has waited for what is in flight
     return worker
 
@@ -314,7 +322,6 @@ def create_app() -> RouterApp:
     """The app as the environment describes it: what uvicorn's workers run."""
     settings = Settings.from_environ(os.environ)
     configure_logs(settings.log_format, settings.log_level)
-    BoundedProtocol.bodies.limit = settings.bodies_max_bytes
 
     def started(app: RouterApp) -> None:
         drain_on_sigterm(app.drain, settings.drain_s)

@@ -19,6 +19,17 @@ BODY_TIMEOUT_S: Final = 10.0
 EXCHANGE: Final = "ekiben.exchange"
 """The key in the scope under which a server offers an `Exchange`."""
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_RARE: Final = frozenset(
+    (
+        b"origin",
+        b"content-encoding",
+        b"x-user-id",
+        b"authorization",
+        b"traceparent",
+        b"cache-control",
+        b"x-request-id",
+    )
+)
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.-]{1,128}")
 
 
@@ -72,24 +83,34 @@ class Request:
         self.cors: Sequence[Header] = ()
         # Of a field that stands there twice the last counts.
         headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._length = headers.get(b"content-length")
+        self.host = headers.get(b"host")
+        self.content_type = headers.get(b"content-type")
+        self.origin: bytes | None = None
+        self.encoding: bytes | None = None
+        self.user_id: bytes | None = None
+        self.authorization: bytes | None = None
+        self.traceparent: bytes | None = None
+        self.no_cache = False
+        given = None
+        if not _RARE.isdisjoint(headers):
+            given = self._take_rare(headers)
+        self.id = given or new_id()
+        self.id_header: Header = (b"x-request-id", self.id.encode("ascii"))
+
+    def _take_rare(self, headers: dict[bytes, bytes]) -> str | None:
+        """Take what few requests have; the request id that the client gave."""
         field = headers.get
-        self._length = field(b"content-length")
-        self.host = field(b"host")
         self.origin = field(b"origin")
-        self.content_type = field(b"content-type")
         self.encoding = field(b"content-encoding")
         self.user_id = field(b"x-user-id")
         self.authorization = field(b"authorization")
         traceparent = field(b"traceparent")
-        self.traceparent = traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None
-        cache_control = field(b"cache-control")
-        self.no_cache = cache_control is not None and b"no-cache" in cache_control.lower()
-        given = field(b"x-request-id")
-        if given is not None and _REQUEST_ID.fullmatch(given):
-            self.id = given.decode("ascii")
-        else:
-            self.id = new_id()
-        self.id_header: Header = (b"x-request-id", self.id.encode("ascii"))
+        if traceparent and _TRACEPARENT.fullmatch(traceparent):
+            self.traceparent = traceparent
+        self.no_cache = b"no-cache" in field(b"cache-control", b"").lower()
+        given = field(b"x-request-id", b"")
+        return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else None
 
     def begin_span(self, traces: Traces) -> None:
         """Trace this request: what it causes hangs below its span from now on."""

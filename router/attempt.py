@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,7 @@ from router.errors import (
     BulkFailed,
     BulkRefused,
     DeadlinePassed,
+    RowNotTried,
     RowRefused,
     VersionFailed,
     VersionUnavailable,
@@ -61,7 +63,7 @@ class Common:
     clock: Callable[[], float]
     version: str
     good_rows: dict[str, bytes]
-    is_alone: bool
+    is_alone: bool = True
     """The version has one endpoint only: whoever is to blame for a failure, nobody else can be asked."""
     retries: RetryBudget = field(default_factory=RetryBudget)
     searches: int = 0
@@ -74,12 +76,13 @@ class Common:
 
 
 class Attempt:
-    """Asks one endpoint. There are four cases.
+    """Asks one endpoint. There are five cases.
 
     1. A row is answered or refused: the endpoint works. Rows that fail beside it are to blame.
     2. The call is refused as a whole: the endpoint works, and the rows are asked for in parts.
     3. The endpoint cannot be reached, is late, or says that it cannot: it has failed (`VersionFailed`).
-    4. The call fails as a whole, or every row of it does. The rows may be to blame, or the endpoint. A part
+    4. A row was not tried, because the service looked for guilty ones beside it: it is asked for again.
+    5. The call fails as a whole, or every row of it does. The rows may be to blame, or the endpoint. A part
        that is answered speaks for the endpoint, and for the only endpoint of a version so does any answer of
        the last 0.5 s. (Of several, one that began to fail just now would cost rows the answer of another.) If
        nothing does, it is asked for a row that is known to be good, and if it fails on that one too, it has
@@ -98,6 +101,7 @@ class Attempt:
         deadline: float,
         output: OutputFields,
         parents: Sequence[bytes],
+        searching: Callable[[], None],
     ) -> None:
         self._common = common
         self._endpoint = endpoint
@@ -105,6 +109,7 @@ class Attempt:
         self._deadline = deadline
         self._output = output
         self._parents = parents
+        self._searching = searching
         self._works = False
         self._fair_s = (until - common.clock()) / 2
 
@@ -113,13 +118,39 @@ class Attempt:
         try:
             found = await self._call(rows)
         except (BulkFailed, BulkRefused) as whole:
-            self._common.searches += 1
-            try:
-                return await self._search(rows, whole)
-            finally:
-                self._common.searches -= 1
+            with self._search_goes_on():
+                found = await self._search(rows, whole)
+            if not self._works and not self._common.is_alone:
+                raise VersionUnavailable("no row was answered") from None
+            return found
         await self._suspect_unless_it_works()
+        if any(isinstance(became, RowNotTried) for became in found):
+            with self._search_goes_on():
+                await self._ask_again(rows, found)
         return found
+
+    @contextmanager
+    def _search_goes_on(self) -> Iterator[None]:
+        self._common.searches += 1
+        self._searching()
+        try:
+            yield
+        finally:
+            self._common.searches -= 1
+
+    async def _ask_again(self, rows: Sequence[bytes], found: list[Row]) -> None:
+        """Ask again for the rows that the service had no time for, while that settles some of them."""
+        left = [place for place, became in enumerate(found) if isinstance(became, RowNotTried)]
+        before = len(rows) + 1
+        while 0 < len(left) < before and self._deadline - self._common.clock() > LEAST_TIME_S:
+            before = len(left)
+            try:
+                again = await self._call([rows[place] for place in left])
+            except VersionFailed:
+                return
+            for place, became in zip(left, again, strict=True):
+                found[place] = became
+            left = [place for place in left if isinstance(found[place], RowNotTried)]
 
     async def _search(self, rows: Sequence[bytes], whole: BulkFailed | BulkRefused) -> list[Row]:
         """What becomes of each row after the call for all of them failed with `whole`.

@@ -6,6 +6,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from router.answer import UNKNOWN_OUTPUT, OutputFields, Row
@@ -50,7 +51,7 @@ class Endpoints:
         self._workers = workers
         self._clock = clock
         self._draw = draw
-        self._common = Common(clock, version, {} if good_rows is None else good_rows, len(self.all) < 2)
+        self._common = Common(clock, version, {} if good_rows is None else good_rows)
         self.last_resort = False
         """Nothing stands in for this version: an endpoint that returns takes all that nobody else can."""
 
@@ -71,12 +72,17 @@ class Endpoints:
         deadline: float,
         output: OutputFields = UNKNOWN_OUTPUT,
         parents: Sequence[bytes] = (),
+        searching: Callable[[], None] = lambda: None,
     ) -> list[Row]:
         """What became of each of `rows`, in order, before `deadline` (of the clock).
 
         Raises `VersionFailed` when no endpoint worked. `parents` are the `traceparent`s of the requests that
-        the call is made for.
+        the call is made for. `searching` is called when guilty rows are looked for: `capacity` has grown.
         """
+        attempt = partial(
+            Attempt, self._common, deadline=deadline, output=output, parents=parents, searching=searching
+        )
+        self._common.is_alone = len(self.all) < 2  # as names are resolved now
         self._common.retries.earn()
         first = self._choose(None)
         if first is None:
@@ -85,12 +91,12 @@ class Endpoints:
         left = deadline - self._clock()
         until = deadline - left / 2 if len(self.all) > 1 else deadline
         try:
-            return await Attempt(self._common, first, until, deadline, output, parents).ask(rows)
+            return await attempt(first, until).ask(rows)
         except VersionFailed:
             second = self._choose_second(first, deadline)
             if second is None:
                 raise
-            return await Attempt(self._common, second, deadline, deadline, output, parents).ask(rows)
+            return await attempt(second, deadline).ask(rows)
 
     def _choose_second(self, first: Endpoint, deadline: float) -> Endpoint | None:
         """Where to try once more, if there is another endpoint, time, and room in the budget: it is spent."""

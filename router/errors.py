@@ -109,6 +109,10 @@ class VersionUnavailable(VersionFailed):
     """No endpoint of the version could be reached, or none is let through by its breaker."""
 
 
+class RowNotTried(VersionUnavailable):
+    """The service had no time for this row beside others on which its model fails."""
+
+
 class BulkFailed(VersionUnavailable):
     """The service failed on a bulk call as a whole (500): one of its rows may be why, or the service."""
 

@@ -294,7 +294,9 @@ class Lane:
         # What the loop stood still since the last row came is not taken from the endpoint's time.
         deadline = max(pending.deadline for pending in rows) + self._lag.since(rows[-1].queued_at)
         parents = [parent for pending in rows for parent in pending.parents]
-        found = await self.endpoints.call([pending.row for pending in rows], deadline, self.output, parents)
+        found = await self.endpoints.call(
+            [pending.row for pending in rows], deadline, self.output, parents, self._wake
+        )
         now = self._clock()
         self._metrics.batch(len(rows), now - called)
         model_ms = (now - called) * 1000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from functools import cache
@@ -128,10 +127,8 @@ async def readyz(worker: Worker, _rest: str, _query: str) -> Page:
 
 async def healthz(worker: Worker, _rest: str, _query: str) -> Page:
     """Both, and the state of each dependency; 503 when not ready."""
-    names = list(worker.dependencies)
-    answers = await asyncio.gather(*(worker.dependencies[name]() for name in names))
     dependencies: dict[str, Any] = {
-        name: "up" if answer else "down" for name, answer in zip(names, answers, strict=True)
+        name: "up" if answer else "down" for name, answer in (await worker.answering.get()).items()
     }
     for route in worker.routes.values():
         for version in route.versions.values():

@@ -122,6 +122,11 @@ class RouteBuilder:
     def build(self, snapshot: Snapshot, old: Mapping[str, ModelRoute]) -> dict[str, ModelRoute]:
         """The routes of `snapshot`."""
         routes = {name: self._model(plan, snapshot, old.get(name)) for name, plan in snapshot.plans.items()}
+        for name in self._good_rows.keys() - snapshot.plans.keys():
+            del self._good_rows[name]
+        for name, rows in self._good_rows.items():
+            for version in rows.keys() - snapshot.plans[name].versions.keys():
+                del rows[version]
         # Shares, and not one budget for all: no model and no version can use up what another needs.
         lanes = lanes_of(routes)
         for lane in lanes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from process.environ import BadSetting, choice, log_choices, whole
+from process.environ import BadSetting, choice, data_dir, experiments_file, log_choices, whole
 from process.http.names import allowed_hosts, allowed_origins
 from process.http.serving import Connections
 from router.costly import MAX_ELEMENTS
@@ -62,10 +62,10 @@ class Settings:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read the environment. Raises `BadSetting`."""
-        data_dir = Path(environ.get("EKIBEN_DATA_DIR", ".ekiben"))
+        folder = data_dir(environ)
         grace_s = whole(environ, "EKIBEN_SHUTDOWN_GRACE_S", 20, 1, 3600)
         log_format, log_level = log_choices(environ)
-        redis = addresses(environ, data_dir)
+        redis = addresses(environ, folder)
         for name, url in (("EKIBEN_CACHE_URL", redis.cache_url), ("EKIBEN_STATE_URL", redis.state_url)):
             if not url.startswith(_REDIS):  # not shown: it may hold a password
                 raise BadSetting(f"{name} (or REDIS_URL) must begin with one of {', '.join(_REDIS)}")
@@ -75,8 +75,8 @@ class Settings:
             host=environ.get("EKIBEN_HOST") or "127.0.0.1",
             port=whole(environ, "EKIBEN_PORT", 3000, 0, 65_535),
             workers=whole(environ, "EKIBEN_WORKERS", 1, 1, 256),
-            data_dir=data_dir,
-            experiments_file=Path(environ.get("EKIBEN_EXPERIMENTS_FILE", "experiments.yaml")),
+            data_dir=folder,
+            experiments_file=experiments_file(environ),
             max_body_bytes=whole(environ, "EKIBEN_MAX_BODY_BYTES", MIB, 1024, 4 * MIB),
             bodies_max_bytes=whole(environ, "EKIBEN_BODIES_MAX_BYTES", 64 * MIB, 16 * MIB, 1 << 40),
             max_elements=whole(environ, "EKIBEN_MAX_ELEMENTS", MAX_ELEMENTS, 100, 1_000_000),
@@ -88,7 +88,7 @@ class Settings:
             shutdown_grace_s=float(grace_s),
             # Draining is a part of the grace.
             drain_s=float(whole(environ, "EKIBEN_DRAIN_S", min(1, grace_s - 1), 0, grace_s - 1)),
-            panic_file=panic_file(environ, data_dir),
+            panic_file=panic_file(environ, folder),
             api_keys=environ.get("EKIBEN_API_KEYS", ""),
             key_rate=whole(environ, "EKIBEN_KEY_RATE", DEFAULT_RATE, 0, 1_000_000_000),
             user_id_from=choice(environ, "EKIBEN_USER_ID_FROM", "body", ("body", "header")),

@@ -135,8 +135,9 @@ class SnapshotSource:
             self._trouble.tell(f"the state Redis is away: {error}", "routing goes on as it was")
             await self._take_copy()
             await self._follow_file()
-        except Exception:
+        except Exception as error:
             log.exception("the experiments could not be brought up to date")
+            self._trouble.tell(f"unexpected {type(error).__name__}", "routing goes on as it was")
         else:
             self._trouble.over()
             self.state_reached = True
@@ -160,8 +161,8 @@ class SnapshotSource:
         if not self._held.is_new(record):
             return
         stored, snapshot = await asyncio.to_thread(_compiled, record)
-        self._held.take(record)
         former = [self._adopted, self._adopt(stored, snapshot)]
+        self._held.take(record)
         self._adopted = stored
         del snapshot
         log.info("routing by revision %d, %s", stored.revision, source)

@@ -17,6 +17,7 @@ from router.errors import EncodedBody, ForeignOrigin, NotJson, UnknownHost
 JSON: Final = b"application/json"
 _PROBES: Final = frozenset({"/livez", "/readyz"})
 _MOST_KNOWN: Final = 1000
+_LONGEST_KNOWN: Final = 256
 _PREFLIGHT: Final[Sequence[Header]] = (
     (b"access-control-allow-methods", b"GET, POST"),
     (
@@ -71,6 +72,8 @@ class WebRules:
             raise UnknownHost(
                 f"this router does not answer to the name {text[:100]!r}; {ALLOWED_HOSTS} lists other names"
             )
+        if len(host) > _LONGEST_KNOWN:
+            return
         if len(self.known) >= _MOST_KNOWN:
             self.known.clear()
         self.known.add(host)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, Protocol
 
 from experiments.snapshot import Snapshot
 from process.http.names import HostNames
-from process.tasks import end_tasks
+from process.tasks import end_tasks, keep_running
 from process.traces import Traces
 from router.access_log import AccessLog
 from router.asgi import BODY_TIMEOUT_S
@@ -29,6 +29,8 @@ from state.durability import Durability
 log = logging.getLogger(__name__)
 
 _RETIRE_S: Final = 60.0
+# Longer than it takes to send the last events, or to give that up.
+_LAST_WORK_S: Final = 3.0
 
 
 class HealthCheck(Protocol):
@@ -89,6 +91,8 @@ class Worker:
         self.draining = False
         self.panicked: frozenset[str] = frozenset()
         self.dependencies: dict[str, HealthCheck] = {}
+        self.answering = Shared(self._ask_dependencies)
+        """Whether each of them answers, for `/healthz`: however many ask, Redis is asked once at a time."""
         self.durability: Durability | None = None
         self._builder = builder
         self._background: set[asyncio.Task[None]] = set()
@@ -122,6 +126,10 @@ class Worker:
         """Send everyone of `models` to live from the next request on, whatever the experiments say."""
         self.panicked = models
 
+    def keep(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run something without an end in the background, again when it fails, until the worker stops."""
+        self.spawn(keep_running(name, run))
+
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something in the background until it ends or the worker stops."""
         task = asyncio.create_task(work)
@@ -133,6 +141,11 @@ class Worker:
         async with self.turns.turn():
             return await asyncio.to_thread(self.metrics.render)
 
+    async def _ask_dependencies(self) -> dict[str, bool]:
+        checks = dict(self.dependencies)
+        answers = await asyncio.gather(*(check() for check in checks.values()))
+        return dict(zip(checks, answers, strict=True))
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._background.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -142,4 +155,5 @@ class Worker:
         """Answer what is in flight, then end the background tasks."""
         self.draining = True
         await asyncio.gather(*(lane.close(grace_s) for lane in lanes_of(self.routes)))
-        await end_tasks(*self._background)
+        while self._background:
+            await end_tasks(*self._background, again_s=_LAST_WORK_S)

@@ -28,7 +28,7 @@ from services.measure import Measure, show_training, use_own_directory
 from services.model import Loader, Row
 from services.output import Output
 from services.rows import RowChecker
-from services.scoring import Answer, Scorer
+from services.scoring import NOT_TRIED, Scored, Scorer
 from services.stored import LatestModel, ModelRefused, Stored, check
 
 F = TypeVar("F", bound=Features)
@@ -53,6 +53,7 @@ PATHS: Final = frozenset(
 """The paths that metrics know by their name."""
 
 _NO_ANSWER: Final = {"error": {"status": 500}}
+_NOT_TRIED: Final = {"error": {"status": 503}}
 
 
 class Door(Generic[F]):
@@ -129,8 +130,10 @@ class Door(Generic[F]):
         gc.collect()
         gc.freeze()
 
-    def answer(self, rows: Sequence[Row]) -> list[Answer | None]:
-        """The answers for checked rows, in order; None where the model has none."""
+    def answer(self, rows: Sequence[Row]) -> list[Scored]:
+        """The answers for checked rows, in order; None where the model has none, `NOT_TRIED` where there was
+        no time to ask it.
+        """
         return self._scorer.answer(rows)
 
     def predict(self, instances: Sequence[F]) -> list[Any]:
@@ -141,15 +144,15 @@ class Door(Generic[F]):
         predictions = [self._prediction(a) for a in self.answer([each.__dict__ for each in instances])]
         return _Gaps(predictions) if any(each is None for each in predictions) else predictions
 
-    def _prediction(self, answer: Answer | None) -> Any:
+    def _prediction(self, answer: Scored) -> Any:
         try:
-            return None if answer is None else self.output.prediction(**answer)
+            return None if answer is None or answer is NOT_TRIED else self.output.prediction(**answer)
         except ValidationError:  # the model answers with what it says it never does
             return None
 
     def answer_bulk(self, data: Sequence[Any]) -> list[dict[str, Any]]:
         """`{"ok": …}` or `{"error": …}` for each of the parsed rows, in order: 422 for features that are
-        refused, 500 for a row that the model fails on.
+        refused, 500 for a row that the model fails on, 503 for one that there was no time for beside those.
         """
         checked = self.rows.check_each(data)
         answers = iter(self.answer([row.__dict__ for row in checked if type(row) is not list]))
@@ -159,7 +162,10 @@ class Door(Generic[F]):
                 items.append({"error": {"status": 422, "errors": row}})
             else:
                 answer = next(answers)
-                items.append(_NO_ANSWER if answer is None else {"ok": answer})
+                if answer is NOT_TRIED:
+                    items.append(_NOT_TRIED)
+                else:
+                    items.append(_NO_ANSWER if answer is None else {"ok": answer})
         return items
 
     async def _bulk(self, scope: Scope, receive: Receive) -> bytes:

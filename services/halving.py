@@ -27,6 +27,11 @@ class Halving:
         """The stretch of rows to call next."""
         return self._waiting[-1][:2] if self._waiting else None
 
+    @property
+    def left(self) -> list[tuple[int, int]]:
+        """The stretches that are still to be called."""
+        return [(start, end) for start, end, _ in self._waiting]
+
     def answered(self) -> None:
         """The call of `span` was answered."""
         self._failures_left = math.inf

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Sequence
+from enum import Enum
 from typing import Any, Final
 
 import numpy as np
@@ -27,6 +28,16 @@ _TELL_EVERY_S: Final = 10.0
 Answer = dict[str, Any]
 
 
+class NotTried(Enum):
+    """Stands for the answer to a row that there was no time for beside guilty ones: ask for it again."""
+
+    NOT_TRIED = "not tried"
+
+
+NOT_TRIED: Final = NotTried.NOT_TRIED
+Scored = Answer | NotTried | None
+
+
 class Scorer:
     """A loaded model, and what its scores are answered as.
 
@@ -40,13 +51,14 @@ class Scorer:
         self._measure = measure
         self._told_at = -math.inf
 
-    def answer(self, rows: Sequence[Row]) -> list[Answer | None]:
+    def answer(self, rows: Sequence[Row]) -> list[Scored]:
         """The answers for checked rows, in order: from one call of the model, from more if it raises."""
         if not rows:
             return []
         why = "an answer that is not finite or cannot be written as JSON"
+        answers: list[Scored]
         try:
-            answers = self._call(rows)
+            answers = [*self._call(rows)]
         except Exception as error:
             why = _where(error)
             answers = self._answer_in_parts(rows)
@@ -55,8 +67,8 @@ class Scorer:
             self._tell(failed, why)
         return answers
 
-    def _answer_in_parts(self, rows: Sequence[Row]) -> list[Answer | None]:
-        answers: list[Answer | None] = [None] * len(rows)
+    def _answer_in_parts(self, rows: Sequence[Row]) -> list[Scored]:
+        answers: list[Scored] = [None] * len(rows)
         until = time.monotonic() + _SEARCH_S
         halving = Halving(len(rows))
         while (span := halving.span) is not None and time.monotonic() < until:
@@ -67,6 +79,8 @@ class Scorer:
                 halving.failed()
             else:
                 halving.answered()
+        for start, end in halving.left:
+            answers[start:end] = [NOT_TRIED] * (end - start)
         return answers
 
     def _call(self, rows: Sequence[Row]) -> list[Answer | None]:

@@ -38,7 +38,7 @@ WIDEN_S: Final = 10.0
 """What lets more users in, or watches over them less, waits until the file was left alone for so long."""
 NOT_KNOWN: Final = (
     "what was applied last is not known here (a program or an earlier release applied it), so what is new in "
-    "this is not either: `ekiben diff FILE` shows what would change, `ekiben apply FILE` does it"
+    "this is not either: `ekiben diff FILE` shows what would change, `ekiben apply FILE`, confirmed, does it"
 )
 
 FileState = Literal["in force", "waits", "late", "refused", "missing", "not watched"]
@@ -173,7 +173,9 @@ class Applier:
         if stored is not None and digest == stored.applied:
             self._met, self._watches = digest, False
             read = await self._parse(digest, seen.content)
-            if isinstance(read, ExperimentsFile):
+            if isinstance(read, ExperimentsFile) and (self._last is None or self._last[0] != digest):
+                if stored.record is not None and stored.record.applied_text is None:
+                    await self._documents.note_text(stored, read.text)  # an earlier release applied it
                 self._last = digest, read.document
             self._stand("in force")
             return
@@ -198,6 +200,11 @@ class Applier:
         now = self._clock()
         self._empty_since = now if self._empty_since is None else self._empty_since
         if now - self._empty_since < self._waits.empty_s:
+            return
+        try:
+            check_change(None, read.document)
+        except DocumentError as error:
+            self._stand("refused", *error.problems)
             return
         await self._documents.change(
             None, read.document, who=self._who, why="the first experiments", text=read.text, lease=self._lease

@@ -16,8 +16,8 @@ from redis.exceptions import RedisError
 from experiments.differences import data_differences, differences
 from experiments.document import Document, Experiment
 from experiments.lifecycle import ACTIVE, Status
-from experiments.parsing import parse_document
 from experiments.problems import DocumentError
+from experiments.releases import read_document
 from experiments.report import Ending, RuleChange, Step
 from experiments.rules import rule_differences
 from state.audit_index import PAGE, AuditIndex
@@ -245,6 +245,6 @@ def _entry(entry_id: str, fields: dict[bytes, bytes]) -> Entry:
 
 def _document(data: object) -> Document | None:
     try:
-        return None if data is None else parse_document(data)
+        return None if data is None else read_document(data)[0]
     except DocumentError:
         return None

@@ -56,7 +56,7 @@ if held[1] ~= ARGV[1] or held[2] ~= ARGV[2] then return 0 end
 for place = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[place], ARGV[place + 1]) end
 return 1
 """
-_MARK: Final = ("lineage", "revision", "applied", "stamp")
+_MARK: Final = ("lineage", "revision", "applied", "stamp", "noted")
 
 
 class StateUnavailable(Exception):
@@ -213,6 +213,7 @@ class DocumentStore:
         record = held.as_record()
         noted = record.next(record.document, record.routing, text)
         fields = {name: noted.fields()[name] for name in ("applied", "text", "earlier")}
+        fields["noted"] = noted.applied  # so that everybody reads the text, also where only that is new
         try:
             done = await self._note(
                 keys=[DOCUMENT_KEY],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -110,11 +110,8 @@ class Durability:
         """Ask the server. While it does not answer, what it said last stands."""
         try:
             async with asyncio.timeout(2.0):
-                info = await self._redis.info()
-                try:
-                    config = await self._redis.config_get("*appendfsync*")
-                except ResponseError:
-                    config = None
+                info = await _allowed(self._redis.info()) or {}
+                config = await _allowed(self._redis.config_get("*appendfsync*"))
         except (RedisError, OSError, TimeoutError):
             return
         found = judge(info, config)
@@ -131,6 +128,14 @@ class Durability:
             await self.look()
             looked()
             await asyncio.sleep(_EVERY_S if self.found is not None else _AGAIN_S)
+
+
+async def _allowed(asked: Awaitable[Mapping[Any, Any]]) -> Mapping[Any, Any] | None:
+    """What was asked for, None where this user may not ask."""
+    try:
+        return await asked
+    except ResponseError:
+        return None
 
 
 def durable_choice(environ: Mapping[str, str]) -> str:

@@ -72,6 +72,11 @@ def socket_dir(data_dir: Path) -> Path:
     return Path(f"/tmp/ekiben-{os.getuid()}-{digest}")  # noqa: S108 - 0700 and its owner is checked
 
 
+def has_embedded(data_dir: Path) -> bool:
+    """Whether an embedded Redis has ever run for this data directory."""
+    return (data_dir / "redis").is_dir()
+
+
 def embedded_state_url(data_dir: Path) -> str:
     """Where the embedded state Redis of a data directory is, started or not."""
     return _url(socket_dir(data_dir), STATE)

@@ -105,7 +105,7 @@ class Producer:
                 if word in str(error):
                     raise NotStored(meaning) from error
             raise StateUnavailable(str(error)) from error
-        except (RedisError, OSError, ValueError) as error:
+        except (RedisError, OSError, ValueError, RuntimeError) as error:  # uvloop's, of a closed transport
             raise StateUnavailable(str(error)) from error
 
     async def _append_and_wait(self, arguments: list[Any]) -> None:

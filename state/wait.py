@@ -9,11 +9,11 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from redis.exceptions import RedisError
 
+from process.environ import data_dir
 from state.document import open_state
 from state.embedded import EmbeddedRedisError, addresses
 
@@ -48,7 +48,7 @@ def main() -> int:
         sys.stderr.flush()
 
     try:
-        found = addresses(os.environ, Path(os.environ.get("EKIBEN_DATA_DIR", ".ekiben")))
+        found = addresses(os.environ, data_dir(os.environ))
         asyncio.run(wait_for_state(found.state_url, tell))
     except (EmbeddedRedisError, ValueError) as error:
         tell(f"state.wait: {error}")

@@ -18,7 +18,6 @@ class Seen:
     """A file's content, and for how long it has been as it is, in seconds."""
 
     content: bytes
-    stamp: _Stamp
     steady_s: float
 
 
@@ -60,7 +59,7 @@ class WatchedFile:
             age_s = 0.0 if self._looked else max(0.0, self._wall() - stamp[0] / 1e9)
             self._stamp, self._since = stamp, now - age_s
         self._looked = True
-        return Seen(self._content, stamp, now - self._since)
+        return Seen(self._content, now - self._since)
 
     def _stamp_now(self) -> _Stamp:
         found = self.path.stat()

@@ -15,6 +15,9 @@ from training.errors import PublishingError
 Task = Literal["classification", "regression"]
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9_.-]{0,60}[a-z0-9])?")
 
+# Of a name in BentoML's store.
+_MOST: Final = 63
+
 
 def check_names(name: str, version: str) -> str:
     """The label of a version in messages. Raises `PublishingError` for names that no store takes."""
@@ -23,6 +26,8 @@ def check_names(name: str, version: str) -> str:
             raise PublishingError(
                 f"the {what} {given!r} must be made of a-z, 0-9, _, . and -: choose another"
             )
+    if len(f"{name}_{version}") > _MOST:
+        raise PublishingError(f"{name}_{version} is longer than {_MOST} characters: choose a shorter name")
     return f"{name} {version}"
 
 

@@ -89,8 +89,8 @@ def _measure(console: Console, earlier: str, count: int) -> list[tuple[Costs, Co
             task = progress.add_task(f"{count} pairs, {earlier} and now", total=2 * count)
             for _ in range(count):
                 sides = []
-                for where in (tree, Path.cwd()):
-                    _run([sys.executable, "-m", "loadtests.bench.costs"], where)
+                for where, options in ((tree, ()), (Path.cwd(), ("--no-page",))):
+                    _run([sys.executable, "-m", "loadtests.bench.costs", *options], where)
                     sides.append(_costs(where))
                     progress.advance(task)
                 pairs.append((sides[0], sides[1]))

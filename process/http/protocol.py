@@ -16,7 +16,7 @@ Theory of operation:
    connection with unread bytes takes the last answer away from the client.
 5. *Bodies.* The bytes of bodies that are not answered yet count in one budget of the process, where a
    connection has more than `free_bytes` of them: ordinary requests pass, whatever others send. A body that
-   finds no room gets 503. One that goes on leaves a quarter to those that arrive at once.
+   finds no room gets 503. One beyond `large_bytes` leaves a quarter to smaller ones.
 6. *Clients that do not read.* Little is kept for them, and they have `write_timeout_s` to take it.
 7. *Too many connections.* A new one takes the place of those that have waited longest without asking for
    anything. Where all are busy it is refused with 503.
@@ -72,6 +72,7 @@ class BoundedProtocol(HttpToolsProtocol):
     # So many pieces a body may come in however small they are; with more, they have 16 bytes on average.
     max_small_pieces: ClassVar[int] = 4096
     free_bytes: ClassVar[int] = 4096
+    large_bytes: ClassVar[int] = 64 * 1024
     bodies: ClassVar[ByteBudget] = ByteBudget(64 * 1024 * 1024)
     """The bytes of bodies that the connections of this process may hold together."""
     ended: ClassVar[Counter[str]] = Counter()
@@ -126,7 +127,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 timer.cancel()
         if isinstance(exc, TimeoutError):
             self._end("not_read")
-        self._give_back()
+        self._keep_charged(0)
         super().connection_lost(exc)
 
     @property
@@ -327,14 +328,17 @@ class BoundedProtocol(HttpToolsProtocol):
             cycle.message_event.set()
 
     def _charge(self, size: int) -> None:
-        if not self.bodies.take(size, self.bodies.limit // 4 if self._charged else 0):
+        if not self.bodies.take(size, self.bodies.limit // 4 if self._charged > self.large_bytes else 0):
             detail = "the bodies of other requests take all the room that there is"
             raise Refused(503, "overloaded", "Too busy", detail)
         self._charged += size
 
-    def _give_back(self) -> None:
-        self.bodies.give(self._charged)
-        self._body_bytes = self._charged = 0
+    def _keep_charged(self, held: int) -> None:
+        """Give back what is charged beyond the `held` bytes of bodies that are not answered yet."""
+        self._body_bytes = held
+        if self._charged > held:
+            self.bodies.give(self._charged - held)
+            self._charged = held
 
     # Ending
 
@@ -342,6 +346,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """A response has been handed over: the next one's turn, or the end."""
         self.server_state.total_requests += 1
         if self.pipeline:
+            self._keep_charged(sum(len(cycle.body) for cycle, _ in self.pipeline))
             if not self.transport.is_closing():
                 self.flow.resume_reading()
                 self._start_asgi_task(*self.pipeline.pop())
@@ -349,7 +354,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._idle_from = self.loop.time()
         self._body_bytes = 0
         if self._charged:
-            self._give_back()
+            self._keep_charged(0)
         if self.transport.is_closing():
             return
         if self._last_words is None:

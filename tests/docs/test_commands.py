@@ -33,8 +33,10 @@ VERBS = (
     "status", "explain", "report", "plan", "history", "predict", "apply", "ramp", "acknowledge", "pause",
     "resume", "outcomes", "events", "gate", "shadow", "panic", "promote", "roll-back", "start",
 )  # fmt: skip
-# `up` is what all of them run in; `new` and its model are gone through in tests/ekiben/test_new.py.
-ELSEWHERE = {"up", "new", "train"}
+# `up` is what all of them run in; `new` and its model are gone through in tests/ekiben/test_new.py, and what
+# writes outside or wants an empty installation in tests/ekiben/test_backup.py.
+ELSEWHERE = {"up", "new", "train", "backup", "restore"}
+FILES = {"outcomes": "outcomes.csv"} | dict.fromkeys(("apply", "check", "diff"), "experiments.yaml")
 MEANT = {
     "EXPERIMENT": "credit-boosting", "MODEL": "credit", "VERSION": "v2", "USER": "u-1", "TAG": "any",
     "VARIANT": "treatment",
@@ -140,7 +142,7 @@ def test_every_documented_command_works_from_an_empty_model_store(from_nothing: 
             continue
         meant = {
             **MEANT,
-            "FILE": {"apply": "experiments.yaml", "outcomes": "outcomes.csv"}.get(name, "FILE"),
+            "FILE": FILES.get(name, "FILE"),
             "EXPERIMENT": "a-draft" if name == "start" else "credit-boosting",
         }
         given = words(line, meant)

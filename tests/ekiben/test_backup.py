@@ -254,6 +254,8 @@ def test_new_events_have_ids_above_those_of_files_though_this_servers_clock_is_b
             return sorted(row["event_id"] for row in tables.rows(tables.outcomes.select("event_id")))
 
     asyncio.run(of_tomorrow())
+    here.salt.parent.mkdir(parents=True, exist_ok=True)
+    here.salt.write_text("the salt")
     back_up(screen(), tmp_path / "b", here.environ)
     restore(screen(), tmp_path / "b", environ=there.environ)
     assert asyncio.run(later()) == ["o1", "o2"]
@@ -277,6 +279,7 @@ def test_an_installation_that_holds_something_is_refused_unless_it_is_to_be_repl
 
 def test_a_controller_at_work_is_not_disturbed(place: Callable[[], Place], tmp_path: Path) -> None:
     here, there = place(), place()
+    asyncio.run(fill(here))
     back_up(screen(), tmp_path / "b", here.environ)
 
     async def lead() -> None:
@@ -339,6 +342,46 @@ def test_a_backup_that_is_not_whole_is_refused_before_anything_is_touched(
         with pytest.raises(EkibenError, match=told):
             restore(screen(), folder, replace=True, environ=here.environ)
     assert asyncio.run(report(here, record=False)) == before
+
+
+def test_a_backup_of_nothing_or_without_the_salt_of_its_events_is_none(
+    place: Callable[[], Place], tmp_path: Path
+) -> None:
+    here = place()
+    with pytest.raises(EkibenError, match="nothing to save"):
+        back_up(screen(), tmp_path / "nothing", here.environ)
+    asyncio.run(fill(here))
+    here.salt.unlink()
+    with pytest.raises(EkibenError, match="EKIBEN_USER_SALT"):
+        back_up(screen(), tmp_path / "no-salt", here.environ)
+    for folder in ("nothing", "no-salt"):
+        with pytest.raises(UsageError, match="no finished backup"):
+            restore(screen(), tmp_path / folder, environ=place().environ)
+
+
+def test_event_files_that_this_release_does_not_know_are_refused_before_anything_is_touched(
+    place: Callable[[], Place], tmp_path: Path
+) -> None:
+    here = place()
+    asyncio.run(fill(here))
+    folder = tmp_path / "b"
+    back_up(screen(), folder, here.environ)
+    before = asyncio.run(report(here, record=False))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    name = next(name for name in manifest["files"] if name.startswith("events/"))
+    other = "events/kind=of-tomorrow/" + name.split("/", 2)[2]
+    (folder / other).parent.mkdir(parents=True)
+    (folder / name).rename(folder / other)
+    manifest["files"][other] = manifest["files"].pop(name)
+    manifest["files"] = dict(sorted(manifest["files"].items()))
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(EkibenError, match="no event file of this release"):
+        restore(screen(), folder, replace=True, environ=here.environ)
+    assert asyncio.run(report(here, record=False)) == before
+    # A later format may have fields that nobody knows here.
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "format": 2, "new": 1}))
+    with pytest.raises(EkibenError, match="restore it with the release"):
+        restore(screen(), folder, replace=True, environ=here.environ)
 
 
 def test_only_its_user_can_read_a_backup_and_a_folder_serves_once(
@@ -416,6 +459,11 @@ def test_the_commands_save_and_restore_an_embedded_installation_that_does_not_ru
         environ = {**os.environ, "EKIBEN_DATA_DIR": str(tmp_path / data_dir)}
         command = [sys.executable, "-m", "ekiben", *arguments]
         return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, check=False)
+
+    wrong = ekiben("no-installation", "backup", str(tmp_path / "a"))
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "is no installation: set EKIBEN_DATA_DIR" in wrong.stderr
+    assert not (tmp_path / "no-installation").exists()
 
     saved = ekiben("here", "backup", str(tmp_path / "b"))
     assert (saved.returncode, saved.stderr) == (0, "")

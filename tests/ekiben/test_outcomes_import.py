@@ -107,6 +107,11 @@ def test_numbers_compare_as_numbers(positive: str, value: Any, number: float) ->
     assert read(Columns(positive=positive), value=value)[0]["value"] == number
 
 
+def test_a_number_that_no_float_is_exactly_is_found_in_a_column_of_floats() -> None:
+    assert read(Columns(positive="0.1"), value=0.1)[0]["value"] == 1
+    assert read(Columns(positive="0.1"), value=0.2)[0]["value"] == 0
+
+
 def test_a_word_among_numbers_is_no_negative() -> None:
     wrong = read(Columns(positive="1"), value="unknown")[1]
     assert wrong == "value: 'unknown' is no number, and --positive is one"

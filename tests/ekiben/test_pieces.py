@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from control.settings import Settings as ControllerSettings
 from ekiben.document import bench_document, read_document, write_document
 from ekiben.errors import EkibenError
 from ekiben.launch import check_ports, class_name, module_name, services_of
 from ekiben.replay import Answer, draw
-from ekiben.settings import key_headers
+from ekiben.settings import Settings, key_headers
 from ekiben.shadows import ShadowCounts, parse_shadow_counts
 from ekiben.tables import quantile, version_rows
 from experiments.parsing import parse_document
+from router.settings import Settings as RouterSettings
 
 ROOT = Path(__file__).parents[2]
 OURS = ROOT / "experiments.yaml"
@@ -71,6 +75,13 @@ def test_names_of_modules_and_classes_follow_from_model_and_version() -> None:
         "loan_risk_2024_b",
         "LoanRisk2024B",
     )
+
+
+@pytest.mark.parametrize("settings", [Settings, RouterSettings, ControllerSettings])
+def test_an_empty_variable_is_one_that_is_not_set(settings: Any) -> None:
+    names = set(re.findall(r"`(EKIBEN_[A-Z_]+)`", (ROOT / "docs" / "settings.md").read_text()))
+    assert len(names) > 40
+    assert settings.from_environ(dict.fromkeys(names, "")) == settings.from_environ({})
 
 
 def test_a_taken_port_is_one_line_that_names_who_wants_it_and_where_to_change_it() -> None:

@@ -138,6 +138,7 @@ def test_new_folders_and_files_are_private_on_the_way(tmp_path: Path) -> None:
     [
         ("redis://:s3cret@redis:6379/0", "redis://***@redis:6379/0"),
         ("rediss://u:s3c@ret@h/1", "rediss://***@h/1"),
+        ("redis://:s3/c?r#et@h/1", "redis://***@h/1"),
         ("unix:///tmp/a.sock?password=s3cret", "unix:///tmp/a.sock?password=***"),
         ("redis://redis:6379/0?db=1", "redis://redis:6379/0?db=1"),
     ],

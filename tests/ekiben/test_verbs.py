@@ -122,8 +122,9 @@ async def test_a_ramp_is_set_changed_shown_and_taken_away(scene: Scene, command:
 async def test_a_file_is_applied_and_a_wrong_one_is_refused_with_its_lines(
     scene: Scene, command: Command, tmp_path: Path
 ) -> None:
-    await scene.put(document("draft"))
     file = tmp_path / "experiments.yaml"
+    file.write_text(yaml.safe_dump(dump_document(document("draft"))))
+    assert (await command("apply", str(file), *SURE))[0] == 0
     file.write_text(yaml.safe_dump(dump_document(document("draft", coverage=5))))
     code, out, _ = await command("apply", str(file), *SURE)
     assert (code, f"  experiments.{EXPERIMENT}.coverage: 100 → 5\n" in out) == (0, True)

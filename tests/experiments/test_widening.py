@@ -66,6 +66,12 @@ def test_a_beginning_and_another_live_version_open() -> None:
     assert widens(draft, moved) == ("models.credit.live: everyone outside experiments gets v2",)
 
 
+def test_a_ramp_that_begins_and_an_experiment_that_is_gone_are_worth_a_second_look() -> None:
+    assert widens(document(ramp=None), document()) == (f"experiments.{EXPERIMENT}.ramp: begins",)
+    gone = parse_document({"models": credit()["models"]})
+    assert widens(document(status="rolled_back"), gone) == (f"experiments.{EXPERIMENT}: is removed",)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

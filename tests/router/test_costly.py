@@ -182,10 +182,16 @@ async def test_what_many_ask_for_is_made_once_for_all_who_came_before_it_began()
     assert made == [1, 2]
 
 
-async def test_who_asks_for_metrics_again_and_again_takes_turns(router: Router) -> None:
+async def test_what_many_ask_of_metrics_at_once_is_rendered_once(
+    router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered: list[bytes] = []
+    render = router.worker.metrics.render
+    monkeypatch.setattr(router.worker.metrics, "render", lambda: rendered.append(render()) or rendered[-1])
     pages = await asyncio.gather(*(router.client.get("/metrics") for _ in range(5)))
     assert [page.status for page in pages] == [200] * 5
     assert all(b"ekiben_requests_total" in page.body for page in pages)
+    assert len(rendered) == 1
 
 
 async def test_ordinary_requests_are_answered_while_costly_ones_take_turns(router: Router) -> None:

@@ -241,6 +241,41 @@ async def test_rows_that_an_endpoint_fails_on_before_any_was_answered_are_answer
     assert tags(await version.call(ROW, 200.0, OUTPUT)) == ["well"]
 
 
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_batch_that_an_endpoint_fails_on_as_a_whole_is_answered_by_another(known: bool) -> None:
+    odd, well = Service("v1", tag="odd"), Service("v1", tag="well")
+    version = endpoints(odd, well)
+    version.all[1].in_flight = 1
+    if known:
+        await version.call(ROW, 200.0, OUTPUT)
+    odd.failure = BulkFailed("status 500")
+    assert tags(await version.call([b'{"row":1}', b'{"row":2}'], 200.0, OUTPUT)) == ["well", "well"]
+
+
+async def test_an_endpoint_that_dies_while_guilty_rows_are_looked_for_leaves_them_to_another() -> None:
+    class Dies(Service):
+        async def bulk(
+            self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
+        ) -> BulkAnswer:
+            self.arrivals += 1
+            raise BulkFailed("status 500") if self.arrivals == 1 else VersionUnavailable("connection refused")
+
+    well = Service("v1", tag="well")
+    version = endpoints(Dies("v1"), well)
+    version.all[1].in_flight = 1
+    assert tags(await version.call([b'{"row":1}'] * 30, 200.0, OUTPUT)) == ["well"] * 30
+
+
+async def test_endpoints_that_one_name_stands_for_are_several() -> None:
+    odd, well = Service("v1", tag="odd"), Service("v1", tag="well")
+    version = endpoints(odd)  # one name …
+    version.all = (version.all[0], Endpoint("http://10.0.0.2:1", well))  # … that is resolved
+    version.all[1].in_flight = 1
+    assert tags(await version.call(ROW, 200.0, OUTPUT)) == ["odd"]
+    odd.answer = lambda _features: {"error": {"status": 500}}
+    assert tags(await version.call(ROW, 200.0, OUTPUT)) == ["well"]
+
+
 def fail(service: Service, way: str) -> None:
     if way == "500":
         service.failure = BulkFailed("status 500")

@@ -19,6 +19,7 @@ from router.service import BulkAnswer
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.services import OUTPUT, Service
+from tests.router.waiting import settle
 
 FAILURES = [BulkFailed("status 500"), VersionMalformed("NaN is no JSON")]
 FAR = 1e12
@@ -143,6 +144,70 @@ async def test_guilty_rows_alone_open_no_breaker_however_many_there_are(size: in
     for _ in range(50):
         assert not any(answered(await version.call(rows(size, range(size)), FAR, OUTPUT)))
     assert breaker(version) is BreakerState.CLOSED
+
+
+async def test_rows_that_the_service_had_no_time_for_beside_a_guilty_one_are_asked_for_again() -> None:
+    class Searches(Service):
+        """As ours does with a slow model: beside a guilty row it answers half of the others."""
+
+        async def bulk(
+            self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
+        ) -> BulkAnswer:
+            answer = await super().bulk(rows, timeout_s, parents)
+            if any("fail" in orjson.loads(row) for row in rows):
+                for place in range(len(rows) // 2, len(rows)):
+                    answer.items[place] = {"error": {"status": 503}}
+            return answer
+
+    service = Searches("v1")
+    version = one_endpoint(service)
+    given = [orjson.dumps({"row": n} | ({"fail": True} if n == 1 else {})) for n in range(16)]
+    found = await version.call(given, FAR, OUTPUT)
+    assert answered(found) == [n != 1 for n in range(16)]
+    assert service.arrivals == 2
+    assert breaker(version) is BreakerState.CLOSED
+
+
+async def test_a_service_that_never_has_time_for_a_row_is_not_asked_for_ever() -> None:
+    service = Service("v1")
+    version = one_endpoint(service)
+    await version.call(rows(1), FAR, OUTPUT)
+    well = service.answer
+    service.answer = lambda row: {"error": {"status": 503}} if row["row"] else well(row)
+    before = service.arrivals
+    assert answered(await version.call(rows(4), FAR, OUTPUT)) == [True, False, False, False]
+    assert service.arrivals - before == 2
+
+
+async def test_while_guilty_rows_are_looked_for_those_that_queued_before_are_called_for() -> None:
+    class Searched(Whole):
+        def __init__(self) -> None:
+            super().__init__("v1")
+            self.whole_call, self.halves = asyncio.Event(), asyncio.Event()
+
+        async def bulk(
+            self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
+        ) -> BulkAnswer:
+            if b'"late"' not in rows[0]:
+                await (self.whole_call if len(rows) == 4 else self.halves).wait()
+            return await super().bulk(rows, timeout_s, parents)
+
+    service = Searched()
+    services = {V1: service, V2: Service("v2"), V3: Service("v3")}
+    async with build_app(credit_document(), services) as router:
+        async with asyncio.TaskGroup() as group:
+            asked = [
+                group.create_task(router.client.predict(None, {"row": n} | ({"poison": 1} if n == 0 else {})))
+                for n in range(4)
+            ]
+            await settle()
+            late = group.create_task(router.client.predict(None, {"row": 9, "late": 1}))
+            await settle()
+            service.whole_call.set()
+            assert (await late).status == 200  # though nobody else has come, and the search goes on
+            assert not any(each.done() for each in asked)
+            service.halves.set()
+        assert sorted([(await each).status for each in asked]) == [200, 200, 200, 502]
 
 
 async def test_rows_that_the_service_itself_names_as_guilty_open_no_breaker_and_cost_one_further_call() -> (

@@ -126,6 +126,24 @@ async def test_healthz_tells_the_revision_and_each_dependency(router: Router) ->
     }
 
 
+async def test_however_many_ask_for_healthz_a_dependency_is_asked_once_at_a_time(router: Router) -> None:
+    asked = at_once = most = 0
+
+    async def slow() -> bool:
+        nonlocal asked, at_once, most
+        asked, at_once = asked + 1, at_once + 1
+        most = max(most, at_once)
+        await settle(5)
+        at_once -= 1
+        return True
+
+    router.worker.dependencies = {"state": slow}
+    answers = await asyncio.gather(*(router.client.get("/healthz") for _ in range(300)))
+    assert {answer.json["dependencies"]["state"] for answer in answers} == {"up"}
+    assert most == 1
+    assert asked < 20
+
+
 async def test_a_router_without_experiments_is_alive_and_not_ready() -> None:
     async with build_app(None, {}, probed=False) as router:
         assert (await router.client.get("/livez")).status == 200

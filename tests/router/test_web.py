@@ -141,3 +141,12 @@ async def test_nor_is_one_that_pages_or_other_names_reach() -> None:
     assert not WebRules(HostNames("127.0.0.1"), [SHOP]).only_here
     assert not WebRules(HostNames("127.0.0.1", ["shop.example"])).only_here
     assert not WebRules(None).only_here
+
+
+def test_names_are_remembered_and_endless_ones_are_not() -> None:
+    rules = WebRules(None)
+    for number in range(3000):
+        rules._check_host(b"host-%d" % number)
+        rules._check_host(b"x" * 60_000 + b"%d" % number)
+    assert len(rules.known) <= 1000
+    assert max(map(len, rules.known)) < 300

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from services.measure import Measure
 from services.model import Row
 from services.output import Output
-from services.scoring import Scorer
+from services.scoring import NOT_TRIED, Scorer
 from tests.services.conftest import OneField
 
 
@@ -66,6 +67,17 @@ def test_the_last_good_row_among_many_guilty_ones_has_its_answer() -> None:
     for good in range(64):
         answers = scorer(Raises()).answer(rows(64, [n for n in range(64) if n % 2 and n != good]))
         assert answers[good] == {"value": float(good)}
+
+
+def test_rows_that_a_slow_model_had_no_time_for_beside_a_guilty_one_are_told_apart_from_it() -> None:
+    class Slow(Raises):
+        def scores(self, rows: Sequence[Row]) -> NDArray[np.float64]:
+            time.sleep(0.03)
+            return super().scores(rows)
+
+    answers = scorer(Slow()).answer(rows(64, [13]))
+    assert NOT_TRIED in answers
+    assert None not in answers[:13] + answers[14:]
 
 
 def test_a_model_that_raises_on_everything_is_left_after_18_further_calls() -> None:

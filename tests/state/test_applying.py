@@ -244,6 +244,30 @@ async def test_a_document_of_an_older_release_goes_on_with_the_file_it_applied(h
     assert ((await fresh.experiment()).coverage, (await fresh.stored()).lineage) == (20, stored.lineage)
 
 
+async def test_the_text_that_an_older_release_applied_is_known_to_the_next_controller(host: Host) -> None:
+    await host.client.hdel(DOCUMENT_KEY, "text", "earlier", "past", "routing", "stamp")  # type: ignore[misc]
+    fresh = Host.__new__(Host)
+    fresh.__dict__ |= host.__dict__
+    fresh.store = DocumentStore(host.client)
+    fresh.applier = Applier(
+        fresh.store, host.file, host._may, waits=WAITS, clock=lambda: host.now, wall=lambda: 1e9 + host.now
+    )
+    assert await fresh.after(20) == "in force"
+    assert (await fresh.stored()).as_record().applied_text == host.file.read_bytes()
+
+
+async def test_a_first_file_in_which_a_variant_gets_nobody_is_refused(
+    redis: RedisServer, tmp_path: Path
+) -> None:
+    host = Host(redis, tmp_path / "experiments.yaml")
+    variants = {"control": {"version": "v1", "weight": 100}, "treatment": {"version": "v2", "weight": 0}}
+    host.write(credit(experiment={"variants": variants}))
+    assert await host.after(20) == "refused"
+    assert "weight" in "\n".join(host.applier.standing.lines)
+    assert await host.store.load() is None
+    await host.client.aclose()
+
+
 async def test_a_text_that_an_older_release_applied_is_not_taken_for_the_last_one(host: Host) -> None:
     """30e8d9b applies another file and keeps no text: the one beside the document is not what was applied."""
     await host.client.hset(DOCUMENT_KEY, mapping={"applied": "0" * 64, "revision": "2"})  # type: ignore[misc]

@@ -84,6 +84,13 @@ async def test_a_real_server_is_looked_at_again_and_again(server: Any) -> None:
     assert durability.view()["not_read"] == "appendfsync (CONFIG is not allowed)"
 
 
+async def test_a_server_that_may_not_be_asked_is_told_with_what_to_do(server: Any) -> None:
+    durability = Durability(server)
+    await server.acl_setuser("default", enabled=True, nopass=True, categories=["+@all"], commands=["-info"])
+    await durability.look()
+    assert "EKIBEN_STATE_DURABLE=yes" in (durability.refusal or "")
+
+
 async def test_while_it_is_away_what_it_said_last_stands(redis: RedisServer) -> None:
     client = open_state(redis.url)
     durability = Durability(client)

@@ -132,6 +132,22 @@ async def test_a_block_that_redis_has_no_memory_for_can_be_sent_again(
     assert await read(redis) == [["1"]]
 
 
+async def test_a_transport_that_was_closed_meanwhile_is_a_redis_that_is_away(
+    state: Redis, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = producer(state)
+
+    async def closed(**_: object) -> None:
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(one, "_append", closed)
+        with pytest.raises(StateUnavailable, match="handler is closed"):
+            await one.append([event("1")])
+    await one.append([event("2")])
+    assert await read(redis) == [["2"]]
+
+
 async def test_a_redis_that_came_back_empty_takes_the_next_block(state: Redis, redis: RedisServer) -> None:
     one = producer(state)
     await one.append([event("lost")])

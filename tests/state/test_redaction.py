@@ -94,6 +94,40 @@ async def test_what_is_added_meanwhile_is_there(client: Any) -> None:
     assert all(USER not in str(entry.raw) for entry in entries)
 
 
+async def test_of_users_who_are_forgotten_at_once_none_is_left_and_no_change_is_lost(client: Any) -> None:
+    store = DocumentStore(client)
+    users = [f"u-{number}" for number in range(4)]
+    document = parse_document(credit(experiment={"overrides": dict.fromkeys(users, "control")}))
+    held = await store.change(None, document, who="ann", why="a start")
+    for number in range(120):  # several pages
+        held = await store.change(held, document, who="ann", why=f"change {number}")
+    await asyncio.gather(*(redact_user(client, store, user, f"forgotten-{user[2:]}") for user in users))
+    entries = await Audit(client).entries(limit=500)
+    assert [entry.why for entry in reversed(entries)] == ["a start", *(f"change {n}" for n in range(120))]
+    assert not any(user in str(entry.raw) for entry in entries for user in users)
+
+
+async def test_what_a_ramp_says_keeps_its_numbers(client: Any) -> None:
+    store = DocumentStore(client)
+    held = await store.change(None, parse_document(credit()), who="ann", why="50 asked for it")
+    await store.change(held, parse_document(credit()), who="ramp", why="coverage rises to 50 %")
+    await redact_user(client, store, "50", STAND_IN)
+    whys = [entry.why for entry in await Audit(client).entries()]
+    assert whys == ["coverage rises to 50 %", f"{STAND_IN} asked for it"]
+
+
+async def test_an_id_that_the_file_writes_in_another_way_is_found(client: Any) -> None:
+    store = DocumentStore(client)
+    data = credit(experiment={"overrides": {"josé": "control"}})
+    text = yaml.safe_dump(data).encode()
+    assert "josé".encode() not in text
+    await store.change(None, parse_document(data), who="ann", why="a start", text=text)
+    await redact_user(client, store, "josé", STAND_IN)
+    held = await store.load()
+    assert held is not None
+    assert b"jos" not in (held.as_record().applied_text or b"")
+
+
 async def test_a_user_that_is_nowhere_changes_nothing(client: Any) -> None:
     store = DocumentStore(client)
     await change(store, None, parse_document(credit()), "a start")

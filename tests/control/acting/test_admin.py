@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from experiments.report import State
-from state.document import dump_document
+from state.document import DOCUMENT_KEY, dump_document
 from tests.control.acting.conftest import TOKEN, Scene, document, scene_over
 from tests.control.acting.evidence import beat
 from tests.router.documents import EXPERIMENT
@@ -153,6 +153,47 @@ async def test_an_empty_redis_takes_its_first_document(scene: Scene) -> None:
     body = {"document": dump_document(document("draft")), "why": "first"}
     answer = await scene.ask("POST", "/apply", body)
     assert (answer.status, answer.body["revision"]) == (200, 1)
+
+
+async def test_a_first_document_in_which_a_variant_gets_nobody_is_refused(scene: Scene) -> None:
+    data = dump_document(document("draft"))
+    data["experiments"][EXPERIMENT]["variants"]["control"]["weight"] = 100  # type: ignore[index]
+    data["experiments"][EXPERIMENT]["variants"]["treatment"]["weight"] = 0  # type: ignore[index]
+    for dry_run in (True, False):
+        answer = await scene.ask("POST", "/apply", {"document": data, "why": "first", "dry_run": dry_run})
+        assert answer.status == 422
+    assert await scene.desk.store.load() is None
+
+
+async def test_the_file_that_an_older_release_applied_brings_nothing_back_when_it_is_applied_again(
+    scene: Scene,
+) -> None:
+    """30e8d9b kept the digest of the file and not its text."""
+    text = yaml.safe_dump(dump_document(document()))
+    body = {"document": text, "why": "of this deployment"}
+    assert (await scene.ask("POST", "/apply", body)).status == 200
+    assert (await scene.act("pause")).status == 200
+    await scene.desk.redis.hdel(DOCUMENT_KEY, "text", "earlier", "past", "routing", "stamp")  # type: ignore[misc]
+    again = await scene.ask("POST", "/apply", body)
+    assert (again.status, again.body["changes"]) == (200, [])
+    held = await scene.desk.store.load()
+    assert held is not None
+    assert held.document.experiments[EXPERIMENT].status == "paused"
+    assert held.as_record().applied_text == text.encode()
+
+
+async def test_a_file_is_not_applied_as_a_whole_unless_somebody_has_looked_at_what_that_changes(
+    scene: Scene,
+) -> None:
+    before = await scene.put(document(coverage=50))  # by a program: no file is known
+    body = {"document": yaml.safe_dump(dump_document(document(coverage=10))), "why": "of this deployment"}
+    refused = await scene.ask("POST", "/apply", body)
+    assert refused.status == 422
+    assert "ekiben diff" in refused.body["errors"][0]
+    looked = await scene.ask("POST", "/apply", {**body, "dry_run": True})
+    assert looked.body["changes"] == [f"experiments.{EXPERIMENT}.coverage: 50 → 10"]
+    done = await scene.ask("POST", "/apply", {**body, "revision": before.revision})
+    assert (done.status, done.body["done"]) == (200, True)
 
 
 async def test_a_document_that_is_refused_is_told_with_each_problem(scene: Scene) -> None:

@@ -108,6 +108,25 @@ async def test_what_has_ended_is_analysed_until_its_windows_are_over_and_again_w
     assert len(analysis.asked) == 4
 
 
+async def test_ended_experiments_with_later_outcomes_are_analysed_one_in_each_round(scene: Scene) -> None:
+    data = dump_document(document("rolled_back"))
+    (experiment,) = data["experiments"].values()
+    data["experiments"] = {f"{EXPERIMENT}-{number}": {**experiment} for number in range(3)}
+    stored = await scene.put(parse_document(data))
+    analysis = Analysis()
+    one, _ = await analyst(scene, analysis)
+    await one.round(stored)
+    assert len(analysis.asked) == 3
+    analysis.newest = dict.fromkeys(stored.document.experiments, scene.desk.clock() + 3600)
+    now = scene.desk.clock()
+    scene.desk.clock = lambda: now + ENDED_EVERY_S + 1
+    for rounds in range(1, 4):
+        await one.round(stored)
+        assert len(analysis.asked) == 3 + rounds
+    await one.round(stored)
+    assert len(analysis.asked) == 6
+
+
 async def test_the_verdict_of_an_ended_experiment_says_what_was_done_when_and_by_whom(scene: Scene) -> None:
     stored = await scene.put(document())
     one, _ = await analyst(scene, Analysis())
