@@ -368,6 +368,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._taken = 0
         self._head_due = None
         if not self._others_wait():
+            self._keep_charged(0)
             self._linger_on()
 
     def _others_wait(self) -> bool:
