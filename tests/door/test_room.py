@@ -237,10 +237,10 @@ class Spare(BoundedProtocol):
 
 def test_a_small_body_may_have_the_room_that_large_ones_must_leave() -> None:
     with served(Spare) as port, ExitStack() as stack:
-        slow = [stack.enter_context(Connection(port)) for _ in range(10)]
+        slow = [stack.enter_context(Connection(port)) for _ in range(4)]
         for each in slow:
-            each.send(half(40_000))
-        assert wait_for(lambda: Spare.bodies.held >= 180_000)
+            each.send(half(48_000))
+        assert wait_for(lambda: Spare.bodies.held >= 190_000)
         for size, status in ((40_000, 503), (7_000, 200)):
             with Connection(port) as client:
                 client.send(post("/echo", b"x" * size))
