@@ -1,7 +1,8 @@
 """The prediction cache: a bounded one in the process, and behind it one in Redis that all workers share.
 
-The key of an entry is `cache_key`, in both. The value is the prediction's JSON. The cache is a convenience:
-whatever goes wrong with it is a miss, and never an error.
+The key in Redis is `cache_key`, and the value the prediction's JSON. The cache in the process is one lane's,
+so the digest of the features is key enough there. The cache is a convenience: whatever goes wrong with it is
+a miss, and never an error.
 """
 
 from __future__ import annotations

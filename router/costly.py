@@ -6,8 +6,8 @@ Theory of operation:
    `[],[],[]` takes a hundred times as long as a megabyte of text. Elements are counted before anything is
    parsed, which takes a microsecond for a kilobyte, and bounded.
 2. A small body, or one with few elements, is read at once.
-3. Anything else is costly. Costly work is done one step at a time. After a step no other one begins for as
-   long as that step took: costly work gets at most half of the event loop, however much of it there is.
+3. Anything else is costly. Costly work is done one step at a time. After a step no other one begins for
+   twice as long as that step took: costly work gets at most a third of the event loop, however much there is.
 4. At most `MAX_WAITING` costly requests wait for their turn, and each only for as long as it could still be
    answered in time.
 
@@ -123,7 +123,7 @@ class Turns:
                 yield
             finally:
                 ended = self._clock()
-                self._free_at = ended + (ended - began)
+                self._free_at = ended + 2 * (ended - began)
 
 
 class Shared(Generic[T]):

@@ -149,10 +149,8 @@ class Lane:
 
     def recall(self, digest: str) -> Answer | None:
         """The answer to a row, if this worker gave it lately."""
-        tag = self.model_version
-        if tag is None:
-            return None
-        return self._local.get(cache_key(self._model, self._version, tag, digest), self._clock())
+        answer = self._local.get(digest, self._clock())
+        return answer if answer is not None and answer.model_version == self.model_version else None
 
     def submit(
         self,
@@ -270,12 +268,12 @@ class Lane:
         now = self._clock()
         expires = now + min(_LOCAL_TTL_OF_SHARED_S, self._ttl_s)
         misses = [pending for pending in batch if pending.fresh]
-        for pending, key, value in zip(asked, keys, found, strict=True):
+        for pending, value in zip(asked, found, strict=True):
             answer = None if value is None else self._read_cached(value, tag)
             if answer is None:
                 misses.append(pending)
                 continue
-            self._local.put(key, answer, expires)
+            self._local.put(pending.digest, answer, expires)
             self._resolve(
                 pending,
                 Served(answer, "redis", (now - started) * 1000, (started - pending.queued_at) * 1000),
@@ -310,7 +308,7 @@ class Lane:
             if self._ttl_s:
                 key = cache_key(self._model, self._version, became.model_version, pending.digest)
                 stores.append((key, became.body))
-                self._local.put(key, became, expires)
+                self._local.put(pending.digest, became, expires)
             queue_ms = (started - pending.queued_at) * 1000
             self._resolve(pending, Served(became, None, cache_ms, queue_ms, model_ms))
         if stores:

@@ -38,7 +38,7 @@ MAX_WAITING: Final = 50_000
 _MAX_BLOCK: Final = 5_000
 _PAUSE_S: Final = 0.050
 # Outcomes that are made into events without a pause, about half a millisecond.
-_STEP: Final = 200
+_STEP: Final = 100
 _EVENT_ID, _AT, _KIND, _PREDICTION_ID, _USER_HASH, _RESULT, _NAME, _VALUE = map(
     COLUMNS.index, ("event_id", "at", "kind", "prediction_id", "user_hash", "result", "name", "value")
 )
@@ -188,7 +188,11 @@ class OutcomeWriter:
 
     async def _commit(self) -> None:
         group = self._group
-        block = self._producer.block([event for held in group for event in held.events])
+        events = [event for held in group for event in held.events]
+        if len(events) <= _STEP:
+            block = self._producer.block(events)
+        else:  # packing and compressing thousands takes milliseconds
+            block = await asyncio.to_thread(self._producer.block, events)
         while any(not held.done.done() for held in group):
             try:
                 await self._producer.send(block, self._answer_s)

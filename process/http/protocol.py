@@ -50,12 +50,13 @@ _LINGER_S: Final = 1.0
 _LINGER_BYTES: Final = 1024 * 1024
 # One read may bring 256 KiB, which as chunks of a byte take 20 ms: a connection has so long in each turn of
 # the event loop, looked at after each slice.
-_SLICES_S: Final = 0.0002
-_SLICE_BYTES: Final = 4096
+_SLICES_S: Final = 0.0001
+_SLICE_BYTES: Final = 2048
 # A client that has taken so much since the last look is slow, and not gone.
 _PROGRESS_BYTES: Final = 64 * 1024
 _ROOM_MADE: Final = 16
 _SMALL_BYTES: Final = 16
+_REASONS: Final = {431: "head_large", 503: "bodies_full"}
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -216,7 +217,7 @@ class BoundedProtocol(HttpToolsProtocol):
             refused = error.__context__
             if not isinstance(refused, Refused):
                 refused = unreadable(f"it is no HTTP/1.1: {error}")
-            self._end("bodies_full" if refused.status == 503 else "not_http")
+            self._end(_REASONS.get(refused.status, "not_http"))
             self._say_last(refused)
             return
         if self._bodyless > self.max_head_bytes and (self._head_due is not None or self._framed):
@@ -281,6 +282,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """A field, of the head or behind the body. Raises `Refused`."""
         if self._head_due is None:
             return  # a trailer
+        if len(self.headers) >= self.max_fields:
+            raise _too_large(f"{self.max_fields} fields")
         name = name.lower()
         if name == b"host":
             self._hosts += 1
@@ -301,8 +304,6 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._hosts != 1 and (self._hosts or self.parser.get_http_version() != "1.0"):
             raise unreadable("a request has one Host header")
-        if len(self.headers) > self.max_fields:
-            raise _too_large(f"{self.max_fields} fields")
         if len(self.pipeline) >= self.max_waiting:
             detail = f"at most {self.max_waiting} requests may wait on one connection"
             raise Refused(429, "too-many-requests", "Too many requests", detail)

@@ -97,10 +97,10 @@ def test_of_many_unknown_fields_the_first_is_named() -> None:
     assert len(raised.value.errors) == 4  # and neither id, nor name, nor value
 
 
-def test_a_thousand_outcomes_are_read_in_ten_steps() -> None:
+def test_a_thousand_outcomes_are_read_in_twenty_steps() -> None:
     good = {"user_id": "u", "name": "profit", "value": 1}
     steps = read_in_steps(orjson.dumps({"outcomes": [good] * 1000}), 0.0)
-    assert sum(1 for _ in steps) == 10
+    assert sum(1 for _ in steps) == 20
 
 
 async def test_costly_work_is_done_one_step_at_a_time_in_the_order_it_came() -> None:
@@ -116,7 +116,7 @@ async def test_costly_work_is_done_one_step_at_a_time_in_the_order_it_came() -> 
     assert done == [(name, step) for step in range(3) for name in "abc"]
 
 
-async def test_after_a_step_the_loop_is_free_of_costly_work_for_as_long() -> None:
+async def test_after_a_step_the_loop_is_free_of_costly_work_for_twice_as_long() -> None:
     clock = Clock()
     turns = Turns(clock=clock)
 
@@ -126,7 +126,7 @@ async def test_after_a_step_the_loop_is_free_of_costly_work_for_as_long() -> Non
     await turns.run(one_step(takes_a_while), 60.0)
     began = asyncio.get_running_loop().time()
     await turns.run(one_step(takes_a_while), 60.0)
-    assert asyncio.get_running_loop().time() - began >= 0.049
+    assert asyncio.get_running_loop().time() - began >= 0.099
 
 
 async def test_of_a_crowd_with_costly_work_who_comes_last_is_refused() -> None:
