@@ -199,7 +199,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def in_lines(lines: Iterable[Line], known: Iterable[str]) -> Iterator[LeftOut]:
     """The report's lines, the largest first; their counts add up to those of `lines` that are not counted."""
     names = sorted(known)
-    left = sorted((each for each in lines if each.reason is not Reason.COUNTED), key=lambda each: -each.count)
+    left = sorted(
+        (each for each in lines if each.reason is not Reason.COUNTED),
+        key=lambda each: (-each.count, ORDER.index(each.reason), each.name or ""),
+    )
     shown: dict[Reason, int] = {}
     rest: dict[Reason, int] = {}
     for line in left:

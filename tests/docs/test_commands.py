@@ -28,10 +28,12 @@ ROUTER = 13700
 # Options of the program itself stand first; `--install-completion` would write into the tester's shell.
 COMMANDS = {line: page for line, page in documented("ekiben").items() if not line.startswith("ekiben -")}
 
-# In this order each finds what it needs: what the demo has left, a running experiment, a paused one …
+# In this order each finds what it needs: what the demo has left, a running experiment, a paused one … What
+# ends or begins an experiment does so once: the draft begins when the first one has ended, and is promoted.
+ONCE = ("roll-back", "start", "promote")
 VERBS = (
     "status", "explain", "report", "plan", "history", "predict", "apply", "ramp", "acknowledge", "pause",
-    "resume", "outcomes", "events", "gate", "shadow", "panic", "promote", "roll-back", "start",
+    "resume", "outcomes", "events", "gate", "shadow", "panic", *ONCE,
 )  # fmt: skip
 # `up` is what all of them run in; `new` and its model are gone through in tests/ekiben/test_new.py, and what
 # writes outside or wants an empty installation in tests/ekiben/test_backup.py.
@@ -43,8 +45,8 @@ MEANT = {
 }  # fmt: skip
 
 
-# It shows what a gate that refuses looks like.
-EXPECTED = {"ekiben gate credit v1 --against v2": 1}
+# It shows what a gate that refuses looks like; nothing was redeployed.
+EXPECTED = {"ekiben gate credit v1 --against v2": 1, "ekiben acknowledge EXPERIMENT": 1}
 
 
 def verb(line: str) -> str:
@@ -102,10 +104,12 @@ def from_nothing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pat
 
 
 def ask_and_report(up: Up) -> None:
-    """Users with outcomes, so that there is something to report on and to plan with."""
+    """Users with outcomes, so that there is something to report on and to plan with. The demo has not seen
+    them before: their windows begin now.
+    """
     rows = (json.loads(line) for line in (ROOT / "training/data/held_out.jsonl").read_text().splitlines())
     for number, row in zip(range(600), rows, strict=False):
-        answer = post(up, "/predict/credit", {"user_id": f"u-{number}", "features": row["features"]})
+        answer = post(up, "/predict/credit", {"user_id": f"visitor-{number}", "features": row["features"]})
         outcomes = [
             {"prediction_id": answer["prediction_id"], "name": "profit", "value": float(number % 7)},
             {"prediction_id": answer["prediction_id"], "name": "approved", "value": number % 2},
@@ -135,7 +139,7 @@ def test_every_documented_command_works_from_an_empty_model_store(from_nothing: 
     pq.write_table(labels, root / "labels.parquet")
     (root / "outcomes.csv").write_text("user_id,name,value\nu-1,profit,3.5\n")
     until_planned(up, root)
-    failed = []
+    failed, done_once = [], set[str]()
     for line in sorted(COMMANDS, key=lambda line: VERBS.index(verb(line)) if verb(line) in VERBS else -1):
         name = verb(line)
         if name in ELSEWHERE or "diabetes" in line:
@@ -143,13 +147,17 @@ def test_every_documented_command_works_from_an_empty_model_store(from_nothing: 
         meant = {
             **MEANT,
             "FILE": FILES.get(name, "FILE"),
-            "EXPERIMENT": "a-draft" if name == "start" else "credit-boosting",
+            "EXPERIMENT": "a-draft" if name in ("start", "promote") else "credit-boosting",
         }
-        given = words(line, meant)
-        if len(given) == 1 and name not in {"status", "history"}:
+        given = [meant["EXPERIMENT"] if word == "credit-boosting" else word for word in words(line, meant)]
+        if name in done_once or (len(given) == 1 and name not in {"status", "history"}):
             continue  # it only names the command
-        asks = "--why" in ekiben([*given[:1], "--help"], up.env, cwd=root).stdout
+        command = given[: 2 if name in ("outcomes", "events") else 1]
+        asks = "--why" in ekiben([*command, "--help"], up.env, cwd=root).stdout and "--why" not in given
         done = ekiben([*given, *(["--yes", "--why", "a test"] if asks else [])], up.env, cwd=root)
+        if re.search("Missing |requires an argument", done.stderr):
+            continue  # as above
+        done_once |= {name} & set(ONCE)
         if done.returncode != EXPECTED.get(line, 0) or "Traceback" in done.stderr:
             failed.append(f"{line}: {done.returncode} {done.stdout[-300:]} {done.stderr[-500:]}")
         if name == "panic":

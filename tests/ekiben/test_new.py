@@ -39,7 +39,7 @@ def without_docstrings(source: str) -> str:
 def clone(folder: Path) -> Path:
     """The repository as a new user has it, without what git ignores."""
     target = folder / "clone"
-    what = ("*.py", "control/dashboard", "ekiben/scenarios", "pyproject.toml", "training/data")
+    what = ("*.py", "control/dashboard", "ekiben/scenarios", "pyproject.toml", "training")
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *what]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     for name in listed:
