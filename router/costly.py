@@ -7,7 +7,7 @@ Theory of operation:
    parsed, which takes a microsecond for a kilobyte, and bounded.
 2. A small body, or one with few elements, is read at once.
 3. Anything else is costly. Costly work is done one step at a time. After a step no other one begins for
-   twice as long as that step took: costly work gets at most a third of the event loop, however much there is.
+   three times as long as that step took: costly work gets at most a quarter of the event loop.
 4. At most `MAX_WAITING` costly requests wait for their turn, and each only for as long as it could still be
    answered in time.
 
@@ -32,6 +32,7 @@ SMALL_BYTES: Final = 2048
 MAX_WAITING: Final = 64
 _CHEAP_BYTES: Final = 32 * 1024
 _CHEAP_ELEMENTS: Final = 1024
+_PAUSE: Final = 3.0
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
@@ -123,7 +124,7 @@ class Turns:
                 yield
             finally:
                 ended = self._clock()
-                self._free_at = ended + 2 * (ended - began)
+                self._free_at = ended + _PAUSE * (ended - began)
 
 
 class Shared(Generic[T]):

@@ -116,7 +116,7 @@ async def test_costly_work_is_done_one_step_at_a_time_in_the_order_it_came() -> 
     assert done == [(name, step) for step in range(3) for name in "abc"]
 
 
-async def test_after_a_step_the_loop_is_free_of_costly_work_for_twice_as_long() -> None:
+async def test_after_a_step_the_loop_is_free_of_costly_work_for_three_times_as_long() -> None:
     clock = Clock()
     turns = Turns(clock=clock)
 
@@ -126,7 +126,7 @@ async def test_after_a_step_the_loop_is_free_of_costly_work_for_twice_as_long() 
     await turns.run(one_step(takes_a_while), 60.0)
     began = asyncio.get_running_loop().time()
     await turns.run(one_step(takes_a_while), 60.0)
-    assert asyncio.get_running_loop().time() - began >= 0.099
+    assert asyncio.get_running_loop().time() - began >= 0.149
 
 
 async def test_of_a_crowd_with_costly_work_who_comes_last_is_refused() -> None:
