@@ -35,7 +35,6 @@ _ROUNDS: Final = 20
 
 def back_up(console: Console, folder: Path, environ: Mapping[str, str] = os.environ) -> Manifest:
     """Save the installation that `environ` describes in `folder`, a new one. Raises EkibenError."""
-    prepare(folder)
     mask = os.umask(0o077)
     try:
         return asyncio.run(_back_up(console, folder, environ))
@@ -47,14 +46,14 @@ async def _back_up(console: Console, folder: Path, environ: Mapping[str, str]) -
     async with open_installation(environ, create=False) as installation:
         began_at = time.time()
         held = await cast("Any", installation.redis.hmget(DOCUMENT_KEY, ["lineage", "revision"]))
+        await asyncio.to_thread(_check_worth, held[0], installation)
+        prepare(folder)
         records = await StateFile(folder / STATE).write(read_state(installation.redis))
         saved = {STATE: fingerprint(folder / STATE)}
         if installation.salt is not None:
             write_private(folder / SALT, installation.salt)
             saved[SALT] = fingerprint(folder / SALT)
-        files = await asyncio.to_thread(_copy_files, console, folder, installation)
-        _check_worth(held[0], files, installation)
-        saved |= files
+        saved |= await asyncio.to_thread(_copy_files, console, folder, installation)
         lineage, revision = held
         manifest = Manifest(
             format=FORMAT,
@@ -70,8 +69,9 @@ async def _back_up(console: Console, folder: Path, environ: Mapping[str, str]) -
     return manifest
 
 
-def _check_worth(lineage: bytes | None, files: Mapping[str, SavedFile], installation: Installation) -> None:
+def _check_worth(lineage: bytes | None, installation: Installation) -> None:
     """Raise EkibenError for what nobody could restore anything from."""
+    files = any(installation.files.list(kind) for kind in KINDS)
     if lineage is None and not files:
         raise EkibenError(
             f"there is nothing to save: the state Redis has no experiments, and {installation.files.root} no "

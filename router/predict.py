@@ -22,6 +22,7 @@ from router.shadow import Original
 from router.worker import Worker
 
 _JSON: Final = (b"content-type", b"application/json")
+_WAIT_SHARE: Final = 0.25
 _NO_TIME: Final = b"cache;dur=0.00, queue;dur=0.00, model;dur=0.00"
 
 
@@ -139,7 +140,7 @@ async def _read_large(
     if not is_costly(body):
         return read()
     # What is waited for here is not left to the version, which would be blamed for it.
-    return await worker.turns.run(one_step(read), route.plan.timeout_s / 4)
+    return await worker.turns.run(one_step(read), route.plan.timeout_s * _WAIT_SHARE)
 
 
 def _tell(

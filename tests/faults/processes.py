@@ -197,12 +197,14 @@ def send_signal(pid: int, number: signal.Signals) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process exists and is no zombie."""
+    """Whether any thread of the process lives: until the last one is gone, its sockets are open."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
-    except OSError:
-        return False
-    return state != "Z"
+        states = [
+            stat.read_text().rpartition(") ")[2][0] for stat in Path(f"/proc/{pid}/task").glob("*/stat")
+        ]
+    except OSError:  # a thread ended just now: the next look sees the others
+        return Path(f"/proc/{pid}").exists()
+    return any(state not in "ZX" for state in states)
 
 
 def family_of(pid: int) -> list[int]:

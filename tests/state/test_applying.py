@@ -227,8 +227,8 @@ async def test_redis_restored_with_a_new_lineage_is_not_overwritten_by_the_file(
     assert (await host.experiment()).status == "paused"
 
 
-async def test_a_document_of_an_older_release_goes_on_with_the_file_it_applied(host: Host) -> None:
-    stored = await host.stored()
+async def upgraded(host: Host) -> Host:
+    """What 30e8d9b has left in Redis, and a new controller on the same host."""
     await host.client.hdel(DOCUMENT_KEY, "text", "earlier", "past", "routing", "stamp")  # type: ignore[misc]
     fresh = Host.__new__(Host)
     fresh.__dict__ |= host.__dict__
@@ -236,6 +236,12 @@ async def test_a_document_of_an_older_release_goes_on_with_the_file_it_applied(h
     fresh.applier = Applier(
         fresh.store, host.file, host._may, waits=WAITS, clock=lambda: host.now, wall=lambda: 1e9 + host.now
     )
+    return fresh
+
+
+async def test_a_document_of_an_older_release_goes_on_with_the_file_it_applied(host: Host) -> None:
+    stored = await host.stored()
+    fresh = await upgraded(host)
     assert await fresh.after(20) == "in force"
     fresh.write(credit(experiment={"coverage": 20}))
     await fresh.applier.round()
@@ -245,13 +251,7 @@ async def test_a_document_of_an_older_release_goes_on_with_the_file_it_applied(h
 
 
 async def test_the_text_that_an_older_release_applied_is_known_to_the_next_controller(host: Host) -> None:
-    await host.client.hdel(DOCUMENT_KEY, "text", "earlier", "past", "routing", "stamp")  # type: ignore[misc]
-    fresh = Host.__new__(Host)
-    fresh.__dict__ |= host.__dict__
-    fresh.store = DocumentStore(host.client)
-    fresh.applier = Applier(
-        fresh.store, host.file, host._may, waits=WAITS, clock=lambda: host.now, wall=lambda: 1e9 + host.now
-    )
+    fresh = await upgraded(host)
     assert await fresh.after(20) == "in force"
     assert (await fresh.stored()).as_record().applied_text == host.file.read_bytes()
 
