@@ -1,8 +1,9 @@
 """`make bench-costs-against REVISION=…`: what a request costs now, beside what it cost at another revision.
 
-The two are measured in turn, so that a machine whose speed drifts is the same machine for both. A pair gives
-one ratio of CPU seconds a request; of the ratios the median is told, with the interval that holds the median
-of all pairs in 95 of 100 cases, whatever their distribution is (order statistics, binomial).
+Both run at the same time, each in a network of its own, and are loaded in turn for two seconds at a time, now
+the one first and now the other: a machine whose speed drifts is the same machine for both. A pair gives one
+ratio of CPU seconds a request; of the ratios the median is told, with the interval that holds the median of
+all pairs in 95 of 100 cases, whatever their distribution is (order statistics, binomial).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -24,11 +26,14 @@ from rich.progress import Progress
 from loadtests.bench.errors import BenchError
 from loadtests.bench.machine import describe_machine, others_load, revision, today
 from loadtests.bench.section import markdown_table, write_section
-from loadtests.bench.stack import DATA_DIR
+from loadtests.bench.wrk import require_wrk
 
+_SIDE: Final = Path(__file__).with_name("side.py").absolute()
 _SURE: Final = 0.95
-Costs = dict[str, float]
-"""CPU seconds of a router for one request, by the kind of load."""
+_PAIRS: Final = 60
+_END_S: Final = 60.0
+Costs = dict[str, list[tuple[float, float]]]
+"""CPU seconds of a router for one request, earlier and now, a pair after the other, by the kind of load."""
 
 
 def median_interval(ratios: Sequence[float], sure: float = _SURE) -> tuple[float, float]:
@@ -51,13 +56,14 @@ def main() -> int:
     """Measure the pairs and write their table into docs/benchmarks.md."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench.against", description=__doc__)
     parser.add_argument("revision", help="the earlier revision, such as a tag or a commit")
-    parser.add_argument("--pairs", type=int, default=9)
+    parser.add_argument("--pairs", type=int, default=_PAIRS)
     options = parser.parse_args()
     console = Console()
     load = others_load()
     try:
-        pairs = _measure(console, options.revision, options.pairs)
-        rows = _rows(pairs)
+        require_wrk()
+        costs = _measure(console, options.revision, options.pairs)
+        rows = [_row(name, pairs) for name, pairs in costs.items()]
     except BenchError as error:
         sys.stderr.write(f"bench-costs-against: {error}\n")
         return 1
@@ -72,7 +78,7 @@ def main() -> int:
     console.print(table, soft_wrap=True)
     about = (
         f"{today()}, {describe_machine()}, {revision()} beside {options.revision}; {load}. "
-        f"{len(pairs)} pairs, measured in turn."
+        f"{options.pairs} pairs of two seconds each, both running, loaded in turn."
     )
     write_section(
         "costs-against", f"## What a request costs, beside {options.revision}\n\n{about}\n\n{table}"
@@ -80,45 +86,91 @@ def main() -> int:
     return 0
 
 
-def _measure(console: Console, earlier: str, count: int) -> list[tuple[Costs, Costs]]:
-    pairs = []
+class _Side:
+    """One of the two, running."""
+
+    def __init__(self, process: subprocess.Popen[str], name: str) -> None:
+        self._process = process
+        self._name = name
+
+    def load(self, kind: str) -> float:
+        """CPU seconds of the router for one request of a phase. Raises `BenchError`."""
+        count, cpu_s = self.ask(kind)
+        return float(cpu_s) / int(count)
+
+    def ask(self, line: str = "") -> list[str]:
+        """Tell it something, if anything, and read its answer. Raises `BenchError`."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        if line:
+            self._process.stdin.write(f"{line}\n")
+            self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise BenchError(f"{self._name} has ended: see what it wrote above")
+        return list(json.loads(answer))
+
+
+@contextmanager
+def _side(tree: Path, name: str) -> Iterator[_Side]:
+    # A network of its own: both have the same ports.
+    command = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    with subprocess.Popen(  # noqa: S603
+        [*command, sys.executable, str(_SIDE)],
+        cwd=tree,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield _Side(process, name)
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            try:
+                process.wait(_END_S)
+            except subprocess.TimeoutExpired:
+                process.terminate()
+
+
+def _measure(console: Console, earlier: str, count: int) -> Costs:
     with tempfile.TemporaryDirectory() as folder, Progress(console=console) as progress:
         tree = Path(folder) / "earlier"
-        _run(["git", "worktree", "add", "--detach", str(tree), earlier], Path.cwd())
+        _git("worktree", "add", "--detach", str(tree), earlier)
         try:
-            task = progress.add_task(f"{count} pairs, {earlier} and now", total=2 * count)
-            for _ in range(count):
-                sides = []
-                for where, options in ((tree, ()), (Path.cwd(), ("--no-page",))):
-                    _run([sys.executable, "-m", "loadtests.bench.costs", *options], where)
-                    sides.append(_costs(where))
-                    progress.advance(task)
-                pairs.append((sides[0], sides[1]))
+            task = progress.add_task("starting both", total=None)
+            with _side(tree, earlier) as before, _side(Path.cwd(), "the tree as it is") as now:
+                kinds = before.ask()
+                now.ask()
+                progress.update(
+                    task, description=f"{count} pairs, {earlier} and now", total=count * len(kinds)
+                )
+                costs: Costs = {kind: [] for kind in kinds}
+                for number in range(count):
+                    for kind in kinds:
+                        if number % 2:
+                            after, earlier_one = now.load(kind), before.load(kind)
+                        else:
+                            earlier_one, after = before.load(kind), now.load(kind)
+                        costs[kind].append((earlier_one, after))
+                        progress.advance(task)
         finally:
-            _run(["git", "worktree", "remove", "--force", str(tree)], Path.cwd())
-    return pairs
+            _git("worktree", "remove", "--force", str(tree))
+    return costs
 
 
-def _run(command: Sequence[str], where: Path) -> None:
-    done = subprocess.run(command, cwd=where, capture_output=True, text=True, check=False)  # noqa: S603
+def _git(*arguments: str) -> None:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)  # noqa: S603, S607
     if done.returncode != 0:
-        raise BenchError(f"{' '.join(command[:3])} in {where} failed: {done.stderr.strip()[-500:]}")
+        raise BenchError(f"git {arguments[0]} failed: {done.stderr.strip()[-500:]}")
 
 
-def _costs(where: Path) -> Costs:
-    phases = json.loads((where / DATA_DIR / "costs.json").read_text())
-    return {name: cpu_s["router"] / count for name, count, cpu_s in phases}
-
-
-def _rows(pairs: Sequence[tuple[Costs, Costs]]) -> list[list[str]]:
-    rows = []
-    for name in pairs[0][0]:
-        before, now = ([side[name] for side in sides] for sides in zip(*pairs, strict=True))
-        ratios = [b / a for a, b in zip(before, now, strict=True)]
-        low, high = median_interval(ratios)
-        medians = (f"{1000 * statistics.median(side):.4f}" for side in (before, now))
-        rows.append([name, *medians, f"{statistics.median(ratios):.3f}", f"{low:.3f} to {high:.3f}"])
-    return rows
+def _row(name: str, pairs: Sequence[tuple[float, float]]) -> list[str]:
+    before, now = zip(*pairs, strict=True)
+    ratios = [b / a for a, b in pairs]
+    low, high = median_interval(ratios)
+    medians = (f"{1000 * statistics.median(side):.4f}" for side in (before, now))
+    return [name, *medians, f"{statistics.median(ratios):.3f}", f"{low:.3f} to {high:.3f}"]
 
 
 if __name__ == "__main__":

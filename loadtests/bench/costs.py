@@ -6,7 +6,6 @@ process, user and system, over a phase of load, divided by the requests of that 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import sys
@@ -194,9 +193,6 @@ async def measure(console: Console) -> list[Phase]:
 
 def main() -> int:
     """Measure and write the tables into docs/scaling.md."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.bench.costs", description=__doc__)
-    parser.add_argument("--no-page", action="store_true", help="leave docs/scaling.md as it is")
-    options = parser.parse_args()
     clean_environment()
     console = Console() if sys.stdout.isatty() else Console(width=120)
     load = others_load()
@@ -215,8 +211,6 @@ def main() -> int:
     (DATA_DIR / "costs.json").write_text(
         json.dumps([[phase.name, phase.count, phase.cpu_s] for phase in phases])
     )
-    if options.no_page:
-        return 0
     counts = ", ".join(f"{phase.count:,} of {phase.name}" for phase in phases)
     about = f"{today()}, {describe_machine()}, revision {revision()}; {load}. Measured over {counts}."
     write_section("costs", f"{about}\n\n{markdown_table(header, rows(phases))}", PAGE)
