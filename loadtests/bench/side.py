@@ -22,6 +22,7 @@ sys.path.insert(0, os.getcwd())
 import aiohttp
 import psutil  # type: ignore[import-untyped]
 
+from loadtests.bench.errors import BenchError
 from loadtests.bench.run import clean_environment
 from loadtests.bench.stack import started
 from loadtests.bench.streams import HELD_OUT, ROUTER, Numbers, read_rows, write_distinct, write_repeats
@@ -105,4 +106,7 @@ def _tell(what: object) -> None:
 if __name__ == "__main__":
     assert Path("loadtests").is_dir(), "run this in a tree of Ekiben"
     clean_environment()
-    asyncio.run(_serve())
+    try:
+        asyncio.run(_serve())
+    except BenchError as error:
+        sys.exit(f"bench-costs-against: {error}")
