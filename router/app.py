@@ -103,14 +103,12 @@ class RouterApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "http":
-            await self._http(scope, receive, send)
-        elif kind == "lifespan":
+        if kind == "lifespan":
             await self._lifespan(receive, send)
-        else:
+            return
+        if kind != "http":
             await send({"type": "websocket.close", "code": 1000})
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+            return
         worker = self.worker
         assert worker is not None, "startup has not run"
         # A worker that is about to stop asks its clients to come back on another connection.

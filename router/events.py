@@ -75,18 +75,19 @@ class IdMaker:
     them in few files.
     """
 
-    __slots__ = ("_clock", "_head", "_ms", "_tails")
+    __slots__ = ("_clock", "_from", "_head", "_tails", "_until")
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._ms = -1
+        self._from = self._until = 0.0  # no time at all
         self._head = ""
         self._tails: list[str] = []
 
     def __call__(self) -> str:
-        ms = int(self._clock() * 1000)
-        if ms != self._ms:
-            self._ms, self._head = ms, f"{ms:012x}"
+        now = self._clock()
+        if not self._from <= now < self._until:
+            ms = int(now * 1000)
+            self._from, self._until, self._head = ms / 1000, (ms + 1) / 1000, f"{ms:012x}"
         if not self._tails:
             self._tails = _draw_tails()
         return self._head + self._tails.pop()

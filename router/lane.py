@@ -7,7 +7,8 @@ Theory of operation:
    The lane never waits to fill one.
 3. A batch is looked up in the cache at once, and what it misses is asked of the service in one call.
 4. At most as many batches are out as the endpoints can work on. More would only be smaller.
-5. Each waiter has its own deadline, and may leave; neither touches the row or the others.
+5. Each waiter has its own deadline, and may leave; neither touches the row or the others. One timer of the
+   lane rings for all deadlines.
 6. What waits is bounded in rows and in bytes, for each lane by itself: a version that hangs fills its own
    queue and no other.
 """
@@ -45,6 +46,10 @@ MAX_ROWS: Final = 256
 MAX_BYTES: Final = 4 * 1024 * 1024
 # What a request that waits takes besides its row.
 _WAITER_BYTES: Final = 2048
+# Deadlines are looked at so often at most: with many rows waiting each look takes its time.
+_RING_S: Final = 0.005
+# uvloop's timers may ring so much too soon.
+_EARLY_S: Final = 0.001
 # What came from Redis has an unknown age: it is kept here so long and no longer, however long its TTL.
 _LOCAL_TTL_OF_SHARED_S: Final = 10.0
 
@@ -76,7 +81,7 @@ class _Pending:
     """A row on its way, and everyone who waits for it."""
 
     __slots__ = (
-        "deadline", "digest", "fresh", "held", "parents", "queued_at", "requeued", "row", "timers", "waiters"
+        "deadline", "digest", "fresh", "held", "parents", "queued_at", "requeued", "row", "waiters"
     )  # fmt: skip
 
     def __init__(self, row: bytes, digest: str, fresh: bool, queued_at: float) -> None:
@@ -88,11 +93,10 @@ class _Pending:
         self.held = 0
         self.requeued = False
         self.parents: list[bytes] = []
-        self.waiters: list[asyncio.Future[Served]] = []
-        self.timers: list[asyncio.TimerHandle] = []
+        self.waiters: list[tuple[asyncio.Future[Served], float]] = []
 
     def is_awaited(self) -> bool:
-        return any(not waiter.done() for waiter in self.waiters)
+        return any(not waiter.done() for waiter, _ in self.waiters)
 
 
 class Lane:
@@ -131,6 +135,8 @@ class Lane:
         self._tasks: set[asyncio.Task[None]] = set()
         self._waking = False
         self._batch_s = 0.0
+        self._bell: asyncio.TimerHandle | None = None
+        self._rings_at = math.inf
 
     @property
     def queued(self) -> int:
@@ -168,7 +174,8 @@ class Lane:
         """
         now = self._clock()
         loop = asyncio.get_running_loop()
-        deadline = max(deadline, now + GRACE_S)
+        if deadline < now + GRACE_S:
+            deadline = now + GRACE_S
         held = len(row) + _WAITER_BYTES
         key = (digest, fresh)
         pending = self._pending.get(key)
@@ -181,13 +188,14 @@ class Lane:
             self._queue.append(pending)
             self._wake_soon(loop)
         waiter: asyncio.Future[Served] = loop.create_future()
-        pending.waiters.append(waiter)
+        pending.waiters.append((waiter, deadline))
         pending.held += held
         if traceparent is not None:
             pending.parents.append(traceparent)
         if deadline > pending.deadline:
             pending.deadline = deadline
-        pending.timers.append(loop.call_later(deadline - now, _expire, waiter, deadline, self._clock))
+        if deadline < self._rings_at:
+            self._ring_at(deadline, now)
         return waiter
 
     async def close(self, grace_s: float) -> None:
@@ -316,13 +324,13 @@ class Lane:
 
     def _resolve(self, pending: _Pending, served: Served) -> None:
         self._forget(pending)
-        for waiter in pending.waiters:
+        for waiter, _ in pending.waiters:
             if not waiter.done():
                 waiter.set_result(served)
 
     def _reject(self, pending: _Pending, error: RouterError) -> None:
         self._forget(pending)
-        for waiter in pending.waiters:
+        for waiter, _ in pending.waiters:
             if not waiter.done():
                 waiter.set_exception(error)
 
@@ -344,15 +352,32 @@ class Lane:
         if self._pending.get(key) is pending:
             del self._pending[key]
             self.budget.give(pending.held)
-        for timer in pending.timers:
-            timer.cancel()
 
+    # Nearly every waiter is answered long before its deadline. A timer each would cost as much as the rest of
+    # `submit` does.
 
-def _expire(waiter: asyncio.Future[Served], deadline: float, clock: Callable[[], float]) -> None:
-    if waiter.done():
-        return
-    if clock() - deadline > STALL_S:
-        # The loop stood still, and the answer may have come meanwhile: what has arrived is read first.
-        waiter.get_loop().call_later(GRACE_S, _expire, waiter, math.inf, clock)
-    else:
-        waiter.set_exception(DeadlinePassed("no answer before the deadline"))
+    def _ring_at(self, when: float, now: float) -> None:
+        if self._bell is not None:
+            self._bell.cancel()
+        self._rings_at = when
+        self._bell = asyncio.get_running_loop().call_later(when - now, self._expire)
+
+    def _expire(self, graced: bool = False) -> None:
+        """The first deadline may be over. Fail who has waited for so long, and ring again for the next."""
+        now = self._clock()
+        if now - self._rings_at > STALL_S and not graced:
+            # The loop stood still, and answers may have come meanwhile: what has arrived is read first.
+            self._bell = asyncio.get_running_loop().call_later(GRACE_S, self._expire, True)
+            return
+        following = math.inf
+        for pending in self._pending.values():
+            for waiter, deadline in pending.waiters:
+                if waiter.done():
+                    continue
+                if deadline <= now + _EARLY_S:
+                    waiter.set_exception(DeadlinePassed("no answer before the deadline"))
+                else:
+                    following = min(following, deadline)
+        self._bell, self._rings_at = None, math.inf
+        if following < math.inf:
+            self._ring_at(max(following, now + _RING_S), now)

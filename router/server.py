@@ -15,37 +15,30 @@ from process.http.serving import server_options
 from router.asgi import EXCHANGE, Header
 
 
-class _Exchange:
-    """`router.asgi.Exchange` over uvicorn's cycle: its checks and messages cost more than a cached answer."""
-
-    __slots__ = ("_cycle",)
-
-    def __init__(self, cycle: RequestResponseCycle) -> None:
-        self._cycle = cycle
+class _Exchange(RequestResponseCycle):
+    """`router.asgi.Exchange` in uvicorn's cycle: its checks and messages cost more than a cached answer."""
 
     def arrived_body(self) -> bytes | None:
-        cycle = self._cycle
-        if cycle.more_body or cycle.disconnected or cycle.waiting_for_100_continue:
+        if self.more_body or self.disconnected or self.waiting_for_100_continue:
             return None
         # Taken out: while the request waits for its answer, only its features are held.
-        body, cycle.body = bytes(cycle.body), bytearray()
+        body, self.body = bytes(self.body), bytearray()
         return body
 
     def respond(self, status: int, headers: Sequence[Header], body: bytes) -> bool:
-        cycle = self._cycle
         # The plain case only: everything read, nothing to wait for, and the connection stays.
-        if cycle.more_body or cycle.response_started or cycle.disconnected or cycle.flow.write_paused:
+        if self.more_body or self.response_started or self.disconnected or self.flow.write_paused:
             return False
-        if not cycle.keep_alive or cycle.scope["method"] == "HEAD":
+        if not self.keep_alive or self.scope["method"] == "HEAD":
             return False
         parts = [STATUS_LINE[status]]
         for name, value in headers:
             parts += (name, b": ", value, b"\r\n")
         parts += (b"\r\n", body)
-        cycle.transport.write(b"".join(parts))
-        cycle.response_started = cycle.response_complete = True
-        cycle.message_event.set()
-        cycle.on_response()
+        self.transport.write(b"".join(parts))
+        self.response_started = self.response_complete = True
+        self.message_event.set()
+        self.on_response()
         return True
 
 
@@ -55,11 +48,13 @@ class RouterProtocol(BoundedProtocol):
     it.
     """
 
-    def on_headers_complete(self) -> None:
-        """The head is complete. Raises `process.http.protocol.Refused`."""
-        super().on_headers_complete()
+    cycle_type = _Exchange
+
+    def _make_cycle(self) -> RequestResponseCycle:
+        cycle = super()._make_cycle()
         # The cycle's task has not begun: what it finds in its scope can still be added to.
-        cast("dict[str, Any]", self.scope)[EXCHANGE] = _Exchange(self.cycle)
+        cast("dict[str, Any]", self.scope)[EXCHANGE] = cycle
+        return cycle
 
 
 SERVER_OPTIONS: Final = server_options(RouterProtocol) | {"date_header": False}

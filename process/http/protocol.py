@@ -34,15 +34,17 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import ClassVar, Final, cast
+from urllib.parse import unquote
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, parse_url
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from process.budget import ByteBudget
 from process.http.refused import Refused, unreadable
-from process.http.transport import JoiningTransport, bound_unread
+from process.http.transport import JoinedWrites, JoiningTransport, bound_unread
 
 # A client has so long to read the last answer before the connection is closed, and may send so much that is
 # dropped meanwhile.
@@ -62,6 +64,7 @@ _REASONS: Final = {431: "head_large", 503: "bodies_full"}
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. The numbers may be set on a subclass."""
 
+    cycle_type: ClassVar[type[RequestResponseCycle]] = RequestResponseCycle
     head_timeout_s: ClassVar[float] = 10.0
     write_timeout_s: ClassVar[float] = 30.0
     max_head_bytes: ClassVar[int] = 64 * 1024
@@ -108,7 +111,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Put the joining transport in front of the real one, and start to wait for a head."""
-        super().connection_made(cast("asyncio.Transport", JoiningTransport(transport, self.loop)))
+        super().connection_made(
+            cast("asyncio.Transport", JoiningTransport(transport, JoinedWrites.of(self.loop)))
+        )
         bound_unread(transport, self.write_timeout_s)
         self._idle_from = self.loop.time()
         self._head_due = self._idle_from + self.head_timeout_s
@@ -272,7 +277,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """The first byte of a head is here."""
-        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = b"", [], False
         self._taken = self._bodyless = self._hosts = self._pieces = self._read_bytes = 0
         self._framed = False
         if self._head_due is None:
@@ -307,8 +312,47 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= self.max_waiting:
             detail = f"at most {self.max_waiting} requests may wait on one connection"
             raise Refused(429, "too-many-requests", "Too many requests", detail)
-        super().on_headers_complete()
         self._head_due = None
+        before, cycle = self.cycle, self._make_cycle()
+        self.cycle = cycle
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
+
+    def _make_cycle(self) -> RequestResponseCycle:
+        """What uvicorn does with a head, in one place, less what does not concern us."""
+        version = self.parser.get_http_version()
+        path, raw_path, query = _read_target(self.url)
+        self.scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "method": self.parser.get_method().decode("ascii"),
+            "server": self.server,
+            "client": self.client,
+            "scheme": cast("str", self.scheme),
+            "root_path": self.root_path,
+            "path": self.root_path + path,
+            "raw_path": self.root_path.encode("ascii") + raw_path,
+            "query_string": query,
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+        }
+        return self.cycle_type(
+            self.scope,
+            self.transport,
+            self.flow,
+            self.logger,
+            self.access_logger,
+            self.access_log,
+            self.server_state.default_headers,
+            asyncio.Event(),
+            self.expect_100_continue,
+            version != "1.0" and self.parser.should_keep_alive(),
+            self.on_response_complete,
+        )
 
     def on_body(self, body: bytes) -> None:
         """Some bytes of a body. Raises `Refused`."""
@@ -397,6 +441,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.write_eof()
         self.flow.resume_reading()
         self._linger = self.loop.call_later(_LINGER_S, self.transport.close)
+
+
+@lru_cache(maxsize=256)
+def _read_target(target: bytes) -> tuple[str, bytes, bytes]:
+    """Its path, decoded and as it came, and its query."""
+    url = parse_url(target)
+    path = url.path.decode("ascii")
+    return unquote(path) if "%" in path else path, url.path, url.query or b""
 
 
 def _too_large(limit: str) -> Refused:

@@ -6,11 +6,38 @@ import asyncio
 import socket
 import struct
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 # Bytes that the kernel holds unsent for a connection. Left alone it holds megabytes for a client that never
 # reads; what is in flight to one that does read is not counted.
 _UNSENT_BYTES: Final = 128 * 1024
 _AT_ONCE: Final = struct.pack("ii", 1, 0)
+
+
+class JoinedWrites:
+    """The transports of one event loop that have something to write at the end of its turn."""
+
+    def __init__(self) -> None:
+        self._waiting: list[JoiningTransport] = []
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> JoinedWrites:
+        """That of `loop`."""
+        return _joined.setdefault(loop, cls())
+
+    def join(self, transport: JoiningTransport) -> None:
+        """Have `transport` flushed at the end of this turn."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._waiting.append(transport)
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for transport in waiting:
+            transport.flush()
+
+
+_joined: WeakKeyDictionary[asyncio.AbstractEventLoop, JoinedWrites] = WeakKeyDictionary()
 
 
 class JoiningTransport:
@@ -20,11 +47,11 @@ class JoiningTransport:
     of with each of them.
     """
 
-    __slots__ = ("_held", "_loop", "_parts", "_paused", "_transport", "get_extra_info", "is_closing")
+    __slots__ = ("_held", "_parts", "_paused", "_transport", "_writes", "get_extra_info", "is_closing")
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, transport: asyncio.Transport, writes: JoinedWrites) -> None:
         self._transport = transport
-        self._loop = loop
+        self._writes = writes
         self._parts: list[bytes] = []
         self._paused = self._held = False
         self.get_extra_info = transport.get_extra_info
@@ -32,7 +59,7 @@ class JoiningTransport:
 
     def write(self, data: bytes) -> None:
         if not self._parts:
-            self._loop.call_soon(self.flush)
+            self._writes.join(self)
         self._parts.append(data)
 
     def write_eof(self) -> None:
