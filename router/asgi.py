@@ -118,23 +118,19 @@ class Request:
         self.span = traces.begin("predict", "server", parents)
         self.traceparent = self.span.traceparent
 
-    def arrived_body(self, limit: int) -> bytes | None:
-        """The whole body, where it came with the head, as it nearly always does. Raises `BodyTooLarge`."""
-        length = self._length
-        # Of a number with thousands of digits Python makes no integer.
-        if length is not None and length.isdigit() and (len(length) > 18 or int(length) > limit):
-            raise BodyTooLarge(f"a body may have {limit} bytes")
-        arrived = self._exchange.arrived_body() if self._exchange is not None else None
-        if arrived is not None and len(arrived) > limit:
-            raise BodyTooLarge(f"a body may have {limit} bytes")
-        return arrived
-
     async def body(self, limit: int, timeout_s: float = BODY_TIMEOUT_S) -> bytes:
         """The whole body. Raises `BodyTooLarge` past `limit` bytes, `TooSlow` past `timeout_s`, and
         `BadRequest` when the client leaves.
         """
-        arrived = self.arrived_body(limit)
+        length = self._length
+        # Of a number with thousands of digits Python makes no integer.
+        if length is not None and length.isdigit() and (len(length) > 18 or int(length) > limit):
+            raise BodyTooLarge(f"a body may have {limit} bytes")
+        # Nearly always the body came with the head, and costs neither a turn of the event loop nor a timer.
+        arrived = self._exchange.arrived_body() if self._exchange is not None else None
         if arrived is not None:
+            if len(arrived) > limit:
+                raise BodyTooLarge(f"a body may have {limit} bytes")
             return arrived
         try:
             async with asyncio.timeout(timeout_s):

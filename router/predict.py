@@ -31,9 +31,7 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
     # 1. parse, if there is such a model
     routes = worker.routes
     route = _route_of(worker, model)
-    body = request.arrived_body(worker.max_body_bytes)
-    if body is None:
-        body = await request.body(worker.max_body_bytes, worker.body_timeout_s)
+    body = await request.body(worker.max_body_bytes, worker.body_timeout_s)
     clock = worker.clock
     started = clock()
     if routes is not worker.routes:  # the body has taken its time
