@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, cast
 
@@ -59,24 +60,28 @@ class LocalCache:
 
     def __init__(self, entries: int) -> None:
         self._entries = entries
-        self._held: dict[str, tuple[float, Answer]] = {}
+        # A dict keeps the order too, but finds its first entry only behind all that were removed before it.
+        self._held: OrderedDict[str, tuple[float, Answer]] = OrderedDict()
 
     def get(self, key: str, now: float) -> Answer | None:
         """The answer under `key` unless it has expired; it becomes the one used last."""
-        entry = self._held.pop(key, None)
-        if entry is None or entry[0] <= now:
+        entry = self._held.get(key)
+        if entry is None:
             return None
-        self._held[key] = entry  # a dict keeps the order of insertion: the last is the youngest
+        if entry[0] <= now:
+            del self._held[key]
+            return None
+        self._held.move_to_end(key)
         return entry[1]
 
     def put(self, key: str, answer: Answer, expires: float) -> None:
         """Keep `answer` until `expires`; the one that was not used for longest makes room."""
         if not self._entries:
             return
-        self._held.pop(key, None)
         self._held[key] = (expires, answer)
+        self._held.move_to_end(key)
         if len(self._held) > self._entries:
-            del self._held[next(iter(self._held))]
+            self._held.popitem(last=False)
 
     def __len__(self) -> int:
         return len(self._held)

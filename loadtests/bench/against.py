@@ -1,9 +1,10 @@
 """`make bench-costs-against REVISION=…`: what a request costs now, beside what it cost at another revision.
 
-Both run at the same time, each in a network of its own, and are loaded in turn for two seconds at a time, now
-the one first and now the other: a machine whose speed drifts is the same machine for both. A pair gives one
-ratio of CPU seconds a request; of the ratios the median is told, with the interval that holds the median of
-all pairs in 95 of 100 cases, whatever their distribution is (order statistics, binomial).
+Both run at the same time, each in a network of its own, and are loaded in turn for two seconds at a time,
+now the one first and now the other: a machine whose speed drifts is the same machine for both. After ten
+pairs both are started anew. A pair gives one ratio of CPU seconds a request; of the ratios the median is
+told, with the interval that holds the median of all pairs in 95 of 100 cases, whatever their distribution is
+(order statistics, binomial).
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from loadtests.bench.wrk import require_wrk
 _SIDE: Final = Path(__file__).with_name("side.py").absolute()
 _SURE: Final = 0.95
 _PAIRS: Final = 60
+# Then both are started anew: where its memory lies makes a process quicker or slower as long as it lives.
+_A_START: Final = 10
 _END_S: Final = 60.0
 Costs = dict[str, list[tuple[float, float]]]
 """CPU seconds of a router for one request, earlier and now, a pair after the other, by the kind of load."""
@@ -134,29 +137,30 @@ def _side(tree: Path, name: str) -> Iterator[_Side]:
 
 
 def _measure(console: Console, earlier: str, count: int) -> Costs:
+    costs: Costs = {}
     with tempfile.TemporaryDirectory() as folder, Progress(console=console) as progress:
         tree = Path(folder) / "earlier"
         _git("worktree", "add", "--detach", str(tree), earlier)
         try:
-            task = progress.add_task("starting both", total=None)
-            with _side(tree, earlier) as before, _side(Path.cwd(), "the tree as it is") as now:
-                kinds = before.ask()
-                now.ask()
-                progress.update(
-                    task, description=f"{count} pairs, {earlier} and now", total=count * len(kinds)
-                )
-                costs: Costs = {kind: [] for kind in kinds}
-                for number in range(count):
-                    for kind in kinds:
-                        if number % 2:
-                            after, earlier_one = now.load(kind), before.load(kind)
-                        else:
-                            earlier_one, after = before.load(kind), now.load(kind)
-                        costs[kind].append((earlier_one, after))
+            task = progress.add_task(f"{count} pairs, {earlier} and now", total=count)
+            for first in range(0, count, _A_START):
+                with _side(tree, earlier) as before, _side(Path.cwd(), "the tree as it is") as now:
+                    kinds = before.ask()
+                    now.ask()
+                    for number in range(first, min(first + _A_START, count)):
+                        for kind in kinds:
+                            costs.setdefault(kind, []).append(_pair(before, now, kind, number % 2 == 0))
                         progress.advance(task)
         finally:
             _git("worktree", "remove", "--force", str(tree))
     return costs
+
+
+def _pair(before: _Side, now: _Side, kind: str, before_first: bool) -> tuple[float, float]:
+    if before_first:
+        return before.load(kind), now.load(kind)
+    after = now.load(kind)
+    return before.load(kind), after
 
 
 def _git(*arguments: str) -> None:
