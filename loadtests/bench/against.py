@@ -1,7 +1,7 @@
 """`make bench-costs-against REVISION=…`: what a request costs now, beside what it cost at another revision.
 
-Both run at the same time, each in a network of its own, and are loaded in turn for two seconds at a time,
-now the one first and now the other: a machine whose speed drifts is the same machine for both. After ten
+Both run at the same time, each in a network of its own, and are loaded in turn for a second at a time,
+now the one first and now the other: a machine whose speed drifts is the same machine for both. After 25
 pairs both are started anew. A pair gives one ratio of CPU seconds a request; of the ratios the median is
 told, with the interval that holds the median of all pairs in 95 of 100 cases, whatever their distribution is
 (order statistics, binomial).
@@ -31,9 +31,9 @@ from loadtests.bench.wrk import require_wrk
 
 _SIDE: Final = Path(__file__).with_name("side.py").absolute()
 _SURE: Final = 0.95
-_PAIRS: Final = 60
+_PAIRS: Final = 150
 # Then both are started anew: where its memory lies makes a process quicker or slower as long as it lives.
-_A_START: Final = 10
+_A_START: Final = 25
 _END_S: Final = 60.0
 Costs = dict[str, list[tuple[float, float]]]
 """CPU seconds of a router for one request, earlier and now, a pair after the other, by the kind of load."""
@@ -81,7 +81,7 @@ def main() -> int:
     console.print(table, soft_wrap=True)
     about = (
         f"{today()}, {describe_machine()}, {revision()} beside {options.revision}; {load}. "
-        f"{options.pairs} pairs of two seconds each, both running, loaded in turn."
+        f"{options.pairs} pairs of a second each, both running, loaded in turn."
     )
     write_section(
         "costs-against", f"## What a request costs, beside {options.revision}\n\n{about}\n\n{table}"

@@ -29,7 +29,7 @@ from loadtests.bench.streams import HELD_OUT, ROUTER, Numbers, read_rows, write_
 from loadtests.bench.wrk import drive
 
 _CLIENTS: Final = 64
-_SECONDS: Final = 2
+_SECONDS: Final = 1
 _SENDERS: Final = 8
 _A_REQUEST: Final = 100
 # Events that the load has caused are on their way for so long.
