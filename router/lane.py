@@ -46,10 +46,12 @@ MAX_ROWS: Final = 256
 MAX_BYTES: Final = 4 * 1024 * 1024
 # What a request that waits takes besides its row.
 _WAITER_BYTES: Final = 2048
-# Deadlines are looked at so often at most: with many rows waiting each look takes its time.
+# Deadlines are looked at no more often than this, and in a twentieth of the time: with thousands of rows that
+# wait a look takes a millisecond.
 _RING_S: Final = 0.005
-# uvloop's timers may ring so much too soon.
-_EARLY_S: Final = 0.001
+_RING_SHARE: Final = 20
+# uvloop counts in whole milliseconds: its timers may ring so much too soon.
+_EARLY_S: Final = 0.002
 # What came from Redis has an unknown age: it is kept here so long and no longer, however long its TTL.
 _LOCAL_TTL_OF_SHARED_S: Final = 10.0
 
@@ -204,6 +206,9 @@ class Lane:
             _, late = await asyncio.wait(self._tasks, timeout=grace_s)
             for task in late:
                 task.cancel()
+        if self._bell is not None and not self._pending:
+            self._bell.cancel()  # it would keep the lane, with its cache
+            self._bell, self._rings_at = None, math.inf
 
     def _refuse_if_hopeless(self, now: float, deadline: float) -> None:
         queued = len(self._queue)
@@ -362,22 +367,28 @@ class Lane:
         self._rings_at = when
         self._bell = asyncio.get_running_loop().call_later(when - now, self._expire)
 
-    def _expire(self, graced: bool = False) -> None:
-        """The first deadline may be over. Fail who has waited for so long, and ring again for the next."""
+    def _expire(self, stalled_at: float | None = None) -> None:
+        """The first deadline may be over. Fail who has waited for so long, and ring again for the next.
+
+        After a stall that ended at `stalled_at`, only who had waited for so long by then.
+        """
         now = self._clock()
-        if now - self._rings_at > STALL_S and not graced:
+        loop = asyncio.get_running_loop()
+        if stalled_at is None and now - self._rings_at > STALL_S:
             # The loop stood still, and answers may have come meanwhile: what has arrived is read first.
-            self._bell = asyncio.get_running_loop().call_later(GRACE_S, self._expire, True)
+            self._bell = loop.call_later(GRACE_S, self._expire, now)
             return
+        self._bell, self._rings_at = None, math.inf
+        over = now + _EARLY_S if stalled_at is None else stalled_at
         following = math.inf
         for pending in self._pending.values():
             for waiter, deadline in pending.waiters:
                 if waiter.done():
                     continue
-                if deadline <= now + _EARLY_S:
+                if deadline <= over:
                     waiter.set_exception(DeadlinePassed("no answer before the deadline"))
-                else:
-                    following = min(following, deadline)
-        self._bell, self._rings_at = None, math.inf
+                elif deadline < following:
+                    following = deadline
         if following < math.inf:
-            self._ring_at(max(following, now + _RING_S), now)
+            looked_s = self._clock() - now
+            self._ring_at(max(following, now + max(_RING_S, _RING_SHARE * looked_s)), now)

@@ -56,6 +56,8 @@ _SLICES_S: Final = 0.0001
 _SLICE_BYTES: Final = 2048
 # A client that has taken so much since the last look is slow, and not gone.
 _PROGRESS_BYTES: Final = 64 * 1024
+# Nearly all requests have one of a few short targets, which are read once.
+_KNOWN_BYTES: Final = 256
 _ROOM_MADE: Final = 16
 _SMALL_BYTES: Final = 16
 _REASONS: Final = {431: "head_large", 503: "bodies_full"}
@@ -324,7 +326,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def _make_cycle(self) -> RequestResponseCycle:
         """What uvicorn does with a head, in one place, less what does not concern us."""
         version = self.parser.get_http_version()
-        path, raw_path, query = _read_target(self.url)
+        read = _read_known_target if len(self.url) <= _KNOWN_BYTES else _read_target
+        path, raw_path, query = read(self.url)
         self.scope = {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
@@ -443,12 +446,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._linger = self.loop.call_later(_LINGER_S, self.transport.close)
 
 
-@lru_cache(maxsize=256)
 def _read_target(target: bytes) -> tuple[str, bytes, bytes]:
     """Its path, decoded and as it came, and its query."""
     url = parse_url(target)
     path = url.path.decode("ascii")
     return unquote(path) if "%" in path else path, url.path, url.query or b""
+
+
+_read_known_target: Final = lru_cache(maxsize=256)(_read_target)
 
 
 def _too_large(limit: str) -> Refused:

@@ -34,7 +34,12 @@ class JoinedWrites:
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
         for transport in waiting:
-            transport.flush()
+            try:
+                transport.flush()
+            except Exception as error:  # one connection's failure is its own
+                failed = {"message": "a connection cannot be written to", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(failed)
+                transport.close()
 
 
 _joined: WeakKeyDictionary[asyncio.AbstractEventLoop, JoinedWrites] = WeakKeyDictionary()
@@ -47,23 +52,36 @@ class JoiningTransport:
     of with each of them.
     """
 
-    __slots__ = ("_held", "_parts", "_paused", "_transport", "_writes", "get_extra_info", "is_closing")
+    __slots__ = (
+        "_ended",
+        "_held",
+        "_parts",
+        "_paused",
+        "_transport",
+        "_writes",
+        "get_extra_info",
+        "is_closing",
+    )
 
     def __init__(self, transport: asyncio.Transport, writes: JoinedWrites) -> None:
         self._transport = transport
         self._writes = writes
         self._parts: list[bytes] = []
-        self._paused = self._held = False
+        self._paused = self._held = self._ended = False
         self.get_extra_info = transport.get_extra_info
         self.is_closing = transport.is_closing
 
     def write(self, data: bytes) -> None:
+        """Write at the end of this turn; after `write_eof` nothing."""
+        if self._ended:
+            return
         if not self._parts:
             self._writes.join(self)
         self._parts.append(data)
 
     def write_eof(self) -> None:
         self.flush()
+        self._ended = True
         self._transport.write_eof()
 
     def close(self) -> None:

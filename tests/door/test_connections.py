@@ -150,3 +150,27 @@ def test_no_body_is_waited_for_where_none_was_promised(ours: int) -> None:
     with Connection(ours) as client:
         client.send(get("/echo", *OFFER, method="POST"))
         assert client.read().body == b""
+
+
+async def _stalling(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["path"] == "/stall":
+        time.sleep(0.3)  # noqa: ASYNC251 - what arrives meanwhile is read in one turn of the event loop
+    await app(scope, receive, send)
+
+
+def test_a_connection_that_cannot_be_written_to_any_more_keeps_no_answer_from_others() -> None:
+    refused = get("/echo", "Expect: 100-continue", "Transfer-Encoding: chunked", method="POST") + b"zz\r\n"
+    with served(RouterProtocol, _stalling) as port, Connection(port) as stalls:
+        for _ in range(3):
+            with Connection(port) as before, Connection(port) as bad, Connection(port) as after:
+                for each in (before, bad, after):
+                    each.send(get("/warm"))
+                    assert each.read().body == b"/warm"
+                stalls.send(get("/stall"))
+                before.send(get("/b"))
+                bad.send(refused)
+                after.send(get("/b"))
+                assert stalls.read().body == b"/stall"
+                assert before.read().body == b"/b"
+                assert after.read().body == b"/b"
+                assert bad.read().status == 400

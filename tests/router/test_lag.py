@@ -6,15 +6,18 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import orjson
 import pytest
 
 from router.breaker import BreakerState
+from router.cache import InMemoryCache, LocalCache
 from router.endpoints import Endpoint, Endpoints
 from router.errors import DeadlinePassed
 from router.lag import LoopLag
+from router.lane import Lane
+from router.metrics import Metrics
 from router.service import HttpService, open_session
 from tests.router.conftest import build_app
 from tests.router.documents import V1, V2, V3, credit_document
@@ -139,3 +142,34 @@ async def test_a_request_whose_answer_came_while_the_router_stood_still_gets_it(
         asyncio.get_running_loop().call_later(0.5, gate.set)
         stand_still(1.2)
         assert (await asked).status == 200
+
+
+async def test_a_second_stall_takes_no_time_from_who_was_in_time_before_it() -> None:
+    v1 = Service("v1")
+    gate = asyncio.Event()
+
+    async def bulk(rows: Sequence[bytes], *_: object) -> object:
+        await gate.wait()
+        return await Service.bulk(v1, rows, 30)
+
+    v1.bulk = bulk  # type: ignore[method-assign, assignment]
+    lane = Lane(
+        "credit",
+        "v1",
+        Endpoints([Endpoint("http://a", v1)]),
+        InMemoryCache(),
+        LocalCache(0),
+        Metrics().version("credit", "v1"),
+        ttl_s=0,
+    )
+    now = time.monotonic()
+    first = lane.submit(b'{"row":1}', "1", now + 0.3)
+    second = lane.submit(b'{"row":2}', "2", now + 0.4)
+    await asyncio.sleep(0.2)
+    stand_still(0.15)  # until the first one's time is over
+    await asyncio.sleep(0.005)
+    asyncio.get_running_loop().call_later(0.1, gate.set)
+    stand_still(0.3)  # beyond the second one's time, and its answer comes meanwhile
+    assert (await second).answer.model_version
+    with pytest.raises(DeadlinePassed):
+        await first
