@@ -21,8 +21,8 @@ Theory of operation:
 7. *Too many connections.* A new one takes the place of those that have waited longest without asking for
    anything. Where all are busy it is refused with 503.
 
-A read of many bytes is parsed over several turns of the event loop, so that nobody waits for the small chunks
-or the many heads of another connection.
+A read of many bytes is parsed over several turns of the event loop, and what is left of all connections takes
+turns in it, so that nobody waits for the small chunks or the many heads of others.
 
 One look every `head_timeout_s` at each connection stands in for a timer a request, uvicorn's own keep-alive
 timer as well: what is late is closed at the next look.
@@ -34,7 +34,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import ClassVar, Final, cast
 from urllib.parse import unquote
 
@@ -44,14 +44,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from process.budget import ByteBudget
 from process.http.refused import Refused, unreadable
-from process.http.transport import JoinedWrites, JoiningTransport, bound_unread
+from process.http.transport import JoinedWrites, JoiningTransport, LeftReads, bound_unread
 
 # A client has so long to read the last answer before the connection is closed, and may send so much that is
 # dropped meanwhile.
 _LINGER_S: Final = 1.0
 _LINGER_BYTES: Final = 1024 * 1024
-# One read may bring 256 KiB, which as chunks of a byte take 20 ms: a connection has so long in each turn of
-# the event loop, looked at after each slice.
+# One read may bring 256 KiB, which as chunks of a byte take 20 ms: a connection has so long at first, looked
+# at after each slice, and then again each time that its turn comes.
 _SLICES_S: Final = 0.0001
 _SLICE_BYTES: Final = 2048
 # A client that has taken so much since the last look is slow, and not gone.
@@ -206,7 +206,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Some bytes of a request, or of several."""
-        if len(data) > _SLICE_BYTES:
+        if len(data) > _SLICE_BYTES and self._last_words is None:
             self._take_slices(memoryview(data))
             return
         self._taken += len(data)
@@ -241,9 +241,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self.data_received(bytes(data[place : place + _SLICE_BYTES]))
             place += _SLICE_BYTES
             if time.perf_counter() > end and place < len(data):
-                # What is left waits for the next turn, and nothing else is read until then.
+                # What is left waits for a later turn, and nothing else is read until then.
                 cast("JoiningTransport", self.transport).hold_reading()
-                self.loop.call_soon(self._take_slices, data[place:])
+                LeftReads.of(self.loop).add(partial(self._take_slices, data[place:]))
                 return
         cast("JoiningTransport", self.transport).release_reading()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections import deque
+from collections.abc import Callable
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -43,6 +45,36 @@ class JoinedWrites:
 
 
 _joined: WeakKeyDictionary[asyncio.AbstractEventLoop, JoinedWrites] = WeakKeyDictionary()
+
+
+class LeftReads:
+    """What is left of the large reads of one event loop: one of them is gone on with in each turn."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Callable[[], object]] = deque()
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> LeftReads:
+        """Those of `loop`."""
+        return _left.setdefault(loop, cls())
+
+    def add(self, go_on: Callable[[], object]) -> None:
+        """Call `go_on` when everything before it has had its turn."""
+        self._waiting.append(go_on)
+        if len(self._waiting) == 1:
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        go_on = self._waiting[0]
+        try:
+            go_on()
+        finally:
+            self._waiting.popleft()
+            if self._waiting:
+                asyncio.get_running_loop().call_soon(self._next)
+
+
+_left: WeakKeyDictionary[asyncio.AbstractEventLoop, LeftReads] = WeakKeyDictionary()
 
 
 class JoiningTransport:

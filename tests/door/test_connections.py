@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from process.http.transport import LeftReads
 from router.asgi import Receive, Scope, Send
 from router.server import RouterProtocol
 from tests.door.running import Connection
@@ -174,3 +175,27 @@ def test_a_connection_that_cannot_be_written_to_any_more_keeps_no_answer_from_ot
                 assert before.read().body == b"/b"
                 assert after.read().body == b"/b"
                 assert bad.read().status == 400
+
+
+async def test_what_is_left_of_the_reads_of_many_is_gone_on_with_one_a_turn() -> None:
+    left = LeftReads.of(asyncio.get_running_loop())
+    ran: list[str] = []
+
+    def again(name: str) -> None:
+        ran.append(name)
+        if len(ran) < 4:
+            left.add(lambda: again(name))
+
+    def fails() -> None:
+        ran.append("fails")
+        raise ValueError("its own connection's")
+
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    for each in (lambda: again("a"), fails, lambda: again("b")):
+        left.add(each)
+    seen = []
+    for _ in range(6):
+        await asyncio.sleep(0)
+        seen.append(len(ran))
+    assert seen == [1, 2, 3, 4, 5, 5]
+    assert ran == ["a", "fails", "b", "a", "b"]
