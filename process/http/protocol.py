@@ -54,6 +54,8 @@ _LINGER_BYTES: Final = 1024 * 1024
 # at after each slice, and then again each time that its turn comes.
 _SLICES_S: Final = 0.0001
 _SLICE_BYTES: Final = 2048
+# The slice after one that was all one piece of a body may be larger; as chunks of a byte it takes 2 ms.
+_LARGE_SLICE_BYTES: Final = 16 * 1024
 # A client that has taken so much since the last look is slow, and not gone.
 _PROGRESS_BYTES: Final = 64 * 1024
 # Nearly all requests have one of a few short targets, which are read once.
@@ -208,7 +210,10 @@ class BoundedProtocol(HttpToolsProtocol):
         """Some bytes of a request, or of several."""
         if len(data) > _SLICE_BYTES and self._last_words is None:
             self._take_slices(memoryview(data))
-            return
+        else:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
         self._taken += len(data)
         self._bodyless += len(data)
         if self._last_words is not None:
@@ -236,11 +241,15 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _take_slices(self, data: memoryview) -> None:
         end = time.perf_counter() + _SLICES_S
-        place = 0
+        size, place = _SLICE_BYTES, 0
         while place < len(data) and not self.transport.is_closing():
-            self.data_received(bytes(data[place : place + _SLICE_BYTES]))
-            place += _SLICE_BYTES
-            if time.perf_counter() > end and place < len(data):
+            cycle, pieces = self.cycle, self._pieces
+            self._take(bytes(data[place : place + size]))
+            place += size
+            # More of one body in one piece costs next to nothing, and waits for nobody.
+            plain = self._head_due is None and self.cycle is cycle and self._pieces <= pieces + 1
+            size = min(2 * size, _LARGE_SLICE_BYTES) if plain else _SLICE_BYTES
+            if not plain and place < len(data) and time.perf_counter() > end:
                 # What is left waits for a later turn, and nothing else is read until then.
                 cast("JoiningTransport", self.transport).hold_reading()
                 LeftReads.of(self.loop).add(partial(self._take_slices, data[place:]))
