@@ -54,8 +54,6 @@ _LINGER_BYTES: Final = 1024 * 1024
 # at after each slice, and then again each time that its turn comes.
 _SLICES_S: Final = 0.0001
 _SLICE_BYTES: Final = 2048
-# The slice after one that was all one piece of a body may be larger; as chunks of a byte it takes 2 ms.
-_LARGE_SLICE_BYTES: Final = 16 * 1024
 # A client that has taken so much since the last look is slow, and not gone.
 _PROGRESS_BYTES: Final = 64 * 1024
 # Nearly all requests have one of a few short targets, which are read once.
@@ -241,18 +239,18 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _take_slices(self, data: memoryview) -> None:
         end = time.perf_counter() + _SLICES_S
-        size, place = _SLICE_BYTES, 0
+        place = 0
         while place < len(data) and not self.transport.is_closing():
             cycle, pieces = self.cycle, self._pieces
-            self._take(bytes(data[place : place + size]))
-            place += size
-            # More of one body in one piece costs next to nothing, and waits for nobody.
-            plain = self._head_due is None and self.cycle is cycle and self._pieces <= pieces + 1
-            size = min(2 * size, _LARGE_SLICE_BYTES) if plain else _SLICE_BYTES
-            if not plain and place < len(data) and time.perf_counter() > end:
-                # What is left waits for a later turn, and nothing else is read until then.
+            self._take(bytes(data[place : place + _SLICE_BYTES]))
+            place += _SLICE_BYTES
+            if time.perf_counter() > end and place < len(data):
+                # What is left waits for the next turn, and nothing else is read until then. Unless it is more
+                # of a body in one piece, which costs next to nothing, it waits for the rest of others too.
                 cast("JoiningTransport", self.transport).hold_reading()
-                LeftReads.of(self.loop).add(partial(self._take_slices, data[place:]))
+                plain = self._head_due is None and self.cycle is cycle and self._pieces <= pieces + 1
+                later = self.loop.call_soon if plain else LeftReads.of(self.loop).add
+                later(partial(self._take_slices, data[place:]))
                 return
         cast("JoiningTransport", self.transport).release_reading()
 
