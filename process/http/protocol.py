@@ -273,9 +273,9 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.parser.feed_data(b"GET / HTTP/1.1\r\n%b\r\n" % b"".join(lines))
 
     def _should_upgrade(self) -> bool:
-        # Asked of an offered upgrade only: no, while the head is read, so that the request is answered; yes,
-        # at what the parser takes for its end, so that its body is waited for.
-        return self._head_due is None
+        # Asked only at what the parser takes for the end of a request that offers an upgrade: its body is
+        # waited for.
+        return True
 
     def on_url(self, url: bytes) -> None:
         """Some bytes of the target. Raises `Refused`."""

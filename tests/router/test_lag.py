@@ -163,13 +163,13 @@ async def test_a_second_stall_takes_no_time_from_who_was_in_time_before_it() -> 
         ttl_s=0,
     )
     now = time.monotonic()
-    first = lane.submit(b'{"row":1}', "1", now + 0.3)
-    second = lane.submit(b'{"row":2}', "2", now + 0.4)
-    await asyncio.sleep(0.2)
-    stand_still(0.15)  # until the first one's time is over
+    first = lane.submit(b'{"row":1}', "1", now + 0.6)
+    second = lane.submit(b'{"row":2}', "2", now + 1.3)
+    await asyncio.sleep(0.3)
+    stand_still(0.4)  # until the first one's time is over
     await asyncio.sleep(0.005)
     asyncio.get_running_loop().call_later(0.1, gate.set)
-    stand_still(0.3)  # beyond the second one's time, and its answer comes meanwhile
+    stand_still(0.8)  # beyond the second one's time, and its answer comes meanwhile
     assert (await second).answer.model_version
     with pytest.raises(DeadlinePassed):
         await first
