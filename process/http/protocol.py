@@ -11,9 +11,10 @@ Theory of operation:
 3. *Where a body ends.* A request is refused where somebody in front could see another end than we do, or
    another host: a coding below `chunked`, framing that is given twice, no `Host` or several.
 4. *Last words.* What is refused as HTTP is answered by a problem (RFC 9457) after everything before it has
-   been answered; then the connection closes. So it does when the client has said that it will send no more:
-   what it asked before is answered. What still arrives is read for a moment and dropped, because closing a
-   connection with unread bytes takes the last answer away from the client.
+   been answered, and after a moment: who repeats such requests as fast as they are answered takes little
+   time from others. Then the connection closes. So it does when the client has said that it will send no
+   more: what it asked before is answered. What still arrives is read for a while and dropped, because
+   closing a connection with unread bytes takes the last answer away from the client.
 5. *Bodies.* The bytes of bodies that are not answered yet count in one budget of the process, where a
    connection has more than `free_bytes` of them: ordinary requests pass, whatever others send. A body that
    finds no room gets 503. One beyond `large_bytes` leaves a quarter to smaller ones.
@@ -46,8 +47,9 @@ from process.budget import ByteBudget
 from process.http.refused import Refused, unreadable
 from process.http.transport import JoinedWrites, JoiningTransport, LeftReads, bound_unread
 
-# A client has so long to read the last answer before the connection is closed, and may send so much that is
-# dropped meanwhile.
+# A refused client waits so long for its last answer, has so long to read it before the connection is closed,
+# and may send so much that is dropped meanwhile.
+_REFUSE_S: Final = 0.05
 _LINGER_S: Final = 1.0
 _LINGER_BYTES: Final = 1024 * 1024
 # One read may bring 256 KiB, which as chunks of a byte take 20 ms: a connection has so long at first, looked
@@ -93,7 +95,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _write_due: float | None = None
     _unread = 0
     _look: asyncio.TimerHandle | None = None
-    _linger: asyncio.TimerHandle | None = None
+    _end_timer: asyncio.TimerHandle | None = None
     _taken = 0
     # Of them those since the last of a body, or since the head began.
     _bodyless = 0
@@ -108,6 +110,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _hosts = 0
     # What is to be sent when everything before it has been answered, before the connection closes.
     _last_words: bytes | None = None
+    _said = False
 
     # The connection's life
 
@@ -130,7 +133,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing more will come."""
-        for timer in (self._look, self._linger):
+        for timer in (self._look, self._end_timer):
             if timer is not None:
                 timer.cancel()
         if isinstance(exc, TimeoutError):
@@ -158,7 +161,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client will send no more. Returns whether something is still to be answered."""
         cast("JoiningTransport", self.transport).flush()
-        if self._linger is not None or not self._others_wait():
+        if self._said or not (self._last_words or self._others_wait()):
             return False
         if self._last_words is None:
             self._last_words = b""
@@ -216,10 +219,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._bodyless += len(data)
         if self._last_words is not None:
             if self._taken > _LINGER_BYTES:
-                if self._linger is None:
-                    self.flow.pause_reading()
-                else:
+                if self._said:
                     self.transport.abort()
+                else:
+                    self.flow.pause_reading()
             return
         try:
             self._parse(data)
@@ -437,6 +440,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.pipeline.popleft()
             return True
         cycle.disconnected = True
+        cycle.waiting_for_100_continue = False
         cycle.message_event.set()
         if cycle.response_started:
             self._last_words = b""  # there is an answer already, however far it has come
@@ -447,10 +451,15 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self._last_words:
             self.transport.close()
             return
-        self.transport.write(self._last_words)
+        self._idle_from = self.loop.time()
+        self._end_timer = self.loop.call_later(_REFUSE_S, self._refuse, self._last_words)
+
+    def _refuse(self, words: bytes) -> None:
+        self._said = True
+        self.transport.write(words)
         self.transport.write_eof()
         self.flow.resume_reading()
-        self._linger = self.loop.call_later(_LINGER_S, self.transport.close)
+        self._end_timer = self.loop.call_later(_LINGER_S, self.transport.close)
 
 
 def _read_target(target: bytes) -> tuple[str, bytes, bytes]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from process.http.transport import LeftReads
+from process.http.transport import JoinedWrites, JoiningTransport, LeftReads
 from router.asgi import Receive, Scope, Send
 from router.server import RouterProtocol
 from tests.door.running import Connection
@@ -153,28 +154,47 @@ def test_no_body_is_waited_for_where_none_was_promised(ours: int) -> None:
         assert client.read().body == b""
 
 
-async def _stalling(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["path"] == "/stall":
-        time.sleep(0.3)  # noqa: ASYNC251 - what arrives meanwhile is read in one turn of the event loop
-    await app(scope, receive, send)
+async def test_a_connection_that_cannot_be_written_to_any_more_keeps_no_answer_from_others() -> None:
+    loop = asyncio.get_running_loop()
+    told: list[str] = []
+    loop.set_exception_handler(lambda _loop, context: told.append(context["message"]))
+    with contextlib.ExitStack() as stack:
+        pairs = [tuple(map(stack.enter_context, socket.socketpair())) for _ in range(3)]
+        raw = [(await loop.create_connection(asyncio.Protocol, sock=ours))[0] for ours, _ in pairs]
+        raw[1].write_eof()  # not by way of ours, which would know of it
+        for each in [JoiningTransport(transport, JoinedWrites.of(loop)) for transport in raw]:
+            each.write(b"an answer")
+        await asyncio.sleep(0)
+        for place in (0, 2):
+            assert pairs[place][1].recv(100) == b"an answer"
+        assert [transport.is_closing() for transport in raw] == [False, True, False]
+        assert told == ["a connection cannot be written to"]
+        for transport in raw:
+            transport.abort()
+        await asyncio.sleep(0)
 
 
-def test_a_connection_that_cannot_be_written_to_any_more_keeps_no_answer_from_others() -> None:
-    refused = get("/echo", "Expect: 100-continue", "Transfer-Encoding: chunked", method="POST") + b"zz\r\n"
-    with served(RouterProtocol, _stalling) as port, Connection(port) as stalls:
-        for _ in range(3):
-            with Connection(port) as before, Connection(port) as bad, Connection(port) as after:
-                for each in (before, bad, after):
-                    each.send(get("/warm"))
-                    assert each.read().body == b"/warm"
-                stalls.send(get("/stall"))
-                before.send(get("/b"))
-                bad.send(refused)
-                after.send(get("/b"))
-                assert stalls.read().body == b"/stall"
-                assert before.read().body == b"/b"
-                assert after.read().body == b"/b"
-                assert bad.read().status == 400
+def test_what_was_refused_is_not_told_to_go_on(ours: int) -> None:
+    with Connection(ours) as client:
+        head = get("/echo", "Expect: 100-continue", "Transfer-Encoding: chunked", method="POST")
+        client.send(head + b"zz\r\n")
+        assert client.read().status == 400
+
+
+def test_who_is_refused_over_and_over_takes_little_time_from_others(ours: int) -> None:
+    begun = time.monotonic()
+    for _ in range(5):
+        with Connection(ours) as client:
+            client.send(b"no HTTP at all\r\n\r\n")
+            assert client.read().status == 400
+    assert time.monotonic() - begun >= 0.2
+
+
+def test_who_is_refused_and_says_that_no_more_comes_is_answered(ours: int) -> None:
+    with Connection(ours) as client:
+        client.send(b"no HTTP at all\r\n\r\n")
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.read().status == 400
 
 
 async def test_what_is_left_of_the_reads_of_many_is_gone_on_with_one_a_turn() -> None:

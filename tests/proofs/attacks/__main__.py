@@ -21,7 +21,7 @@ from tests.proofs.attacks.report import render
 from tests.proofs.running import hold_many_connections, is_named, proof_progress, run
 
 _SEARCH_S = 0.7
-_BESIDE_S = 5.0
+_BESIDE_S = 15.0
 # Past this no further attack begins.
 _LONGEST_S = 560.0
 

@@ -24,8 +24,10 @@ MOST_GAP_MS: Final = 25.0
 MOST_CPU_MS: Final = 5.0
 _PAST: Final = 999
 _UPTAKE_RATE: Final = 50.0
-_EDITS: Final = 25
-_WINDOW_S: Final = 0.8
+_EDITS: Final = 17
+_WINDOW_S: Final = 1.2
+# So long at least after the document was stored, which this process takes up to a second for.
+_UPTAKE_S: Final = 0.2
 
 
 def as_text(data: dict[str, Any]) -> str:
@@ -70,7 +72,7 @@ async def _window(installation: Installation, data: dict[str, Any], url: str | N
     await asyncio.to_thread(installation.turned)
     ends = time.monotonic() + _WINDOW_S
     stored = await asyncio.to_thread(installation.store, data, url)
-    await asyncio.sleep(ends - time.monotonic())
+    await asyncio.sleep(max(ends - time.monotonic(), _UPTAKE_S))
     turned = await asyncio.to_thread(installation.turned)
     revision = await asyncio.to_thread(installation.revision)
     assert url or revision >= stored.revision, "it was not taken up in time"

@@ -73,9 +73,10 @@ def _pipelined() -> list[bytes]:
     return [request("POST", _PREDICT, b"{}") * 100]
 
 
-def _byte_by_byte() -> list[bytes]:
+def _chunked(size: int) -> list[bytes]:
     body = b'{"user_id":"attacker","features":{"x":"%b"}}' % (b"y" * 900_000)
-    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+    parts = (body[place : place + size] for place in range(0, len(body), size))
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
     return [request("POST", _PREDICT, chunks, transfer_encoding="chunked")]
 
 
@@ -135,7 +136,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("a body broken at its last byte, 1 MB", lambda: _predict(_feature(_filled(b"[]")) + b",")),
     Kind("an unknown model, 1 MB", lambda: [_large_rows()[0].replace(b"/credit ", b"/nobody ")]),
     Kind("a gzip body, 125 MB unpacked", lambda: _predict(_gzipped(), content_encoding="gzip")),
-    Kind("a body a byte a chunk, 900 KB", _byte_by_byte),
+    Kind("a body a byte a chunk, 900 KB", lambda: _chunked(1)),
+    Kind("a body 64 bytes a chunk, 900 KB", lambda: _chunked(64)),
     Kind("100 pipelined, refused", _pipelined, answers=100),
     Kind("7,000 headers", lambda: [request("GET", "/livez", **{f"h{n:x}": "1" for n in range(7000)})]),
     Kind("a key of 60 KB", lambda: _predict(b"{}", authorization=f"Bearer {'k' * 60_000}")),
