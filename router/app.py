@@ -15,7 +15,6 @@ from typing import Final, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from process.heap import map_large_blocks
 from process.http.names import HostNames, is_loopback
 from process.http.protocol import BoundedProtocol
 from process.logs import configure_logs
@@ -329,7 +328,6 @@ def create_app() -> RouterApp:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_COLLECT)
-        map_large_blocks()
         sys.setswitchinterval(_SWITCH_S)
 
     return RouterApp(lambda stack: open_worker(settings, stack), started)

@@ -34,7 +34,7 @@ class Settings:
     data_dir: Path = Path(".ekiben")
     experiments_file: Path = Path("experiments.yaml")
     max_body_bytes: int = MIB
-    bodies_max_bytes: int = 64 * MIB
+    bodies_max_bytes: int = 48 * MIB
     max_elements: int = MAX_ELEMENTS
     local_cache_entries: int = 20_000
     state_durable: str = "check"
@@ -78,7 +78,7 @@ class Settings:
             data_dir=folder,
             experiments_file=experiments_file(environ),
             max_body_bytes=whole(environ, "EKIBEN_MAX_BODY_BYTES", MIB, 1024, 4 * MIB),
-            bodies_max_bytes=whole(environ, "EKIBEN_BODIES_MAX_BYTES", 64 * MIB, 16 * MIB, 1 << 40),
+            bodies_max_bytes=whole(environ, "EKIBEN_BODIES_MAX_BYTES", 48 * MIB, 16 * MIB, 1 << 40),
             max_elements=whole(environ, "EKIBEN_MAX_ELEMENTS", MAX_ELEMENTS, 100, 1_000_000),
             local_cache_entries=whole(environ, "EKIBEN_LOCAL_CACHE_ENTRIES", 20_000, 0, 10_000_000),
             state_durable=durable_choice(environ),

@@ -20,7 +20,7 @@ from tests.faults.load import Load
 from tests.faults.processes import Process, http_get
 from tests.faults.station import EXPERIMENT, Service, Station, document
 from tests.proofs.attacks.beside import Other, Ran, check_free, run_command
-from tests.proofs.attacks.measured import SOCKET
+from tests.proofs.attacks.measured import SOCKET, TICK_S
 from tests.proofs.attacks.wire import Answer, get, post
 
 ROUTER_PORT: Final = 13701
@@ -142,11 +142,12 @@ class Installation(Station):
             self.url, expected, rate, timeout_s=self.timeout_s, most_under_way=max(200, int(2 * rate))
         )
 
-    def turned(self) -> Turned:
-        """How the worker's loop turned since this was last asked."""
+    def turned(self, tick_s: float = TICK_S) -> Turned:
+        """How the worker's loop turned since this was last asked. It ticks each `tick_s` seconds from now."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_PATIENCE_S)
             connection.connect(str(self._measured))
+            connection.sendall(b"%f\n" % tick_s)
             line = connection.makefile("rb").readline()
         return Turned(**orjson.loads(line))
 

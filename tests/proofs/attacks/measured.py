@@ -1,8 +1,9 @@
 """`python -m tests.proofs.attacks.measured`: the router with one worker that notes how its loop turns.
 
 It is `python -m router`, with one task more in the event loop: a tick each millisecond. Whoever connects to
-the socket that EKIBEN_MEASURED names gets, as a line of JSON, what has happened since the last who did:
-the longest time between two ticks, the most CPU time that the loop's thread took between two, and all of it.
+the socket that EKIBEN_MEASURED names and sends a line gets, as a line of JSON, what has happened since the
+last who did: the longest time between two ticks, the most CPU time that the loop's thread took between two,
+and all of it. The line says how many seconds the next ticks are apart: ticks cost CPU too.
 On a machine that does more than this, the times between ticks are those of the machine.
 """
 
@@ -22,13 +23,14 @@ from router.__main__ import main
 from router.app import RouterApp
 
 SOCKET: Final = "EKIBEN_MEASURED"
-_TICK_S: Final = 0.001
+TICK_S: Final = 0.001
 
 
 class Turns:
     """The ticks of an event loop, since they were last read."""
 
     def __init__(self) -> None:
+        self.tick_s = TICK_S
         self._last = time.perf_counter()
         self._longest_s = self._longest_cpu_s = 0.0
         self._cpu_s = self._last_cpu_s = time.thread_time()
@@ -36,7 +38,7 @@ class Turns:
     async def tick(self) -> None:
         """Tick until cancelled."""
         while True:
-            await asyncio.sleep(_TICK_S)
+            await asyncio.sleep(self.tick_s)
             now, cpu_s = time.perf_counter(), time.thread_time()
             self._longest_s = max(self._longest_s, now - self._last)
             self._longest_cpu_s = max(self._longest_cpu_s, cpu_s - self._last_cpu_s)
@@ -63,7 +65,8 @@ def measured(app: RouterApp) -> RouterApp:
         turns = Turns()
         worker.spawn(turns.tick())
 
-        async def told(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def told(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            turns.tick_s = float(await reader.readline())
             writer.write(turns.read())
             await writer.drain()
             writer.close()
