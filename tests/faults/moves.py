@@ -12,6 +12,7 @@ from typing import Final
 import aiohttp
 
 from experiments.document import Document
+from router.panic import RELEASE_S
 from state.document import Conflict, DocumentStore, StateUnavailable, open_store
 from tests.faults.answers import TREATMENT
 from tests.faults.scene import Apply, Scene, until
@@ -91,7 +92,7 @@ async def panic_pressed(scene: Scene) -> AsyncIterator[None]:
         scene.expect(not treated, f"{treated} requests got the treatment after the panic switch")
     finally:
         file.unlink()
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(RELEASE_S + 1.5)
         expected.coverage_moves = False
 
 
