@@ -6,7 +6,9 @@ Theory of operation:
 2. A batch is what has queued while the last call was out, at most `MAX_ROWS` rows and `MAX_BYTES`.
    The lane never waits to fill one.
 3. A batch is looked up in the cache at once, and what it misses is asked of the service in one call.
-4. At most as many batches are out as the endpoints can work on. More would only be smaller.
+4. At most as many batches are out as the endpoints can work on. More would only be smaller. Rows that are in
+   a hurry get batches of their own where there are several endpoints: the first of them is given half of a
+   batch's time, which may be all that such a row has.
 5. Each waiter has its own deadline, and may leave; neither touches the row or the others. One timer of the
    lane rings for all deadlines.
 6. What waits is bounded in rows and in bytes, for each lane by itself: a version that hangs fills its own
@@ -83,13 +85,14 @@ class _Pending:
     """A row on its way, and everyone who waits for it."""
 
     __slots__ = (
-        "deadline", "digest", "fresh", "held", "parents", "queued_at", "requeued", "row", "waiters"
+        "deadline", "digest", "fresh", "held", "hurried", "parents", "queued_at", "requeued", "row", "waiters"
     )  # fmt: skip
 
-    def __init__(self, row: bytes, digest: str, fresh: bool, queued_at: float) -> None:
+    def __init__(self, row: bytes, digest: str, fresh: bool, hurried: bool, queued_at: float) -> None:
         self.row = row
         self.digest = digest
         self.fresh = fresh
+        self.hurried = hurried
         self.queued_at = queued_at
         self.deadline = 0.0
         self.held = 0
@@ -167,12 +170,14 @@ class Lane:
         deadline: float,
         fresh: bool = False,
         traceparent: bytes | None = None,
+        hurried: bool = False,
     ) -> asyncio.Future[Served]:
         """Queue a row and return the future of its answer.
 
         The future fails with `RowRefused`, `VersionFailed` or, at `deadline`, `DeadlinePassed`. `fresh` skips
-        the look-up; the call that takes the row belongs to the trace of `traceparent`, among others. Raises
-        `Overloaded` when the queue is full, by rows or by bytes, or could not be worked off in time.
+        the look-up; the call that takes the row belongs to the trace of `traceparent`, among others. Who has
+        waited for another version in vain is `hurried`, and has less time than others. Raises `Overloaded`
+        when the queue is full, by rows or by bytes, or could not be worked off in time.
         """
         now = self._clock()
         loop = asyncio.get_running_loop()
@@ -186,7 +191,7 @@ class Lane:
         if not self.budget.take(held):
             raise Overloaded(f"requests of {self.budget.held} bytes are waiting for this version")
         if pending is None:
-            pending = self._pending[key] = _Pending(row, digest, fresh, now)
+            pending = self._pending[key] = _Pending(row, digest, fresh, hurried, now)
             self._queue.append(pending)
             self._wake_soon(loop)
         waiter: asyncio.Future[Served] = loop.create_future()
@@ -241,16 +246,22 @@ class Lane:
 
     def _take(self) -> list[_Pending]:
         batch: list[_Pending] = []
+        others: list[_Pending] = []
         size = 0
+        mixed = len(self.endpoints.all) < 2
         while self._queue and len(batch) < MAX_ROWS:
             pending = self._queue[0]
             if not pending.is_awaited():
                 self._forget(self._queue.popleft())
                 continue
+            if batch and pending.hurried is not batch[0].hurried and not mixed:
+                others.append(self._queue.popleft())
+                continue
             size += len(pending.row) + 1
             if batch and size > MAX_BYTES:
                 break
             batch.append(self._queue.popleft())
+        self._queue.extendleft(reversed(others))
         return batch
 
     async def _run(self, batch: list[_Pending]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Final
 
 import orjson
@@ -23,6 +24,8 @@ from router.worker import Worker
 
 _JSON: Final = (b"content-type", b"application/json")
 _WAIT_SHARE: Final = 0.25
+# Who has lost so much of the time at another version is in a hurry.
+_HURRIED_SHARE: Final = 0.25
 _NO_TIME: Final = b"cache;dur=0.00, queue;dur=0.00, model;dur=0.00"
 
 
@@ -57,7 +60,7 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
         else:
             assigned.metrics.in_flight += 1
             try:
-                answered, served = await _answer(route, assigned, envelope, digest, started, request)
+                answered, served = await _answer(route, assigned, envelope, digest, started, request, clock)
             finally:
                 assigned.metrics.in_flight -= 1
     except RouterError as error:
@@ -193,6 +196,7 @@ async def _answer(
     digest: str,
     started: float,
     request: Request,
+    clock: Callable[[], float],
 ) -> tuple[VersionRoute, Served]:
     """The assigned version's answer within half the time, or live's within the rest."""
     fresh, trace = request.no_cache, request.traceparent
@@ -207,7 +211,8 @@ async def _answer(
         recalled = None if fresh else live.lane.recall(digest)
         if recalled is not None:
             return live, Served(recalled, "local")
-        return live, await live.lane.submit(row, digest, started + timeout_s, fresh, trace)
+        hurried = clock() - started > timeout_s * _HURRIED_SHARE
+        return live, await live.lane.submit(row, digest, started + timeout_s, fresh, trace, hurried)
 
 
 def _record(

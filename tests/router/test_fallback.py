@@ -12,7 +12,7 @@ from router.errors import VersionFailed, VersionMalformed, VersionUnavailable
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.services import Service
-from tests.router.waiting import settle
+from tests.router.waiting import settle, until
 
 
 @pytest.fixture
@@ -55,6 +55,47 @@ async def test_a_treatment_that_hangs_is_left_after_half_the_time_and_live_answe
     assert reply.status == 200
     assert (reply.json["version"], reply.json["fallback_from"]) == ("v1", "v2")
     v2.release()
+
+
+async def test_who_falls_back_has_time_for_a_second_endpoint_of_live(v1: Service, v2: Service) -> None:
+    hangs, urls = Service("v1"), ["http://hangs:1", "http://works:1"]
+    document = credit_document(versions={"v1": {"endpoints": urls}, "v2": {"endpoints": [V2]}})
+    async with build_app(document, {urls[0]: hangs, urls[1]: v1, V2: v2}) as router:
+        lane = router.worker.routes["credit"].versions["v1"].lane
+        lane.endpoints._draw = lambda: 0.0  # of two that are alike the first is chosen
+        hangs.hold()
+        now = time.monotonic()
+        own = [lane.submit(b'{"row":%d}' % row, f"own-{row}", now + 1.2) for row in range(3)]
+        fallen = [
+            lane.submit(b'{"row":%d}' % row, f"fallen-{row}", now + 0.6, hurried=True) for row in range(3)
+        ]
+        served = await asyncio.gather(*own, *fallen)
+        assert {each.answer.model_version for each in served} == {"credit_v1:1"}
+        assert sorted(len(call) for call in v1.calls) == [3, 3]
+        hangs.release()
+
+
+async def test_who_falls_back_late_shares_no_call_with_those_who_have_time(v1: Service, v2: Service) -> None:
+    other, urls = Service("v1"), ["http://v1:1", "http://other:1"]
+    versions = {"v1": {"endpoints": urls}, "v2": {"endpoints": [V2]}}
+    document = credit_document(timeout_ms=2000, versions=versions)
+    async with build_app(document, {urls[0]: v1, urls[1]: other, V2: v2}) as router:
+        lane = router.worker.routes["credit"].versions["v1"].lane
+        for service in (v1, other, v2):
+            service.hold()
+        asked = [asyncio.create_task(router.client.predict("u-treatment", {"row": 1}))]
+        for row in (2, 3):
+            asked.append(asyncio.create_task(router.client.predict(None, {"row": row})))
+            await settle()
+        await asyncio.sleep(0.6)
+        v2.failure = VersionUnavailable("status 500")
+        v2.release()
+        asked.append(asyncio.create_task(router.client.predict(None, {"row": 4})))
+        await until(lambda: lane.queued == 2)
+        for service in (v1, other):
+            service.release()
+        assert {reply.status for reply in await asyncio.gather(*asked)} == {200}
+        assert [len(call) for call in v1.calls + other.calls] == [1, 1, 1, 1]
 
 
 async def test_when_live_is_dead_too_it_is_502(router: Router, v1: Service, v2: Service) -> None:
