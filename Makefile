@@ -60,7 +60,7 @@ $(VENV)/.installed-all: $(VENV)/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[spark]'
 	@touch $@
 
-test-all: setup $(VENV)/.installed-all $(AXE)  ## all tests, none skipped; needs Java, Chromium, Prometheus, npm and curl
+test-all: setup $(VENV)/.installed-all $(AXE)  ## all tests but `images-test` and `bentos-test`; needs Java, Chromium, Prometheus, npm and curl
 	@for program in java chromium prometheus npm curl; do command -v $$program >/dev/null || { \
 		echo "make test-all needs $$program (Debian: apt install default-jre-headless chromium prometheus npm curl)"; exit 1; }; done
 	@test -f $(MODELS)/credit_v3/latest || $(BIN)/ekiben train

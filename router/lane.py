@@ -358,7 +358,7 @@ class Lane:
             # Who joined while the call was out has time left when it runs out: one more try.
             in_time = isinstance(error, DeadlinePassed) and pending.deadline > now
             if in_time and not pending.requeued and pending.is_awaited():
-                pending.requeued = True
+                pending.requeued = pending.hurried = True
                 self._queue.append(pending)
             else:
                 self._reject(pending, error)

@@ -7,7 +7,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Self
 from weakref import WeakKeyDictionary
 
 # Bytes that the kernel holds unsent for a connection. Left alone it holds megabytes for a client that never
@@ -16,16 +16,25 @@ _UNSENT_BYTES: Final = 128 * 1024
 _AT_ONCE: Final = struct.pack("ii", 1, 0)
 
 
-class JoinedWrites:
+class OfLoop:
+    """What there is one of for each event loop."""
+
+    _made: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, Self]]
+
+    def __init_subclass__(cls) -> None:
+        cls._made = WeakKeyDictionary()
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> Self:
+        """That of `loop`."""
+        return cls._made.setdefault(loop, cls())
+
+
+class JoinedWrites(OfLoop):
     """The transports of one event loop that have something to write at the end of its turn."""
 
     def __init__(self) -> None:
         self._waiting: list[JoiningTransport] = []
-
-    @classmethod
-    def of(cls, loop: asyncio.AbstractEventLoop) -> JoinedWrites:
-        """That of `loop`."""
-        return _joined.setdefault(loop, cls())
 
     def join(self, transport: JoiningTransport) -> None:
         """Have `transport` flushed at the end of this turn."""
@@ -44,19 +53,11 @@ class JoinedWrites:
                 transport.close()
 
 
-_joined: WeakKeyDictionary[asyncio.AbstractEventLoop, JoinedWrites] = WeakKeyDictionary()
-
-
-class LeftReads:
+class LeftReads(OfLoop):
     """What is left of the large reads of one event loop: one of them is gone on with in each turn."""
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], object]] = deque()
-
-    @classmethod
-    def of(cls, loop: asyncio.AbstractEventLoop) -> LeftReads:
-        """Those of `loop`."""
-        return _left.setdefault(loop, cls())
 
     def add(self, go_on: Callable[[], object]) -> None:
         """Call `go_on` when everything before it has had its turn."""
@@ -72,9 +73,6 @@ class LeftReads:
             self._waiting.popleft()
             if self._waiting:
                 asyncio.get_running_loop().call_soon(self._next)
-
-
-_left: WeakKeyDictionary[asyncio.AbstractEventLoop, LeftReads] = WeakKeyDictionary()
 
 
 class JoiningTransport:

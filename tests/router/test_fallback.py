@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from router.errors import VersionFailed, VersionMalformed, VersionUnavailable
+from router.errors import DeadlinePassed, VersionFailed, VersionMalformed, VersionUnavailable
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.services import Service
@@ -78,7 +78,7 @@ async def test_who_falls_back_has_time_for_a_second_endpoint_of_live(v1: Service
 async def test_who_falls_back_late_shares_no_call_with_those_who_have_time(v1: Service, v2: Service) -> None:
     other, urls = Service("v1"), ["http://v1:1", "http://other:1"]
     versions = {"v1": {"endpoints": urls}, "v2": {"endpoints": [V2]}}
-    document = credit_document(timeout_ms=2000, versions=versions)
+    document = credit_document(timeout_ms=3000, versions=versions)
     async with build_app(document, {urls[0]: v1, urls[1]: other, V2: v2}) as router:
         lane = router.worker.routes["credit"].versions["v1"].lane
         for service in (v1, other, v2):
@@ -87,7 +87,7 @@ async def test_who_falls_back_late_shares_no_call_with_those_who_have_time(v1: S
         for row in (2, 3):
             asked.append(asyncio.create_task(router.client.predict(None, {"row": row})))
             await settle()
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(0.8)
         v2.failure = VersionUnavailable("status 500")
         v2.release()
         asked.append(asyncio.create_task(router.client.predict(None, {"row": 4})))
@@ -96,6 +96,31 @@ async def test_who_falls_back_late_shares_no_call_with_those_who_have_time(v1: S
             service.release()
         assert {reply.status for reply in await asyncio.gather(*asked)} == {200}
         assert [len(call) for call in v1.calls + other.calls] == [1, 1, 1, 1]
+
+
+async def test_a_row_that_is_tried_again_shares_no_call_with_those_who_have_time(
+    v1: Service, v2: Service
+) -> None:
+    other, urls = Service("v1"), ["http://v1:1", "http://other:1"]
+    document = credit_document(versions={"v1": {"endpoints": urls}, "v2": {"endpoints": [V2]}})
+    async with build_app(document, {urls[0]: v1, urls[1]: other, V2: v2}) as router:
+        lane = router.worker.routes["credit"].versions["v1"].lane
+        for service in (v1, other):
+            service.hold()
+        now = time.monotonic()
+        out = [lane.submit(b'{"row":1}', "1", now + 4.0)]
+        await settle()
+        late = lane.submit(b'{"row":2}', "2", now + 0.4)
+        await settle()
+        out.append(lane.submit(b'{"row":2}', "2", now + 3.0))  # joins what is out already
+        out.append(lane.submit(b'{"row":3}', "3", now + 4.0))
+        with pytest.raises(DeadlinePassed):
+            await late
+        await until(lambda: lane.queued == 1)  # of two rows one is out: there is room for one call more
+        for service in (v1, other):
+            service.release()
+        assert {each.answer.model_version for each in await asyncio.gather(*out)} == {"credit_v1:1"}
+        assert {len(call) for call in v1.calls + other.calls} == {1}
 
 
 async def test_when_live_is_dead_too_it_is_502(router: Router, v1: Service, v2: Service) -> None:

@@ -21,6 +21,7 @@ from tests.proofs.attacks.report import render
 from tests.proofs.running import hold_many_connections, is_named, proof_progress, run
 
 _SEARCH_S = 0.7
+# One stall of the machine, of up to 0.15 s, is less than the hundredth part of it.
 _BESIDE_S = 15.0
 # Past this no further attack begins.
 _LONGEST_S = 560.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
 import subprocess
 import sys
 import time
@@ -23,7 +22,6 @@ RATE: Final = 400.0
 MOST_P99_MS: Final = 25.0
 MOST_TIMES_ALONE: Final = 3.0
 _LARGE: Final = 64 * 1024
-_PARTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +45,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What became of ordinary requests, alone (`kind` is empty) or beside four clients of a kind.
-
-    `p99_ms` is the median of three 99th percentiles, one after the other.
-    """
+    """What became of ordinary requests, alone (`kind` is empty) or beside four clients of a kind."""
 
     kind: str
     sent: int
@@ -140,7 +135,7 @@ def beside(installation: Installation, kind: str, seconds: float, rate: float = 
 async def _load(installation: Installation, kind: str, seconds: float, rate: float) -> Beside:
     async with installation.load(rate) as load:
         await asyncio.sleep(seconds)
-    took = [sample.done - sample.sent for sample in sorted(load.samples, key=lambda each: each.sent)]
+    took = sorted(sample.done - sample.sent for sample in load.samples)
     count = load.count()
     bad = (*ERRORS, Kind.WRONG)
     return Beside(
@@ -148,18 +143,9 @@ async def _load(installation: Installation, kind: str, seconds: float, rate: flo
         len(took),
         sum(count[each] for each in bad) + load.left_out,
         count[Kind.FALLBACK],
-        1000 * _p99_s(took),
+        1000 * took[int(0.99 * len(took))] if took else float("inf"),
         tuple(load.details(*bad)),
     )
-
-
-def _p99_s(took: Sequence[float]) -> float:
-    """The 99th percentile in seconds: the median of those of three parts, of which one has the machine's own
-    stall.
-    """
-    part = -(-len(took) // _PARTS)
-    parts = [sorted(took[place : place + part]) for place in range(0, len(took), part or 1)]
-    return statistics.median(each[int(0.99 * len(each))] for each in parts) if parts else float("inf")
 
 
 def search(installation: Installation, seconds: float) -> list[Cost]:

@@ -57,15 +57,13 @@ async def _uptake(installation: Installation) -> Found:
         await stack.enter_async_context(installation.load(_UPTAKE_RATE))
         await asyncio.sleep(1.0)
         for edit in range(_EDITS):
-            data["experiments"][EXPERIMENT]["overrides"] = {f"of-quality-assurance-{edit}": "treatment"}
-            edited = await asyncio.to_thread(parse_document, data)
+            edited = await asyncio.to_thread(_edited, data, edit)
             turned = await _window(installation, here, edited)
             gaps.append(turned.longest_ms)
             turns.append(turned.longest_cpu_ms)
         before = await _window(installation, elsewhere, edited, _SELDOM_S)
         for edit in range(_EDITS, 4 * _EDITS):
-            data["experiments"][EXPERIMENT]["overrides"] = {f"of-quality-assurance-{edit}": "treatment"}
-            edited = await asyncio.to_thread(parse_document, data)
+            edited = await asyncio.to_thread(_edited, data, edit)
             turned = await _window(installation, here, edited, _SELDOM_S)
             # The same work for a Redis that the router does not follow: only this process has it.
             after = await _window(installation, elsewhere, edited, _SELDOM_S)
@@ -77,6 +75,11 @@ async def _uptake(installation: Installation) -> Found:
         f"longest gap {gap:.1f} ms ({statistics.median(turns):.1f} ms of CPU), "
         f"{max(cost, 0.0):.1f} ms of CPU more in the loop's thread (medians of {len(gaps)} and {len(costs)})",
     )
+
+
+def _edited(data: dict[str, Any], edit: int) -> Document:
+    data["experiments"][EXPERIMENT]["overrides"] = {f"of-quality-assurance-{edit}": "treatment"}
+    return parse_document(data)
 
 
 async def _window(

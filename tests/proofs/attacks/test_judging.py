@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from tests.proofs.attacks.attack import Attack, Found, Row, run_attack
 from tests.proofs.attacks.catalogue import GROUPS
-from tests.proofs.attacks.costly import Beside, Cost, _p99_s, worst
+from tests.proofs.attacks.costly import Beside, Cost, worst
 from tests.proofs.attacks.kinds import KINDS
 from tests.proofs.attacks.report import render
 
@@ -73,10 +73,3 @@ def test_the_page_names_what_is_broken() -> None:
     assert "- A2, a page of another origin: taken: text/plain" in page
     assert "- A1, outcomes: 3 of 2000 failed, p99 80 ms" in page
     assert "Every promise held" not in page
-
-
-def test_a_stall_of_the_machine_is_in_one_of_three_percentiles() -> None:
-    assert _p99_s([0.01] * 4000 + [5.0] * 2000) == 0.01
-    assert _p99_s(([0.01] * 90 + [5.0] * 10) * 60) == 5.0
-    assert _p99_s([0.01] * 1000 + [0.02] * 1000 + [0.03] * 1000) == 0.02
-    assert _p99_s([]) == float("inf")
