@@ -76,6 +76,34 @@ def test_a_promise_is_missed_where_its_ratio_is_too_small() -> None:
     ]
 
 
+def test_sides_are_compared_round_by_round_since_a_machine_has_slow_phases() -> None:
+    """A phase at half the speed begins between two sides: their medians are of different rounds."""
+    phases = table() | {
+        (REPEATS, 64): cell(measured(20_000), measured(9_500), measured(10_000)),
+        (EMPTY, 64): cell(measured(36_000), measured(18_000), measured(36_000)),
+        (DIRECT, 64): cell(*[measured(700, 30.0)] * 3),
+        (UNCACHED, 64): cell(*[measured(8_000, 6.0)] * 3),
+        (UNCACHED, 1): cell(measured(700, 1.2), measured(400, 2.3), measured(400, 2.4)),
+        (DIRECT, 1): cell(measured(700, 1.1), measured(400, 2.2), measured(700, 1.1)),
+    }
+    found = {figure.name: figure for figure in figures(phases, None)}
+    ratio = found["repeats, 64 clients, against the empty app"]
+    more = found["1 client, uncached: p50, against direct's"]
+    assert (ratio.holds, ratio.measured) == (True, "0.53 \N{MULTIPLICATION SIGN} (0.28 to 0.56)")
+    assert (more.holds, more.measured) == (True, "+0.10 ms (+0.10 to +1.30; 2.30 ms)")
+    assert all(figure.holds for figure in found.values())
+
+
+def test_a_latency_that_is_longer_in_most_rounds_misses_its_promise() -> None:
+    late = table() | {
+        (UNCACHED, 1): cell(measured(700, 1.5), measured(700, 1.5), measured(700, 1.2)),
+        (DIRECT, 1): cell(*[measured(700, 1.1)] * 3),
+    }
+    assert [f.name for f in figures(late, None) if not f.holds] == [
+        "1 client, uncached: p50, against direct's"
+    ]
+
+
 def test_a_round_with_problems_misses_the_promise_of_no_errors() -> None:
     worse = table() | {(UNCACHED, 256): Cell((measured(8_000),), ("12 were fallback",))}
     names = [figure.name for figure in figures(worse, None) if not figure.holds]
