@@ -147,8 +147,9 @@ def faults(target: Target, one: Round, counted: Counter[str], clients: int) -> l
             if counted[result]
         ]
         wanted = counted[target.expect]
-        # Each of the repeated may come for the first time; what was in flight at the end wrk has not counted.
-        least = one.requests - (POPULATION if target.stream.repeats else 0)
+        # Each of the repeated may come for the first time, or for the first since its answer expired, and all
+        # who wait for that one are served; what was in flight at the end wrk has not counted.
+        least = one.requests - (POPULATION + clients if target.stream.repeats else 0)
         if not least <= wanted <= one.requests + clients:
             found.append(f"{wanted} of {one.requests} were {target.expect}")
     return found

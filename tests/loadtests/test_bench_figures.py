@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,15 @@ def test_a_round_that_all_answered_well_has_no_faults() -> None:
 )
 def test_what_does_not_count_is_said(one: Round, counted: Counter[str], words: str) -> None:
     assert any(words in fault for fault in faults(ROUTER, one, counted, clients=64))
+
+
+def test_repeats_whose_answers_expire_are_served_once_more_each_with_all_who_wait() -> None:
+    repeats = replace(ROUTER, stream=Stream(Path("x"), repeats=True), expect="cached")
+    one = measured(40_592)
+    assert faults(repeats, one, Counter(cached=39_516, served=1_076), clients=256) == []
+    assert faults(repeats, one, Counter(cached=39_000, served=1_592), clients=256) == [
+        "39000 of 40592 were cached"
+    ]
 
 
 def good_answer(case: Case) -> dict[str, object]:
