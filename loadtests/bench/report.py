@@ -21,12 +21,13 @@ _HEAD = """\
 
 One run of {minutes:.1f} minutes: {effort.rounds} rounds of {effort.seconds} s after a warm-up that does not
 count, the four of a row in turn. What must hold is compared within each round, since a shared machine
-changes its speed, and is the median of the rounds (in brackets the least and the most); the second table has
-each side's medians. One router worker, one worker a service, users split 50/50 over v1 and v2, no shadow;
-cache, events and metrics on. *Direct* is the service's own `/predict` ({run.direct_version}), with adaptive
-batching, the same module and settings as behind the router. The *empty app* answers `{{}}` to the same
-requests on the router's own server. *Uncached*: every request is another user with another application, made
-of the held-out rows. *Repeats*: 1,000 applicants, the one of rank r drawn with a weight of 1/r."""
+changes its speed, and is the median of the rounds (in brackets the least and the most, and the router's own
+latency); the second table has each side's medians. One router worker, one worker a service, users split
+50/50 over v1 and v2, no shadow; cache, events and metrics on. *Direct* is the service's own `/predict`
+({run.direct_version}), with adaptive batching, the same module and settings as behind the router. The *empty
+app* answers `{{}}` to the same requests on the router's own server. *Uncached*: every request is another
+user with another application, made of the held-out rows. *Repeats*: 1,000 applicants, the one of rank r
+drawn with a weight of 1/r."""
 
 _WHAT_COUNTS = """\
 What makes a response count: wrk counts statuses from 400 on and failed connections (*errors*), the mean size
