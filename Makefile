@@ -113,16 +113,16 @@ attacks: setup   ## attack a running installation; writes docs/reliability.md; A
 	@$(BIN)/python -m tests.proofs.attacks $(ARGS)
 
 netns: setup     ## the same between hosts: network namespaces, as root; writes docs/reliability.md
-	@$(BIN)/python -m tests.netns
+	@$(BIN)/python -m tests.proofs.netns
 
 stats-proof: setup  ## simulate experiments through the statistics; writes docs/statistics.md
-	@$(BIN)/python -m tests.statistics $(ARGS)
+	@$(BIN)/python -m tests.proofs.statistics $(ARGS)
 
 faults: setup    ## break everything once, under load; writes docs/reliability.md
-	@$(BIN)/python -m tests.faults
+	@$(BIN)/python -m tests.proofs.faults
 
 kills: setup     ## kill everything at 60 random moments under load; writes docs/reliability.md
-	@$(BIN)/python -m tests.kills $(ARGS)
+	@$(BIN)/python -m tests.proofs.kills $(ARGS)
 
 # What `make pipeline` takes: VERSION, AGAINST (the live one unless named), SHADOW percent, ENDPOINT of its service.
 # They reach the shell as variables and never as text of a command, whatever is in them.

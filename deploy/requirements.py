@@ -33,7 +33,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
     "controller": ("bentoml",),
-    "controller_process": (),  # `python -m control`, for its image: nothing of BentoML
+    "controller_process": (),  # `python -m ekiben.control`, for its image: nothing of BentoML
     "credit_v1": (*_EVERY_SERVICE, "onnxruntime"),
     "credit_v2": (*_EVERY_SERVICE, "onnxruntime"),
     "credit_v3": (*_EVERY_SERVICE, "safetensors", "torch"),

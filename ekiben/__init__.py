@@ -1,1 +1,0 @@
-"""The command line `ekiben`, and `ekiben up`: everything on one machine."""

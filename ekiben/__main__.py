@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ekiben.cli import main
+from ekiben.commands.main import main
 
 main()

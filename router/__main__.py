@@ -11,15 +11,15 @@ import tempfile
 
 import uvicorn
 
-from process.environ import BadSetting
-from process.logs import configure_logs
-from process.private import keep_private
-from router.keys import BadKeys, Door
-from router.server import SERVER_OPTIONS
+from ekiben.process.environ import BadSetting
+from ekiben.process.logs import configure_logs
+from ekiben.process.private import keep_private
+from ekiben.state.embedded import EmbeddedRedisError
+from ekiben.state.user import SaltMissing, user_salt
+from router.http.keys import BadKeys, Door
+from router.http.server import SERVER_OPTIONS
+from router.http.workers import Workers
 from router.settings import Settings
-from router.workers import Workers
-from state.embedded import EmbeddedRedisError
-from state.user import SaltMissing, user_salt
 
 
 def main() -> int:

@@ -15,16 +15,21 @@ from typing import Final, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from process.http.names import HostNames, is_loopback
-from process.http.protocol import BoundedProtocol
-from process.logs import configure_logs
-from process.traces import open_traces
-from router.access_log import AccessLog
-from router.asgi import Receive, Request, Scope, Send
+from ekiben.process.http.names import HostNames, is_loopback
+from ekiben.process.http.protocol import BoundedProtocol
+from ekiben.process.logs import configure_logs
+from ekiben.process.traces import open_traces
+from ekiben.state.beats import Beats
+from ekiben.state.documents.document import DocumentStore, open_state
+from ekiben.state.documents.held import listen
+from ekiben.state.durability import Durability
+from ekiben.state.panic import watch_panic
+from ekiben.state.user import user_salt
 from router.beat import Who, beat_on
-from router.cache import RedisCache
-from router.costly import Turns
 from router.development import file_alone, file_applier
+from router.doors.native import predict
+from router.doors.outcomes import take_outcomes
+from router.doors.pages import OPEN_PAGES, find_page
 from router.errors import (
     Forbidden,
     InternalError,
@@ -34,32 +39,27 @@ from router.errors import (
     TooManyRequests,
     Unauthorized,
 )
-from router.events import IdMaker, RedisEvents
 from router.gauges import Gauges, watch
-from router.keys import OUTCOMES, PREDICT, Door, given_key
-from router.lag import LoopLag
-from router.metrics import Metrics
-from router.outcome_writer import OutcomeWriter
-from router.outcomes import take_outcomes
-from router.pages import OPEN_PAGES, find_page
-from router.panic import watch_panic
-from router.predict import predict
-from router.probes import run_probes
-from router.problems import render_problem
-from router.resolve import resolve_host
-from router.routes import RouteBuilder
-from router.server import drain_on_sigterm
-from router.service import HttpService, open_session
+from router.http.asgi import Receive, Request, Scope, Send
+from router.http.costly import Turns
+from router.http.keys import OUTCOMES, PREDICT, Door, given_key
+from router.http.problems import render_problem
+from router.http.server import drain_on_sigterm
+from router.http.web import JSON, WebRules, answer_preflight, is_preflight, require_json
+from router.http.workers import end_with_parent
+from router.lanes.cache import RedisCache
+from router.lanes.lag import LoopLag
+from router.lanes.probes import run_probes
+from router.lanes.resolve import resolve_host
+from router.lanes.routes import RouteBuilder
+from router.lanes.service import HttpService, open_session
+from router.records.access_log import AccessLog
+from router.records.events import IdMaker, RedisEvents
+from router.records.metrics import Metrics
+from router.records.outcome_writer import OutcomeWriter
 from router.settings import LAST_STEPS_S, Settings
 from router.snapshots import SnapshotSource
-from router.web import JSON, WebRules, answer_preflight, is_preflight, require_json
 from router.worker import Worker
-from router.workers import end_with_parent
-from state.beats import Beats
-from state.document import DocumentStore, open_state
-from state.durability import Durability
-from state.held import listen
-from state.user import user_salt
 
 log = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ from typing import Final, Protocol, Self, cast
 
 import msgspec
 
-from router.metrics import SECONDS
-from router.routes import VersionRoute
+from ekiben.state.beats import EVERY_S, Beat, Beats, EndpointBeat, VersionBeat
+from ekiben.state.documents.document import StateUnavailable
+from router.lanes.routes import VersionRoute
+from router.records.metrics import SECONDS
 from router.worker import Worker
-from state.beats import EVERY_S, Beat, Beats, EndpointBeat, VersionBeat
-from state.document import StateUnavailable
 
 _TIMEOUT_S: Final = 2.0
 _FAREWELL_S: Final = 0.5

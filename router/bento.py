@@ -12,12 +12,12 @@ from contextlib import AsyncExitStack
 
 import bentoml
 
-from process.bento_logs import use_log_format
-from process.bento_paths import bound_paths
-from process.http.serving import bound_bentoml
-from process.private import keep_private
+from ekiben.process.bento_logs import use_log_format
+from ekiben.process.bento_paths import bound_paths
+from ekiben.process.http.serving import bound_bentoml
+from ekiben.process.private import keep_private
 from router.app import RouterApp, open_worker
-from router.pages import EXACT, PREFIXED
+from router.doors.pages import EXACT, PREFIXED
 from router.settings import Settings
 from router.worker import Worker
 

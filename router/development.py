@@ -17,14 +17,14 @@ from urllib.parse import urlsplit
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from experiments.document import Document
-from process.http.names import is_loopback
+from ekiben.experiments.document import Document
+from ekiben.process.http.names import is_loopback
+from ekiben.state.documents.applying import WAITS, Applier, FileStanding, Waits
+from ekiben.state.documents.document import DocumentStore, Stored
+from ekiben.state.documents.record import digest_of
+from ekiben.state.embedded import embedded_state_url
+from ekiben.state.lease import LEASE_KEY, Lease
 from router.settings import Settings
-from state.applying import WAITS, Applier, FileStanding, Waits
-from state.document import DocumentStore, Stored
-from state.embedded import embedded_state_url
-from state.lease import LEASE_KEY, Lease
-from state.record import digest_of
 
 
 def file_applier(documents: DocumentStore, redis: Redis, settings: Settings) -> Applier | None:

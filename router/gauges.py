@@ -9,9 +9,9 @@ from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from router.breaker import BreakerState
-from router.endpoints import Endpoints
-from router.routes import ModelRoute
+from router.lanes.breaker import BreakerState
+from router.lanes.endpoints import Endpoints
+from router.lanes.routes import ModelRoute
 
 log = logging.getLogger(__name__)
 

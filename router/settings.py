@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from process.environ import BadSetting, choice, data_dir, experiments_file, log_choices, whole
-from process.http.names import allowed_hosts, allowed_origins
-from process.http.serving import Connections
-from router.costly import MAX_ELEMENTS
-from router.keys import DEFAULT_RATE
-from router.panic import panic_file
-from state.durability import durable_choice
-from state.embedded import addresses
+from ekiben.process.environ import BadSetting, choice, data_dir, experiments_file, log_choices, whole
+from ekiben.process.http.names import allowed_hosts, allowed_origins
+from ekiben.process.http.serving import Connections
+from ekiben.state.durability import durable_choice
+from ekiben.state.embedded import addresses
+from ekiben.state.panic import panic_file
+from router.http.costly import MAX_ELEMENTS
+from router.http.keys import DEFAULT_RATE
 
 MIB: Final = 1024 * 1024
 _REDIS: Final = ("redis://", "rediss://", "unix://")

@@ -13,12 +13,12 @@ import time
 from pathlib import Path
 from typing import Final, Protocol
 
-from experiments.snapshot import Snapshot
-from state.applying import FileStanding
-from state.document import Conflict, StateUnavailable, Stored, Unreadable, read_record
-from state.held import Documents, HeldDocument
-from state.record import Record
-from state.trouble import Trouble
+from ekiben.experiments.snapshot import Snapshot
+from ekiben.state.documents.applying import FileStanding
+from ekiben.state.documents.document import Conflict, StateUnavailable, Stored, Unreadable, read_record
+from ekiben.state.documents.held import Documents, HeldDocument
+from ekiben.state.documents.record import Record
+from ekiben.state.trouble import Trouble
 
 log = logging.getLogger(__name__)
 

@@ -8,23 +8,23 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, Protocol
 
-from experiments.snapshot import Snapshot
-from process.http.names import HostNames
-from process.tasks import end_tasks, keep_running
-from process.traces import Traces
-from router.access_log import AccessLog
-from router.asgi import BODY_TIMEOUT_S
-from router.costly import MAX_ELEMENTS, Shared, Turns
-from router.events import Events
-from router.keys import Door
-from router.metrics import Metrics
-from router.outcome_writer import Outcomes
-from router.probes import probe_all
-from router.routes import ModelRoute, RouteBuilder, lanes_of
-from router.web import WebRules
-from state.applying import FileStanding
-from state.document import Stored
-from state.durability import Durability
+from ekiben.experiments.snapshot import Snapshot
+from ekiben.process.http.names import HostNames
+from ekiben.process.tasks import end_tasks, keep_running
+from ekiben.process.traces import Traces
+from ekiben.state.documents.applying import FileStanding
+from ekiben.state.documents.document import Stored
+from ekiben.state.durability import Durability
+from router.http.asgi import BODY_TIMEOUT_S
+from router.http.costly import MAX_ELEMENTS, Shared, Turns
+from router.http.keys import Door
+from router.http.web import WebRules
+from router.lanes.probes import probe_all
+from router.lanes.routes import ModelRoute, RouteBuilder, lanes_of
+from router.records.access_log import AccessLog
+from router.records.events import Events
+from router.records.metrics import Metrics
+from router.records.outcome_writer import Outcomes
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from process.bento_logs import use_log_format
-from process.bento_paths import bound_paths
-from process.traces import Traces, open_traces
+from ekiben.process.bento_logs import use_log_format
+from ekiben.process.bento_paths import bound_paths
+from ekiben.process.traces import Traces, open_traces
 from services.body import BodyRefused, ClientGone, check_count, parse, read_body
 from services.features import Features, json_schema
 from services.guard import Guard

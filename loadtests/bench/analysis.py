@@ -50,10 +50,10 @@ METRICS: Final[list[dict[str, Any]]] = [
 
 def measure(folder: Path) -> dict[str, Any]:
     """In the child: seconds of each full report, from listing the files on, and the process's peak memory."""
-    from control.analysis.analysing import Analysis
-    from control.event_files import EventFiles
-    from experiments.parsing import parse_document
-    from state.document import Stored
+    from ekiben.control.analysis.analysing import Analysis
+    from ekiben.control.recording.files import EventFiles
+    from ekiben.experiments.parsing import parse_document
+    from ekiben.state.documents.document import Stored
 
     document = parse_document(
         {

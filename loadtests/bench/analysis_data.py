@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from control.event_files import SCHEMA
+from ekiben.control.recording.files import SCHEMA
 
 START: Final = 1_790_000_000.0
 DAYS: Final = 14
@@ -129,7 +129,7 @@ class _Maker:
         }
 
     def _prediction_ids(self, numbers: Any) -> Any:
-        """A worker's prefix and its count, as `router.events.IdMaker` makes them."""
+        """A worker's prefix and its count, as `router.records.events.IdMaker` makes them."""
         letters = np.empty((len(numbers), 24), dtype="u1")
         letters[:, :16] = self._prefixes[numbers % _WORKERS]
         for place in range(8):

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from experiments.assignment import bucket_ranges, choose_variation, hash_v2
+from ekiben.experiments.assignment import bucket_ranges, choose_variation, hash_v2
 from loadtests.bench.errors import BenchError
 from loadtests.bench.streams import DIRECT, FIRST_CHECKED, ROUTER, Ask, Row, applicant
 

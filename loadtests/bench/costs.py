@@ -21,8 +21,9 @@ from redis.asyncio import Redis
 from rich.console import Console
 from rich.table import Table
 
-from control.event_files import KINDS, EventFiles
-from ekiben.stack import Part, until_ready
+from ekiben.control.recording.files import KINDS, EventFiles
+from ekiben.state.embedded import addresses
+from ekiben.up.readiness import Part, until_ready
 from loadtests.bench.errors import BenchError
 from loadtests.bench.machine import describe_machine, others_load, revision, today
 from loadtests.bench.run import clean_environment, run_until_signal
@@ -31,7 +32,6 @@ from loadtests.bench.sizing import PARTS, RATES, Phase, limits, model, rows
 from loadtests.bench.stack import DATA_DIR, Stack, started
 from loadtests.bench.streams import HELD_OUT, ROUTER, Numbers, read_rows, write_distinct, write_repeats
 from loadtests.bench.wrk import drive, require_wrk
-from state.embedded import addresses
 
 PAGE: Final = Path("docs/scaling.md")
 CONTROLLER_PORT: Final = 13406
@@ -165,7 +165,7 @@ def _part(command: list[str]) -> str | None:
         return "Redis (cache)" if "cache" in line else "Redis (state)"
     if "-m router" in line:
         return "router"
-    if "-m control" in line:
+    if "-m ekiben.control" in line:
         return "controller"
     return "services" if "services.credit_" in line else None
 
@@ -178,7 +178,7 @@ async def measure(console: Console) -> list[Phase]:
             costs = Costs(stack, session)
             with ExitStack() as undo:
                 controller = stack.children.start(
-                    "controller", [sys.executable, "-m", "control"], costs.environment
+                    "controller", [sys.executable, "-m", "ekiben.control"], costs.environment
                 )
                 undo.callback(lambda: stack.children.stop([controller], 5.0))
                 ready = Part(controller, f"http://127.0.0.1:{CONTROLLER_PORT}/readyz")

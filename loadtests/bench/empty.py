@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import uvicorn
 
-from router.server import SERVER_OPTIONS
+from router.http.server import SERVER_OPTIONS
 
 _START: Final = {
     "type": "http.response.start",

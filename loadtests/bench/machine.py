@@ -54,9 +54,7 @@ def revision() -> str:
     """The commit that was measured, with a `+` when the tree differs from it; empty without git."""
     try:
         commit = _git("rev-parse", "--short", "HEAD")
-        dirty = _git(
-            "status", "--porcelain", "--untracked-files=no", "--", "router", "services", "experiments"
-        )
+        dirty = _git("status", "--porcelain", "--untracked-files=no", "--", "router", "services", "ekiben")
     except (OSError, subprocess.SubprocessError):
         return ""
     return commit + ("+" if dirty else "")

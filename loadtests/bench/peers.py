@@ -19,7 +19,7 @@ import aiohttp
 from rich.console import Console
 from rich.status import Status
 
-from ekiben.stack import Part, until_ready
+from ekiben.up.readiness import Part, until_ready
 from loadtests.bench.check import Case, make_cases
 from loadtests.bench.counters import counters
 from loadtests.bench.errors import BenchError

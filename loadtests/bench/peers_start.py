@@ -14,8 +14,8 @@ from typing import Final
 import aiohttp
 import yaml
 
-from ekiben.launch import bentoml_home
-from ekiben.processes import Child
+from ekiben.up.launch import bentoml_home
+from ekiben.up.processes import Child
 from loadtests.bench.peers_install import PEERS, NotInstalled, install
 from loadtests.bench.stack import SERVICE_PORTS, Stack
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ekiben.errors import EkibenError
-from ekiben.launch import check_ports
-from ekiben.lock import locked
-from ekiben.processes import Child, Children
-from ekiben.stack import Part, until_ready, until_routed, watched
+from ekiben.clients.routed import until_routed
+from ekiben.terminal.errors import EkibenError
+from ekiben.up.launch import check_ports
+from ekiben.up.lock import locked
+from ekiben.up.processes import Child, Children
+from ekiben.up.readiness import Part, until_ready, watched
 from loadtests.bench.errors import BenchError
 
 DATA_DIR: Final = Path(".ekiben/loadtests")

@@ -17,20 +17,20 @@ from typing import Any, Final
 import orjson
 import uvloop
 
-from experiments.parsing import parse_document
+from ekiben.experiments.parsing import parse_document
+from ekiben.state.documents.document import Stored
+from ekiben.state.streams.blocks import Event, encode_block
+from ekiben.state.user import user_hash
 from router.app import RouterApp
-from router.asgi import Request
-from router.cache import InMemoryCache
-from router.envelope import parse_envelope, row_digest
-from router.events import IdMaker
-from router.metrics import Metrics
-from router.outcome_writer import InMemoryOutcomes
-from router.routes import RouteBuilder
-from router.service import InMemoryService
+from router.doors.envelope import parse_envelope, row_digest
+from router.http.asgi import Request
+from router.lanes.cache import InMemoryCache
+from router.lanes.routes import RouteBuilder
+from router.lanes.service import InMemoryService
+from router.records.events import IdMaker
+from router.records.metrics import Metrics
+from router.records.outcome_writer import InMemoryOutcomes
 from router.worker import Worker
-from state.blocks import Event, encode_block
-from state.document import Stored
-from state.user import user_hash
 
 REQUESTS: Final = 20_000
 APPLICANTS: Final = 1_000

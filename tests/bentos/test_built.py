@@ -11,9 +11,10 @@ import yaml
 from deploy.bentos import ROOT
 from tests.bentos.building import build, newest
 
+SHARED = {"ekiben/experiments", "ekiben/process", "ekiben/state"}
 PARTS = {
-    "ekiben_router": {"experiments", "experiments.yaml", "process", "router", "state"},
-    "ekiben_controller": {"control", "experiments", "process", "state"},
+    "ekiben_router": {"experiments.yaml", "router"} | SHARED,
+    "ekiben_controller": {"ekiben/control"} | SHARED,
 }
 
 
@@ -30,7 +31,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_bento_holds_its_own_packages_and_no_other(home: Path, name: str) -> None:
     source = newest(home, name) / "src"
     # BentoML adds the build file.
-    assert {path.name for path in source.iterdir()} == PARTS[name] | {"bentofile.yaml"}
+    top = {part.split("/")[0] for part in PARTS[name]}
+    assert {path.name for path in source.iterdir()} == top | {"bentofile.yaml"}
+    ours = {f"ekiben/{path.name}" for path in (source / "ekiben").iterdir()}
+    assert ours == {part for part in PARTS[name] if "/" in part} | {"ekiben/__init__.py"}
     files = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
     assert not [file for file in files if re.search(r"(^|/)(tests?|training)(/|_)", file)]
 

@@ -122,7 +122,7 @@ def test_a_versions_bento_says_what_is_in_it(whole_home: Path, name: str) -> Non
     assert labels["data_digest"] == stored["metadata"]["data_digest"]
     assert labels["framework"] == stored["metadata"]["framework"]
     source = newest(whole_home, name) / "src"
-    assert {path.name for path in source.iterdir()} == {"bentofile.yaml", "process", "services"}
+    assert {path.name for path in source.iterdir()} == {"bentofile.yaml", "ekiben", "services"}
 
 
 def router_settings(folder: Path, redis: str, version: str) -> dict[str, str]:

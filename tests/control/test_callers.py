@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from starlette.requests import Request
 
-from control.callers import Caller, Callers, Role
-from control.settings import Settings
+from ekiben.control.callers import Caller, Callers, Role
+from ekiben.control.settings import Settings
 
 VIEWER, ADMIN = Role.VIEWER, Role.ADMIN
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from control.settings import Settings
+from ekiben.control.settings import Settings
 from tests.router.test_documentation import named, table_rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from control.parts import running
+from ekiben.control.parts import running
 from tests.router.waiting import until
 
 

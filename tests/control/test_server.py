@@ -19,7 +19,7 @@ MOST = 50
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of `python -m control`, which holds fifty connections."""
+    """The port of `python -m ekiben.control`, which holds fifty connections."""
     folder = tmp_path_factory.mktemp("controller")
     redis = RedisServer(folder, "state")
     asyncio.run(redis.start())
@@ -31,7 +31,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         "EKIBEN_ADMIN_TOKEN": TOKEN,
         "EKIBEN_MAX_CONNECTIONS": str(MOST),
     }
-    process = Process("controller", folder, ["-m", "control"], environ)
+    process = Process("controller", folder, ["-m", "ekiben.control"], environ)
     process.start()
     try:
         process.wait_for(f"http://127.0.0.1:{port}/livez")

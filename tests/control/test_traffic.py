@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from control.traffic import WINDOW_S, TrafficWindow
-from state.beats import Beat, VersionBeat
+from ekiben.control.traffic import WINDOW_S, TrafficWindow
+from ekiben.state.beats import Beat, VersionBeat
 
 BOUNDS = [0.01, 0.1, 1.0]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from state.beats import Beat, EndpointBeat, VersionBeat
-from state.document import Stored
+from ekiben.state.beats import Beat, EndpointBeat, VersionBeat
+from ekiben.state.documents.document import Stored
 
 BOUNDS = [0.002, 0.004, 0.006, 0.01, 0.02, 0.05, 0.1]
 _SHARES = (0.31, 0.4, 0.17, 0.08, 0.03, 0.008, 0.0015, 0.0005)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments import actions
-from experiments.document import Document
-from experiments.parsing import parse_document
-from state.document import DocumentStore, Stored
+from ekiben.experiments.changes import actions
+from ekiben.experiments.document import Document
+from ekiben.experiments.parsing import parse_document
+from ekiben.state.documents.document import DocumentStore, Stored
 
 NOTE = "Applicants are drawn again and again from held-out loan applications: these are resampled demo data."
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import msgspec
 
-from experiments.report import (
+from ekiben.experiments.report import (
     Decision,
     LeftOut,
     MetricReport,
@@ -18,9 +18,9 @@ from experiments.report import (
     VariantUsers,
     Verdict,
 )
-from experiments.srm import srm_test
-from experiments.verdict import judge
-from state.document import Stored
+from ekiben.experiments.statistics.srm import srm_test
+from ekiben.experiments.verdict import judge
+from ekiben.state.documents.document import Stored
 from tests.dashboard.samples import Sample, metric, quality, shadow
 
 TAGS = {

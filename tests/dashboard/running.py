@@ -21,8 +21,8 @@ from urllib.error import URLError
 import msgspec
 from redis.asyncio import Redis
 
-from experiments.report import Report
-from state.document import DOCUMENT_KEY, DocumentStore, Stored, open_state
+from ekiben.experiments.report import Report
+from ekiben.state.documents.document import DOCUMENT_KEY, DocumentStore, Stored, open_state
 from tests.dashboard.documents import NOTE
 from tests.dashboard.seeding import seed
 from tests.router.redis_server import RedisServer

@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sin, sqrt
 
-from experiments.effects import Estimate, effect
-from experiments.label_quality import calibration_bin, wilson_interval
-from experiments.report import (
+from ekiben.experiments.report import (
     CalibrationBin,
     Interval,
     LabelQuality,
@@ -19,8 +17,10 @@ from experiments.report import (
     ShadowReport,
     VariantMetric,
 )
-from experiments.sequential import confidence_sequence
-from experiments.verdict import metric_state
+from ekiben.experiments.statistics.effects import Estimate, effect
+from ekiben.experiments.statistics.label_quality import calibration_bin, wilson_interval
+from ekiben.experiments.statistics.sequential import confidence_sequence
+from ekiben.experiments.verdict import metric_state
 
 LOOKS = 90
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 import msgspec
 from redis.asyncio import Redis
 
-from control.desk import RAMPS_KEY, REPORTS_KEY, SHADOW_REPORTS_KEY, RampState
-from experiments.report import Report
-from state.document import DocumentStore, Stored
+from ekiben.control.desk import RAMPS_KEY, REPORTS_KEY, SHADOW_REPORTS_KEY, RampState
+from ekiben.experiments.report import Report
+from ekiben.state.documents.document import DocumentStore, Stored
 from tests.dashboard.documents import grow
 from tests.dashboard.reports import reports, shadow_reports
 

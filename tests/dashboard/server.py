@@ -18,15 +18,15 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from control.admin import admin_app
-from control.auth import Auth
-from control.dashboard import Dashboard
-from control.desk import Desk
-from control.settings import Settings
-from control.verbs import Verbs
-from process.tasks import end_tasks
-from state.beats import Beats
-from state.document import StateUnavailable, open_state
+from ekiben.control.acting.verbs import Verbs
+from ekiben.control.api.admin import admin_app
+from ekiben.control.auth import Auth
+from ekiben.control.dashboard import Dashboard
+from ekiben.control.desk import Desk
+from ekiben.control.settings import Settings
+from ekiben.process.tasks import end_tasks
+from ekiben.state.beats import Beats
+from ekiben.state.documents.document import StateUnavailable, open_state
 from tests.dashboard.beats import beat_of
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from experiments.lifecycle import Status
+from ekiben.experiments.lifecycle import Status
 from tests.dashboard.running import TOKEN, Running, controller
 from tests.router.waiting import PATIENCE_S
 

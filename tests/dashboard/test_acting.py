@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import Browser, Page, expect
 
-from experiments.lifecycle import Status
+from ekiben.experiments.lifecycle import Status
 from tests.dashboard.conftest import log_in
 from tests.dashboard.running import TOKEN, Running
 

@@ -8,8 +8,8 @@ import xml.etree.ElementTree as ET
 import pytest
 from markupsafe import Markup
 
-from control.dashboard.charts import bands, distributions, forest
-from experiments.report import CalibrationBin, Interval, Point, ScoreBin, State
+from ekiben.control.dashboard.charts import bands, distributions, forest
+from ekiben.experiments.report import CalibrationBin, Interval, Point, ScoreBin, State
 
 UNKNOWN = Interval(None, None)
 POINTS = tuple(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from control.dashboard import formatting as f
-from experiments.report import Interval
+from ekiben.control.dashboard import formatting as f
+from ekiben.experiments.report import Interval
 
 
 def plain(text: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from control.dashboard import formatting as f
+from ekiben.control.dashboard import formatting as f
 from tests.dashboard.reports import reports
 from tests.dashboard.running import Running, controller
 from tests.dashboard.seeding import put_reports

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.lifecycle import Status
+from ekiben.experiments.lifecycle import Status
 from tests.dashboard.running import TOKEN, Running, controller
 from tests.dashboard.test_access import PROMOTE, Visitor, promotion
 from tests.router.waiting import PATIENCE_S

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from control.dashboard.rendering import Renderer
-from experiments.releases import Kept
-from state.applying import FileStanding
-from state.document import Stored
+from ekiben.control.dashboard.rendering import Renderer
+from ekiben.experiments.changes.releases import Kept
+from ekiben.state.documents.applying import FileStanding
+from ekiben.state.documents.document import Stored
 from tests.router.documents import credit_document
 
 

@@ -8,8 +8,8 @@ import orjson
 import pytest
 from playwright.sync_api import Page
 
-from control.dashboard import formatting as f
-from control.dashboard import words
+from ekiben.control.dashboard import formatting as f
+from ekiben.control.dashboard import words
 from tests.dashboard.documents import NOTE
 from tests.dashboard.running import Running
 

@@ -6,10 +6,10 @@ import ast
 from collections.abc import Iterable
 from typing import Final
 
-from control.settings import Settings as ControllerSettings
-from experiments.document import Document
+from ekiben.control.settings import Settings as ControllerSettings
+from ekiben.experiments.document import Document
+from ekiben.state.documents.experiments_file import parse_experiments
 from router.settings import Settings as RouterSettings
-from state.experiments_file import parse_experiments
 from tests.deploy.manifests import ROOT, Manifests, Workload
 
 SECRETS: Final = {
@@ -22,6 +22,10 @@ SECRETS: Final = {
     ("ekiben-events", "secret-access-key"): "a-secret",
 }
 """Stand-ins for what the secrets hold."""
+
+
+SHARED: Final = ("ekiben/state", "ekiben/process", "ekiben/experiments")
+"""What router and controller have in common."""
 
 
 def environment(container: dict[str, object]) -> dict[str, str]:

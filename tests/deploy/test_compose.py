@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from control.settings import Settings as ControllerSettings
 from deploy.images.catalogue import images
-from router.pages import OPEN_PAGES
+from ekiben.control.settings import Settings as ControllerSettings
+from ekiben.state.documents.experiments_file import read_experiments_file
+from router.doors.pages import OPEN_PAGES
 from router.settings import Settings as RouterSettings
 from services.door import SETTINGS
-from state.experiments_file import read_experiments_file
-from tests.deploy.environment import variables_read
+from tests.deploy.environment import SHARED, variables_read
 
 ROOT: Final = Path(__file__).parents[2]
 DEPLOY: Final = ROOT / "deploy"
@@ -30,7 +30,7 @@ SECRETS: Final = {
     "EKIBEN_ADMIN_TOKEN": "a-token-of-the-tests", "EKIBEN_USER_SALT": "a-salt", "GRAFANA_PASSWORD": "a-word",
 }  # fmt: skip
 OURS: Final = {name: its for name, its in SERVICES.items() if its["image"].startswith("ekiben/")}
-PROGRAMS: Final = {"router": "router", "controller": "control"}
+PROGRAMS: Final = {"router": "router", "controller": "ekiben/control"}
 # Written by others than us, with their own health checks.
 FOREIGN: Final = {"redis-cache", "redis-state", "prometheus", "grafana"}
 
@@ -96,7 +96,7 @@ def test_the_published_ports_are_those_that_the_programs_listen_on() -> None:
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_every_variable_is_one_that_the_program_reads(name: str) -> None:
-    read = variables_read((PROGRAMS[name], "state", "process", "experiments"), ("EKIBEN_", "REDIS_URL"))
+    read = variables_read((PROGRAMS[name], *SHARED), ("EKIBEN_", "REDIS_URL"))
     assert set(environment(name)) <= read
 
 
@@ -171,7 +171,7 @@ def test_the_images_health_checks_ask_for_what_the_programs_answer() -> None:
     assert checks == [("BENTOML_PORT", "3000"), ("EKIBEN_PORT", "3000"), ("EKIBEN_CONTROLLER_PORT", "3100")]
     (path,) = set(re.findall(r'"(/\w+)"', (DEPLOY / "images" / "healthcheck.py").read_text()))
     assert path in OPEN_PAGES
-    assert f'"{path}"' in (ROOT / "control" / "health.py").read_text()
+    assert f'"{path}"' in (ROOT / "ekiben" / "control" / "api" / "health.py").read_text()
 
 
 def test_each_redis_keeps_or_forgets_as_it_should() -> None:

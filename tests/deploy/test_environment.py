@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from router.keys import Door
-from state.embedded import addresses
-from state.user import user_salt
+from ekiben.state.embedded import addresses
+from ekiben.state.user import user_salt
+from router.http.keys import Door
 from tests.deploy.environment import (
+    SHARED,
     controller_settings,
     environment,
     only,
@@ -22,9 +23,9 @@ from tests.deploy.environment import (
 from tests.deploy.manifests import ROOT, Manifests
 
 PACKAGES: Mapping[str, tuple[str, ...]] = {
-    "router": ("router", "state", "process", "experiments"),
-    "controller": ("control", "state", "process", "experiments"),
-    "version": ("services", "process"),
+    "router": ("router", *SHARED),
+    "controller": ("ekiben/control", *SHARED),
+    "version": ("services", "ekiben/process"),
 }
 OURS = ("EKIBEN_", "REDIS_URL", "BENTOML_", "OTEL_")
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from experiments.document import Document
+from ekiben.experiments.document import Document
 from tests.deploy.environment import experiments_of
 from tests.deploy.manifests import Manifests
 

@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from state.experiments_file import parse_experiments
+from ekiben.state.documents.experiments_file import parse_experiments
 from tests.deploy import test_lives, test_network, test_security, test_shape
 from tests.deploy.copies import copy_of_the_manifests
 from tests.deploy.environment import environment, experiments_of

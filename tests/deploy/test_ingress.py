@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from process.http.names import HostNames
-from router.openapi import openapi_document
-from router.pages import EXACT, OPEN_PAGES
+from ekiben.process.http.names import HostNames
+from router.doors.openapi.document import openapi_document
+from router.doors.pages import EXACT, OPEN_PAGES
 from tests.deploy.environment import router_settings
 from tests.deploy.manifests import Manifests, Object
 from tests.deploy.quantities import quantity

@@ -11,9 +11,11 @@ import httpx
 import pytest
 from starlette.routing import Route
 
-from control.app import Controller
-from control.health import health_routes
-from router import pages, probes, workers
+from ekiben.control.api.health import health_routes
+from ekiben.control.app import Controller
+from router.doors import pages
+from router.http import workers
+from router.lanes import probes
 from router.settings import LAST_STEPS_S
 from services.door import SETTINGS
 from tests.deploy.environment import controller_settings, experiments_of, router_settings
@@ -159,4 +161,4 @@ def test_a_container_starts_what_its_image_starts(manifests: Manifests) -> None:
             assert not {"command", "args", "workingDir"} & set(workload.main)
     for container in router_of(manifests).pod["initContainers"]:
         assert container["command"][0] in dockerfile
-        assert container["command"][1:] == ["-m", "state.wait"]
+        assert container["command"][1:] == ["-m", "ekiben.state.wait"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from state.embedded import _SETTINGS
+from ekiben.state.embedded import _SETTINGS
 from tests.deploy.manifests import KUBERNETES, Manifests, Workload, can_render, render
 from tests.deploy.quantities import quantity
 

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from prometheus_client import generate_latest
 
-from router.metrics import Metrics
+from router.records.metrics import Metrics
 from tests.deploy.environment import experiments_of
 from tests.deploy.manifests import KUBERNETES, Manifests, Object, render
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 import typer.main
 
-from ekiben.cli import app
+from ekiben.commands.main import app
 from tests.docs.commands import documented, words
 from tests.ekiben.running import PATIENCE_S, ROOT, Up, ekiben, environment, start_up
 from tests.ekiben.test_new import clone

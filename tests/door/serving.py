@@ -11,7 +11,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from router.asgi import Receive, Scope, Send
+from router.http.asgi import Receive, Scope, Send
 from tests.door.running import wait_for
 
 LARGE = bytes(range(256)) * 20_000  # 5 MB: more than any socket's buffer

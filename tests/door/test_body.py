@@ -10,9 +10,9 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from router.asgi import Request
 from router.errors import BadRequest
-from router.server import RouterProtocol
+from router.http.asgi import Request
+from router.http.server import RouterProtocol
 from tests.door.running import Connection, ModelServer, RouterProcess, running_router, write_experiments
 from tests.router.client import Response
 from tests.router.conftest import Router, build_app

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from process.budget import ByteBudget
+from ekiben.process.budget import ByteBudget
 
 
 def test_what_would_pass_the_limit_is_not_taken_and_takes_nothing() -> None:

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from process.http.transport import JoinedWrites, JoiningTransport, LeftReads
-from router.asgi import Receive, Scope, Send
-from router.server import RouterProtocol
+from ekiben.process.http.transport import JoinedWrites, JoiningTransport, LeftReads
+from router.http.asgi import Receive, Scope, Send
+from router.http.server import RouterProtocol
 from tests.door.running import Connection
 from tests.door.serving import app, get, post, served
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from router.errors import Forbidden, TooManyRequests, Unauthorized
-from router.keys import DEFAULT_RATE, OUTCOMES, PREDICT, ApiKey, BadKeys, Door, TokenBucket, given_key
+from router.http.keys import DEFAULT_RATE, OUTCOMES, PREDICT, ApiKey, BadKeys, Door, TokenBucket, given_key
 from router.settings import Settings
 from tests.router.client import Response
 from tests.router.conftest import Router, build_app

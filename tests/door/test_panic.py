@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from router.panic import ALL_MODELS, panic_file, read_panic, watch_panic, write_panic
+from ekiben.state.panic import ALL_MODELS, panic_file, read_panic, watch_panic, write_panic
 from tests.door.running import (
     ModelServer,
     RouterProcess,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ekiben.cli import guarded
-from router.panic import ALL_MODELS, read_panic
+from ekiben.commands.main import guarded
+from ekiben.state.panic import ALL_MODELS, read_panic
 from tests.door.running import ModelServer, predict, running_router, wait_for, write_experiments
 from tests.ekiben.running import ekiben, environment
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from router.server import RouterProtocol
+from router.http.server import RouterProtocol
 from tests.door.running import Connection
 from tests.door.serving import LARGE, LAST, get, post, served
 

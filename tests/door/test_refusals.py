@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from process.http import protocol
-from process.http.protocol import BoundedProtocol
-from router.asgi import Receive, Scope, Send
-from router.server import RouterProtocol
+from ekiben.process.http import protocol
+from ekiben.process.http.protocol import BoundedProtocol
+from router.http.asgi import Receive, Scope, Send
+from router.http.server import RouterProtocol
 from tests.door.running import Answer, Connection
 from tests.door.serving import get, post, served
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from router.endpoints import Endpoint, Endpoints
-from router.resolve import host_to_resolve, resolve_host, with_address
-from router.routes import resolve_endpoints
-from router.service import InMemoryService
+from router.lanes.endpoints import Endpoint, Endpoints
+from router.lanes.resolve import host_to_resolve, resolve_host, with_address
+from router.lanes.routes import resolve_endpoints
+from router.lanes.service import InMemoryService
 from tests.door.running import ModelServer, ask, predict, running_router, write_experiments
 
 POD = "http://credit-v1:3001"

@@ -11,11 +11,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from process.budget import ByteBudget
-from process.environ import BadSetting
-from process.http.protocol import BoundedProtocol
-from process.http.serving import Connections
-from router.asgi import Receive, Scope, Send
+from ekiben.process.budget import ByteBudget
+from ekiben.process.environ import BadSetting
+from ekiben.process.http.protocol import BoundedProtocol
+from ekiben.process.http.serving import Connections
+from router.http.asgi import Receive, Scope, Send
 from tests.door.running import Connection, wait_for
 from tests.door.serving import LARGE, app, get, post, served
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from process.environ import BadSetting
+from ekiben.process.environ import BadSetting
+from ekiben.state.user import SaltMissing, user_salt
 from router.settings import Settings
-from state.user import SaltMissing, user_salt
 from tests.door.running import ROOT, ask, environment, free_port, predict, running_router
 
 KEY = "s3cret-of-shop"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from process.tasks import end_tasks
+from ekiben.process.tasks import end_tasks
 
 
 async def test_a_task_that_lost_a_cancellation_is_told_again() -> None:

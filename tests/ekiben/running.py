@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from state.embedded import socket_dir
+from ekiben.state.embedded import socket_dir
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 240.0

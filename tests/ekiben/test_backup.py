@@ -23,20 +23,20 @@ import yaml
 from redis.asyncio import Redis
 from rich.console import Console
 
-from control.analysis.analysing import Analysis
-from control.event_files import EventFiles
-from control.event_tables import DuckDBTables
-from control.merging import Merging
-from control.recorder import Recorder
-from ekiben.backup import back_up
-from ekiben.backup_folder import read_manifest
-from ekiben.errors import EkibenError, UsageError
-from ekiben.restore import restore
-from experiments.actions import pause
-from state.audit import Audit
-from state.document import DocumentStore, open_state
-from state.embedded import EmbeddedRedis
-from state.lease import Lease
+from ekiben.backup.folder import read_manifest
+from ekiben.backup.restore import restore
+from ekiben.backup.save import back_up
+from ekiben.control.analysis.analysing import Analysis
+from ekiben.control.analysis.tables import DuckDBTables
+from ekiben.control.recording.files import EventFiles
+from ekiben.control.recording.merging import Merging
+from ekiben.control.recording.recorder import Recorder
+from ekiben.experiments.changes.actions import pause
+from ekiben.state.documents.audit import Audit
+from ekiben.state.documents.document import DocumentStore, open_state
+from ekiben.state.embedded import EmbeddedRedis
+from ekiben.state.lease import Lease
+from ekiben.terminal.errors import EkibenError, UsageError
 from tests.control.analysis.events import KEY, START, metric, stored
 from tests.control.recording.conftest import s3 as s3_service
 from tests.control.recording.events import Lease as Mine

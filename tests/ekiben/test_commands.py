@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ekiben.cli import app, guarded
+from ekiben.commands.main import app, guarded
 from tests.ekiben.running import PATIENCE_S, ekiben, environment, start_up
 
 ROUTER = 13210

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from control import apply
-from ekiben.cli import guarded
+from ekiben.commands.main import guarded
+from ekiben.control import apply
 
 TOKEN = "the-admin-token-of-this-test"
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from sklearn.datasets import load_diabetes
 
-from ekiben.entry import next_port, with_version
-from ekiben.errors import EkibenError
-from ekiben.template import Schema, new_schema, read_schema, schema_module, service_module
-from experiments.parsing import parse_document
+from ekiben.experiments.parsing import parse_document
+from ekiben.new.entry import next_port, with_version
+from ekiben.new.template import Schema, new_schema, read_schema, schema_module, service_module
+from ekiben.terminal.errors import EkibenError
 from tests.ekiben.running import ONE_VERSION, ROOT, assert_nothing_left, ekiben, environment, start_up
 
 ROUTER = 13220

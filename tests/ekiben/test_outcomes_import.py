@@ -17,12 +17,12 @@ import pytest
 import yaml
 from rich.console import Console
 
-from ekiben.errors import EkibenError, UsageError
-from ekiben.outcome_rows import NO_VALUE, Columns, read_row
-from ekiben.outcome_sender import OutcomeSender
-from ekiben.outcome_summary import Imported
-from ekiben.outcomes import import_outcomes
-from state.blocks import COLUMNS, OUTCOMES_STREAM, decode_block
+from ekiben.importing.rows import NO_VALUE, Columns, read_row
+from ekiben.importing.run import import_outcomes
+from ekiben.importing.sender import OutcomeSender
+from ekiben.importing.summary import Imported
+from ekiben.state.streams.blocks import COLUMNS, OUTCOMES_STREAM, decode_block
+from ekiben.terminal.errors import EkibenError, UsageError
 from tests.ekiben.running import ekiben, environment
 from tests.router.documents import credit
 from tests.router.processes import RouterProcess

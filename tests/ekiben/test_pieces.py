@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
-from control.settings import Settings as ControllerSettings
-from ekiben.document import bench_document, read_document, write_document
-from ekiben.errors import EkibenError
-from ekiben.launch import check_ports, class_name, module_name, services_of
-from ekiben.replay import Answer, draw
-from ekiben.settings import Settings, key_headers
-from ekiben.shadows import ShadowCounts, parse_shadow_counts
-from ekiben.tables import quantile, version_rows
-from experiments.parsing import parse_document
+from ekiben.clients.document import bench_document, read_document, write_document
+from ekiben.control.settings import Settings as ControllerSettings
+from ekiben.demo.replay import Answer, draw
+from ekiben.demo.shadow_counts import ShadowCounts, parse_shadow_counts
+from ekiben.demo.tables import quantile, version_rows
+from ekiben.experiments.parsing import parse_document
+from ekiben.new.names import class_name, module_name
+from ekiben.terminal.errors import EkibenError
+from ekiben.terminal.settings import Settings, key_headers
+from ekiben.up.launch import check_ports, services_of
 from router.settings import Settings as RouterSettings
 
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from process.printable import without_password
-from process.private import keep_private, private_folder, private_opener
+from ekiben.process.printable import without_password
+from ekiben.process.private import keep_private, private_folder, private_opener
 from tests.ekiben.running import ONE_VERSION, PATIENCE_S, ROOT, environment, start_up
 
 ROUTER = 13390
@@ -63,7 +63,7 @@ def test_a_controller_shows_the_token_on_a_terminal_and_nowhere_else(tmp_path: P
            "EKIBEN_STATE_URL": "unix:///tmp/nobody-listens-here"}  # fmt: skip
     for name in ("EKIBEN_ADMIN_TOKEN", "EKIBEN_HOST"):
         env.pop(name, None)
-    command = [sys.executable, "-m", "control"]
+    command = [sys.executable, "-m", "ekiben.control"]
     with (tmp_path / "out").open("wb") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=follower)
     os.close(follower)

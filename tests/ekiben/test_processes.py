@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from ekiben.errors import EkibenError
-from ekiben.lock import locked
-from ekiben.processes import Children, marked
-from ekiben.stack import how_it_ended, last_words
-from state.embedded import socket_dir
+from ekiben.state.embedded import socket_dir
+from ekiben.terminal.errors import EkibenError
+from ekiben.up.lock import locked
+from ekiben.up.processes import Children, marked
+from ekiben.up.readiness import how_it_ended, last_words
 
 # A child that starts a grandchild in a session of its own, as BentoML does, and ignores being asked to end.
 STUBBORN = """
@@ -63,9 +63,9 @@ def test_after_a_killed_parent_the_guard_ends_everything_and_frees_the_lock(tmp_
     parent = f"""
 import os, signal, sys, time
 from pathlib import Path
-from ekiben.lock import locked
-from ekiben.processes import Children
-from state.embedded import socket_dir
+from ekiben.up.lock import locked
+from ekiben.up.processes import Children
+from ekiben.state.embedded import socket_dir
 folder = Path({str(tmp_path)!r})
 with locked(folder) as lock:
     children = Children(folder, lock, folder)

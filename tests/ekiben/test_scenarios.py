@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from ekiben.arrivals import Applicant, Arrivals, outcomes_of, read_applicants
-from ekiben.document import read_document
-from ekiben.scenario import fitted_scenario, scenario_file
-from experiments import actions
-from experiments.changes import check_change
-from experiments.document import Document
-from experiments.lifecycle import Status
-from experiments.parsing import parse_document
-from experiments.three_way import apply_text
-from state.document import dump_document
+from ekiben.clients.document import read_document
+from ekiben.demo.arrivals import Applicant, Arrivals, outcomes_of, read_applicants
+from ekiben.demo.scenario import fitted_scenario, scenario_file
+from ekiben.experiments.changes import actions
+from ekiben.experiments.changes.allowed import check_change
+from ekiben.experiments.changes.three_way import apply_text
+from ekiben.experiments.document import Document
+from ekiben.experiments.lifecycle import Status
+from ekiben.experiments.parsing import parse_document
+from ekiben.state.documents.document import dump_document
 from tests.ekiben.running import ROOT, ekiben, environment
 from tests.router.waiting import until
 

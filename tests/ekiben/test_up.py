@@ -11,7 +11,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from ekiben.document import bench_document, read_document
+from ekiben.clients.document import bench_document, read_document
 from tests.ekiben.running import (
     ONE_VERSION,
     ROOT,

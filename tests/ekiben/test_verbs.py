@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ekiben.cli import guarded
-from experiments import actions
-from experiments.lifecycle import Status
-from state.document import dump_document
-from state.experiments_file import parse_experiments
+from ekiben.commands.main import guarded
+from ekiben.experiments.changes import actions
+from ekiben.experiments.lifecycle import Status
+from ekiben.state.documents.document import dump_document
+from ekiben.state.documents.experiments_file import parse_experiments
 from tests.control.acting.conftest import TOKEN, Scene, document, redis, scene_over  # noqa: F401 - a fixture
 from tests.control.acting.evidence import put_report, report
 from tests.ekiben.running import ROOT
@@ -194,7 +194,7 @@ async def test_the_job_of_the_manifests_applies_a_file_and_tells_what_is_refused
 
     async def job(**changes: str) -> tuple[int, str]:
         done = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "control.apply", str(file)),
+            *(sys.executable, "-m", "ekiben.control.apply", str(file)),
             env={**os.environ, **told, **changes},
             cwd=ROOT,
             stdout=asyncio.subprocess.PIPE,

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from experiments.document import Document
-from experiments.parsing import parse_document
-from experiments.problems import DocumentError
+from ekiben.experiments.document import Document
+from ekiben.experiments.parsing import parse_document
+from ekiben.experiments.problems import DocumentError
 
 CREDIT = """
 models:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.report import (
+from ekiben.experiments.report import (
     Decision,
     Effect,
     Interval,

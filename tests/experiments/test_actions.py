@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from experiments import actions
-from experiments.differences import differences, lines_about
-from experiments.document import Document, Ramp
-from experiments.lifecycle import Status
-from experiments.parsing import parse_document
-from experiments.problems import DocumentError
+from ekiben.experiments.changes import actions
+from ekiben.experiments.changes.differences import differences, lines_about
+from ekiben.experiments.document import Document, Ramp
+from ekiben.experiments.lifecycle import Status
+from ekiben.experiments.parsing import parse_document
+from ekiben.experiments.problems import DocumentError
 
 KEY = "credit-boosting"
 Verb = Callable[[Document, str], Document]

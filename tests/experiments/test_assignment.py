@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.assignment import (
+from ekiben.experiments.assignment import (
     BUCKETS,
     bucket_ranges,
     choose_variation,
@@ -151,7 +151,7 @@ def test_seeds_assign_independently_of_each_other(first: str, second: str) -> No
 def test_every_process_computes_the_same_places() -> None:
     users = [f"u-{number}" for number in range(50)] + ["é", "🍱", "客户-1", "a b\nc"]
     program = (
-        "import json, sys; from experiments.assignment import hash_v1, hash_v2; "
+        "import json, sys; from ekiben.experiments.assignment import hash_v1, hash_v2; "
         "print(json.dumps([[hash_v1('s', u), hash_v2('s', u)] for u in json.loads(sys.argv[1])]))"
     )
     here = [[hash_v1("s", user), hash_v2("s", user)] for user in users]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from experiments import actions
-from experiments.consequences import consequence
-from experiments.document import Document, Ramp
+from ekiben.experiments.changes import actions
+from ekiben.experiments.changes.consequences import consequence
+from ekiben.experiments.document import Document, Ramp
 from tests.experiments.test_actions import KEY, credit
 
 RAMP = Ramp(steps=(10.0, 100.0), every="30m")

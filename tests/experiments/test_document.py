@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from experiments.parsing import parse_document
+from ekiben.experiments.parsing import parse_document
 from tests.experiments.documents import credit, problems, variants
 
 NET = "experiments.credit-net"

@@ -7,9 +7,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.document import Document
-from experiments.parsing import parse_document
-from experiments.problems import DocumentError
+from ekiben.experiments.document import Document
+from ekiben.experiments.parsing import parse_document
+from ekiben.experiments.problems import DocumentError
 from tests.experiments.documents import credit, problems
 
 

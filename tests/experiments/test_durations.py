@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.durations import format_duration, parse_duration
+from ekiben.experiments.durations import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(

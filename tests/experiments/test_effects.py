@@ -6,10 +6,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from experiments import effects
-from experiments.effects import UNKNOWN, Estimate, effect, steadied
-from experiments.moments import Moments
-from experiments.sequential import UNBOUNDED
+from ekiben.experiments.statistics import effects
+from ekiben.experiments.statistics.effects import UNKNOWN, Estimate, effect, steadied
+from ekiben.experiments.statistics.moments import Moments
+from ekiben.experiments.statistics.sequential import UNBOUNDED
 
 VALUES = st.lists(st.tuples(st.floats(-100, 100), st.floats(-100, 100)), min_size=2, max_size=30)
 ESTIMATE = st.builds(Estimate, st.floats(-50, 50), st.floats(0.01, 10), st.integers(100, 10**6))

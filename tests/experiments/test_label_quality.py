@@ -5,10 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.effects import Estimate
-from experiments.label_quality import calibration_bin, fixed_interval, roc_auc, wilson_interval
-from experiments.sequential import UNBOUNDED
-from tests.statistics.labelled import auc_sums, delong_variance, simulate
+from ekiben.experiments.statistics.effects import Estimate
+from ekiben.experiments.statistics.label_quality import (
+    calibration_bin,
+    fixed_interval,
+    roc_auc,
+    wilson_interval,
+)
+from ekiben.experiments.statistics.sequential import UNBOUNDED
+from tests.proofs.statistics.labelled import auc_sums, delong_variance, simulate
 
 
 @given(st.integers(0, 1000))

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from experiments.changes import check_change
-from experiments.document import Document
-from experiments.lifecycle import ACTIVE, TRANSITIONS, Status
-from experiments.parsing import parse_document
-from experiments.problems import DocumentError
+from ekiben.experiments.changes.allowed import check_change
+from ekiben.experiments.document import Document
+from ekiben.experiments.lifecycle import ACTIVE, TRANSITIONS, Status
+from ekiben.experiments.parsing import parse_document
+from ekiben.experiments.problems import DocumentError
 from tests.experiments.documents import credit, credit_document, variants
 
 NET = "experiments.credit-net"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from experiments.parsing import parse_document
+from ekiben.experiments.parsing import parse_document
 from tests.experiments.documents import credit, problems
 
 METRIC: dict[str, Any] = {"name": "profit", "outcome": "profit", "kind": "mean"}

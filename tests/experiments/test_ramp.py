@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from experiments.document import Experiment
-from experiments.ramp import RampAction, RampKind, next_action
-from experiments.report import Report, RuleChange, State, StepUsers
+from ekiben.experiments.document import Experiment
+from ekiben.experiments.ramp import RampAction, RampKind, next_action
+from ekiben.experiments.report import Report, RuleChange, State, StepUsers
 from tests.experiments.documents import credit_document
 from tests.experiments.reports import effect, errors, profit, report
 from tests.experiments.test_verdict import CHANGED, HARMFUL, MISMATCH, WORSE

@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 
-from experiments import actions
-from experiments.parsing import parse_document
-from experiments.problems import DocumentError
-from experiments.releases import BASE, read_document, read_routing, routing_data, write_document
+from ekiben.experiments.changes import actions
+from ekiben.experiments.changes.releases import (
+    BASE,
+    read_document,
+    read_routing,
+    routing_data,
+    write_document,
+)
+from ekiben.experiments.parsing import parse_document
+from ekiben.experiments.problems import DocumentError
 from tests.router.documents import EXPERIMENT, credit, credit_document
 
 METRICS = [{"name": "profit", "outcome": "profit", "kind": "mean", "cap": 3}]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from experiments.rules import rule_differences
+from ekiben.experiments.changes.rules import rule_differences
 from tests.experiments.documents import credit_document
 
 PROFIT = {"name": "profit", "outcome": "profit", "kind": "mean"}

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from experiments import actions
-from experiments.document import Document
-from experiments.parsing import parse_document
-from experiments.safer import safer
+from ekiben.experiments.changes import actions
+from ekiben.experiments.changes.safer import safer
+from ekiben.experiments.document import Document
+from ekiben.experiments.parsing import parse_document
 from tests.router.documents import EXPERIMENT, credit
 
 RUNNING = parse_document(credit(experiment={"coverage": 50}))

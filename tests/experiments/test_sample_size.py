@@ -2,9 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.boundary_crossing import crossing_probability
-from experiments.sample_size import Spread, detectable_effect, duration, proportion, sample_size
-from experiments.verdict import JUDGED_FROM
+from ekiben.experiments.statistics.boundary_crossing import crossing_probability
+from ekiben.experiments.statistics.sample_size import (
+    Spread,
+    detectable_effect,
+    duration,
+    proportion,
+    sample_size,
+)
+from ekiben.experiments.verdict import JUDGED_FROM
 
 
 def test_looking_at_any_time_costs_users() -> None:

@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.sequential import UNBOUNDED, confidence_sequence, half_width, sequential_p_value
+from ekiben.experiments.statistics.sequential import (
+    UNBOUNDED,
+    confidence_sequence,
+    half_width,
+    sequential_p_value,
+)
 
 USERS = st.integers(2, 10**9)
 ALPHA = st.floats(1e-9, 0.9)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.assignment import BUCKETS, bucket_ranges, choose_variation, in_namespace
-from experiments.changes import check_change
-from experiments.problems import DocumentError
-from experiments.shares import PLACES, buckets_held, share_problems
+from ekiben.experiments.assignment import BUCKETS, bucket_ranges, choose_variation, in_namespace
+from ekiben.experiments.changes.allowed import check_change
+from ekiben.experiments.problems import DocumentError
+from ekiben.experiments.shares import PLACES, buckets_held, share_problems
 from tests.experiments.documents import credit_document, variants
 
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.assignment import bucket_ranges, choose_variation, hash_v2, in_namespace
-from experiments.lifecycle import Status
-from experiments.parsing import parse_document
-from experiments.snapshot import Assignment, Plan, Snapshot
+from ekiben.experiments.assignment import bucket_ranges, choose_variation, hash_v2, in_namespace
+from ekiben.experiments.lifecycle import Status
+from ekiben.experiments.parsing import parse_document
+from ekiben.experiments.snapshot import Assignment, Plan, Snapshot
 from tests.experiments.documents import credit, credit_document, variants
 
 USERS = [f"u-{number}" for number in range(20_000)]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.srm import srm_p_value, srm_test
+from ekiben.experiments.statistics.srm import srm_p_value, srm_test
 
 COUNTS = st.lists(st.integers(0, 10**7), min_size=2, max_size=5)
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from experiments import actions
-from experiments.changes import check_change
-from experiments.parsing import parse_document
-from experiments.problems import DocumentError
-from experiments.three_way import apply_text
+from ekiben.experiments.changes import actions
+from ekiben.experiments.changes.allowed import check_change
+from ekiben.experiments.changes.three_way import apply_text
+from ekiben.experiments.parsing import parse_document
+from ekiben.experiments.problems import DocumentError
 from tests.router.documents import EXPERIMENT, credit
 
 LAST = parse_document(credit(experiment={"coverage": 10}))

@@ -4,8 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.report import Decision, Ending, LeftOut, Redeployment, Report, Role, RuleChange, Srm, State
-from experiments.verdict import JUDGED_FROM, judge, metric_state
+from ekiben.experiments.report import (
+    Decision,
+    Ending,
+    LeftOut,
+    Redeployment,
+    Report,
+    Role,
+    RuleChange,
+    Srm,
+    State,
+)
+from ekiben.experiments.verdict import JUDGED_FROM, judge, metric_state
 from tests.experiments.reports import effect, errors, metric, profit, report
 
 MISMATCH = Srm(p_value=1e-6, threshold=0.001, mismatch=True)

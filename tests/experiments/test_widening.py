@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from experiments.document import Document
-from experiments.parsing import parse_document
-from experiments.widening import widens
+from ekiben.experiments.changes.widening import widens
+from ekiben.experiments.document import Document
+from ekiben.experiments.parsing import parse_document
 from tests.router.documents import EXPERIMENT, credit
 
 METRICS = [

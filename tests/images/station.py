@@ -12,9 +12,9 @@ from typing import Any, Final
 import yaml
 
 from deploy.images.engine import Buildah
-from experiments.document import Document
-from experiments.parsing import parse_document
-from state.document import open_store
+from ekiben.experiments.document import Document
+from ekiben.experiments.parsing import parse_document
+from ekiben.state.documents.document import open_store
 from tests.deploy.manifests import KUBERNETES, Workload, render
 from tests.images.bundle import specification
 from tests.images.containers import Container, Images

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from state.embedded import EmbeddedRedis
+from ekiben.state.embedded import EmbeddedRedis
 from tests.loadtests.services import CROWD, LIAR, REFUSES, SLOW, V1, V2
 
 ROOT = Path(__file__).parents[2]

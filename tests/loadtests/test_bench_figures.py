@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.assignment import bucket_ranges, choose_variation, hash_v2
+from ekiben.experiments.assignment import bucket_ranges, choose_variation, hash_v2
 from loadtests.bench.against import median_interval
 from loadtests.bench.check import EXPERIMENT, VARIANTS, Case, router_faults
 from loadtests.bench.counters import read_counters

@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from experiments.document import Document
+from ekiben.experiments.document import Document
+from ekiben.state.documents.document import Stored
+from ekiben.state.streams.blocks import COLUMNS
 from router.app import RouterApp
-from router.cache import InMemoryCache, SharedCache
-from router.events import IdMaker, InMemoryEvents
-from router.metrics import Metrics
-from router.outcome_writer import InMemoryOutcomes
-from router.probes import probe_all
-from router.routes import RouteBuilder
-from router.service import ModelService
+from router.lanes.cache import InMemoryCache, SharedCache
+from router.lanes.probes import probe_all
+from router.lanes.routes import RouteBuilder
+from router.lanes.service import ModelService
+from router.records.events import IdMaker, InMemoryEvents
+from router.records.metrics import Metrics
+from router.records.outcome_writer import InMemoryOutcomes
 from router.worker import Worker
-from state.blocks import COLUMNS
-from state.document import Stored
 from tests.router.client import Client
 from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.redis_server import RedisServer

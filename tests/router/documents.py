@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.document import Document
-from experiments.parsing import parse_document
+from ekiben.experiments.document import Document
+from ekiben.experiments.parsing import parse_document
 
 V1, V2, V3 = "http://v1:1", "http://v2:1", "http://v3:1"
 

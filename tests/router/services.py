@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from router.answer import OutputFields
 from router.errors import DeadlinePassed, VersionUnavailable
-from router.service import BulkAnswer, InMemoryService, ServiceInfo
+from router.lanes.answer import OutputFields
+from router.lanes.service import BulkAnswer, InMemoryService, ServiceInfo
 
 OUTPUT = OutputFields("score", "decision")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from router.access_log import AccessLog
+from router.records.access_log import AccessLog
 
 
 def test_the_share_decides_by_chance() -> None:

@@ -9,7 +9,7 @@ import orjson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from router.envelope import parse_envelope
+from router.doors.envelope import parse_envelope
 from router.errors import BadRequest
 from tests.router.client import Client
 from tests.router.conftest import build_app

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from experiments.snapshot import Snapshot
+from ekiben.experiments.snapshot import Snapshot
 from tests.router.conftest import Router, build_app
 from tests.router.documents import EXPERIMENT, V1, V2, V3, credit_document
 from tests.router.services import Service

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ekiben.state.beats import Beat
 from router.beat import Who, make_beat
 from router.errors import OutcomesRefused
-from router.metrics import SECONDS
-from state.beats import Beat
+from router.records.metrics import SECONDS
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.services import Service

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.breaker import Breaker, BreakerState
+from router.lanes.breaker import Breaker, BreakerState
 
 
 def opened(now: float = 0.0, **rules: float) -> Breaker:

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
-from experiments.parsing import parse_document
-from router.cache import InMemoryCache, cache_key
-from router.envelope import parse_envelope, row_digest
+from ekiben.experiments.parsing import parse_document
+from router.doors.envelope import parse_envelope, row_digest
+from router.lanes.cache import InMemoryCache, cache_key
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.services import Service
@@ -186,7 +186,7 @@ async def test_each_model_has_its_own_ttl(v1: Service) -> None:
         "b": {"live": "v2", "versions": {"v2": {"endpoints": [V2]}}, "cache_ttl_s": 900},
         "c": {"live": "v3", "versions": {"v3": {"endpoints": [V3]}}, "cache_ttl_s": 0},
     }
-    from experiments.parsing import parse_document
+    from ekiben.experiments.parsing import parse_document
 
     services = {V1: v1, V2: Service("v2"), V3: Service("v3")}
     async with build_app(parse_document({"models": models}), services) as router:

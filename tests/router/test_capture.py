@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-import router.events as events_module
-from router.events import IdMaker, RedisEvents, is_captured
+import router.records.events as events_module
+from router.records.events import IdMaker, RedisEvents, is_captured
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.redis_server import RedisServer

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
-from router.costly import (
+from router.doors.outcomes import read_in_steps
+from router.errors import BodyTooLarge, OutcomesRefused, Overloaded
+from router.http.costly import (
     MAX_ELEMENTS,
     SMALL_BYTES,
     Shared,
@@ -19,8 +21,6 @@ from router.costly import (
     is_costly,
     one_step,
 )
-from router.errors import BodyTooLarge, OutcomesRefused, Overloaded
-from router.outcomes import read_in_steps
 from tests.router.conftest import Router
 from tests.router.services import Service
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from router.gauges import Gauges
-from router.metrics import Metrics
+from router.records.metrics import Metrics
 from router.settings import Settings
 
 ROOT = Path(__file__).parents[2]

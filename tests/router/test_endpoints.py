@@ -7,9 +7,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from router.answer import Answer, Row
-from router.breaker import BreakerState
-from router.endpoints import Endpoint, Endpoints
 from router.errors import (
     BulkFailed,
     BulkRefused,
@@ -18,7 +15,10 @@ from router.errors import (
     VersionFailed,
     VersionUnavailable,
 )
-from router.service import BulkAnswer
+from router.lanes.answer import Answer, Row
+from router.lanes.breaker import BreakerState
+from router.lanes.endpoints import Endpoint, Endpoints
+from router.lanes.service import BulkAnswer
 from tests.router.services import OUTPUT, Service
 from tests.router.waiting import settle
 

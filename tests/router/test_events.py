@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-import router.events as events_module
-from process.tasks import end_tasks
-from router.events import IdMaker, RedisEvents
-from state.blocks import COLUMNS, EXPOSURES_STREAM, decode_block
-from state.document import open_state
-from state.user import user_hash
+import router.records.events as events_module
+from ekiben.process.tasks import end_tasks
+from ekiben.state.documents.document import open_state
+from ekiben.state.streams.blocks import COLUMNS, EXPOSURES_STREAM, decode_block
+from ekiben.state.user import user_hash
+from router.records.events import IdMaker, RedisEvents
 from tests.router.conftest import Router
 from tests.router.documents import credit_document
 from tests.router.redis_server import RedisServer

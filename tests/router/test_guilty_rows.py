@@ -11,11 +11,11 @@ from typing import Any
 import orjson
 import pytest
 
-from router.answer import Answer, Row
-from router.breaker import BreakerState
-from router.endpoints import Endpoint, Endpoints
 from router.errors import BulkFailed, DeadlinePassed, RowRefused, VersionFailed, VersionMalformed
-from router.service import BulkAnswer
+from router.lanes.answer import Answer, Row
+from router.lanes.breaker import BreakerState
+from router.lanes.endpoints import Endpoint, Endpoints
+from router.lanes.service import BulkAnswer
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.services import OUTPUT, Service

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 import orjson
 import pytest
 
-from router.breaker import BreakerState
-from router.cache import InMemoryCache, LocalCache
-from router.endpoints import Endpoint, Endpoints
 from router.errors import DeadlinePassed
-from router.lag import LoopLag
-from router.lane import Lane
-from router.metrics import Metrics
-from router.service import HttpService, open_session
+from router.lanes.breaker import BreakerState
+from router.lanes.cache import InMemoryCache, LocalCache
+from router.lanes.endpoints import Endpoint, Endpoints
+from router.lanes.lag import LoopLag
+from router.lanes.lane import Lane
+from router.lanes.service import HttpService, open_session
+from router.records.metrics import Metrics
 from tests.router.conftest import build_app
 from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.services import Service

@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from router.errors import BulkRefused
-from router.lane import MAX_BYTES, MAX_ROWS
-from router.service import BulkAnswer
+from router.lanes.lane import MAX_BYTES, MAX_ROWS
+from router.lanes.service import BulkAnswer
 from tests.router.client import Response
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.answer import Answer
-from router.cache import LocalCache
+from router.lanes.answer import Answer
+from router.lanes.cache import LocalCache
 
 
 def answer(name: str) -> Answer:

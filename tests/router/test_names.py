@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from process.environ import BadSetting
-from process.http.names import HostNames, allowed_hosts, allowed_origins, own_origin
+from ekiben.process.environ import BadSetting
+from ekiben.process.http.names import HostNames, allowed_hosts, allowed_origins, own_origin
 
 STRANGERS = [
     "evil.example",

@@ -9,12 +9,12 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from router.docs_page import docs_page
+from router.doors.openapi.document import openapi_document
+from router.doors.openapi.page import docs_page
+from router.doors.openapi.schemas import PROBLEMS
+from router.doors.pages import EXACT, PREFIXED
 from router.errors import StateAway
-from router.openapi import openapi_document
-from router.openapi_schemas import PROBLEMS
-from router.pages import EXACT, PREFIXED
-from router.problems import _TABLE
+from router.http.problems import _TABLE
 from tests.router.client import Response
 from tests.router.conftest import Router
 from tests.router.services import Service

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from experiments.document import Document
-from experiments.parsing import parse_document
-from router.probes import run_probes
+from ekiben.experiments.document import Document
+from ekiben.experiments.parsing import parse_document
+from router.lanes.probes import run_probes
 from tests.router.client import Response
 from tests.router.conftest import Router, build_app
 from tests.router.services import Service

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from process.tasks import end_tasks
+from ekiben.process.tasks import end_tasks
+from ekiben.state.documents.document import open_state
+from ekiben.state.outcomes import Outcome
+from ekiben.state.streams.blocks import COLUMNS, OUTCOMES_STREAM, decode_block
+from ekiben.state.user import user_hash
 from router.errors import NotReady, Overloaded, StateAway, StateNotDurable
-from router.events import IdMaker
-from router.outcome_writer import Outcome, OutcomeWriter
-from state.blocks import COLUMNS, OUTCOMES_STREAM, decode_block
-from state.document import open_state
-from state.user import user_hash
+from router.records.events import IdMaker
+from router.records.outcome_writer import OutcomeWriter
 from tests.router.redis_server import RedisServer
 from tests.router.waiting import until
 

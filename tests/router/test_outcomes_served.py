@@ -14,9 +14,9 @@ import aiohttp
 import pytest
 import yaml
 
-from state.beats import Beat, Beats
-from state.blocks import OUTCOMES_STREAM, decode_block
-from state.document import open_state
+from ekiben.state.beats import Beat, Beats
+from ekiben.state.documents.document import open_state
+from ekiben.state.streams.blocks import OUTCOMES_STREAM, decode_block
 from tests.router.documents import credit
 from tests.router.processes import ROOT, Process, RouterProcess
 from tests.router.redis_server import RedisServer

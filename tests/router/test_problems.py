@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from router import errors
-from router.problems import render_problem
+from router.http.problems import render_problem
 from tests.router.client import Response
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document

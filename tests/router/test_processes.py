@@ -19,8 +19,8 @@ import aiohttp
 import pytest
 import yaml
 
-from state.document import DOCUMENT_KEY
-from state.embedded import EmbeddedRedis
+from ekiben.state.documents.document import DOCUMENT_KEY
+from ekiben.state.embedded import EmbeddedRedis
 from tests.router.documents import credit
 from tests.router.processes import RouterProcess, ServiceProcess, settle
 from tests.router.redis_server import RedisServer

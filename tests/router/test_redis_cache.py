@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from router.breaker import BreakerState
-from router.cache import RedisCache
+from router.lanes.breaker import BreakerState
+from router.lanes.cache import RedisCache
 from tests.router.conftest import build_app
 from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.redis_server import RedisServer, talk_rubbish

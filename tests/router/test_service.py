@@ -18,7 +18,7 @@ from router.errors import (
     VersionMalformed,
     VersionUnavailable,
 )
-from router.service import HttpService, open_session
+from router.lanes.service import HttpService, open_session
 
 ROWS = [b'{"row":1}', b'{"row":2}']
 GOOD = orjson.dumps([{"ok": {"score": 1}}, {"error": {"status": 422, "errors": []}}])

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from router.shadow import MAX_SHADOW_QUEUE
+from router.lanes.shadow import MAX_SHADOW_QUEUE
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.services import Service

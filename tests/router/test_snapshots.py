@@ -13,12 +13,12 @@ import orjson
 import pytest
 import yaml
 
-from process.tasks import end_tasks
+from ekiben.process.tasks import end_tasks
+from ekiben.state.documents.applying import Applier, Waits
+from ekiben.state.documents.document import AUDIT_STREAM, DOCUMENT_KEY, DocumentStore, Stored, open_state
+from ekiben.state.documents.held import listen
 from router.development import FileAlone
 from router.snapshots import SnapshotSource
-from state.applying import Applier, Waits
-from state.document import AUDIT_STREAM, DOCUMENT_KEY, DocumentStore, Stored, open_state
-from state.held import listen
 from tests.router.documents import EXPERIMENT, credit, credit_document
 from tests.router.redis_server import RedisServer
 from tests.router.waiting import until

@@ -6,8 +6,8 @@ import gzip
 
 import pytest
 
-from process.http.names import HostNames
-from router.web import WebRules
+from ekiben.process.http.names import HostNames
+from router.http.web import WebRules
 from tests.router.client import Response
 from tests.router.conftest import Router
 

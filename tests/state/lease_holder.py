@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from process.tasks import end_tasks
-from state.document import Conflict, DocumentStore, open_state
-from state.lease import Lease, LeaseLost
+from ekiben.process.tasks import end_tasks
+from ekiben.state.documents.document import Conflict, DocumentStore, open_state
+from ekiben.state.lease import Lease, LeaseLost
 from tests.router.documents import EXPERIMENT
 
 

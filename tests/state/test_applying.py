@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
-from experiments import actions
-from experiments.parsing import parse_document
-from state.applying import Applier, Waits
-from state.audit import Audit
-from state.document import DOCUMENT_KEY, DocumentStore, Stored, open_state
+from ekiben.experiments.changes import actions
+from ekiben.experiments.parsing import parse_document
+from ekiben.state.documents.applying import Applier, Waits
+from ekiben.state.documents.audit import Audit
+from ekiben.state.documents.document import DOCUMENT_KEY, DocumentStore, Stored, open_state
 from tests.router.documents import EXPERIMENT, credit
 from tests.router.redis_server import RedisServer
 

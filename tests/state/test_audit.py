@@ -9,12 +9,12 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from experiments import actions
-from experiments.document import Ramp
-from experiments.parsing import parse_document
-from state.audit import Audit
-from state.audit_index import AuditIndex
-from state.document import (
+from ekiben.experiments.changes import actions
+from ekiben.experiments.document import Ramp
+from ekiben.experiments.parsing import parse_document
+from ekiben.state.documents.audit import Audit
+from ekiben.state.documents.audit_index import AuditIndex
+from ekiben.state.documents.document import (
     AUDIT_STREAM,
     DocumentStore,
     StateUnavailable,

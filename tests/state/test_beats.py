@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from state.beats import SEEN_KEY, WORKERS_KEY, Beat, Beats, EndpointBeat, VersionBeat, quantile_s
-from state.document import StateUnavailable, open_state
+from ekiben.state.beats import SEEN_KEY, WORKERS_KEY, Beat, Beats, EndpointBeat, VersionBeat, quantile_s
+from ekiben.state.documents.document import StateUnavailable, open_state
 from tests.router.redis_server import RedisServer
 
 

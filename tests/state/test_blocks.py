@@ -11,7 +11,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state.blocks import COLUMNS, BadBlock, Event, decode_block, encode_block
+from ekiben.state.streams.blocks import COLUMNS, BadBlock, Event, decode_block, encode_block
 
 values = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text()
 events = st.lists(st.tuples(*(values for _ in COLUMNS)), max_size=20)

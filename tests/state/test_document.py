@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import orjson
 import pytest
 
-from state.document import (
+from ekiben.state.documents.document import (
     AUDIT_STREAM,
     CHANGES_CHANNEL,
     Conflict,
@@ -19,7 +19,7 @@ from state.document import (
     open_store,
     read_record,
 )
-from state.record import Record, digest_of
+from ekiben.state.documents.record import Record, digest_of
 from tests.router.documents import credit_document
 from tests.router.redis_server import RedisServer
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from process.environ import BadSetting
-from state.document import open_state
-from state.durability import Durability, durable_choice, judge
-from state.embedded import EmbeddedRedis
+from ekiben.process.environ import BadSetting
+from ekiben.state.documents.document import open_state
+from ekiben.state.durability import Durability, durable_choice, judge
+from ekiben.state.embedded import EmbeddedRedis
 from tests.router.redis_server import RedisServer
 
 GOOD: dict[str, Any] = {

@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 import redis
 
-from state.embedded import Addresses, EmbeddedRedis, EmbeddedRedisError, addresses, remove_sockets, socket_dir
+from ekiben.state.embedded import (
+    Addresses,
+    EmbeddedRedis,
+    EmbeddedRedisError,
+    addresses,
+    remove_sockets,
+    socket_dir,
+)
 
 
 @pytest.fixture
@@ -101,7 +108,7 @@ def test_a_second_pair_in_one_data_dir_is_refused_and_the_first_lives_on(data_di
 
 def test_servers_that_outlive_their_parent_keep_others_out(data_dir: Path) -> None:
     code = (
-        "import sys, os, signal; from pathlib import Path; from state.embedded import EmbeddedRedis\n"
+        "import sys, os, signal; from pathlib import Path; from ekiben.state.embedded import EmbeddedRedis\n"
         "pair = EmbeddedRedis(Path(sys.argv[1])); pair.start()\n"
         "print(*(each.pid for each in pair.processes.values()), flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -11,8 +11,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state.experiments_file import BadExperimentsFile, parse_experiments, read_experiments_file
-from state.yaml_data import read_yaml
+from ekiben.state.documents.experiments_file import (
+    BadExperimentsFile,
+    parse_experiments,
+    read_experiments_file,
+)
+from ekiben.state.documents.yaml_data import read_yaml
 from tests.router.documents import credit, credit_document
 
 GOOD = yaml.safe_dump(credit(), sort_keys=False).encode()

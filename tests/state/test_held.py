@@ -9,13 +9,20 @@ from typing import Any
 
 import pytest
 
-from experiments import actions
-from experiments.document import Document
-from experiments.parsing import parse_document
-from state.audit import Audit
-from state.document import DOCUMENT_KEY, DocumentStore, Stored, Unreadable, open_state, read_record
-from state.held import HeldDocument
-from state.record import Record
+from ekiben.experiments.changes import actions
+from ekiben.experiments.document import Document
+from ekiben.experiments.parsing import parse_document
+from ekiben.state.documents.audit import Audit
+from ekiben.state.documents.document import (
+    DOCUMENT_KEY,
+    DocumentStore,
+    Stored,
+    Unreadable,
+    open_state,
+    read_record,
+)
+from ekiben.state.documents.held import HeldDocument
+from ekiben.state.documents.record import Record
 from tests.router.documents import EXPERIMENT, credit
 from tests.router.redis_server import RedisServer
 

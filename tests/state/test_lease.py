@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from process.tasks import end_tasks
-from state.document import DocumentStore, open_state
-from state.lease import LEASE_KEY, Lease, LeaseLost
+from ekiben.process.tasks import end_tasks
+from ekiben.state.documents.document import DocumentStore, open_state
+from ekiben.state.lease import LEASE_KEY, Lease, LeaseLost
 from tests.router.documents import credit_document
 from tests.router.redis_server import RedisServer
 from tests.router.waiting import until, until_async

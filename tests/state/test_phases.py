@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from experiments.document import Document
-from experiments.problems import DocumentError
-from state.document import DocumentStore, Stored, open_store
-from state.phases import PHASES_KEY
+from ekiben.experiments.document import Document
+from ekiben.experiments.problems import DocumentError
+from ekiben.state.documents.document import DocumentStore, Stored, open_store
+from ekiben.state.documents.phases import PHASES_KEY
 from tests.router.documents import EXPERIMENT, credit_document
 from tests.router.redis_server import RedisServer
 

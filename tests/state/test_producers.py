@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from state.blocks import COLUMNS, EXPOSURES_STREAM, decode_block
-from state.document import StateUnavailable, open_state
-from state.producers import Producer
+from ekiben.state.documents.document import StateUnavailable, open_state
+from ekiben.state.streams.blocks import COLUMNS, EXPOSURES_STREAM, decode_block
+from ekiben.state.streams.producers import Producer
 from tests.router.redis_server import RedisServer
 
 

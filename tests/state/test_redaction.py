@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from experiments.actions import forget_user
-from experiments.parsing import parse_document
-from state.audit import Audit
-from state.document import Conflict, DocumentStore, Stored, open_state
-from state.redaction import redact_user
+from ekiben.experiments.changes.actions import forget_user
+from ekiben.experiments.parsing import parse_document
+from ekiben.state.documents.audit import Audit
+from ekiben.state.documents.document import Conflict, DocumentStore, Stored, open_state
+from ekiben.state.documents.redaction import redact_user
 from tests.router.documents import EXPERIMENT, credit
 from tests.router.redis_server import RedisServer
 

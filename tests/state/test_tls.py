@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from redis.exceptions import RedisError
 
-from router.cache import RedisCache
-from state.document import open_state
+from ekiben.state.documents.document import open_state
+from router.lanes.cache import RedisCache
 from tests.router.redis_server import RedisServer
 from tests.router.waiting import until_async
 

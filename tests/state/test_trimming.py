@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from state.document import StateUnavailable, open_state
-from state.trimming import trim_to
+from ekiben.state.documents.document import StateUnavailable, open_state
+from ekiben.state.streams.trimming import trim_to
 from tests.router.redis_server import RedisServer
 
 STREAM = "s"

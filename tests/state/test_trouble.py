@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from state.trouble import Trouble
+from ekiben.state.trouble import Trouble
 
 
 def test_trouble_is_told_at_once_and_again_while_it_lasts(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from process.environ import BadSetting
-from process.http.names import is_loopback
-from state.user import SaltMissing, user_hash, user_salt
+from ekiben.process.environ import BadSetting
+from ekiben.process.http.names import is_loopback
+from ekiben.state.user import SaltMissing, user_hash, user_salt
 
 
 def test_the_hash_is_hmac_sha256_in_its_first_128_bits() -> None:

@@ -1,4 +1,4 @@
-"""`python -m state.wait`, with a real Redis that comes late."""
+"""`python -m ekiben.state.wait`, with a real Redis that comes late."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def start(folder: Path, url: str) -> tuple[subprocess.Popen[bytes], Path]:
     log = folder / "wait.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "state.wait"],
+            [sys.executable, "-m", "ekiben.state.wait"],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT), "EKIBEN_STATE_URL": url},
             stdout=output,

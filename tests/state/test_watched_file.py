@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from state.watched_file import WatchedFile
+from ekiben.state.documents.watched_file import WatchedFile
 
 
 def test_a_file_is_as_old_as_its_modification_at_first_and_as_what_was_seen_afterwards(

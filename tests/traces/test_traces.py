@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from process.environ import BadSetting
-from process.traces import open_traces, trace_id
+from ekiben.process.environ import BadSetting
+from ekiben.process.traces import open_traces, trace_id
 from tests.router.processes import ROOT, RouterProcess
 from tests.traces.receiver import Receiver
 
@@ -98,7 +98,7 @@ def test_while_off_no_exporter_is_loaded() -> None:
 def test_a_receiver_without_the_exporter_installed_is_refused_in_words() -> None:
     code = (
         "import sys; sys.modules['opentelemetry.exporter.otlp.proto.http.trace_exporter'] = None\n"
-        "from process.traces import open_traces\n"
+        "from ekiben.process.traces import open_traces\n"
         "open_traces('x', {'OTEL_EXPORTER_OTLP_ENDPOINT': 'http://127.0.0.1:1'})"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -51,7 +51,7 @@ class Station:
         self._controller = Process(
             "controller",
             folder,
-            ["-m", "control"],
+            ["-m", "ekiben.control"],
             {
                 **told,
                 "EKIBEN_CONTROLLER_PORT": str(self.ports["controller"]),

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from router.errors import VersionUnavailable
 from router.gauges import BREAKERS, Gauges, watch
-from router.metrics import Metrics
+from router.records.metrics import Metrics
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.services import Service

@@ -19,14 +19,14 @@ from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from control.admin import admin_app
-from control.auth import Auth
-from control.desk import Desk
-from control.settings import Settings
-from control.verbs import Verbs
-from experiments.document import Document
-from experiments.parsing import parse_document
-from state.document import Stored, open_state
+from ekiben.control.acting.verbs import Verbs
+from ekiben.control.api.admin import admin_app
+from ekiben.control.auth import Auth
+from ekiben.control.desk import Desk
+from ekiben.control.settings import Settings
+from ekiben.experiments.document import Document
+from ekiben.experiments.parsing import parse_document
+from ekiben.state.documents.document import Stored, open_state
 from tests.control.acting import evidence
 from tests.router.documents import EXPERIMENT, credit
 from tests.router.redis_server import RedisServer

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 from redis.asyncio import Redis
 
-from control.desk import REPORTS_KEY
-from experiments.report import (
+from ekiben.control.desk import REPORTS_KEY
+from ekiben.experiments.report import (
     Decision,
     Effect,
     Interval,
@@ -20,8 +20,8 @@ from experiments.report import (
     VariantUsers,
     Verdict,
 )
-from state.beats import Beat, Beats
-from state.document import Stored
+from ekiben.state.beats import Beat, Beats
+from ekiben.state.documents.document import Stored
 
 
 def effect(absolute: float, half: float) -> Effect:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from experiments.report import State
-from state.document import DOCUMENT_KEY, dump_document
+from ekiben.experiments.report import State
+from ekiben.state.documents.document import DOCUMENT_KEY, dump_document
 from tests.control.acting.conftest import TOKEN, Scene, document, scene_over
 from tests.control.acting.evidence import beat
 from tests.router.documents import EXPERIMENT

@@ -7,12 +7,12 @@ from collections.abc import Collection
 import msgspec
 import pytest
 
-from control.analyst import ENDED_EVERY_S, Analyst
-from experiments.document import Document
-from experiments.parsing import parse_document
-from experiments.report import WAITING, Decision, LeftOut, Past, Report, ShadowReport
-from state.document import Stored, dump_document
-from state.lease import Lease, LeaseLost
+from ekiben.control.analysis.analyst import ENDED_EVERY_S, Analyst
+from ekiben.experiments.document import Document
+from ekiben.experiments.parsing import parse_document
+from ekiben.experiments.report import WAITING, Decision, LeftOut, Past, Report, ShadowReport
+from ekiben.state.documents.document import Stored, dump_document
+from ekiben.state.lease import Lease, LeaseLost
 from tests.control.acting import evidence
 from tests.control.acting.conftest import Scene, document
 from tests.router.documents import EXPERIMENT

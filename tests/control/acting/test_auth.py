@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from control.auth import ATTEMPTS, EVERY_S, TOKEN_FILE, Auth, TooManyAttempts, bearer_token
-from control.settings import Settings
-from process.environ import BadSetting
-from process.secret_file import kept_secret
+from ekiben.control.auth import ATTEMPTS, EVERY_S, TOKEN_FILE, Auth, TooManyAttempts, bearer_token
+from ekiben.control.settings import Settings
+from ekiben.process.environ import BadSetting
+from ekiben.process.secret_file import kept_secret
 
 
 def settings(folder: Path, host: str = "127.0.0.1", token: str = "") -> Settings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from state.document import dump_document
+from ekiben.state.documents.document import dump_document
 from tests.control.acting.conftest import Scene, document
 from tests.router.documents import EXPERIMENT
 

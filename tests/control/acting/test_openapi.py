@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from control.admin_openapi import openapi
+from ekiben.control.api.openapi import openapi
 from tests.control.acting.conftest import Scene, document
 
 

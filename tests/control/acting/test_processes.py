@@ -14,13 +14,13 @@ import pytest
 import yaml
 from redis.asyncio import Redis
 
-from control.desk import REPORTS_KEY
-from experiments.lifecycle import Status
-from experiments.report import Report, State
-from state.audit import Audit
-from state.beats import Beats
-from state.document import DocumentStore, Stored, dump_document, open_state
-from state.lease import LEASE_KEY
+from ekiben.control.desk import REPORTS_KEY
+from ekiben.experiments.lifecycle import Status
+from ekiben.experiments.report import Report, State
+from ekiben.state.beats import Beats
+from ekiben.state.documents.audit import Audit
+from ekiben.state.documents.document import DocumentStore, Stored, dump_document, open_state
+from ekiben.state.lease import LEASE_KEY
 from tests.control.acting.conftest import TOKEN, document
 from tests.control.acting.evidence import put_report, report
 from tests.router.documents import EXPERIMENT
@@ -34,7 +34,7 @@ WORKERS = 2
 
 
 class ControllerProcess(Process):
-    """`python -m control`, which analyses once, when it begins to lead."""
+    """`python -m ekiben.control`, which analyses once, when it begins to lead."""
 
     def __init__(self, name: str, port: int, folder: Path, redis: RedisServer) -> None:
         environ = {
@@ -45,7 +45,7 @@ class ControllerProcess(Process):
             "EKIBEN_ADMIN_TOKEN": TOKEN,
             "EKIBEN_ANALYSE_EVERY_S": "86400",
         }
-        super().__init__(name, folder, ["-m", "control"], environ)
+        super().__init__(name, folder, ["-m", "ekiben.control"], environ)
         self.url = f"http://127.0.0.1:{port}"
 
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from control.ramps import Ramps, refusal
-from experiments import actions
-from experiments.document import Experiment
-from experiments.lifecycle import Status
-from experiments.report import State
-from process.tasks import end_tasks
-from state.audit import Audit, Entry
-from state.beats import Beat
-from state.document import Stored
-from state.lease import LEASE_KEY, Lease, LeaseLost
+from ekiben.control.acting.ramps import Ramps, refusal
+from ekiben.experiments.changes import actions
+from ekiben.experiments.document import Experiment
+from ekiben.experiments.lifecycle import Status
+from ekiben.experiments.report import State
+from ekiben.process.tasks import end_tasks
+from ekiben.state.beats import Beat
+from ekiben.state.documents.audit import Audit, Entry
+from ekiben.state.documents.document import Stored
+from ekiben.state.lease import LEASE_KEY, Lease, LeaseLost
 from tests.control.acting.conftest import Scene, document
 from tests.control.acting.evidence import beat, put_report, report
 from tests.router.documents import EXPERIMENT

@@ -13,12 +13,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from control.analysis.analysing import analyse
-from control.event_files import SCHEMA, EventFiles
-from control.event_tables import DuckDBTables
-from experiments.parsing import parse_document
-from experiments.report import LeftOut, MetricReport, Report, VariantMetric
-from state.document import Stored
+from ekiben.control.analysis.analysing import analyse
+from ekiben.control.analysis.tables import DuckDBTables
+from ekiben.control.recording.files import SCHEMA, EventFiles
+from ekiben.experiments.parsing import parse_document
+from ekiben.experiments.report import LeftOut, MetricReport, Report, VariantMetric
+from ekiben.state.documents.document import Stored
 
 START = 1_800_000_000.0
 HOUR = 3600.0

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from control.analysis.reasons import MISTAKES, ORDER, WORDS, Reason
-from experiments.parsing import parse_document
-from experiments.report import Report
-from state.document import Stored
+from ekiben.control.analysis.reasons import MISTAKES, ORDER, WORDS, Reason
+from ekiben.experiments.parsing import parse_document
+from ekiben.experiments.report import Report
+from ekiben.state.documents.document import Stored
 from tests.control.analysis.events import DAY, HOUR, KEY, START, Log, in_variant, left_out, metric, stored
 from tests.router.test_documentation import table_rows
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from experiments.report import State
-from experiments.sequential import confidence_sequence
+from ekiben.experiments.report import State
+from ekiben.experiments.statistics.sequential import confidence_sequence
 from tests.control.analysis.events import DAY, HOUR, START, Log, in_variant, metric, metric_of, stored
 
 USERS = 1200

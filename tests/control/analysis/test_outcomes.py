@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from control.analysis.newer import newest_outcomes
+from ekiben.control.analysis.newer import newest_outcomes
 from tests.control.analysis.events import DAY, HOUR, KEY, START, Log, in_variant, left_out, metric, stored
 
 

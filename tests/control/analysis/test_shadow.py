@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from control.analysis.shadow import shadow_reports
-from experiments.report import ShadowReport
-from state.document import Stored
+from ekiben.control.analysis.shadow import shadow_reports
+from ekiben.experiments.report import ShadowReport
+from ekiben.state.documents.document import Stored
 from tests.control.analysis.events import DAY, START, Log, stored
 
 SHADOWED = stored(shadow={"v3": 100})

@@ -17,9 +17,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from control.analysis.analysing import analyse
-from control.analysis.shadow import shadow_reports
-from control.event_tables import Table
+from ekiben.control.analysis.analysing import analyse
+from ekiben.control.analysis.shadow import shadow_reports
+from ekiben.control.analysis.tables import Table
 from tests.control.analysis.events import DAY, HOUR, KEY, START, Log, metric, stored
 
 pytestmark = [

@@ -10,9 +10,9 @@ import pyarrow.fs as pafs
 import pytest
 from moto.server import ThreadedMotoServer
 
-from control.analysis.analysing import Analysis, analyse
-from control.event_files import EventFiles, Readable
-from control.event_tables import DuckDBTables
+from ekiben.control.analysis.analysing import Analysis, analyse
+from ekiben.control.analysis.tables import DuckDBTables
+from ekiben.control.recording.files import EventFiles, Readable
 from tests.control.analysis.events import DAY, KEY, START, Log, metric, stored
 
 

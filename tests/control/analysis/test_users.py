@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from control.analysis.analysing import analyse
-from experiments.report import Past, Step, StepUsers
+from ekiben.control.analysis.analysing import analyse
+from ekiben.experiments.report import Past, Step, StepUsers
 from tests.control.analysis.events import (
     DAY,
     HOUR,

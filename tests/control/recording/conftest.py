@@ -10,7 +10,7 @@ from hypothesis import settings
 from moto.server import ThreadedMotoServer
 from redis.asyncio import Redis
 
-from control.event_files import EventFiles
+from ekiben.control.recording.files import EventFiles
 from tests.router.redis_server import RedisServer
 
 settings.register_profile("recording", deadline=None)

@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 from redis.asyncio import Redis
 
-from control.event_files import SCHEMA, EventFiles
-from control.event_ranges import EntryId, EventFile
-from control.recorder import Recorder
-from state.blocks import COLUMNS, EXPOSURES_STREAM, OUTCOMES_STREAM, Event, encode_block
+from ekiben.control.recording.files import SCHEMA, EventFiles
+from ekiben.control.recording.ranges import EntryId, EventFile
+from ekiben.control.recording.recorder import Recorder
+from ekiben.state.streams.blocks import COLUMNS, EXPOSURES_STREAM, OUTCOMES_STREAM, Event, encode_block
 
 DAY = date(2026, 11, 21)
 NOON = 1_795_262_400.0  # of that day, UTC

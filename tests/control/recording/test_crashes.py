@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from control.event_files import EventFiles, Held
-from control.event_ranges import EventFile, without_contained
-from control.intake import GROUP, Intake
-from control.recorder import Recorder
-from process.tasks import end_tasks
-from state.blocks import EXPOSURES_STREAM, OUTCOMES_STREAM
+from ekiben.control.recording.files import EventFiles, Held
+from ekiben.control.recording.intake import GROUP, Intake
+from ekiben.control.recording.ranges import EventFile, without_contained
+from ekiben.control.recording.recorder import Recorder
+from ekiben.process.tasks import end_tasks
+from ekiben.state.streams.blocks import EXPOSURES_STREAM, OUTCOMES_STREAM
 from tests.control.recording.events import Lease, add, exposure, outcome, read, read_path, recorder, shadow
 
 

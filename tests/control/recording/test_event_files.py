@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from control.event_files import SCHEMA, EventFiles
-from control.event_ranges import EntryId, EventFile
-from process.environ import BadSetting
-from state.blocks import COLUMNS
-from state.lease import LeaseLost
+from ekiben.control.recording.files import SCHEMA, EventFiles
+from ekiben.control.recording.ranges import EntryId, EventFile
+from ekiben.process.environ import BadSetting
+from ekiben.state.lease import LeaseLost
+from ekiben.state.streams.blocks import COLUMNS
 from tests.control.recording.events import DAY, Lease, outcome, put_file, read, read_path
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control.event_ranges import EntryId, EventFile, overlapping, unwritten_runs, without_contained
+from ekiben.control.recording.ranges import EntryId, EventFile, overlapping, unwritten_runs, without_contained
 from tests.control.recording.events import DAY
 
 

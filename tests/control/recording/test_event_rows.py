@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control.event_files import SCHEMA
-from control.event_ranges import EntryId
-from control.event_rows import entry_batches
-from state.blocks import COLUMNS, EXPOSURES_STREAM, OUTCOMES_STREAM, BadBlock, encode_block
+from ekiben.control.recording.files import SCHEMA
+from ekiben.control.recording.ranges import EntryId
+from ekiben.control.recording.rows import entry_batches
+from ekiben.state.streams.blocks import COLUMNS, EXPOSURES_STREAM, OUTCOMES_STREAM, BadBlock, encode_block
 from tests.control.recording.events import exposure, outcome, shadow
 
 ENTRY = EntryId(1_795_262_400_123, 4)

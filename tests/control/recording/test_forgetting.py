@@ -13,15 +13,21 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from control.event_files import EventFiles
-from control.forgetting import REQUESTS_KEY, Forgetting, Forgotten, NotForgotten, forget_in_files
-from control.housekeeping import Housekeeper
-from control.intake import BAD_BLOCKS_STREAM
-from control.merging import merge
-from control.recorder import Recorder
-from process.tasks import end_tasks
-from state.blocks import EXPOSURES_STREAM, encode_block
-from state.lease import LeaseLost
+from ekiben.control.recording.files import EventFiles
+from ekiben.control.recording.forgetting import (
+    REQUESTS_KEY,
+    Forgetting,
+    Forgotten,
+    NotForgotten,
+    forget_in_files,
+)
+from ekiben.control.recording.housekeeping import Housekeeper
+from ekiben.control.recording.intake import BAD_BLOCKS_STREAM
+from ekiben.control.recording.merging import merge
+from ekiben.control.recording.recorder import Recorder
+from ekiben.process.tasks import end_tasks
+from ekiben.state.lease import LeaseLost
+from ekiben.state.streams.blocks import EXPOSURES_STREAM, encode_block
 from tests.control.recording.events import (
     NOON,
     Lease,

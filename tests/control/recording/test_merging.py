@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from control.event_files import SCHEMA, EventFiles
-from control.event_ranges import EntryId, EventFile, without_contained
-from control.merging import Merging, closed_groups, merge
-from state.lease import LeaseLost
+from ekiben.control.recording.files import SCHEMA, EventFiles
+from ekiben.control.recording.merging import Merging, closed_groups, merge
+from ekiben.control.recording.ranges import EntryId, EventFile, without_contained
+from ekiben.state.lease import LeaseLost
 from tests.control.recording.events import DAY, NOON, Lease, outcome, put_file, read
 
 LATER = NOON + 3 * 86_400

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from redis.asyncio import Redis
 
-from control.event_files import SCHEMA, EventFiles
-from control.merging import merge
+from ekiben.control.recording.files import SCHEMA, EventFiles
+from ekiben.control.recording.merging import merge
 from tests.control.recording.events import Lease, add, exposure, outcome, recorder
 
 PAGE = (Path(__file__).parents[3] / "docs" / "events.md").read_text()

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from control.event_files import EventFiles
-from control.intake import BAD_BLOCKS_STREAM, GROUP
-from control.recorder import Recorder
-from process.tasks import end_tasks
-from state.blocks import EXPOSURES_STREAM, OUTCOMES_STREAM, Event, encode_block
+from ekiben.control.recording.files import EventFiles
+from ekiben.control.recording.intake import BAD_BLOCKS_STREAM, GROUP
+from ekiben.control.recording.recorder import Recorder
+from ekiben.process.tasks import end_tasks
+from ekiben.state.streams.blocks import EXPOSURES_STREAM, OUTCOMES_STREAM, Event, encode_block
 from tests.control.recording.events import Lease, add, event, exposure, outcome, read, recorder, shadow
 from tests.router.redis_server import RedisServer
 from tests.router.waiting import until, until_async

@@ -8,10 +8,10 @@ from typing import cast
 import pytest
 from redis.asyncio import Redis
 
-from control.clocks import Clocks
-from control.event_files import EventFiles
-from control.retention import Retention
-from state.lease import LeaseLost
+from ekiben.control.recording.clocks import Clocks
+from ekiben.control.recording.files import EventFiles
+from ekiben.control.recording.retention import Retention
+from ekiben.state.lease import LeaseLost
 from tests.control.recording.events import DAY, NOON, Lease, add, exposure, outcome, put_file, recorder
 
 

@@ -11,13 +11,13 @@ import time
 from rich.console import Console
 
 from loadtests.bench.section import write_section
-from tests.faults.report import PAGE
 from tests.proofs.attacks.attack import Attack, Row, run_attack
 from tests.proofs.attacks.catalogue import GROUPS
 from tests.proofs.attacks.costly import Beside, Cost, beside, cost, worst
 from tests.proofs.attacks.installation import TIMEOUT_MS, Installation
 from tests.proofs.attacks.kinds import KINDS
 from tests.proofs.attacks.report import render
+from tests.proofs.faults.report import PAGE
 from tests.proofs.running import hold_many_connections, is_named, proof_progress, run
 
 _SEARCH_S = 0.7

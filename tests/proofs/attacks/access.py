@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from state.document import AUDIT_STREAM
-from tests.faults.station import EXPERIMENT
+from ekiben.state.documents.document import AUDIT_STREAM
 from tests.proofs.attacks.attack import Attack, Found
 from tests.proofs.attacks.installation import (
     CONTROLLER_PORT,
@@ -23,6 +22,7 @@ from tests.proofs.attacks.installation import (
 )
 from tests.proofs.attacks.listening import Listening
 from tests.proofs.attacks.wire import get, post
+from tests.proofs.faults.station import EXPERIMENT
 
 _WRONG_TOKENS: Final = 15
 _IDLE: Final = 200

@@ -11,7 +11,7 @@ _time = time.time
 # Before anything is imported that takes the function for its own.
 time.time = lambda: _time() + _AHEAD_S
 
-from control.__main__ import main  # noqa: E402
+from ekiben.control.__main__ import main  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from tests.faults.processes import ROOT, DidNotStart, Process, http_get
+from tests.proofs.faults.processes import ROOT, DidNotStart, Process, http_get
 
 
 class Other(Process):

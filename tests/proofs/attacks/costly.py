@@ -12,10 +12,10 @@ from typing import Any, Final, Self
 
 import orjson
 
-from tests.faults.answered import ERRORS, Kind
-from tests.faults.processes import ROOT
 from tests.proofs.attacks.installation import Installation
 from tests.proofs.attacks.kinds import KINDS
+from tests.proofs.faults.answered import ERRORS, Kind
+from tests.proofs.faults.processes import ROOT
 
 RATE: Final = 400.0
 """Ordinary requests a second: 8 clients of 50."""

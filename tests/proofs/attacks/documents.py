@@ -12,16 +12,16 @@ from typing import Any, Final
 import orjson
 import yaml
 
-from experiments.document import Document
-from experiments.parsing import parse_document
-from state.document import CHANGES_CHANNEL, DOCUMENT_KEY, DocumentStore, open_store
-from tests.faults.answers import LIVE, TREATMENT
-from tests.faults.processes import RedisServer
-from tests.faults.station import EXPERIMENT
+from ekiben.experiments.document import Document
+from ekiben.experiments.parsing import parse_document
+from ekiben.state.documents.document import CHANGES_CHANNEL, DOCUMENT_KEY, DocumentStore, open_store
 from tests.proofs.attacks.attack import Attack, Found
 from tests.proofs.attacks.installation import Installation, Turned
 from tests.proofs.attacks.measured import TICK_S
 from tests.proofs.attacks.wire import get, post
+from tests.proofs.faults.answers import LIVE, TREATMENT
+from tests.proofs.faults.processes import RedisServer
+from tests.proofs.faults.station import EXPERIMENT
 
 MOST_GAP_MS: Final = 25.0
 MOST_CPU_MS: Final = 5.0

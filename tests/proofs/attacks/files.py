@@ -7,15 +7,15 @@ from typing import Any, Final
 
 import orjson
 
-from experiments.document import Document
-from state.experiments_file import BadExperimentsFile, parse_experiments
-from tests.faults.answers import TREATMENT
-from tests.faults.station import EXPERIMENT
+from ekiben.experiments.document import Document
+from ekiben.state.documents.experiments_file import BadExperimentsFile, parse_experiments
 from tests.proofs.attacks.attack import Attack, Found
 from tests.proofs.attacks.documents import as_text
 from tests.proofs.attacks.installation import Installation
 from tests.proofs.attacks.watched import Watched
 from tests.proofs.attacks.wire import get
+from tests.proofs.faults.answers import TREATMENT
+from tests.proofs.faults.station import EXPERIMENT
 
 _HALF_S: Final = 0.25
 _LONG_HALF_S: Final = 5.0

@@ -12,16 +12,16 @@ from typing import Any, Final, NamedTuple, Self
 
 import orjson
 
-from experiments.parsing import parse_document
-from state.document import DOCUMENT_KEY, Conflict, StateUnavailable, Stored, open_store
-from tests.faults.answered import Expected
-from tests.faults.answers import LIVE, TREATMENT
-from tests.faults.load import Load
-from tests.faults.processes import Process, http_get
-from tests.faults.station import EXPERIMENT, Service, Station, document
+from ekiben.experiments.parsing import parse_document
+from ekiben.state.documents.document import DOCUMENT_KEY, Conflict, StateUnavailable, Stored, open_store
 from tests.proofs.attacks.beside import Other, Ran, check_free, run_command
 from tests.proofs.attacks.measured import SOCKET, TICK_S
 from tests.proofs.attacks.wire import Answer, get, post
+from tests.proofs.faults.answered import Expected
+from tests.proofs.faults.answers import LIVE, TREATMENT
+from tests.proofs.faults.load import Load
+from tests.proofs.faults.processes import Process, http_get
+from tests.proofs.faults.station import EXPERIMENT, Service, Station, document
 
 ROUTER_PORT: Final = 13701
 CONTROLLER_PORT: Final = 13702
@@ -56,7 +56,7 @@ class Installation(Station):
         self.controller_data = self.folder / "controller"
         self.controller = Process(
             "controller",
-            [sys.executable, "-m", "control"],
+            [sys.executable, "-m", "ekiben.control"],
             self.logs,
             lambda: http_get(f"http://127.0.0.1:{CONTROLLER_PORT}/readyz") == 200,
             self.controller_environment,

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import orjson
 
-from tests.faults.station import EXPERIMENT
 from tests.proofs.attacks.wire import request
+from tests.proofs.faults.station import EXPERIMENT
 
 _PREDICT: Final = "/predict/credit"
 _OUTCOMES: Final = "/outcomes"

@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from tests.faults.answers import LIVE, TREATMENT
 from tests.proofs.attacks.attack import Attack, Found
 from tests.proofs.attacks.installation import Installation
 from tests.proofs.attacks.wire import post, request
+from tests.proofs.faults.answers import LIVE, TREATMENT
 
 _MOST_MIB: Final = 128
 _LARGE: Final = 1_000_000

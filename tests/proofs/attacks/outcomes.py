@@ -10,14 +10,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
-from control.event_files import EventFiles
-from control.event_tables import DuckDBTables
-from tests.faults.answers import LIVE, TREATMENT
-from tests.faults.station import EXPERIMENT
+from ekiben.control.analysis.tables import DuckDBTables
+from ekiben.control.recording.files import EventFiles
 from tests.proofs.attacks.attack import Attack, Found
 from tests.proofs.attacks.installation import Installation
 from tests.proofs.attacks.wire import post
 from tests.proofs.attacks.wrong import GOOD, WRONG, Known, Outcome, drawn
+from tests.proofs.faults.answers import LIVE, TREATMENT
+from tests.proofs.faults.station import EXPERIMENT
 
 _WINDOW_H: Final = 0.0028
 """10 seconds."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from tests.faults.station import EXPERIMENT
 from tests.proofs.attacks.attack import Attack, Found
 from tests.proofs.attacks.installation import Installation
 from tests.proofs.attacks.wire import post
+from tests.proofs.faults.station import EXPERIMENT
 
 _STEPS: Final = (20.0, 40.0, 60.0, 80.0, 100.0)
 _USERS: Final = 300

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from tests.faults.report import machine
 from tests.proofs.attacks.attack import Row
 from tests.proofs.attacks.costly import RATE, Beside, Cost, most_ms
+from tests.proofs.faults.report import machine
 
 
 def attacks_table(rows: Sequence[Row]) -> str:

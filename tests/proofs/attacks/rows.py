@@ -11,12 +11,12 @@ from typing import Final
 
 import aiohttp
 
-from tests.faults.answered import ERRORS, Kind
-from tests.faults.answers import LIVE, TREATMENT
-from tests.faults.station import Service
 from tests.proofs.attacks.attack import Attack, Found
 from tests.proofs.attacks.installation import Installation
 from tests.proofs.attacks.wire import post
+from tests.proofs.faults.answered import ERRORS, Kind
+from tests.proofs.faults.answers import LIVE, TREATMENT
+from tests.proofs.faults.station import Service
 
 CLIENTS: Final = 4
 EACH_A_SECOND: Final = 20

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.faults.service import main
 from tests.proofs.attacks.service import SharedTag
+from tests.proofs.faults.service import main
 
 if __name__ == "__main__":
     main(SharedTag)

@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
-from tests.faults.answers import predict
-from tests.faults.service import ModelService, Send, main
+from tests.proofs.faults.answers import predict
+from tests.proofs.faults.service import ModelService, Send, main
 
 _REFUSED = {"error": {"status": 422, "errors": [{"loc": ["poison"], "msg": "refused"}]}}
 

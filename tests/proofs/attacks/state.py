@@ -11,15 +11,15 @@ from typing import Any, Final
 import yaml
 from redis import Redis
 
-from state.blocks import OUTCOMES_STREAM, decode_block
-from state.document import DOCUMENT_KEY
-from state.embedded import EmbeddedRedis
-from tests.faults.processes import ROOT, RedisServer
-from tests.faults.station import EXPERIMENT
+from ekiben.state.documents.document import DOCUMENT_KEY
+from ekiben.state.embedded import EmbeddedRedis
+from ekiben.state.streams.blocks import OUTCOMES_STREAM, decode_block
 from tests.proofs.attacks.attack import Attack, Found
 from tests.proofs.attacks.beside import Other
 from tests.proofs.attacks.installation import Installation, put_in
 from tests.proofs.attacks.wire import Answer, get, post
+from tests.proofs.faults.processes import ROOT, RedisServer
+from tests.proofs.faults.station import EXPERIMENT
 
 _PRIMARY_PORT: Final = 13731
 _KEEPS: Final = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")

@@ -11,12 +11,12 @@ from typing import Any, Final, Self
 
 import yaml
 
-from experiments.document import Document
-from state.document import AUDIT_STREAM, Stored
-from tests.faults.processes import RedisServer
+from ekiben.experiments.document import Document
+from ekiben.state.documents.document import AUDIT_STREAM, Stored
 from tests.proofs.attacks.beside import Other, Ran
 from tests.proofs.attacks.installation import TOKEN, Installation, load_from
 from tests.proofs.attacks.wire import Answer, get, post
+from tests.proofs.faults.processes import RedisServer
 
 _KEEPS: Final = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
 _PATIENCE_S: Final = 20.0

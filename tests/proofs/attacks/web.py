@@ -8,10 +8,10 @@ from typing import Final
 
 import orjson
 
-from tests.faults.station import EXPERIMENT
 from tests.proofs.attacks.attack import Attack, Found
 from tests.proofs.attacks.installation import CONTROLLER_PORT, TOKEN, Installation
 from tests.proofs.attacks.wire import Answer, get, post, read_answer, request, send
+from tests.proofs.faults.station import EXPERIMENT
 
 _ROW: Final = {"user_id": "user-1", "features": {"row": "web", "amount": 1}}
 _OUTCOME: Final = {"outcomes": [{"user_id": "user-1", "name": "profit", "value": 1}]}

@@ -1,5 +1,0 @@
-"""The dashboard: server-rendered pages over what the desk knows, live by server-sent events."""
-
-from control.dashboard.app import Dashboard
-
-__all__ = ["Dashboard"]

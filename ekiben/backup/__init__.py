@@ -1,0 +1,1 @@
+"""How is an installation saved while it runs, and brought back?"""

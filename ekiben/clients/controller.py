@@ -1,0 +1,152 @@
+"""Asking a running controller through its admin API, and telling in lines what it refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+
+from ekiben.clients.http import NoAnswer, ask
+from ekiben.experiments.report import Report
+from ekiben.process.environ import data_dir
+from ekiben.process.http.names import is_loopback
+from ekiben.terminal.errors import EkibenError, UsageError
+
+TIMEOUT_S = 30.0
+_FORGET_TIMEOUT_S = 150.0  # all files are read
+
+
+class NoController(EkibenError):
+    """Nothing answers where the controller should be."""
+
+
+class ControllerClient:
+    """A controller at an http(s) address, shown `token` when there is one; the audit shows `who` asked.
+
+    Every method raises EkibenError when there is no good answer, `NoController` when there is none at all.
+    """
+
+    def __init__(self, url: str, token: str | None, who: str = "") -> None:
+        self.url = url
+        self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if token:
+            self._headers["Authorization"] = _latin(f"Bearer {token}")
+        if who and who.isprintable():
+            self._headers["X-Ekiben-Actor"] = _latin(who[:100])
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> ControllerClient:
+        """The one that EKIBEN_CONTROLLER_URL names, else the one on this machine."""
+        port = environ.get("EKIBEN_CONTROLLER_PORT") or "3100"
+        url = (environ.get("EKIBEN_CONTROLLER_URL") or f"http://127.0.0.1:{port}").rstrip("/")
+        if not url.startswith(("http://", "https://")):
+            raise UsageError(f"EKIBEN_CONTROLLER_URL must begin with http:// or https://, and is {url!r}")
+        return cls.at(url, environ, environ.get("USER", ""))
+
+    @classmethod
+    def at(cls, url: str, environ: Mapping[str, str], who: str = "") -> ControllerClient:
+        """The one at `url`, shown the token of the environment or of this machine."""
+        return cls(url, _token(environ, url), who)
+
+    def status(self) -> dict[str, Any]:
+        """The installation at a glance."""
+        return self._object("/status")
+
+    def experiment(self, key: str) -> dict[str, Any]:
+        """One experiment, with its verdict and its ramp."""
+        return self._object(f"/experiments/{quote(key, safe='')}")
+
+    def report(self, key: str) -> tuple[Report, bytes]:
+        """The last report, and its JSON as it came."""
+        content = self._ask(f"/experiments/{quote(key, safe='')}/report")
+        try:
+            return msgspec.json.decode(content, type=Report), content
+        except msgspec.DecodeError as error:
+            raise EkibenError(f"the controller at {self.url} is of another release: {error}") from None
+
+    def document(self) -> dict[str, Any]:
+        """The document in force, as plain values."""
+        held: dict[str, Any] = self._object("/document")["document"]
+        return held
+
+    def history(self, key: str | None, limit: int) -> list[dict[str, Any]]:
+        """The last changes, newest first."""
+        path = "/history" if key is None else f"/experiments/{quote(key, safe='')}/history"
+        entries: list[dict[str, Any]] = self._object(f"{path}?limit={limit}")["entries"]
+        return entries
+
+    def plan(self, key: str, **options: object) -> dict[str, Any]:
+        """What an effect needs; options that are None are left out."""
+        given = {name: str(value) for name, value in options.items() if value is not None}
+        return self._object(f"/experiments/{quote(key, safe='')}/plan?{urlencode(given)}")
+
+    def change(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask for a change."""
+        return self._object(path, body)
+
+    def forget(self, user_id: str, why: str) -> dict[str, Any]:
+        """Remove a user's events and overrides, and return what was removed."""
+        return self._object("/events/forget", {"user_id": user_id, "why": why}, _FORGET_TIMEOUT_S)
+
+    def _object(self, path: str, body: object = None, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+        try:
+            answer = json.loads(self._ask(path, body, timeout_s))
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise EkibenError(
+                f"what answers at {self.url} is no Ekiben controller: "
+                "name the right one with EKIBEN_CONTROLLER_URL"
+            )
+        return answer
+
+    def _ask(self, path: str, body: object = None, timeout_s: float = TIMEOUT_S) -> bytes:
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            answer = ask(f"{self.url}/api{path}", data, self._headers, timeout_s)
+        except NoAnswer as error:
+            raise NoController(
+                f"no controller answers at {self.url} ({error}): start one with `ekiben up`, "
+                "or name another with EKIBEN_CONTROLLER_URL"
+            ) from None
+        if answer.status != 200:
+            raise EkibenError(_refusal(answer.status, answer.content))
+        return answer.content
+
+
+def _latin(text: str) -> str:
+    """UTF-8 in the Latin-1 that HTTP's headers are sent in."""
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def _token(environ: Mapping[str, str], url: str) -> str | None:
+    """EKIBEN_ADMIN_TOKEN, else, for a controller on this machine, the token that it keeps on disk."""
+    given = environ.get("EKIBEN_ADMIN_TOKEN")
+    if given:
+        return given
+    if not is_loopback(urlsplit(url).hostname or ""):
+        return None  # what lies on this disk is no business of another machine's
+    try:
+        return (data_dir(environ) / "admin_token").read_text().strip()
+    except OSError:
+        return None
+
+
+def _refusal(status: int, content: bytes) -> str:
+    """A problem+json as lines."""
+    try:
+        problem = json.loads(content)
+        if status == 401:
+            return f"{problem['detail']}: set EKIBEN_ADMIN_TOKEN to the controller's"
+        if problem.get("errors"):
+            return "\n".join(str(line) for line in problem["errors"])
+        meanwhile = [
+            f"revision {each['revision']}, {each['who']}: {'; '.join(each['changes'])} ({each['why']})"
+            for each in problem.get("meanwhile", [])
+        ]
+        return "\n".join([str(problem.get("detail") or problem["title"]), *meanwhile])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"the controller answered {status}"

@@ -1,0 +1,283 @@
+"""The command line `ekiben`: thin doors, one function a command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ekiben.commands import backup as backup_cli
+from ekiben.commands import delivery as delivery_cli
+from ekiben.commands import outcomes as outcomes_command
+from ekiben.commands import reading as reading_cli
+from ekiben.commands import verbs as verbs_cli
+from ekiben.commands.arguments import check_user, read_features
+from ekiben.terminal.output import print_error, print_json
+from ekiben.terminal.settings import Settings, key_headers
+from ekiben.terminal.shell import run_command, run_process
+
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
+
+
+class Scenario(StrEnum):
+    """What the demo goes on with."""
+
+    RAMP = "ramp"
+    NO_DIFFERENCE = "no-difference"
+    BAD_VERSION = "bad-version"
+    NONE = "none"
+
+
+class Kind(StrEnum):
+    """What a new model answers."""
+
+    REGRESSION = "regression"
+    CLASSIFICATION = "classification"
+
+
+app = typer.Typer(
+    name="ekiben",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+app.add_typer(outcomes_command.commands, name="outcomes")
+app.add_typer(reading_cli.app)
+app.add_typer(delivery_cli.app)
+app.add_typer(verbs_cli.app)
+app.add_typer(backup_cli.app)
+app.add_typer(verbs_cli.events, name="events", rich_help_panel=verbs_cli.PANEL)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"ekiben {version('ekiben')}")
+        raise typer.Exit
+
+
+@app.callback()
+def ekiben(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_show_version, help="Print the version of Ekiben and exit."
+        ),
+    ] = False,
+) -> None:
+    """Serve several versions of a model behind one address and find out which is better."""
+
+
+@app.command()
+def up(
+    once: Annotated[bool, typer.Option("--once", help="End everything after the table: for CI.")] = False,
+    demo: Annotated[bool, typer.Option("--demo/--no-demo", help="Send the 2,000 demo requests.")] = True,
+    bench: Annotated[
+        bool,
+        typer.Option(
+            "--bench", help="For measuring: no demo, one router worker, variants in equal parts, no shadow."
+        ),
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="The router's port.", show_default="3000")
+    ] = None,
+    scenario: Annotated[
+        Scenario | None,
+        typer.Option(
+            "--scenario",
+            help="What the demo goes on with, in fast motion.",
+            show_default="ramp, none with --once",
+        ),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Forget what earlier runs left: experiments, events, history.")
+    ] = False,
+) -> None:
+    """Start everything on this machine: Redis, a service for each version, router, controller, and a demo.
+
+    It serves what experiments.yaml says and listens on 127.0.0.1 only. What is not trained yet is trained
+    first. Then 2,000 loan applications that no model has seen go through the router, and a table shows what
+    each version answered. A scenario follows: v2 is ramped up against v1 and promoted if the data say so
+    (ramp), v3 is compared with its equal (no-difference), or a version that has gone wrong is rolled back
+    (bad-version). Ctrl-C ends everything.
+
+    Logs lie in .ekiben/logs, a file for each process.
+    """
+    from ekiben.terminal.screen import screen
+    from ekiben.up.run import Options, run
+
+    settings = Settings.from_environ(os.environ)
+    wanted = scenario or (Scenario.NONE if once else Scenario.RAMP)
+    options = Options(
+        port=port or settings.port,
+        controller_port=settings.controller_port,
+        once=once,
+        demo=demo,
+        bench=bench,
+        scenario=wanted.value if wanted is not Scenario.NONE and demo and not bench else None,
+        fresh=fresh,
+    )
+    raise typer.Exit(run(settings, options, screen()))
+
+
+@app.command()
+def train(
+    version: Annotated[
+        list[str] | None,
+        typer.Option("--version", metavar="VERSION", help="Only this version; may be given several times."),
+    ] = None,
+) -> None:
+    """Train and publish the versions of the model credit, and print how they compare.
+
+    What is published lies in the BentoML model store (`bentoml models list`). The same data and code give the
+    same digest: training again changes nothing.
+    """
+    from ekiben.commands.train import train_and_compare
+    from ekiben.terminal.screen import screen
+
+    train_and_compare(screen(), version or None)
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Show what the running router serves and, from the controller, where the experiments stand.
+
+    They are those on this machine, or those that EKIBEN_ROUTER_URL and EKIBEN_CONTROLLER_URL name.
+    """
+    from ekiben.clients.controller import ControllerClient
+    from ekiben.clients.router import RouterClient
+    from ekiben.showing.status import find_standing, show_status
+    from ekiben.terminal.screen import screen
+
+    router = RouterClient(Settings.from_environ(os.environ).router_url, key_headers(os.environ))
+    controller = ControllerClient.from_environ(os.environ)
+    found = find_standing(router, controller)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        show_status(screen(), found, router.url, controller.url)
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="The model to ask, such as credit.", show_default=False)],
+    features: Annotated[
+        str,
+        typer.Option(
+            "--features",
+            metavar="JSON|@FILE",
+            help="The features as a JSON object, such as '{\"age\": 41}', or @ and a file that holds one.",
+            show_default=False,
+        ),
+    ],
+    user: Annotated[
+        str | None,
+        typer.Option("--user", metavar="USER", help="Who asks; without one the live version answers."),
+    ] = None,
+) -> None:
+    """Ask the running router for a prediction and print its answer as JSON."""
+    from ekiben.clients.router import RouterClient
+
+    settings = Settings.from_environ(os.environ)
+    if user is not None:
+        check_user(user)
+    answer = RouterClient(settings.router_url, key_headers(os.environ)).predict(
+        model, user, read_features(features)
+    )
+    print_json(answer)
+
+
+@app.command()
+def explain(
+    experiment: Annotated[
+        str, typer.Argument(help="The experiment's key, such as credit-boosting.", show_default=False)
+    ],
+    user: Annotated[str, typer.Option("--user", metavar="USER", help="The user's id.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Explain which variant a user gets, and why: bucket, ranges, what decided, which revision.
+
+    Needs no running router: what the experiments are is read from the state Redis, else from the router's
+    copy on disk, else from experiments.yaml; the last line says which. Nothing is recorded.
+    """
+    from ekiben.showing import explain
+    from ekiben.terminal.screen import screen
+
+    check_user(user)
+    source = asyncio.run(explain.find_source(Settings.from_environ(os.environ)))
+    told = explain.explain(source, experiment, user)
+    if as_json:
+        print_json(asdict(told))
+    else:
+        explain.show_explanation(screen(), told)
+
+
+@app.command()
+def new(
+    model: Annotated[str, typer.Argument(help="The model's name, such as diabetes.", show_default=False)],
+    version: Annotated[str, typer.Argument(help="The version's name, such as v1.", show_default=False)],
+    kind: Annotated[
+        Kind, typer.Option("--kind", help="A new model's task: a value, or yes and no with a probability.")
+    ] = Kind.REGRESSION,
+    features: Annotated[
+        str,
+        typer.Option(
+            "--features",
+            metavar="NAME,NAME,…",
+            help="A new model's features. All begin as numbers; describe them in the file afterwards.",
+            show_default=False,
+        ),
+    ] = "",
+) -> None:
+    """Begin a version of your own: writes its service, its schema and its entry in experiments.yaml.
+
+    For a new model it writes services/MODEL.py, what the model is asked and what it answers. For every
+    version it writes services/MODEL_VERSION.py, a BentoML service on the next free port. Nothing that is
+    there is written over. What is left to do, training and publishing, is printed.
+    """
+    from ekiben.new.version import write_new
+    from ekiben.terminal.screen import screen
+
+    settings = Settings.from_environ(os.environ)
+    names = [name.strip() for name in features.split(",") if name.strip()]
+    write_new(screen(), Path.cwd(), settings.experiments_file, model, version, kind.value, names)
+
+
+@app.command()
+def panic(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="The model whose users all get live, such as credit.", show_default=False),
+    ] = None,
+    all_models: Annotated[bool, typer.Option("--all", help="Every model.")] = False,
+    off: Annotated[bool, typer.Option("--off", help="End it: the experiments decide again.")] = False,
+) -> None:
+    """Send everyone of a model to its live version, now: for when an experiment goes wrong.
+
+    It takes effect within a second and needs no Redis: the router's workers on this machine watch a file,
+    EKIBEN_PANIC_FILE or else `panic` in the data directory, and this command writes it. It lasts, restarts
+    too, until --off. With neither a model nor --all it shows for which models it is on.
+    """
+    from ekiben.commands.panic import press
+    from ekiben.terminal.screen import screen
+
+    said = press(Settings.from_environ(os.environ), os.environ, model, everyone=all_models, off=off)
+    for line in said.warnings:
+        print_error(line)
+    screen().print(said.message, soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    raise SystemExit(run_process(app))
+
+
+def guarded(arguments: list[str]) -> int:
+    """Run a command and return its exit code."""
+    return run_command(app, arguments)

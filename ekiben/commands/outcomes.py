@@ -1,0 +1,77 @@
+"""`ekiben outcomes …`: the doors."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ekiben.terminal.settings import Settings, key_headers
+
+commands = typer.Typer(
+    name="outcomes",
+    help="What happened after the predictions.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+@commands.callback()
+def outcomes() -> None:
+    """What happened after the predictions."""
+
+
+@commands.command("import")
+def import_file(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="CSV with a head, in UTF-8, or Parquet.", show_default=False),
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="What all lines tell of, in place of a column name."),
+    ] = None,
+    value_column: Annotated[
+        str, typer.Option("--value-column", metavar="COLUMN", help="The column that holds the values.")
+    ] = "value",
+    positive: Annotated[
+        str | None,
+        typer.Option(
+            "--positive",
+            metavar="VALUE",
+            help="Count this value as 1, any other as 0: for labels. Numbers are compared as numbers.",
+        ),
+    ] = None,
+    id_column: Annotated[
+        str, typer.Option("--id-column", metavar="COLUMN", help="The column that holds the outcomes' ids.")
+    ] = "id",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read the file and tell what is wrong with it; send nothing.")
+    ] = False,
+) -> None:
+    """Import outcomes from a file, such as labels that a warehouse knows months later.
+
+    Each line has a `prediction_id` or a `user_id`, a `name`, a `value`, and may have a time `at` (RFC 3339;
+    a Parquet column of times without a zone is in UTC) and an `id`. Other columns are not read. Without
+    `at` an outcome counts as of now. A line without a value (empty, NaN, null) is left out and counted.
+
+    Importing a file again, or the rest of one that was broken off, is safe with the same API key: a line
+    without an `id` gets one made of `prediction_id`, `user_id`, `name`, `value` and `at`, and of two outcomes
+    with one id the first counts. So an equal line of next week's file is the same outcome: give lines times
+    or ids where it is not.
+
+    A line that is wrong is told by its number (more than 20 of them: in FILE.rejected), the others are
+    imported, and the exit code is 1. At the end every value is told with how often it came.
+    """
+    from ekiben.importing.rows import Columns
+    from ekiben.importing.run import import_outcomes
+    from ekiben.importing.sender import OutcomeSender
+    from ekiben.terminal.screen import screen
+
+    settings = Settings.from_environ(os.environ)
+    sender = None if dry_run else OutcomeSender(settings.router_url, key_headers(os.environ))
+    found = import_outcomes(screen(), file, Columns(name, value_column, positive, id_column), sender)
+    raise typer.Exit(1 if found.bad else 0)

@@ -1,0 +1,106 @@
+"""`ekiben panic`: everyone of a model to live, by the file that the router's workers watch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ekiben.clients.document import read_copy, read_document
+from ekiben.experiments.document import Document
+from ekiben.state.panic import ALL_MODELS, panic_file, read_panic, write_panic
+from ekiben.terminal.errors import EkibenError, UsageError
+from ekiben.terminal.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What to print: what is so now, and what may not be as it was meant."""
+
+    message: str
+    warnings: tuple[str, ...] = ()
+
+
+def press(
+    settings: Settings, environ: Mapping[str, str], model: str | None, *, everyone: bool, off: bool
+) -> Said:
+    """Turn the switch on or off for a model or for everyone; with neither, only tell what is on.
+
+    Raises UsageError for what contradicts itself and for a model that is not there, EkibenError when the file
+    cannot be written.
+    """
+    if model is not None and everyone:
+        raise UsageError("name a model or give --all, not both")
+    path = panic_file(environ, settings.data_dir)
+    held = read_panic(path)
+    if model is None and not everyone:
+        if off:
+            raise UsageError("name the model to end it for, or give --all")
+        return Said(f"panic is on for {_named(held)} ({path})" if held else f"panic is off ({path})")
+    if model is not None and not off:
+        _check_known(settings, model)
+    warnings = _doubts(settings, environ)
+    if off and model is not None and ALL_MODELS not in held and model not in held:
+        return Said(f"panic is not on for {model}; it is on for {_named(held)}", warnings)
+    wanted = _without(held, model) if off else _with(held, model)
+    try:
+        write_panic(path, wanted)
+    except OSError as error:
+        raise EkibenError(f"cannot write {path}: {error.strerror or error}") from None
+    if off:
+        left = f"; it is still on for {_named(wanted)}" if wanted else ""
+        return Said(f"panic is off for {model or 'all models'}: the experiments decide again{left}", warnings)
+    end = f"ekiben panic {model or '--all'} --off"
+    return Said(
+        f"panic is on for {_named(wanted)}: within a second everyone gets live\n"
+        f"the workers that watch {path} obey; `{end}` ends it",
+        warnings,
+    )
+
+
+def _with(held: frozenset[str], model: str | None) -> frozenset[str]:
+    if model is None or ALL_MODELS in held:
+        return frozenset({ALL_MODELS})
+    if not model or model.startswith("#") or model != model.strip() or len(model.splitlines()) != 1:
+        raise UsageError(f"{model!r} is no model's name")
+    return held | {model}
+
+
+def _without(held: frozenset[str], model: str | None) -> frozenset[str]:
+    if model is None:
+        return frozenset()
+    if ALL_MODELS in held:
+        raise EkibenError("panic is on for all models, not for one: `ekiben panic --all --off` ends it")
+    return held - {model}
+
+
+def _named(models: frozenset[str]) -> str:
+    if ALL_MODELS in models:
+        return "all models"
+    return ", ".join(sorted(models)) or "no model"
+
+
+def _check_known(settings: Settings, model: str) -> None:
+    """Raise UsageError for a model that the experiments known here do not have: nobody would get live."""
+    document = _document(settings)
+    if document is not None and model not in document.models:
+        known = ", ".join(document.models)
+        raise UsageError(f"there is no model {model!r} (known: {known}); --all sends everyone to live")
+
+
+def _doubts(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """What makes it likely that this changes nothing: nobody here."""
+    if settings.data_dir.exists() or environ.get("EKIBEN_PANIC_FILE"):
+        return ()
+    doubt = (
+        f"there was no data directory {settings.data_dir}, so no router here can be using it: "
+        "name the router's own with EKIBEN_DATA_DIR or EKIBEN_PANIC_FILE"
+    )
+    return (doubt,)
+
+
+def _document(settings: Settings) -> Document | None:
+    try:
+        stored = read_copy(settings.data_dir)
+        return stored.document if stored else read_document(settings.experiments_file).document
+    except EkibenError:
+        return None

@@ -1,0 +1,125 @@
+"""The commands that show what the controller knows: thin doors, one function a command."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Annotated
+
+import typer
+
+from ekiben.terminal.output import print_json
+
+PANEL = "Look at experiments (through a running controller)"
+
+app = typer.Typer()
+
+Experiment = Annotated[
+    str, typer.Argument(help="The experiment's key, such as credit-boosting.", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
+
+
+@app.command(rich_help_panel=PANEL)
+def report(experiment: Experiment, as_json: AsJson = False) -> None:
+    """Show an experiment's report: the verdict in words, the split, each metric's effect and interval.
+
+    The intervals hold at every look: looking often does no harm.
+    """
+    from ekiben.clients.controller import ControllerClient
+    from ekiben.showing.report import show_report
+    from ekiben.terminal.screen import screen
+
+    told, content = ControllerClient.from_environ(os.environ).report(experiment)
+    if as_json:
+        print_json(json.loads(content))
+    else:
+        show_report(screen(), told)
+
+
+@app.command(rich_help_panel=PANEL)
+def document() -> None:
+    """Print the experiments as they stand, as YAML: what the file would say if it were true.
+
+    Ramps, verbs and other people's files are in it. Without a controller it is read as `ekiben explain` does.
+    """
+    import asyncio
+
+    from ekiben.clients.controller import ControllerClient, NoController
+    from ekiben.clients.document import document_yaml
+    from ekiben.showing.explain import find_source
+    from ekiben.state.documents.document import dump_document
+    from ekiben.terminal.settings import Settings
+
+    try:
+        data = ControllerClient.from_environ(os.environ).document()
+    except NoController:
+        source = asyncio.run(find_source(Settings.from_environ(os.environ)))
+        data = dump_document(source.snapshot.document)
+    typer.echo(document_yaml(data), nl=False)
+
+
+@app.command(rich_help_panel=PANEL)
+def history(
+    experiment: Annotated[
+        str | None, typer.Argument(help="Only this experiment's changes.", show_default=False)
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="How many changes.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show who changed what, when and why, newest first.
+
+    Changes that a ramp made are there too, with the sentence that decided.
+    """
+    from ekiben.clients.controller import ControllerClient
+    from ekiben.showing.standing import show_history
+    from ekiben.terminal.screen import screen
+
+    entries = ControllerClient.from_environ(os.environ).history(experiment, limit)
+    if as_json:
+        print_json(entries)
+    else:
+        show_history(screen(), entries)
+
+
+@app.command(rich_help_panel=PANEL)
+def plan(
+    experiment: Experiment,
+    effect: Annotated[
+        str,
+        typer.Option(
+            "--effect",
+            metavar="5%|NUMBER",
+            help="What is to be found: a share of the control's mean, or in the metric's own unit.",
+            show_default=False,
+        ),
+    ],
+    power: Annotated[float, typer.Option("--power", help="The probability of finding it, in percent.")] = 80,
+    users_per_day: Annotated[
+        float | None,
+        typer.Option("--users-per-day", help="New users of the model a day; the report's unless given."),
+    ] = None,
+    mean: Annotated[
+        float | None, typer.Option("--mean", help="The control's mean; the report's unless given.")
+    ] = None,
+    std: Annotated[
+        float | None,
+        typer.Option("--std", help="The standard deviation between users; the report's unless given."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell how many users and days an experiment needs to find an effect.
+
+    Reckoned from the sequential boundary that verdicts use, not from the formula for a single look.
+    """
+    from ekiben.clients.controller import ControllerClient
+    from ekiben.showing.standing import show_plan
+    from ekiben.terminal.screen import screen
+
+    told = ControllerClient.from_environ(os.environ).plan(
+        experiment, effect=effect, power=power, users_per_day=users_per_day, mean=mean, std=std
+    )
+    if as_json:
+        print_json(told)
+    else:
+        show_plan(screen(), told)

@@ -1,0 +1,87 @@
+"""Who takes part in an experiment's phase, from when, and how their requests went.
+
+The unit is the user, in the variant that the hash assigned, whatever answered: fallbacks and errors stay.
+What an override assigned is counted apart and goes no further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import ibis
+
+from ekiben.control.analysis.tables import Table
+
+_NEVER: Final = 1e18
+"""Later than any time, in seconds."""
+
+
+def of_phase(exposures: Table, experiment: str, phase: int) -> Table:
+    """The exposures of one phase of an experiment."""
+    return exposures.filter((exposures.experiment == experiment) & (exposures.phase == phase))
+
+
+def answers(exposed: Table) -> Table:
+    """What answered whom: `requests`, `first_at` and `last_at` for each (assigned_by, variant, version,
+    model_version, result).
+    """
+    return exposed.group_by("assigned_by", "variant", "version", "model_version", "result").aggregate(
+        requests=exposed.count(), first_at=exposed["at"].min(), last_at=exposed["at"].max()
+    )
+
+
+def overridden(exposed: Table) -> Table:
+    """One row: how many `users` an override assigned."""
+    by_override = exposed.filter(exposed.assigned_by == "override")
+    return by_override.aggregate(users=by_override.user_hash.nunique())
+
+
+def users(exposed: Table, variants: Sequence[str], slow_ms: float) -> Table:
+    """One row for each user whom the hash assigned.
+
+    `variant` is the place of the first one in `variants`, `crossed` tells whether there was another later;
+    `first_at` is the first exposure; `requests`, `errors`, `fallbacks` and `slow` (longer than `slow_ms`)
+    are counts.
+    """
+    hashed = exposed.filter((exposed.assigned_by == "hash") & exposed.variant.isin(variants))
+    firsts = {
+        f"first_{place}": hashed["at"].min(where=hashed.variant == variant)
+        for place, variant in enumerate(variants)
+    }
+    found = hashed.group_by("user_hash").aggregate(
+        requests=hashed.count(),
+        errors=hashed.count(where=hashed.result == "error"),
+        fallbacks=hashed.count(where=hashed.result == "fallback"),
+        slow=hashed.count(where=hashed.latency_ms > slow_ms),
+        **firsts,
+    )
+    found = found.mutate(first_at=ibis.least(*(found[name].fill_null(_NEVER) for name in firsts)))
+    seen = sum(found[name].notnull().cast("int8") for name in firsts)
+    began = ibis.cases(
+        *((found[name] == found.first_at, place) for place, name in enumerate(firsts)), else_=None
+    )
+    return found.mutate(variant=began.cast("int8"), crossed=seen > 1).drop(*firsts)
+
+
+def joined_since(users: Table, since: float, window: float, now: float) -> Table:
+    """(variant, users) of those first exposed since then whose window had closed by `now`."""
+    joined = users.filter(~users.crossed & (users.first_at >= since) & (users.first_at + window <= now))
+    return joined.group_by("variant").aggregate(users=joined.count())
+
+
+def split(users: Table) -> Table:
+    """For each (variant, crossed): how many users, and the sums of their requests that `Moments` are made of.
+
+    `xx` and `xy` of a count x are over users, y being the user's requests.
+    """
+    requests = users.requests.cast("float64")
+    sums = {"users": users.count(), "y": requests.sum(), "yy": (requests * requests).sum()}
+    for name in ("errors", "fallbacks", "slow"):
+        count = users[name].cast("float64")
+        sums |= {
+            f"{name}_x": count.sum(),
+            f"{name}_xx": (count * count).sum(),
+            f"{name}_xy": (count * requests).sum(),
+        }
+    return users.group_by("variant", "crossed").aggregate(**sums)

@@ -1,0 +1,272 @@
+"""Everything that a report needs of the engine: which expressions are computed, in which order, once each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import ibis
+import msgspec
+
+from ekiben.control.analysis import exposures, labels, metrics, outcomes
+from ekiben.control.analysis.labels import LabelSums
+from ekiben.control.analysis.metrics import Bucket, Clock, window_s
+from ekiben.control.analysis.reasons import ORDER, Line, Reason, name_reason
+from ekiben.control.analysis.tables import EventTables, Table
+from ekiben.experiments.document import Experiment, Metric, MetricKind
+from ekiben.experiments.report import Step, StepUsers
+from ekiben.experiments.statistics.moments import Moments
+from ekiben.state.documents.document import Stored
+
+_REQUEST_COUNTS = {"error_rate": "errors", "fallback_rate": "fallbacks", "slow_rate": "slow"}
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What answered: how many requests, when first and when last."""
+
+    assigned_by: str | None
+    variant: str | None
+    version: str | None
+    model_version: str | None
+    result: str | None
+    requests: int
+    first_at: float
+    last_at: float
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """What the engine said of an experiment's phase. Variants are places in the document's order; those in
+    two variants count in `users`, at the first, and in nothing else.
+    """
+
+    answers: tuple[Answer, ...] = ()
+    started_at: float | None = None
+    users: Mapping[int, int] = {}
+    crossed: int = 0
+    overridden: int = 0
+    step: StepUsers | None = None
+    requests: Mapping[str, Mapping[int, Moments]] = {}  # by the metric's name
+    values: Mapping[str, Mapping[Bucket, Moments]] = {}  # by the metric's name
+    labels: Mapping[str, Mapping[int, LabelSums]] = {}
+    received: int = 0  # outcomes of anybody since the phase started
+    outcomes: tuple[Line, ...] = ()  # what became of those, and of earlier ones that count
+
+
+def gather(tables: EventTables, key: str, stored: Stored, now: float, step: Step | None = None) -> Evidence:
+    """Ask the engine; `step` is the ramp's. Raises what the engine raises."""
+    experiment = stored.document.experiments[key]
+    exposed = exposures.of_phase(tables.exposures, key, experiment.phase)
+    answers = tuple(Answer(**row) for row in tables.rows(exposures.answers(exposed)))
+    started_at = min((each.first_at for each in answers if each.assigned_by == "hash"), default=None)
+    overridden = 0
+    if any(each.assigned_by == "override" for each in answers):
+        overridden = tables.rows(exposures.overridden(exposed))[0]["users"]
+    if started_at is None:
+        return Evidence(answers=answers, overridden=overridden)
+    limit_ms = experiment.request_limits.latency_ms
+    users = tables.keep(exposures.users(exposed, list(experiment.variants), limit_ms))
+    split = tables.rows(exposures.split(users))
+    evidence = Evidence(
+        answers=answers,
+        started_at=started_at,
+        users=_added(split),
+        crossed=sum(row["users"] for row in split if row["crossed"]),
+        overridden=overridden,
+        step=_step_users(tables, experiment, users, step, now),
+        requests=_requests([row for row in split if not row["crossed"]]),
+    )
+    if experiment.metrics:
+        evidence = _with_outcomes(tables, stored, key, users, evidence, now)
+    tables.drop(users)
+    return evidence
+
+
+def _step_users(
+    tables: EventTables, experiment: Experiment, users: Table, step: Step | None, now: float
+) -> StepUsers | None:
+    if step is None or experiment.ramp is None:
+        return None
+    judged = experiment.ramp.guardrails
+    windows = [
+        window_s(metric)
+        for metric in experiment.metrics
+        if metric.guardrail is not None and (judged is None or metric.name in judged)
+    ]
+    rows = tables.rows(exposures.joined_since(users, step.widened, max(windows, default=0.0), now))
+    found = {row["variant"]: row["users"] for row in rows}
+    matured = {name: found.get(place, 0) for place, name in enumerate(experiment.variants)}
+    return StepUsers(began=step.began, matured=matured)
+
+
+def _added(split: Sequence[Mapping[str, Any]]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for row in split:
+        found[row["variant"]] = found.get(row["variant"], 0) + row["users"]
+    return found
+
+
+def _requests(split: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, Moments]]:
+    return {
+        metric: {
+            row["variant"]: Moments(
+                row["users"],
+                row[f"{count}_x"],
+                row[f"{count}_xx"],
+                row["y"],
+                row["yy"],
+                row[f"{count}_xy"],
+            )
+            for row in split
+        }
+        for metric, count in _REQUEST_COUNTS.items()
+    }
+
+
+def _with_outcomes(
+    tables: EventTables, stored: Stored, key: str, users: Table, evidence: Evidence, now: float
+) -> Evidence:
+    assert evidence.started_at is not None
+    experiment, started_at = stored.document.experiments[key], evidence.started_at
+    numbers = [metric for metric in experiment.metrics if metric.kind is not MetricKind.LABEL]
+    truths = [metric for metric in experiment.metrics if metric.kind is MetricKind.LABEL]
+    names = metrics.names_of(experiment.metrics)
+    elsewhere = {
+        name
+        for other, each in stored.document.experiments.items()
+        if other != key
+        for name in metrics.names_of(each.metrics)
+    } - names
+
+    firsts, lines, let_go = _firsts(tables, started_at)
+    lines += _by_name(tables.rows(outcomes.by_name(firsts, started_at)), names, elsewhere)
+    since = started_at - metrics.back_s(experiment.metrics)
+    counted = outcomes.counted(firsts, names, since, started_at)
+    scored = (key, experiment.phase) if truths else None
+    located = tables.keep(outcomes.located(counted, tables.exposures, users, experiment.model, scored))
+    let_go()
+    lines += _lost(tables, located, key, experiment)
+    theirs = _marked(tables, located, truths, now)
+    lines += _of_users(tables, theirs, experiment, started_at, now)
+    gathered = {metric.name: _labels(tables, theirs, metric, now) for metric in truths}
+    values = _values(tables, theirs, users, numbers, started_at, now)
+    tables.drop(located)
+    received = tables.outcomes.filter(tables.outcomes.received_at >= started_at)
+    return msgspec.structs.replace(
+        evidence,
+        values=values,
+        labels=gathered,
+        received=_count(tables, received),
+        outcomes=tuple(lines),
+    )
+
+
+def _count(tables: EventTables, table: Table) -> int:
+    return int(tables.rows(table.aggregate(rows=table.count()))[0]["rows"])
+
+
+def _firsts(tables: EventTables, started_at: float) -> tuple[Table, list[Line], Callable[[], None]]:
+    """The outcomes without repetitions, the line of those, and what lets go of the tables behind."""
+    repeated = tables.keep(outcomes.repeated(tables.outcomes))
+    if not _count(tables, repeated):
+        tables.drop(repeated)
+        return tables.outcomes, [], lambda: None
+    repetitions = tables.keep(outcomes.repetitions(tables.outcomes, repeated))
+    tables.drop(repeated)
+    count = tables.rows(outcomes.repeats_since(repetitions, started_at))[0]["count"]
+    return (
+        outcomes.firsts(tables.outcomes, repetitions),
+        [Line(Reason.REPEATED_ID, count)],
+        lambda: tables.drop(repetitions),
+    )
+
+
+def _by_name(rows: Sequence[Mapping[str, Any]], names: set[str], elsewhere: set[str]) -> Iterator[Line]:
+    """What can be told without knowing whose they are."""
+    for row in rows:
+        yield Line(Reason.VALUE, row["unusable"], row["name"])
+        if row["name"] not in names:
+            reason = name_reason(row["name"], names, elsewhere)
+            yield Line(reason, row["count"] - row["unusable"], row["name"])
+
+
+def _lost(tables: EventTables, located: Table, key: str, experiment: Experiment) -> list[Line]:
+    """The outcomes that lead to no user of this phase."""
+    lost = located.filter(located.accepted & located.lost.notnull())
+    rows = tables.rows(lost.group_by("lost", "name").aggregate(count=lost.count()))
+    unknown = ORDER.index(Reason.UNKNOWN_USER)
+    found = [Line(ORDER[row["lost"]], row["count"], row["name"]) for row in rows if row["lost"] != unknown]
+    if len(found) < len(rows):
+        strangers = tables.keep(outcomes.strangers(located))
+        rows = tables.rows(outcomes.seen_elsewhere(strangers, tables.exposures, key, experiment.phase))
+        found += [Line(ORDER[row["reason"]], row["count"], row["name"]) for row in rows]
+        tables.drop(strangers)
+    return found
+
+
+def _marked(tables: EventTables, located: Table, truths: Sequence[Metric], now: float) -> Table:
+    """The outcomes whose user counts, with a mark for each label metric (`labels.repetitions_marked`)."""
+    theirs = metrics.of_users(located)
+    for metric in truths:
+        repeated = tables.keep(labels.repeated(theirs, metric, now))
+        several = repeated if _count(tables, repeated) else None
+        theirs = labels.repetitions_marked(theirs, several, metric, now, _mark(metric))
+    return theirs
+
+
+def _of_users(
+    tables: EventTables, theirs: Table, experiment: Experiment, started_at: float, now: float
+) -> list[Line]:
+    """What each outcome of a user who counts is to the metrics."""
+    reasons = [
+        labels.reason(theirs, metric, now, started_at, _mark(metric))
+        if metric.kind is MetricKind.LABEL
+        else metrics.reason(theirs, metric, now, started_at)
+        for metric in experiment.metrics
+    ]
+    told = theirs.mutate(reason=ibis.least(*reasons) if len(reasons) > 1 else reasons[0])
+    told = told.filter(told.accepted | (told.reason == outcomes.code(Reason.COUNTED)))
+    early = told.reason.isin([ORDER.index(each) for each in (Reason.BEFORE_FIRST, Reason.BEFORE_START)])
+    rows = tables.rows(
+        told.group_by("reason", "name").aggregate(
+            count=told.count(),
+            earlier=told.count(where=~told.accepted),
+            age_s=told.age_s.quantile(0.5, where=early),
+        )
+    )
+    return [
+        Line(ORDER[row["reason"]], row["count"], row["name"], row["age_s"], row["earlier"]) for row in rows
+    ]
+
+
+def _mark(metric: Metric) -> str:
+    return f"again_{metric.name}"
+
+
+def _labels(tables: EventTables, theirs: Table, metric: Metric, now: float) -> dict[int, LabelSums]:
+    scored = tables.keep(labels.scored(theirs, metric, now, _mark(metric)))
+    sums = labels.collected(tables.rows(labels.sums(scored)), tables.rows(labels.calibration(scored)))
+    tables.drop(scored)
+    return sums
+
+
+def _values(
+    tables: EventTables,
+    theirs: Table,
+    users: Table,
+    numbers: Sequence[Metric],
+    started_at: float,
+    now: float,
+) -> dict[str, dict[Bucket, Moments]]:
+    if not numbers:
+        return {}
+    values = tables.keep(metrics.user_values(theirs, numbers))
+    moments = {}
+    for window in sorted({window_s(metric) for metric in numbers}):
+        clock = Clock.between(started_at + window, now)
+        places = [place for place, metric in enumerate(numbers) if window_s(metric) == window]
+        counts = tables.rows(metrics.matured_users(users, window, clock, now))
+        sums = tables.rows(metrics.matured_sums(values, places, window, clock, now))
+        for place in places:
+            moments[numbers[place].name] = metrics.moments(counts, sums, place, clock, now)
+    tables.drop(values)
+    return moments

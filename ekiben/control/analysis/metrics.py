@@ -1,0 +1,207 @@
+"""Metrics as expressions: from users and outcomes to sums (`ekiben.experiments.statistics.moments`).
+
+A user counts for a metric once the metric's window has closed; from then on the user's value never changes.
+So the sums are taken by the time at which users matured (`Clock`): what was known at any time before is a
+sum of those before it, exactly. Users without an outcome have 0 and add to nothing but the count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+from typing import Any, Final, NamedTuple
+
+import ibis
+import msgspec
+
+from ekiben.control.analysis.outcomes import code
+from ekiben.control.analysis.reasons import Reason
+from ekiben.control.analysis.tables import Table
+from ekiben.experiments.document import Metric, MetricKind
+from ekiben.experiments.statistics.moments import Moments
+
+COVARIATE_DAYS: Final = 28
+"""A covariate is what happened in so many days before the first exposure."""
+
+NO_TIME_BEFORE_S: Final = 946_684_800.0
+"""The year 2000. An earlier time was never set: the year 1, or 1970."""
+
+MAX_POINTS: Final = 60
+_WIDTHS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
+_DAY_S: Final = 86_400.0
+
+
+class Bucket(NamedTuple):
+    """Users of one variant (its place) who matured in one stretch of time."""
+
+    variant: int
+    ends_at: float
+
+
+class Clock(msgspec.Struct, frozen=True):
+    """Stretches of time of one width, at most `MAX_POINTS` of them, that begin at multiples of it: a point of
+    a series stays where it is as time goes on.
+    """
+
+    width_s: int
+
+    @classmethod
+    def between(cls, start: float, end: float) -> Clock:
+        """A clock for [start, end]."""
+        least = max(end - start, 0.0) / (MAX_POINTS - 1)
+        for width in _WIDTHS_S:
+            if width >= least:
+                return cls(width)
+        return cls(86_400 * ceil(least / _DAY_S))
+
+
+def window_s(metric: Metric) -> float:
+    """How long outcomes count, in seconds."""
+    return metric.window_hours * 3600
+
+
+def back_s(metrics: Sequence[Metric]) -> float:
+    """How long before the first exposure outcomes are looked at, in seconds."""
+    return COVARIATE_DAYS * _DAY_S if any(metric.covariate is not None for metric in metrics) else 0.0
+
+
+def names_of(metrics: Sequence[Metric]) -> set[str]:
+    """The outcomes that metrics are made of."""
+    names = {metric.outcome for metric in metrics}
+    names |= {metric.denominator for metric in metrics if metric.denominator is not None}
+    return names | {metric.covariate for metric in metrics if metric.covariate is not None}
+
+
+def of_users(located: Table) -> Table:
+    """The outcomes whose user counts."""
+    return located.filter(located.lost.isnull())
+
+
+def user_values(outcomes: Table, metrics: Sequence[Metric]) -> Table:
+    """One row for each user (of one variant) with an outcome: `first_at`, `variant`, and for each metric, by
+    its place, its value x and its y (a ratio's denominator or the covariate; 0 without).
+    """
+    columns: dict[str, Any] = {}
+    for place, metric in enumerate(metrics):
+        columns |= {f"{name}_{place}": value for name, value in _value(outcomes, metric).items()}
+    return outcomes.group_by("user_hash").aggregate(
+        variant=outcomes.variant.min(), first_at=outcomes.first_at.min(), **columns
+    )
+
+
+def reason(outcomes: Table, metric: Metric, now: float, started_at: float) -> Any:
+    """What each outcome whose user counts is to a metric, as a reason's code; NULL where its name is another
+    metric's. An outcome is counted exactly where `matured_sums` adds it up.
+    """
+    used = outcomes.name.isin(sorted(names_of([metric])))
+    inside, before = _inside(outcomes, metric), _as_covariate(outcomes, metric)
+    matured = _closes_at(outcomes, window_s(metric)) <= now
+    return ibis.cases(
+        (~used, ibis.null("int8")),
+        ((inside | before) & matured, code(Reason.COUNTED)),
+        (inside | before, code(Reason.WAITING)),
+        *outside(outcomes, started_at),
+        (~outcomes.name.isin(_summed(metric)), code(Reason.COVARIATE_AFTER)),
+        else_=code(Reason.LATE),
+    )
+
+
+def outside(outcomes: Table, started_at: float) -> list[tuple[Any, Any]]:
+    """The cases of an outcome that is too early, the earliest first."""
+    return [
+        (outcomes["at"] < NO_TIME_BEFORE_S, code(Reason.NO_TIME)),
+        (outcomes["at"] < started_at, code(Reason.BEFORE_START)),
+        (outcomes["at"] < outcomes.first_at, code(Reason.BEFORE_FIRST)),
+    ]
+
+
+def matured_users(users: Table, window: float, clock: Clock, now: float) -> Table:
+    """(variant, bucket, n): users whose window had closed by `now`, by when it did."""
+    matured = _matured(users.filter(~users.crossed), window, clock, now)
+    return matured.group_by("variant", "bucket").aggregate(n=matured.count())
+
+
+def matured_sums(values: Table, places: Sequence[int], window: float, clock: Clock, now: float) -> Table:
+    """(variant, bucket) and the sums of these metrics, all of this window."""
+    matured = _matured(values, window, clock, now)
+    sums: dict[str, Any] = {}
+    for place in places:
+        x, y = matured[f"x_{place}"], matured[f"y_{place}"]
+        sums |= {
+            f"x_{place}": x.sum(),
+            f"xx_{place}": (x * x).sum(),
+            f"y_{place}": y.sum(),
+            f"yy_{place}": (y * y).sum(),
+            f"xy_{place}": (x * y).sum(),
+        }
+    return matured.group_by("variant", "bucket").aggregate(**sums)
+
+
+def moments(
+    users: Sequence[Mapping[str, Any]],
+    sums: Sequence[Mapping[str, Any]],
+    place: int,
+    clock: Clock,
+    now: float,
+) -> dict[Bucket, Moments]:
+    """The rows of `matured_users` and of `matured_sums` as moments, of one metric."""
+    found = {(row["variant"], row["bucket"]): row for row in sums}
+    made = {}
+    for row in users:
+        ends_at = min((row["bucket"] + 1) * float(clock.width_s), now)
+        of = found.get((row["variant"], row["bucket"]), {})
+        made[Bucket(row["variant"], ends_at)] = Moments(
+            row["n"], *(float(of.get(f"{name}_{place}") or 0.0) for name in ("x", "xx", "y", "yy", "xy"))
+        )
+    return made
+
+
+def _value(outcomes: Table, metric: Metric) -> dict[str, Any]:
+    def total(where: Any) -> Any:
+        return outcomes.value.sum(where=where).fill_null(0.0)
+
+    inside = _inside(outcomes, metric)
+    y: Any = ibis.literal(0.0)
+    if metric.denominator is not None:
+        y = total(inside & (outcomes.name == metric.denominator))
+    elif metric.covariate is not None:
+        y = total(_as_covariate(outcomes, metric))
+    own = inside & (outcomes.name == metric.outcome)
+    if metric.kind is MetricKind.PROPORTION:
+        x = (outcomes.count(where=own & (outcomes.value != 0)) > 0).cast("float64")
+    else:
+        x = total(own)
+    return {"x": x, "y": y}
+
+
+def _summed(metric: Metric) -> list[str]:
+    """The names of the outcomes that are summed over the window."""
+    return sorted({metric.outcome} | ({metric.denominator} if metric.denominator is not None else set()))
+
+
+def _inside(outcomes: Table, metric: Metric) -> Any:
+    in_window = (outcomes["at"] >= outcomes.first_at) & (
+        outcomes["at"] < _closes_at(outcomes, window_s(metric))
+    )
+    return outcomes.name.isin(_summed(metric)) & in_window
+
+
+def _as_covariate(outcomes: Table, metric: Metric) -> Any:
+    if metric.covariate is None:
+        return ibis.literal(False)
+    return (
+        (outcomes.name == metric.covariate)
+        & (outcomes["at"] < outcomes.first_at)
+        & (outcomes["at"] >= outcomes.first_at - COVARIATE_DAYS * _DAY_S)
+    )
+
+
+def _closes_at(table: Table, window: float) -> Any:
+    # One sum for all who ask when a window closes, so that they agree to the last digit.
+    return table.first_at + window
+
+
+def _matured(table: Table, window: float, clock: Clock, now: float) -> Table:
+    closes_at = _closes_at(table, window)
+    bucket = (closes_at / clock.width_s).floor().cast("int64")
+    return table.mutate(bucket=bucket).filter(closes_at <= now)

@@ -1,0 +1,282 @@
+"""A report put together: from what the engine said to effects, states and the verdict. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from ekiben.control.analysis import comparing
+from ekiben.control.analysis.gathering import Evidence
+from ekiben.control.analysis.label_report import label_report
+from ekiben.control.analysis.metrics import Bucket, names_of, window_s
+from ekiben.control.analysis.reasons import OTHER, Reason, in_lines
+from ekiben.experiments.document import REQUEST_METRICS, Better, Experiment, Metric, MetricKind
+from ekiben.experiments.durations import format_duration
+from ekiben.experiments.report import (
+    WAITING,
+    Decision,
+    LeftOut,
+    MetricReport,
+    OutcomeCounts,
+    Past,
+    Redeployment,
+    Report,
+    Role,
+    Srm,
+    State,
+    VariantUsers,
+    Verdict,
+)
+from ekiben.experiments.shares import buckets_held
+from ekiben.experiments.statistics.moments import Moments
+from ekiben.experiments.statistics.srm import srm_test
+from ekiben.experiments.verdict import judge, metric_state
+from ekiben.state.documents.document import Stored
+
+_DAY_S = 86_400.0
+_NO_VERDICT = Verdict(Decision.CANNOT_TELL, "", "")
+
+
+def put_together(
+    key: str, experiment: Experiment, stored: Stored, evidence: Evidence, past: Past, now: float
+) -> Report:
+    """The report of an experiment as its document stands in `stored`, with its verdict."""
+    started_at = evidence.started_at
+    coverages = _coverages(experiment, past.coverages)
+    report = Report(
+        experiment=key,
+        model=experiment.model,
+        status=str(experiment.status),
+        phase=experiment.phase,
+        coverage=experiment.coverage,
+        lineage=stored.lineage,
+        revision=stored.revision,
+        at=now,
+        started_at=started_at,
+        days=0.0 if started_at is None else max(now - started_at, 0.0) / _DAY_S,
+        alpha=experiment.alpha,
+        min_users=experiment.min_users,
+        min_days=experiment.min_days,
+        variants=tuple(_variants(experiment, evidence)),
+        srm=_srm(experiment, evidence, coverages),
+        coverages=coverages,
+        rule_changes=past.rule_changes,
+        metrics=(*_declared(experiment, evidence), *_of_requests(experiment, evidence)),
+        verdict=_NO_VERDICT,
+        left_out=tuple(each for each in _left_out(experiment, evidence) if each.count),
+        last_exposure_at=max((each.last_at for each in evidence.answers), default=None),
+        step=evidence.step,
+        redeployments=tuple(_redeployments(experiment, evidence)),
+        outcomes=_outcomes(evidence),
+        overrides=sum(each.requests for each in evidence.answers if each.assigned_by == "override"),
+    )
+    return msgspec.structs.replace(report, verdict=judge(report))
+
+
+def share_of_alpha(experiment: Experiment, role: Role) -> float:
+    """What one comparison may use up: Bonferroni over the treatments, and over the guardrails."""
+    family = max(len(experiment.variants) - 1, 1)
+    if role is Role.GUARDRAIL:
+        declared = sum(metric.guardrail is not None for metric in experiment.metrics)
+        family *= declared + len(REQUEST_METRICS)
+    return experiment.alpha / family
+
+
+def _variants(experiment: Experiment, evidence: Evidence) -> Iterator[VariantUsers]:
+    held = buckets_held(experiment, experiment.coverage)
+    weights = [variant.weight for variant in experiment.variants.values()]
+    shares = held if sum(held) else weights
+    seen = sum(evidence.users.values())
+    for place, (name, variant) in enumerate(experiment.variants.items()):
+        users = evidence.users.get(place, 0)
+        hashed = [each for each in evidence.answers if each.variant == name and each.assigned_by == "hash"]
+        yield VariantUsers(
+            variant=name,
+            version=variant.version,
+            users=users,
+            share_asked=shares[place] / sum(shares) if sum(shares) else 0.0,
+            share_seen=users / seen if seen else None,
+            requests=sum(each.requests for each in hashed),
+            model_versions=tuple(model_versions(name, variant.version, evidence)),
+            refused=sum(each.requests for each in hashed if each.result == "refused"),
+        )
+
+
+def model_versions(variant: str, version: str, evidence: Evidence) -> dict[str, float]:
+    """Under which tags a variant's own version answered, and since when, the earliest first."""
+    found: dict[str, float] = {}
+    for each in evidence.answers:
+        own = each.variant == variant and each.version == version and each.result == "served"
+        if own and each.model_version is not None:
+            found[each.model_version] = min(each.first_at, found.get(each.model_version, each.first_at))
+    return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
+def _srm(experiment: Experiment, evidence: Evidence, coverages: Sequence[float]) -> Srm | None:
+    # What the buckets hold, which at a small coverage is not what the weights say. Users who came under an
+    # earlier coverage came by its buckets.
+    held = [buckets_held(experiment, coverage) for coverage in coverages]
+    splits = [each for each in held if sum(each)]
+    if not evidence.users or not splits:
+        return None
+    return srm_test([evidence.users.get(place, 0) for place in range(len(experiment.variants))], *splits)
+
+
+def _coverages(experiment: Experiment, before: Sequence[float]) -> tuple[float, ...]:
+    """The coverages of the phase so far as far as they are known, the present one last."""
+    steps = experiment.ramp.steps if experiment.ramp is not None else ()
+    earlier = {*before, *(step for step in steps if step < experiment.coverage)}
+    return (*sorted(earlier - {experiment.coverage}), experiment.coverage)
+
+
+def _declared(experiment: Experiment, evidence: Evidence) -> Iterator[MetricReport]:
+    for metric in experiment.metrics:
+        role = Role.WATCHED
+        if metric.guardrail is not None:
+            role = Role.GUARDRAIL
+        elif metric is experiment.deciding_metric:
+            role = Role.DECIDES
+        alpha = share_of_alpha(experiment, role)
+        if metric.kind is MetricKind.LABEL:
+            versions = {
+                name: tuple(model_versions(name, variant.version, evidence))
+                for name, variant in experiment.variants.items()
+            }
+            sums = evidence.labels.get(metric.name, {})
+            yield label_report(metric, role, versions, sums, alpha, experiment.alpha)
+        else:
+            moments = evidence.values.get(metric.name, {})
+            yield _of_outcomes(metric, role, list(experiment.variants), moments, alpha, experiment.alpha)
+
+
+def _of_outcomes(
+    metric: Metric,
+    role: Role,
+    variants: list[str],
+    moments: Mapping[Bucket, Moments],
+    alpha: float,
+    shown_alpha: float,
+) -> MetricReport:
+    kind = comparing.kind_of(metric)
+    totals = {name: comparing.total(moments, place) for place, name in enumerate(variants)}
+    report = _compared(metric.name, str(metric.kind), kind, role, metric.better, totals, alpha, shown_alpha)
+    max_worse = metric.guardrail.max_worse if metric.guardrail is not None else None
+    control = report.variants[0]
+    return msgspec.structs.replace(
+        report,
+        window_hours=metric.window_hours,
+        max_worse=max_worse,
+        states={
+            each.variant: metric_state(
+                role,
+                str(metric.better),
+                report.effects[each.variant],
+                max_worse,
+                control.mean,
+                min(control.users, each.users),
+            )
+            for each in report.variants[1:]
+        },
+        series={
+            name: comparing.series(kind, moments, place, alpha)
+            for place, name in enumerate(variants)
+            if place
+        },
+    )
+
+
+def _of_requests(experiment: Experiment, evidence: Evidence) -> Iterator[MetricReport]:
+    alpha = share_of_alpha(experiment, Role.GUARDRAIL)
+    for name in REQUEST_METRICS:
+        found = evidence.requests.get(name, {})
+        totals = {variant: found.get(place, Moments()) for place, variant in enumerate(experiment.variants)}
+        kind = comparing.REQUESTS
+        report = _compared(name, kind, kind, Role.GUARDRAIL, Better.LOWER, totals, alpha, experiment.alpha)
+        max_worse = getattr(experiment.request_limits, name)
+        control = report.variants[0]
+        yield msgspec.structs.replace(
+            report,
+            max_worse=max_worse,
+            states={
+                each.variant: metric_state(
+                    Role.GUARDRAIL,
+                    report.better,
+                    report.effects[each.variant],
+                    max_worse,
+                    1.0,  # a share of requests, not of the control's
+                    min(control.users, each.users),
+                )
+                for each in report.variants[1:]
+            },
+        )
+
+
+def _compared(
+    name: str,
+    shown_kind: str,
+    kind: str,
+    role: Role,
+    better: Better,
+    totals: Mapping[str, Moments],
+    alpha: float,
+    shown_alpha: float,
+) -> MetricReport:
+    control, *treatments = totals
+    return MetricReport(
+        name=name,
+        kind=shown_kind,
+        better=str(better),
+        role=role,
+        window_hours=0.0,
+        max_worse=None,
+        variants=tuple(
+            comparing.in_variant(kind, variant, each, shown_alpha) for variant, each in totals.items()
+        ),
+        effects={
+            variant: comparing.compare(kind, totals[control], totals[variant], alpha)
+            for variant in treatments
+        },
+        states=dict.fromkeys(treatments, State.NO_DATA),
+    )
+
+
+def _redeployments(experiment: Experiment, evidence: Evidence) -> Iterator[Redeployment]:
+    for name, variant in experiment.variants.items():
+        later = list(model_versions(name, variant.version, evidence).items())[1:]
+        for model_version, first_at in later:
+            yield Redeployment(
+                variant=name,
+                model_version=model_version,
+                first_at=first_at,
+                acknowledged=model_version in experiment.acknowledged_model_versions,
+            )
+
+
+def _left_out(experiment: Experiment, evidence: Evidence) -> Iterator[LeftOut]:
+    yield LeftOut("assigned by an override", "users", evidence.overridden)
+    yield LeftOut("seen in two variants", "users", evidence.crossed)
+    counting = sum(evidence.users.values()) - evidence.crossed
+    for metric in experiment.metrics:
+        if metric.name in evidence.values:
+            matured = sum(each.n for each in evidence.values[metric.name].values())
+            window = format_duration(window_s(metric))
+            reason = f"{metric.name}: the user's window of {window} is not over"
+            yield LeftOut(reason, "users", counting - matured, WAITING)
+    yield from in_lines(evidence.outcomes, names_of(experiment.metrics))
+    yield LeftOut(
+        "for a reason that Ekiben does not know", "outcomes", _unexplained(evidence), "other", OTHER
+    )
+
+
+def _outcomes(evidence: Evidence) -> OutcomeCounts:
+    counted = [each for each in evidence.outcomes if each.reason is Reason.COUNTED]
+    return OutcomeCounts(
+        accepted=evidence.received + sum(each.earlier for each in counted),
+        counted=sum(each.count for each in counted),
+    )
+
+
+def _unexplained(evidence: Evidence) -> int:
+    """0, or the analysis is wrong: the reasons are cases of one table, and one of them is every outcome's."""
+    return _outcomes(evidence).accepted - sum(each.count for each in evidence.outcomes)

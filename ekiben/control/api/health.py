@@ -1,0 +1,57 @@
+"""Whether the controller runs, is ready and is well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from ekiben.control.api.metrics import AnalystFigures, RecorderFigures, metrics_page
+from ekiben.control.api.views import file_view
+from ekiben.control.desk import Desk
+
+
+def health_routes(desk: Desk, recorder: RecorderFigures, analyst: AnalystFigures) -> list[Route]:
+    """`/livez`, `/readyz`, `/healthz` and `/metrics`: open to all, they tell of no user."""
+    render = metrics_page(desk, recorder, analyst)
+
+    async def livez(_request: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def readyz(_request: Request) -> Response:
+        # A controller without Redis still shows what it knew: turning people away would not help them.
+        ready = desk.stored is not None or desk.state_away
+        return PlainTextResponse("ready" if ready else "no experiments yet", 200 if ready else 503)
+
+    async def healthz(_request: Request) -> Response:
+        state = {
+            "leading": desk.leading,
+            "state": not desk.state_away,
+            "state_keeps": desk.durability.view(),
+            "revision": desk.stored.revision if desk.stored else None,
+            "recorder": {"failing": recorder.failing, "lag_s": recorder.lag_s},
+            "analysis": {"failed": dict(analyst.failed), "seconds": analyst.seconds},
+            "failing": dict(desk.failing()),
+            "router_workers": len(desk.beats),
+            "experiments_file": file_view(desk.file()),
+        }
+        file = desk.file()
+        refused = file is not None and file.state == "refused"
+        degraded = refused or desk.state_away or desk.durability.refusal or desk.failing() or analyst.failed
+        well = not degraded
+        body = orjson.dumps({"status": "ok" if well else "degraded", **state})
+        return Response(body, 200 if desk.stored is not None else 503, media_type="application/json")
+
+    async def metrics(_request: Request) -> Response:
+        return Response(render(), media_type="text/plain; version=0.0.4")
+
+    pages: dict[str, Callable[[Request], object]] = {
+        "/livez": livez,
+        "/readyz": readyz,
+        "/healthz": healthz,
+        "/metrics": metrics,
+    }
+    return [Route(path, page) for path, page in pages.items()]

@@ -1,0 +1,200 @@
+"""What an experiment's page shows, beside the report itself: its charts, its ramp, what can be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from markupsafe import Markup
+
+from ekiben.control.acting.ramps import refusal
+from ekiben.control.dashboard.charts import bands, distributions, forest
+from ekiben.control.desk import Desk, RampState
+from ekiben.experiments.document import Experiment, Model
+from ekiben.experiments.lifecycle import ACTIVE, Status
+from ekiben.experiments.report import (
+    Effect,
+    MetricReport,
+    Point,
+    Redeployment,
+    Report,
+    Role,
+    ShadowReport,
+    State,
+)
+from ekiben.state.documents.audit import Entry
+
+_SHARES: Final = frozenset({"proportion", "requests"})
+
+
+@dataclass(frozen=True, slots=True)
+class EffectView:
+    """One treatment's effect on one metric, with what is drawn of it."""
+
+    variant: str
+    effect: Effect
+    state: State
+    row: Markup | None
+    bands: tuple[Markup, ...]
+    points: tuple[Point, ...]
+    margin: float | None  # in the metric's unit: how far the effect may be on the bad side
+
+
+@dataclass(frozen=True, slots=True)
+class MetricView:
+    """One metric with its effects."""
+
+    metric: MetricReport
+    effects: tuple[EffectView, ...]
+    calibration: Markup | None
+
+    @property
+    def drawn(self) -> bool:
+        """Whether there is a curve of any of its effects."""
+        return any(effect.bands for effect in self.effects)
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentView:
+    """Everything of an experiment's page."""
+
+    key: str
+    experiment: Experiment
+    model: Model
+    report: Report | None
+    ramp: RampState | None
+    refused: str | None  # why ramps do not run here
+    deciding: MetricView | None
+    guardrails: tuple[MetricView, ...]
+    watched: tuple[MetricView, ...]
+    shadows: tuple[ShadowReport, ...]
+    history: tuple[Entry, ...]
+
+    @property
+    def treatments(self) -> tuple[str, ...]:
+        """All variants but the control."""
+        return tuple(self.experiment.variants)[1:]
+
+    @property
+    def unacknowledged(self) -> tuple[Redeployment, ...]:
+        """Redeployments that block the verdict."""
+        held = self.report.redeployments if self.report else ()
+        known = self.experiment.acknowledged_model_versions
+        return tuple(each for each in held if not each.acknowledged and each.model_version not in known)
+
+    @property
+    def labels(self) -> tuple[MetricView, ...]:
+        """The metrics that compare scores with ground truth."""
+        every = (self.deciding, *self.guardrails, *self.watched)
+        return tuple(view for view in every if view is not None and view.metric.labels)
+
+    @property
+    def actions(self) -> tuple[tuple[str, str, bool], ...]:
+        """What can be done now: the verb in the address, its words, and whether the verdict asks for it."""
+        decision = self.report.verdict.decision if self.report else None
+        status = self.experiment.status
+        found = []
+        if status is Status.DRAFT:
+            found.append(("start", "Start", True))
+        if status is Status.PAUSED:
+            found.append(("resume", "Resume", False))
+        if status in ACTIVE:
+            for variant in self.treatments:
+                name = "Promote" if len(self.treatments) == 1 else f"Promote {variant}"
+                wanted = decision == "promote" and self.report is not None
+                chosen = wanted and self.report.verdict.variant in (None, variant)  # type: ignore[union-attr]
+                found.append((f"promote?variant={variant}", name, chosen))
+            found.append(("roll-back", "Roll back", decision == "roll_back"))
+        if status is Status.RUNNING:
+            found.append(("pause", "Pause", False))
+        return tuple(found)
+
+    @property
+    def can_ramp(self) -> bool:
+        """Whether a ramp can be set or taken away."""
+        return self.experiment.status in {Status.DRAFT, *ACTIVE}
+
+
+def experiment_view(desk: Desk, key: str, history: tuple[Entry, ...]) -> ExperimentView | None:
+    """The page of the experiment with that key, None when there is none."""
+    if desk.stored is None or key not in desk.stored.document.experiments:
+        return None
+    experiment = desk.stored.document.experiments[key]
+    report = desk.reports.get(key)
+    views = [metric_view(metric) for metric in report.metrics] if report else []
+    versions = {variant.version for variant in experiment.variants.values()}
+    return ExperimentView(
+        key=key,
+        experiment=experiment,
+        model=desk.stored.document.models[experiment.model],
+        report=report,
+        ramp=desk.ramps.get(key),
+        refused=refusal(desk.beats),
+        deciding=next((view for view in views if view.metric.role is Role.DECIDES), None),
+        guardrails=tuple(view for view in views if view.metric.role is Role.GUARDRAIL),
+        watched=tuple(view for view in views if view.metric.role is Role.WATCHED),
+        shadows=tuple(
+            each
+            for each in desk.shadow_reports
+            if each.model == experiment.model and (each.version in versions or each.against in versions)
+        ),
+        history=history,
+    )
+
+
+def metric_view(metric: MetricReport) -> MetricView:
+    """The metric with its charts: a guardrail's effect as a row with its margin, every other over time."""
+    control = metric.variants[0].mean if metric.variants else None
+    found = []
+    for variant, effect in metric.effects.items():
+        state = metric.states.get(variant, State.NO_DATA)
+        limit = margin(metric, control)
+        points = metric.series.get(variant, ())
+        found.append(
+            EffectView(
+                variant=variant,
+                effect=effect,
+                state=state,
+                row=_row(effect, state, limit) if metric.role is Role.GUARDRAIL else None,
+                bands=_bands(metric, points, state, limit),
+                points=points,
+                margin=limit,
+            )
+        )
+    quality = tuple((each.variant, each.calibration) for each in metric.labels if each.calibration)
+    return MetricView(
+        metric=metric,
+        effects=tuple(found),
+        calibration=distributions.calibration(quality) if quality else None,
+    )
+
+
+def margin(metric: MetricReport, control: float | None) -> float | None:
+    """How far the effect may be on the bad side, in the metric's unit with its sign, None without one."""
+    if metric.max_worse is None:
+        return None
+    size: float | None = metric.max_worse
+    if metric.kind != "requests":
+        size = None if control is None else metric.max_worse * abs(control)
+    if size is None:
+        return None
+    return -size if metric.better == "higher" else size
+
+
+def _row(effect: Effect, state: State, limit: float | None) -> Markup | None:
+    if effect.absolute is None:
+        return None
+    axis = forest.own_axis(effect.absolute, effect.interval, limit)
+    return forest.row(effect.absolute, effect.interval, state, axis, limit, forest.GUARDRAIL_WIDTH)
+
+
+def _bands(
+    metric: MetricReport, points: tuple[Point, ...], state: State, limit: float | None
+) -> tuple[Markup, ...]:
+    known = tuple(point for point in points if point.absolute is not None)
+    if len(known) < 2:
+        return ()
+    return tuple(
+        bands.band(known, state, limit, percent=metric.kind in _SHARES, width=width)
+        for width in (bands.WIDE, bands.NARROW)
+    )

@@ -1,0 +1,108 @@
+"""One request at the dashboard: who asks, and a whole page as the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from ekiben.control.auth import Auth
+from ekiben.control.callers import Caller, Callers, Role
+from ekiben.control.dashboard.rendering import Renderer
+from ekiben.control.dashboard.sessions import (
+    LIFETIME_S,
+    Session,
+    Sessions,
+    form_token,
+    form_token_holds,
+    new_cookie,
+    read_cookie,
+    write_cookie,
+)
+from ekiben.control.desk import Desk
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What every page needs."""
+
+    desk: Desk
+    auth: Auth
+    callers: Callers
+    sessions: Sessions
+    renderer: Renderer
+
+    async def caller(self, request: Request) -> Caller | None:
+        """Who asks, None when that is not known."""
+        proxied = self.callers.from_proxy(request)
+        session = await self.sessions.find(cookie_of(request))
+        # A log-in of somebody else, who had this browser before, is not this person's.
+        if session is not None and (proxied is None or proxied.who == session.who):
+            return Caller(session.who, Role.ADMIN, by_log_in=True)
+        return proxied
+
+    def page(
+        self, request: Request, template: str, caller: Caller | None, *, status: int = 200, **context: Any
+    ) -> Response:
+        """A whole page, with a cookie for its forms when the browser has none yet."""
+        cookie = cookie_of(request)
+        fresh = cookie is None
+        cookie = cookie or new_cookie()
+        html = self.renderer.page(
+            template,
+            desk=self.desk,
+            caller=caller,
+            form_token=form_token(cookie),
+            path=request.url.path,
+            **context,
+        )
+        response = HTMLResponse(html, status)
+        if fresh:
+            response.headers["Set-Cookie"] = write_cookie(cookie, secure=self.callers.is_secure(request))
+        return response
+
+    def message(
+        self, request: Request, caller: Caller | None, status: int, title: str, text: str
+    ) -> Response:
+        """A page that says only why there is no other."""
+        return self.page(request, "message.html", caller, status=status, title=title, text=text)
+
+    async def form(self, request: Request) -> FormData | None:
+        """A form that came from one of this browser's pages, None for any other."""
+        form = await request.form(max_fields=30, max_files=0)
+        return form if form_token_holds(cookie_of(request), form.get("form_token")) else None
+
+    def logged_in(self, request: Request, session: Session, target: str) -> Response:
+        """Go on to `target` with a new cookie."""
+        response = RedirectResponse(target, 303)
+        response.headers["Set-Cookie"] = write_cookie(
+            session.id, secure=self.callers.is_secure(request), max_age=LIFETIME_S
+        )
+        return response
+
+    def logged_out(self, request: Request) -> Response:
+        """Go to the log-in page without a cookie."""
+        response = RedirectResponse("/login", 303)
+        response.headers["Set-Cookie"] = write_cookie("", secure=self.callers.is_secure(request), max_age=0)
+        return response
+
+
+def cookie_of(request: Request) -> str | None:
+    """The id that the browser was given."""
+    return read_cookie(request.cookies)
+
+
+def to_login(request: Request) -> Response:
+    """Ask for the token first, then come back."""
+    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return RedirectResponse(f"/login?next={quote(target, safe='')}", 303)
+
+
+def own_address(target: str) -> str:
+    """`target` when it is an address within this site, else the overview."""
+    inside = target.startswith("/") and not target.startswith("//") and "\\" not in target
+    return target if inside and target.isprintable() else "/"

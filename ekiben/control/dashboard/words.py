@@ -1,0 +1,77 @@
+"""The words that the pages have for what the report names in code."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ekiben.experiments.document import Measure
+from ekiben.experiments.lifecycle import Status
+from ekiben.experiments.report import Decision, Role, State
+
+VERDICTS: Final = {
+    Decision.PROMOTE: ("Promote", "good"),
+    Decision.ROLL_BACK: ("Roll back", "bad"),
+    Decision.GO_ON: ("Go on", "accent"),
+    Decision.CANNOT_TELL: ("Cannot tell", "warn"),
+    Decision.PROMOTED: ("Promoted", "good"),
+    Decision.ROLLED_BACK: ("Rolled back", "idle"),
+}
+"""Each decision's heading and tone."""
+
+STATES: Final = {
+    State.BETTER: ("better", "good"),
+    State.WORSE: ("worse", "bad"),
+    State.HOLDS: ("holds", "good"),
+    State.VIOLATED: ("violated", "bad"),
+    State.UNCLEAR: ("not clear yet", "accent"),
+    State.NO_DATA: ("no data yet", "idle"),
+}
+"""What the evidence says of a metric, and its tone."""
+
+STATUSES: Final = {
+    Status.DRAFT: ("draft", "idle"),
+    Status.RUNNING: ("running", "accent"),
+    Status.PAUSED: ("paused", "warn"),
+    Status.PROMOTED: ("promoted", "good"),
+    Status.ROLLED_BACK: ("rolled back", "bad"),
+}
+
+ROLES: Final = {Role.DECIDES: "decides", Role.GUARDRAIL: "guardrail", Role.WATCHED: "watched"}
+
+BREAKERS: Final = {
+    "closed": ("closed", "good"),
+    "returning": ("returning", "warn"),
+    "trial": ("on trial", "warn"),
+    "open": ("open", "bad"),
+}
+
+MEASURES: Final = (
+    (Measure.ROC_AUC, "ROC AUC", "higher is better"),
+    (Measure.BRIER, "Brier score", "lower is better"),
+    (Measure.LOG_LOSS, "Log loss", "lower is better"),
+    (Measure.ACCURACY, "Accuracy", "higher is better"),
+)
+
+_REQUEST_METRICS: Final = {
+    "error_rate": "Requests that failed",
+    "fallback_rate": "Requests that live answered instead",
+    "slow_rate": "Slow requests",
+}
+
+KINDS: Final = {
+    "proportion": "share of users",
+    "mean": "mean of each user",
+    "ratio": "ratio of sums",
+    "label": "ground truth",
+    "requests": "share of requests",
+}
+
+
+def metric(name: str, kind: str) -> str:
+    """What the pages call a metric: its own name, and a phrase for those that nobody declared."""
+    return _REQUEST_METRICS.get(name, name) if kind == "requests" else name
+
+
+def treatments(count: int) -> str:
+    """ "treatment" or "treatments"."""
+    return "treatment" if count == 1 else "treatments"

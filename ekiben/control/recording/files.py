@@ -1,0 +1,303 @@
+"""Event files: Parquet in a directory or an object store, read and written.
+
+A file appears whole or not at all (a rename here, a put there), and an answer that it is there survives a
+crash. Only forgetting a user writes the same name again. `event_ranges` says what the names mean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from ekiben.control.recording.ranges import EventFile, overlapping, without_contained
+from ekiben.process.environ import BadSetting
+from ekiben.process.private import private_folder
+from ekiben.state.lease import LeaseLost
+from ekiben.state.streams.blocks import COLUMNS, EXPOSURES_STREAM, OUTCOMES_STREAM
+
+KINDS: Final = ("exposure", "shadow", "outcome")
+STREAM_KINDS: Final[Mapping[str, tuple[str, ...]]] = {
+    EXPOSURES_STREAM: ("exposure", "shadow"),
+    OUTCOMES_STREAM: ("outcome",),
+}
+
+_TYPES: Final = {
+    **dict.fromkeys(("at", "score", "latency_ms", "value"), pa.float64()),
+    **dict.fromkeys(("phase", "revision", "status"), pa.int32()),
+    "cached": pa.bool_(),
+}
+SCHEMA: Final = pa.schema(
+    [*((name, _TYPES.get(name, pa.string())) for name in COLUMNS), ("received_at", pa.float64())]
+)
+
+_STAGING: Final = ".staging"
+_ROWS_A_GROUP: Final = 131_072
+_COPY_BYTES: Final = 8 * 1024 * 1024
+_SKIPPED_REPORTED: Final = 100
+
+log = logging.getLogger(__name__)
+
+
+class Held(Protocol):
+    """The right to act: `ekiben.state.lease.Lease`."""
+
+    def held(self) -> bool:
+        """Whether this process may act now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """Paths for `EventFiles.filesystem` that hold every event of a kind.
+
+    `clean` files hold an event at most once; `overlapping` ones (nearly always none) may hold it in two of
+    them, to be reduced to one row an `event_id`.
+    """
+
+    clean: list[str]
+    overlapping: list[str]
+
+
+class EventFiles:
+    """All event files below one address: a directory, or `s3://bucket/prefix` with the usual AWS_* variables.
+
+    Every method may raise `OSError`; none is async: call them in a thread.
+    """
+
+    def __init__(self, url: str, environ: Mapping[str, str] = os.environ) -> None:
+        """Nothing is read or written yet. Raises `BadSetting`."""
+        self.local = "://" not in url or url.startswith("file://")
+        self.filesystem: Any
+        self._skipped: set[str] = set()
+        if self.local:
+            self.filesystem = pafs.LocalFileSystem()
+            self.root = os.path.abspath(url.removeprefix("file://"))
+            self._staging = Path(self.root) / _STAGING
+        else:
+            self.filesystem, self.root = _object_store(url, environ)
+            self._staging = _private_folder(url)
+        self._mark = f"ekiben-events-{secrets.token_hex(4)}-"
+
+    def path(self, file: EventFile) -> str:
+        """The file's path for `filesystem`."""
+        return f"{self.root}/{file.path}"
+
+    def list(self, kind: str, first_day: date | None = None) -> list[EventFile]:
+        """Every file of a kind, those inside another's range too, in stream order."""
+        found = []
+        for path in self._paths(f"{self.root}/kind={kind}"):
+            file = EventFile.parse(kind, path)
+            if file is None or self.path(file) != path:
+                self._skip(path)
+            elif first_day is None or file.day >= first_day:
+                found.append(file)
+        return sorted(found, key=lambda file: (file.first, file.last))
+
+    def _paths(self, folder: str) -> Iterator[str]:
+        """Every file two levels below `folder`, whatever its name. Other things there are skipped."""
+        if not self.local:
+            selector = pafs.FileSelector(folder, allow_not_found=True, recursive=True)
+            for info in self.filesystem.get_file_info(selector):
+                if info.type is pafs.FileType.File:
+                    yield info.path
+            return
+        # Not pyarrow's walk: one name that is not UTF-8, or a link to a folder above, ends it.
+        for day in self._entries(folder):
+            if not day.name.startswith("day="):
+                self._skip(day.path)
+                continue
+            for entry in self._entries(day.path):
+                if entry.is_file():
+                    yield entry.path
+                else:
+                    self._skip(entry.path)
+
+    def _entries(self, folder: str) -> Sequence[os.DirEntry[str]]:
+        try:
+            with os.scandir(folder) as entries:
+                return tuple(entries)
+        except FileNotFoundError:
+            pass  # nothing recorded yet, or a day that was removed meanwhile
+        except NotADirectoryError:
+            self._skip(folder)
+        return ()
+
+    def _skip(self, path: str) -> None:
+        """Report, once, what lies among the event files and is none."""
+        if path not in self._skipped and len(self._skipped) < _SKIPPED_REPORTED:
+            self._skipped.add(path)
+            log.warning("%r is no event file: it is skipped", path)
+
+    def readable(self, kind: str, first_day: date | None = None) -> Readable:
+        """What a reader opens for the events of a kind that were recorded on `first_day` or later.
+
+        A file may be gone when it is opened, merged into a larger one meanwhile: then list again.
+        """
+        kept = without_contained(self.list(kind, first_day))
+        shared = overlapping(kept)
+        return Readable(
+            clean=[self.path(file) for file in kept if file not in shared],
+            overlapping=[self.path(file) for file in kept if file in shared],
+        )
+
+    def open(self, file: EventFile) -> Any:
+        """The file as a `pyarrow.parquet.ParquetFile`, to be closed."""
+        return pq.ParquetFile(self.path(file), filesystem=self.filesystem)
+
+    def read(self, file: EventFile) -> Any:
+        """The file's bytes as a `pyarrow` stream, to be closed; `FileNotFoundError` when it is gone."""
+        return self.filesystem.open_input_stream(self.path(file))
+
+    def stage_copy(self, source: Path) -> Path:
+        """Stage a file that was written elsewhere."""
+        self._staging.mkdir(parents=True, exist_ok=True, mode=0o700)
+        staged = self._staging / f"{self._mark}{secrets.token_hex(8)}"
+        try:
+            with source.open("rb") as held, staged.open("xb") as sink:
+                shutil.copyfileobj(held, sink, _COPY_BYTES)
+                sink.flush()
+                os.fsync(sink.fileno())
+        except BaseException:
+            staged.unlink(missing_ok=True)
+            raise
+        return staged
+
+    def stage(self, batches: Iterable[Any]) -> Path:
+        """Write record batches of `SCHEMA` to a file that no reader sees yet; `publish` or `discard` it."""
+        private_folder(self._staging)
+        handle, name = tempfile.mkstemp(prefix=self._mark, dir=self._staging)
+        try:
+            with os.fdopen(handle, "wb") as sink:
+                _write(sink, batches)
+                sink.flush()
+                if self.local:
+                    os.fsync(sink.fileno())
+        except BaseException:
+            os.unlink(name)
+            raise
+        return Path(name)
+
+    def publish(self, staged: Path, file: EventFile, lease: Held) -> None:
+        """Let readers see it, if the lease is held. When this returns, it is there for good.
+
+        Raises `LeaseLost`; after any error what was staged is still to be discarded.
+        """
+        if self.local:
+            target = Path(self.path(file))
+            _make_folders(target.parent, Path(self.root))
+            # Features may tell of people: besides this user only a group that may read the root reads them.
+            staged.chmod(0o600 | (os.stat(self.root).st_mode & 0o040))
+            _check(lease)
+            staged.replace(target)
+            _sync_folder(target.parent)
+            return
+        _check(lease)
+        with staged.open("rb") as source, self.filesystem.open_output_stream(self.path(file)) as sink:
+            while chunk := source.read(_COPY_BYTES):
+                sink.write(chunk)
+        staged.unlink()
+
+    def discard(self, staged: Path) -> None:
+        """Remove what was staged and will not be published."""
+        staged.unlink(missing_ok=True)
+
+    def remove(self, file: EventFile) -> None:
+        """Remove one file."""
+        self.filesystem.delete_file(self.path(file))
+
+    def remove_day(self, kind: str, day: date) -> None:
+        """Remove every file of a kind recorded on that day."""
+        self.filesystem.delete_dir(f"{self.root}/kind={kind}/day={day}")
+
+    def remove_abandoned(self) -> None:
+        """Remove what others than this object have staged: they were killed, or have lost the lease and may
+        not publish it any more. It may tell of people, so it goes at once."""
+        for staged in self._staging.glob("ekiben-events-*"):
+            if not staged.name.startswith(self._mark):
+                try:
+                    staged.unlink(missing_ok=True)
+                except OSError:
+                    self._skip(str(staged))
+
+
+def _private_folder(url: str) -> Path:
+    """Where this user stages what goes to the object store at `url`: a folder of its own for each."""
+    digest = hashlib.sha256(url.encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"ekiben-staging-{os.getuid()}-{digest}"
+
+
+def _check(lease: Held) -> None:
+    if not lease.held():
+        raise LeaseLost("the lease was lost while a file was written: it is left to who holds it now")
+
+
+def _write(sink: Any, batches: Iterable[Any]) -> None:
+    """Row groups of a fixed size, however small the batches are that they come in."""
+    with pq.ParquetWriter(sink, SCHEMA, compression="zstd") as writer:
+        held: list[Any] = []
+        rows = 0
+        for batch in batches:
+            held.append(batch)
+            rows += batch.num_rows
+            if rows >= _ROWS_A_GROUP:
+                writer.write_table(pa.Table.from_batches(held, SCHEMA), row_group_size=_ROWS_A_GROUP)
+                held, rows = [], 0
+        if rows:
+            writer.write_table(pa.Table.from_batches(held, SCHEMA), row_group_size=_ROWS_A_GROUP)
+
+
+def _make_folders(folder: Path, root: Path) -> None:
+    """Make the folder and those above it. Below `root` its group may do there what it may do in `root`."""
+    if folder.is_dir():
+        return
+    _make_folders(folder.parent, root)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_relative_to(root) and folder != root:
+        folder.chmod(root.stat().st_mode & 0o2070 | 0o700)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _object_store(url: str, environ: Mapping[str, str]) -> tuple[Any, str]:
+    scheme, _, root = url.partition("://")
+    root = root.rstrip("/")
+    if scheme != "s3" or not root or root.startswith("/"):
+        raise BadSetting(f"EKIBEN_EVENTS_URL must be a directory or s3://bucket/prefix, not {url!r}")
+    endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or ""
+    protocol, _, address = endpoint.rpartition("://")
+    return (
+        pafs.S3FileSystem(
+            # Without these pyarrow looks where Amazon's tools do: profiles, roles, the machine's own.
+            access_key=environ.get("AWS_ACCESS_KEY_ID") or None,
+            secret_key=environ.get("AWS_SECRET_ACCESS_KEY") or None,
+            session_token=environ.get("AWS_SESSION_TOKEN") or None,
+            scheme=protocol or "https",
+            endpoint_override=address or None,
+            region=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1",
+            allow_delayed_open=True,  # one put for what fits into one
+            connect_timeout=5,
+            request_timeout=30,
+            retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=3),
+        ),
+        root,
+    )

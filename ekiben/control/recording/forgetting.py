@@ -1,0 +1,231 @@
+"""A user's events, removed from everywhere, on demand.
+
+1. What a stream holds is not touched there: what it held when forgetting was asked for is recorded first,
+   and so trimmed, as always. Entries keep their ids and their order, none is lost and none comes twice.
+2. Files that hold the user's events are written again without them, under the same name: a rename or a put,
+   so a reader sees the one or the other.
+3. Outcomes first, because those without a user are found by the predictions in the user's exposures. A
+   crash anywhere leaves what is needed to find the rest, and the request in Redis: it is done again.
+
+Merging reads files and writes their rows elsewhere: both are done by `housekeeping.py`, in turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Self, cast
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from ekiben.control.recording.files import KINDS, STREAM_KINDS, EventFiles, Held
+from ekiben.control.recording.intake import BAD_BLOCKS_STREAM
+from ekiben.control.recording.merging import read_batches
+from ekiben.control.recording.ranges import EventFile
+from ekiben.state.streams.blocks import COLUMNS, BadBlock, decode_block
+
+REQUESTS_KEY: Final = "ekiben:forgetting"
+_FOUND_KEY: Final = "ekiben:forgetting:found:"
+_RESULT_KEY: Final = "ekiben:forgotten:"
+_RESULT_KEPT_S: Final = 3600
+_DRAIN_WITHIN_S: Final = 60.0
+_POLL_S: Final = 0.1
+
+log = logging.getLogger(__name__)
+
+
+class NotForgotten(Exception):
+    """It has not happened yet; the message is one line that says why. The request stands and will be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """How many events were removed, and from how many files."""
+
+    exposures: int
+    shadows: int
+    outcomes: int
+    files: int
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> Self:
+        """What `do_requests` wrote."""
+        return cls(**orjson.loads(data))
+
+
+class Forgetting:
+    """Asked by any controller, done by the one that holds the lease."""
+
+    def __init__(self, redis: Redis, files: EventFiles, lease: Held, hurry: Callable[[], None]) -> None:
+        """`hurry` makes the recorder begin a round now. Nothing is closed here."""
+        self._redis = redis
+        self._files = files
+        self._lease = lease
+        self._hurry = hurry
+        self._rewrite_wanted = False
+
+    async def forget(self, user_hash: str, within_s: float = 120.0) -> Forgotten:
+        """Remove the user's events from streams and files. Raises `NotForgotten`."""
+        request = secrets.token_hex(16)
+        try:
+            await cast("Any", self._redis.hset(REQUESTS_KEY, request, user_hash))
+            async with asyncio.timeout(within_s):
+                while not (result := await self._redis.get(_RESULT_KEY + request)):  # noqa: ASYNC110 - in Redis
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError:
+            raise NotForgotten(
+                f"no controller got it done within {within_s:g} s; the request stands: see their logs"
+            ) from None
+        except (RedisError, OSError) as error:
+            raise NotForgotten(f"Redis did not take the request: {error}") from error
+        return Forgotten.from_json(result)
+
+    async def do_requests(self) -> None:
+        """Do what was asked for; the holder of the lease calls this again and again.
+
+        Raises `NotForgotten`, `LeaseLost`, `OSError` and redis's own errors; what was asked for stays so.
+        """
+        if self._rewrite_wanted:
+            await self._rewrite_log()
+        asked = cast("dict[bytes, bytes]", await cast("Any", self._redis.hgetall(REQUESTS_KEY)))
+        if not asked:
+            return
+        await self._record_first()
+        await asyncio.to_thread(self._files.remove_abandoned)
+        for request, user_hash in asked.items():
+            await self._do(request.decode(), user_hash.decode())
+        self._rewrite_wanted = True
+        await self._rewrite_log()
+
+    async def _do(self, request: str, user_hash: str) -> None:
+        theirs = await asyncio.to_thread(find_theirs, self._files, user_hash, self._lease)
+        # Counted before anything is removed, and the first count stays: a request that is done again after a
+        # crash finds less.
+        found = _FOUND_KEY + request
+        await self._redis.set(found, orjson.dumps(asdict(theirs.counted)), nx=True)
+        await asyncio.to_thread(theirs.remove, self._files, self._lease)
+        await remove_bad_blocks(self._redis, theirs)
+        async with self._redis.pipeline(transaction=True) as done:
+            done.rename(found, _RESULT_KEY + request)
+            done.expire(_RESULT_KEY + request, _RESULT_KEPT_S)
+            done.hdel(REQUESTS_KEY, request)
+            await done.execute()
+        log.info("a user was forgotten: %s", theirs.counted)
+
+    async def _rewrite_log(self) -> None:
+        """Ask Redis to write its append-only file anew: until then it holds what was removed."""
+        try:
+            await self._redis.bgrewriteaof()
+        except ResponseError as error:
+            if "in progress" in str(error):
+                return  # that one may have begun too early: asked again with the next look
+            log.warning("Redis does not rewrite its append-only file on request: %s", error)
+        self._rewrite_wanted = False
+
+    async def _record_first(self) -> None:
+        """Wait until everything that the streams hold now is in files."""
+        try:
+            async with asyncio.timeout(_DRAIN_WITHIN_S):
+                for stream in STREAM_KINDS:
+                    try:
+                        last = (await self._redis.xinfo_stream(stream))["last-generated-id"]
+                    except ResponseError:
+                        continue  # there is no such stream
+                    while await self._redis.xrange(stream, max=last, count=1):
+                        self._hurry()
+                        await asyncio.sleep(_POLL_S)
+        except TimeoutError:
+            raise NotForgotten("what the streams hold is not recorded yet") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Theirs:
+    """What of the event files is one user's. `counted` counts each event once, however many files hold it."""
+
+    user_hash: str
+    predictions: frozenset[str]
+    served: list[EventFile]
+    told: list[EventFile]
+    counted: Forgotten
+
+    def holds(self, batch: Any) -> Any:
+        """Which rows are theirs: by the user, and outcomes by one of the user's predictions too."""
+        by_user = pc.fill_null(pc.equal(batch.column("user_hash"), pa.scalar(self.user_hash)), False)
+        known = pa.array(sorted(self.predictions), pa.string())
+        return pc.or_(by_user, pc.is_in(batch.column("prediction_id"), value_set=known))
+
+    def remove(self, files: EventFiles, lease: Held) -> None:
+        """Rewrite every file that holds some. Blocks. Raises `LeaseLost` and `OSError`."""
+        for file in (*self.told, *self.served):
+            _rewrite(files, file, self.holds, lease)
+
+
+def find_theirs(files: EventFiles, user_hash: str, lease: Held) -> Theirs:
+    """Look through every file. Blocks. Raises `LeaseLost` and `OSError`."""
+    predictions: set[str] = set()
+    events: dict[str, set[str]] = {kind: set() for kind in KINDS}
+
+    def search(kind: str) -> list[EventFile]:
+        asked = Theirs(user_hash, frozenset(predictions), [], [], Forgotten(0, 0, 0, 0))
+        found = {}
+        for file in files.list(kind):
+            for batch in read_batches(files, file, lease, ["user_hash", "prediction_id", "event_id"]):
+                theirs = batch.filter(asked.holds(batch))
+                if theirs.num_rows:
+                    found[file] = True
+                    events[kind].update(theirs.column("event_id").to_pylist())
+                    if kind != "outcome":
+                        predictions.update(theirs.column("prediction_id").drop_null().to_pylist())
+        return list(found)
+
+    served = [*search("shadow"), *search("exposure")]
+    told = search("outcome")
+    exposures, shadows, outcomes = (len(events[kind]) for kind in KINDS)
+    counted = Forgotten(exposures, shadows, outcomes, len(told) + len(served))
+    return Theirs(user_hash, frozenset(predictions), served, told, counted)
+
+
+def forget_in_files(files: EventFiles, user_hash: str, lease: Held) -> Forgotten:
+    """Remove the user's events from every file. Blocks. Raises `LeaseLost` and `OSError`."""
+    theirs = find_theirs(files, user_hash, lease)
+    theirs.remove(files, lease)
+    return theirs.counted
+
+
+async def remove_bad_blocks(redis: Redis, theirs: Theirs) -> None:
+    """Remove blocks that were put aside and hold some, or cannot be read: nobody can say whose those are."""
+    user, prediction = COLUMNS.index("user_hash"), COLUMNS.index("prediction_id")
+
+    def may_stay(fields: dict[bytes, bytes]) -> bool:
+        try:
+            _, events = decode_block(fields)
+        except BadBlock:
+            return False
+        return not any(
+            event[user] == theirs.user_hash or event[prediction] in theirs.predictions for event in events
+        )
+
+    entries: list[tuple[bytes, dict[bytes, bytes]]] = cast("Any", await redis.xrange(BAD_BLOCKS_STREAM))
+    for entry, fields in entries:
+        if not may_stay(fields):
+            await redis.xdel(BAD_BLOCKS_STREAM, entry)
+            log.warning("bad block %s was removed, with a user who was forgotten", entry.decode())
+
+
+def _rewrite(files: EventFiles, file: EventFile, unwanted: Callable[[Any], Any], lease: Held) -> None:
+    """Write a file again without some rows."""
+    staged = files.stage(
+        batch.filter(pc.invert(unwanted(batch))) for batch in read_batches(files, file, lease)
+    )
+    try:
+        files.publish(staged, file, lease)
+    except BaseException:
+        files.discard(staged)
+        raise

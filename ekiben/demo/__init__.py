@@ -1,0 +1,1 @@
+"""What does `ekiben up` show? Real applicants, and experiments in fast motion."""

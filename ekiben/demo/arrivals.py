@@ -1,0 +1,138 @@
+"""Applicants who keep arriving, for the demo: held-out ones, drawn again and again, each a new user.
+
+Each brings what came of the decision that was made about them: nothing is staged, the labels are the data's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from ekiben.terminal.errors import EkibenError
+from ekiben.terminal.settings import key_headers
+from services.credit import GAIN_OF_GOOD, LOSS_OF_BAD
+
+PER_S: Final = 120
+_SEND_EVERY_S: Final = 0.25
+_MOST_AT_ONCE: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Applicant:
+    """A held-out application, and whether its loan was not paid back."""
+
+    features: dict[str, Any]
+    bad: bool
+
+
+def read_applicants(path: Path) -> list[Applicant]:
+    """Every held-out application. Raises EkibenError."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            rows = [json.loads(line) for line in lines]
+        return [Applicant(row["features"], row["status"] == "bad") for row in rows]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EkibenError(f"cannot read the demo's applicants from {path}: {error}") from None
+
+
+def outcomes_of(applicant: Applicant, decision: str, prediction_id: str) -> list[dict[str, Any]]:
+    """What came of a decision, as items for `POST /outcomes`.
+
+    `profit` is 0.15 of the amount for an approved loan that is paid back, -0.60 of it for one that is not,
+    and 0 for one that was declined.
+    """
+    approved = decision == "approve"
+    amount = float(applicant.features["amount"])
+    profit = 0.0
+    if approved:
+        profit = -LOSS_OF_BAD * amount if applicant.bad else GAIN_OF_GOOD * amount
+    values = {
+        "profit": profit,
+        "approved": float(approved),
+        "defaulted": float(approved and applicant.bad),
+        "bad": float(applicant.bad),
+    }
+    return [
+        {"prediction_id": prediction_id, "name": name, "value": value, "id": f"{prediction_id}.{name}"}
+        for name, value in values.items()
+    ]
+
+
+class Arrivals:
+    """Sends applicants and what came of them to a router. The counts are for people to look at."""
+
+    def __init__(
+        self, router_url: str, model: str, applicants: Sequence[Applicant], per_s: int = PER_S
+    ) -> None:
+        self._url = router_url
+        self._model = model
+        self._applicants = applicants
+        self._per_s = per_s
+        self._waiting: list[dict[str, Any]] = []
+        self.arrived = 0
+        self.failed = 0
+        self.outcomes = 0
+
+    async def run(self) -> None:
+        """Send `per_s` applicants a second until cancelled."""
+        chance = random.Random()  # noqa: S311 - a demo; every run is another draw
+        run = secrets.token_hex(4)
+        limits = aiohttp.ClientTimeout(total=10.0)
+        connector = aiohttp.TCPConnector(limit=_MOST_AT_ONCE)
+        async with (
+            aiohttp.ClientSession(
+                timeout=limits, connector=connector, headers=key_headers(os.environ)
+            ) as session,
+            asyncio.TaskGroup() as tasks,
+        ):
+            tasks.create_task(self._report(session))
+            loop = asyncio.get_running_loop()
+            begun, number = loop.time(), 0
+            while True:
+                due = int((loop.time() - begun) * self._per_s)
+                for _ in range(min(due - number, _MOST_AT_ONCE)):
+                    number += 1
+                    applicant = chance.choice(self._applicants)
+                    tasks.create_task(self._one(session, f"{run}-{number}", applicant))
+                # What a busy machine could not send in time is not made up for in a burst.
+                number = max(number, due - _MOST_AT_ONCE)
+                await asyncio.sleep(1 / self._per_s)
+
+    async def _one(self, session: aiohttp.ClientSession, user: str, applicant: Applicant) -> None:
+        body = {"user_id": user, "features": applicant.features}
+        try:
+            async with session.post(f"{self._url}/predict/{self._model}", json=body) as response:
+                answer = await response.json()
+                if response.status != 200:
+                    self.failed += 1
+                    return
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            self.failed += 1
+            return
+        self.arrived += 1
+        self._waiting += outcomes_of(applicant, answer["prediction"]["decision"], answer["prediction_id"])
+
+    async def _report(self, session: aiohttp.ClientSession) -> None:
+        """Send what came of it, many at a time; what was not taken is sent again: each has an id."""
+        while True:
+            await asyncio.sleep(_SEND_EVERY_S)
+            batch = self._waiting[:1000]
+            if not batch:
+                continue
+            try:
+                async with session.post(f"{self._url}/outcomes", json={"outcomes": batch}) as response:
+                    if response.status != 202:
+                        continue
+            except (aiohttp.ClientError, TimeoutError):
+                continue
+            self.outcomes += len(batch)
+            del self._waiting[: len(batch)]

@@ -1,0 +1,184 @@
+"""The demo's second half: an experiment in fast motion, from its first users to what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ekiben.clients.controller import ControllerClient
+from ekiben.clients.document import read_document
+from ekiben.clients.routed import until_routed
+from ekiben.demo.arrivals import PER_S, Arrivals, read_applicants
+from ekiben.demo.traffic import DEMO_MODEL, HELD_OUT
+from ekiben.experiments.document import Document
+from ekiben.experiments.lifecycle import ACTIVE, Status
+from ekiben.experiments.parsing import parse_document
+from ekiben.experiments.report import Report
+from ekiben.state.documents.document import dump_document
+from ekiben.terminal.errors import EkibenError
+
+SCENARIOS: Final = Path(__file__).parent / "scenarios"
+WHO: Final = "ekiben up"
+_LOOK_S: Final = 1.0
+_WORKERS: Final = 2  # of the router that `ekiben up` starts
+# An experiment that goes on is watched for so long, then left to itself.
+_WATCHED_S: Final = 240.0
+_ARRIVALS_S: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What was asked for: the scenario's name, and whether to end with it."""
+
+    name: str
+    once: bool
+
+
+def scenario_file(name: str) -> Document:
+    """The document of a scenario."""
+    return read_document(SCENARIOS / f"{name}.yaml").document
+
+
+def fitted_scenario(scenario: Document, here: Document) -> tuple[Document, str] | None:
+    """The document here with the scenario beside it, and the key of its experiment; None where the demo's
+    model is not served.
+
+    The scenario has a model of its own, over the endpoints that the versions have here: what experiments.yaml
+    says stays as it is. One that was played before makes way.
+    """
+    if DEMO_MODEL not in here.models:
+        return None
+    served = here.models[DEMO_MODEL]
+    ((name, model),) = scenario.models.items()
+    ((key, experiment),) = scenario.experiments.items()
+    versions = {each: served.versions.get(each, version) for each, version in model.versions.items()}
+    models = {
+        **here.models,
+        DEMO_MODEL: served.model_copy(update={"versions": {**versions, **served.versions}}),
+        name: model.model_copy(update={"versions": versions}),
+    }
+    experiments = {
+        each: its.model_copy(update={"status": Status.ROLLED_BACK})
+        if its.model == name and its.status in ACTIVE
+        else its
+        for each, its in here.experiments.items()
+    }
+    keys = itertools.chain([key], (f"{key}-{number}" for number in itertools.count(2)))
+    free = next(each for each in keys if each not in experiments)
+    fitted = here.model_copy(update={"models": models, "experiments": {**experiments, free: experiment}})
+    return fitted, free
+
+
+async def play(
+    console: Console, router_url: str, controller_url: str, scenario: Document, told: Told
+) -> None:
+    """Apply the scenario, let applicants arrive, and show how it goes until it has ended.
+
+    With `told.once` it returns then; else applicants go on arriving for ten minutes from the beginning.
+    Raises EkibenError.
+    """
+    client = ControllerClient.at(controller_url, os.environ, WHO)
+    (model,) = scenario.models
+    console.print(f"\nScenario {told.name}: {SCENARIOS / told.name}.yaml")
+    try:
+        here = parse_document(await asyncio.to_thread(client.document))
+        fitted = fitted_scenario(scenario, here)
+        assert fitted is not None, "its versions are being served"
+        document, key = fitted
+        why = f"the demo's scenario {told.name}"
+        body = {"document": dump_document(document), "why": why}
+        await asyncio.to_thread(client.change, "/apply", body)
+    except EkibenError as error:
+        console.print(f"It cannot be played here: {error}\n`ekiben up --fresh` begins again.")
+        return
+    await until_routed(router_url, {f"{model}/{each}" for each in document.models[model].versions}, _WORKERS)
+    arrivals = Arrivals(router_url, model, read_applicants(HELD_OUT))
+    console.print(
+        f"{PER_S} held-out applicants a second arrive, drawn again and again; each brings what came of its "
+        "loan.",
+        soft_wrap=True,
+    )
+    console.print(f"Watch it: {controller_url}/experiments/{key}\n", soft_wrap=True)
+    begun = time.monotonic()
+    sending = asyncio.create_task(arrivals.run())
+    try:
+        await _watch(console, client, key, arrivals, begun)
+        if not told.once:
+            await asyncio.wait([sending], timeout=_ARRIVALS_S - (time.monotonic() - begun))
+    finally:
+        sending.cancel()
+        await asyncio.wait([sending])
+    if not told.once:
+        console.print("No more applicants arrive; everything else goes on.")
+
+
+async def _watch(
+    console: Console, client: ControllerClient, key: str, arrivals: Arrivals, begun: float
+) -> None:
+    """Show the experiment until it has ended, or has been watched for long enough; then its history."""
+    view: dict[str, Any] = {}
+    with Live(console=console, refresh_per_second=2, transient=True) as live:
+        while time.monotonic() - begun < _WATCHED_S:
+            view = await asyncio.to_thread(client.experiment, key)
+            live.update(_shown(view, await _report(client, key), arrivals, time.monotonic() - begun))
+            if view["status"] not in ACTIVE:
+                break
+            await asyncio.sleep(_LOOK_S)
+    console.print(_shown(view, await _report(client, key), arrivals, time.monotonic() - begun))
+    console.print("What happened, from the audit:")
+    for entry in reversed(await asyncio.to_thread(client.history, key, 20)):
+        at = time.strftime("%H:%M:%S", time.localtime(entry["at"]))
+        console.print(f"  {at}  {entry['who']}: {entry['why']}", soft_wrap=True)
+    if view["status"] in ACTIVE:
+        console.print(f"{key} goes on: nothing so far says that it should end.")
+
+
+async def _report(client: ControllerClient, key: str) -> Report | None:
+    try:
+        report, _ = await asyncio.to_thread(client.report, key)
+    except EkibenError:
+        return None  # there is none yet
+    return report
+
+
+def _shown(view: dict[str, Any], report: Report | None, arrivals: Arrivals, seconds: float) -> Group:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("", "version", "users", "profit an applicant"):
+        table.add_column(title, justify="left" if title in ("", "version") else "right")
+    deciding = report.deciding if report is not None else None
+    if report is not None and deciding is not None:
+        means = {each.variant: each.mean for each in deciding.variants}
+        for each in report.variants:
+            mean = means.get(each.variant)
+            table.add_row(
+                each.variant, each.version, f"{each.users:,}", "" if mean is None else f"{mean:.1f}"
+            )
+    begun = f"{seconds:3.0f} s  {arrivals.arrived:,} applicants"
+    lines = [
+        f"{begun}, coverage {view['coverage']:g} %, {view['status']}",
+        f"ramp:    {(view.get('ramp_state') or {}).get('sentence', 'begins')}",
+        f"verdict: {report.verdict.sentence if report else 'no report yet'}",
+    ]
+    if report is not None and deciding is not None:
+        for treatment, effect in deciding.effects.items():
+            if effect.absolute is not None:
+                low, high = (
+                    "…" if end is None else f"{end:+.1f}"
+                    for end in (effect.interval.low, effect.interval.high)
+                )
+                sure = f"{1 - report.alpha:.0%}"
+                lines.insert(
+                    1,
+                    f"{treatment}: {effect.absolute:+.1f}, {sure} sure from {low} to {high}, at every look",
+                )
+    return Group(Text(lines[0]), table, *(Text(line) for line in lines[1:]), Text())

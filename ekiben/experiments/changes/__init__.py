@@ -1,0 +1,1 @@
+"""What may follow a document, what does the change mean, and how are two changes made one? Pure."""

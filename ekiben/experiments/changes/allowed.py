@@ -1,0 +1,106 @@
+"""Which change of a document may follow another.
+
+1. Statuses change as the life cycle says.
+2. While an experiment runs or is paused, what decides who gets which variant stays as it is: a change of
+   weights would move users, and who moves is who came early. Coverage moves nobody and may always change.
+3. A share that the buckets cannot express is refused (`ekiben.experiments.shares`).
+4. A new phase lifts rule 2: a higher `phase` together with another seed deals the users anew, and the
+   analysis begins anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ekiben.experiments.document import Document, Experiment
+from ekiben.experiments.lifecycle import ACTIVE, TRANSITIONS, Status
+from ekiben.experiments.problems import DocumentError, Path, problem, word
+from ekiben.experiments.shares import same_shares, share_problems
+
+_OWN_SEED = "a new phase has a seed that was not used before"
+_RAISE = "raise phase too, and the analysis begins anew"
+_INSTEAD = (
+    "raise coverage, which moves nobody; or begin a new phase: raise phase and name a seed that was not "
+    "used before"
+)
+
+
+def check_change(before: Document | None, after: Document) -> None:
+    """Raise DocumentError unless `after` may follow `before`; None is an empty store.
+
+    Both documents are valid by themselves. A new experiment may begin in any status. A share that gets nobody
+    is refused where it comes in and not where it stands already: what is stored has to load.
+    """
+    held = before.experiments if before is not None else {}
+    problems = [
+        problem(("experiments", key, *where), message)
+        for key, new in after.experiments.items()
+        if key not in held or not same_shares(held[key], new)
+        for where, message in share_problems(new)
+    ]
+    for key, old in held.items():
+        new = after.experiments.get(key)
+        path = ("experiments", key)
+        if new is None:
+            if old.status in ACTIVE:
+                problems.append(
+                    problem(path, f"is {old.status}: set its status to rolled_back before you remove it")
+                )
+            continue
+        problems += [problem((*path, *where), message) for where, message in _changes(old, new, key, after)]
+    if problems:
+        raise DocumentError(problems)
+
+
+def _changes(old: Experiment, new: Experiment, key: str, after: Document) -> Iterator[tuple[Path, str]]:
+    """Yield (path in the experiment, message) for each change from `old` to `new` that is not allowed."""
+    if new.status != old.status:
+        if new.status not in TRANSITIONS[old.status]:
+            yield ("status",), _no_way(old.status, new.status)
+        elif new.status == Status.PROMOTED:
+            yield from _promotion_problems(new, after)
+    if old.status not in ACTIVE:
+        return
+    same_seed = (old.seed or key) == (new.seed or key)
+    if new.phase < old.phase:
+        yield ("phase",), f"goes back from {old.phase} to {new.phase}: a phase only rises"
+    elif new.phase > old.phase:
+        if same_seed:
+            yield ("seed",), f"is still {word(new.seed or key)}: {_OWN_SEED}, such as {key}-{new.phase}"
+    else:
+        if not same_seed:
+            yield (
+                ("seed",),
+                f"cannot change while the experiment is {old.status}, but with a new phase: {_RAISE}",
+            )
+        for path in _fixed_paths_changed(old, new):
+            yield path, f"cannot change while the experiment is {old.status}: {_INSTEAD}"
+
+
+def _fixed_paths_changed(old: Experiment, new: Experiment) -> Iterator[Path]:
+    if new.model != old.model:
+        yield ("model",)
+    if list(new.variants) != list(old.variants):
+        yield ("variants",)
+    else:
+        for name, variant in old.variants.items():
+            if new.variants[name].version != variant.version:
+                yield "variants", name, "version"
+            if new.variants[name].weight != variant.weight:
+                yield "variants", name, "weight"
+    if new.namespace != old.namespace:
+        yield ("namespace",)
+
+
+def _promotion_problems(new: Experiment, after: Document) -> Iterator[tuple[Path, str]]:
+    treatments = [variant.version for variant in list(new.variants.values())[1:]]
+    if after.models[new.model].live not in treatments:
+        message = "promoted means that a treatment has become live: set"
+        yield ("status",), f"{message} models.{new.model}.live to {' or '.join(treatments)}"
+
+
+def _no_way(old: Status, new: Status) -> str:
+    ways = ", ".join(sorted(TRANSITIONS[old]))
+    if not ways:
+        return f"cannot go from {old} to {new}: {old} is an end; begin another experiment with its own key"
+    return f"cannot go from {old} to {new}: from {old} it can go to {ways}"

@@ -1,0 +1,201 @@
+"""Documents of other releases: what this one does not know is kept, what it cannot run it does not run.
+
+1. A field that is not known is kept, and written again beside what was changed.
+2. An experiment that uses more than the base schema says so in `requires`, which the writer adds. A release
+   that lacks one of them does not run the experiment: everyone gets live, and no exposure is recorded. To run
+   it without a field that decides who takes part would give users other variants.
+3. An experiment or a model that cannot be read at all is kept as it is, and not run.
+
+Files that people write stay strict: a word that is not known there is a mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from ekiben.experiments.document import (
+    Document,
+    Experiment,
+    Guardrail,
+    Metric,
+    Model,
+    Namespace,
+    Ramp,
+    RequestLimits,
+    Variant,
+    Version,
+)
+from ekiben.experiments.parsing import parse_document
+from ekiben.experiments.problems import DocumentError, Path
+
+REQUIRES: Final = "requires"
+BASE: Final = frozenset({
+    "model", "status", "coverage", "seed", "phase", "variants", "overrides", "namespace", "metrics",
+    "request_limits", "alpha", "min_users", "min_days", "ramp", "acknowledged_model_versions",
+})  # fmt: skip
+"""What every release knows of an experiment, from 30e8d9b on."""
+_NAMED: Final = "name"
+# The fields of each part that hold parts: one, a list of them, or a mapping of them (`_MANY`).
+_INSIDE: Final[Mapping[type[BaseModel], Mapping[str, type[BaseModel]]]] = {
+    Document: {"models": Model, "experiments": Experiment},
+    Model: {"versions": Version},
+    Experiment: {"variants": Variant, "namespace": Namespace, "metrics": Metric,
+                 "request_limits": RequestLimits, "ramp": Ramp},
+    Metric: {"guardrail": Guardrail},
+}  # fmt: skip
+_MANY: Final = frozenset({"models", "experiments", "versions", "variants"})
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What of a document is another release's: values by their path, and why experiments are not run."""
+
+    values: Mapping[Path, Any] = field(default_factory=dict)
+    not_run: Mapping[str, str] = field(default_factory=dict)
+
+
+NOTHING_KEPT: Final = Kept()
+
+
+def read_document(data: Any) -> tuple[Document, Kept]:
+    """The document in data of any release with this schema, and what is kept of it.
+
+    Raises DocumentError where not even the models can be read.
+    """
+    values: dict[Path, Any] = {}
+    not_run: dict[str, str] = {}
+    known = _known(Document, data, (), values)
+    for key, each in _mapping(known, "experiments").items():
+        missing = sorted(set(each.pop(REQUIRES, None) or ()) - set(Experiment.model_fields))
+        if missing:
+            not_run[key] = _lacks(missing)
+    _leave_out(known, data, not_run, values)
+    try:
+        return parse_document(known), Kept(values, not_run)
+    except DocumentError as error:
+        bad = {place[1]: line for place, line in zip(error.places, error.problems, strict=True)
+               if len(place) > 1 and place[0] == "experiments"}  # fmt: skip
+        if not bad:
+            raise
+        not_run |= {str(key): f"this release cannot read it: {line}" for key, line in bad.items()}
+        _leave_out(known, data, not_run, values)
+        return parse_document(known), Kept(values, not_run)
+
+
+def read_routing(data: Any) -> tuple[Document, Kept]:
+    """The same of a routing document, whose writer has checked it: each part is read by itself, and that they
+    agree is taken for granted. What is not known is not kept. Raises DocumentError.
+    """
+    known = _known(Document, data, (), {})
+    not_run: dict[str, str] = {}
+    experiments: dict[str, Experiment] = {}
+    try:
+        models = {name: Model.model_validate(each) for name, each in _mapping(known, "models").items()}
+    except ValidationError as error:
+        raise DocumentError([f"models: {error.error_count()} problems"]) from None
+    for key, each in _mapping(known, "experiments").items():
+        missing = sorted(set(each.pop(REQUIRES, None) or ()) - set(Experiment.model_fields))
+        if missing:
+            not_run[key] = _lacks(missing)
+            continue
+        try:
+            experiments[key] = Experiment.model_validate(each)
+        except ValidationError:
+            not_run[key] = "this release cannot read it"
+    return Document.model_construct(models=models, experiments=experiments), Kept({}, not_run)
+
+
+def _lacks(missing: list[str]) -> str:
+    return f"it needs {', '.join(missing)}, which this release does not have"
+
+
+def write_document(document: Document, kept: Kept = NOTHING_KEPT) -> dict[str, Any]:
+    """A document as plain values that every release with this schema reads, with what is kept of others."""
+    data = document.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    for each in data.get("experiments", {}).values():
+        if more := sorted(set(each) - BASE):
+            each[REQUIRES] = more
+    for path, value in kept.values.items():
+        _put(data, path, value)
+    return data
+
+
+def _known(part: type[BaseModel], data: Any, path: Path, values: dict[Path, Any]) -> Any:
+    """A copy of what `part` knows of `data`; the rest is added to `values`."""
+    if not isinstance(data, dict):
+        return data
+    names = {each.alias or name for name, each in part.model_fields.items()}
+    if part is Experiment:
+        names.add(REQUIRES)
+    inside = _INSIDE.get(part, {})
+    known: dict[str, Any] = {}
+    for name, value in data.items():
+        if name not in names:
+            values[(*path, name)] = value
+        elif name in inside and name in _MANY and isinstance(value, dict):
+            known[name] = {
+                key: _known(inside[name], each, (*path, name, key), values) for key, each in value.items()
+            }
+        elif name in inside and isinstance(value, list):
+            known[name] = [_known(inside[name], each, (*path, name, _name(each)), values) for each in value]
+        elif name in inside:
+            known[name] = _known(inside[name], value, (*path, name), values)
+        else:
+            known[name] = value
+    return known
+
+
+def _leave_out(known: Any, data: Any, keys: Mapping[str, str], values: dict[Path, Any]) -> None:
+    for key in keys:
+        if _mapping(known, "experiments").pop(key, None) is not None:
+            for path in [path for path in values if path[:2] == ("experiments", key)]:
+                del values[path]
+            values[("experiments", key)] = data["experiments"][key]
+
+
+def _put(data: dict[str, Any], path: Path, value: Any) -> None:
+    """Set the value at `path` where what it belongs to is still there, unless something new stands there."""
+    here: Any = data
+    for step in path[:-1]:
+        if isinstance(here, list):
+            here = next((each for each in here if _name(each) == step), None)
+        elif isinstance(here, dict):
+            here = here.setdefault(step, {}) if len(path) == 2 else here.get(step)
+    if isinstance(here, dict):
+        here.setdefault(path[-1], value)
+
+
+def _name(value: Any) -> str:
+    return str(value.get(_NAMED)) if isinstance(value, dict) else ""
+
+
+def _mapping(data: Any, name: str) -> dict[str, Any]:
+    found = data.get(name) if isinstance(data, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def routing_data(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What a router needs of a document's plain values: models, and of each experiment who gets what.
+
+    It is a document as well, without metrics, ramps, minima, and overrides of experiments that do not run.
+    """
+    return {
+        **data,
+        "experiments": {key: dict(_routed(each)) for key, each in data.get("experiments", {}).items()},
+    }
+
+
+_ANALYSED: Final = frozenset({
+    "metrics", "request_limits", "alpha", "min_users", "min_days", "ramp", "acknowledged_model_versions",
+})  # fmt: skip
+
+
+def _routed(experiment: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    runs = experiment.get("status") == "running"
+    for name, value in experiment.items():
+        if name not in _ANALYSED and (runs or name != "overrides"):
+            yield name, value

@@ -1,0 +1,103 @@
+"""What a change of the document opens: more users, or less care. It is worth a second look before it is done.
+
+A file that is half written is often a valid one: without the line `coverage: 10` everyone takes part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ekiben.experiments.document import Document, Experiment, Ramp, RampEnd
+from ekiben.experiments.durations import parse_duration
+from ekiben.experiments.lifecycle import Status
+from ekiben.experiments.problems import Path, problem
+
+# Lower or higher is less care.
+_MINIMA: Final = ("min_users", "min_days")
+_LIMITS: Final = ("error_rate", "fallback_rate", "slow_rate", "latency_ms")
+
+
+def widens(before: Document | None, after: Document) -> tuple[str, ...]:
+    """A line for each thing in `after` that lets more users in, or watches over them less, than `before`, and
+    for each experiment that is gone.
+
+    None is an empty store: everything in it is meant as it stands.
+    """
+    if before is None:
+        return ()
+    found: list[tuple[Path, str]] = []
+    for name, model in after.models.items():
+        old = before.models.get(name)
+        if old is not None and old.live != model.live:
+            found.append((("models", name, "live"), f"everyone outside experiments gets {model.live}"))
+    found += [
+        (("experiments", key), "is removed") for key in before.experiments if key not in after.experiments
+    ]
+    for key, new in after.experiments.items():
+        found += [
+            (("experiments", key, *path), said) for path, said in _wider(before.experiments.get(key), new)
+        ]
+    return tuple(problem(*each) for each in found)
+
+
+def _wider(old: Experiment | None, new: Experiment) -> Iterator[tuple[Path, str]]:
+    if new.status is not Status.RUNNING:
+        return
+    if old is None or old.status is not Status.RUNNING:
+        yield (), f"begins to run, with coverage {new.coverage:g}"
+        if old is None:
+            return
+    elif new.coverage > old.coverage:
+        yield ("coverage",), f"rises from {old.coverage:g} to {new.coverage:g}"
+    yield from _less_care(old, new)
+
+
+def _less_care(old: Experiment, new: Experiment) -> Iterator[tuple[Path, str]]:
+    for name in _MINIMA:
+        if getattr(new, name) < getattr(old, name):
+            yield (name,), f"falls from {getattr(old, name):g} to {getattr(new, name):g}"
+    if new.alpha > old.alpha:
+        yield ("alpha",), f"rises from {old.alpha:g} to {new.alpha:g}"
+    for name in _LIMITS:
+        was, now = getattr(old.request_limits, name), getattr(new.request_limits, name)
+        if now > was:
+            yield ("request_limits", name), f"rises from {was:g} to {now:g}"
+    yield from _wider_guardrails(old, new)
+    if old.ramp is not None:
+        yield from _wider_ramp(old.ramp, new.ramp)
+    elif new.ramp is not None:
+        yield ("ramp",), "begins"
+
+
+def _wider_guardrails(old: Experiment, new: Experiment) -> Iterator[tuple[Path, str]]:
+    kept = {metric.name: metric.guardrail for metric in new.metrics}
+    for metric in old.metrics:
+        if metric.guardrail is None:
+            continue
+        guardrail = kept.get(metric.name)
+        if guardrail is None:
+            yield ("metrics", metric.name), "is a guardrail no longer"
+        elif guardrail.max_worse > metric.guardrail.max_worse:
+            yield ("metrics", metric.name), f"may worsen by {guardrail.max_worse:g}"
+
+
+def _wider_ramp(old: Ramp, new: Ramp | None) -> Iterator[tuple[Path, str]]:
+    if new is None:
+        yield ("ramp",), "is taken away"
+        return
+    if not set(old.steps) <= set(new.steps):
+        yield ("ramp", "steps"), "leave out a step"
+    if (parse_duration(new.every) or 0) < (parse_duration(old.every) or 0):
+        yield ("ramp", "every"), f"falls from {old.every} to {new.every}"
+    if new.min_users_per_step < old.min_users_per_step:
+        yield (
+            ("ramp", "min_users_per_step"),
+            f"falls from {old.min_users_per_step:,} to {new.min_users_per_step:,}",
+        )
+    if new.guardrails is not None and (
+        old.guardrails is None or not set(old.guardrails) <= set(new.guardrails)
+    ):
+        yield ("ramp", "guardrails"), "fewer are judged"
+    if new.then is RampEnd.PROMOTE and old.then is not RampEnd.PROMOTE:
+        yield ("ramp", "then"), "it promotes by itself"

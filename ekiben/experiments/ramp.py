@@ -1,0 +1,152 @@
+"""A guarded ramp: coverage rises by steps while the guardrails are not violated.
+
+The checks, in this order; the first that applies gives the action, its code and its sentence:
+
+| reason | applies when | action |
+|---|---|---|
+| `no_ramp` | the experiment has none | done |
+| `ended` | the experiment was promoted or rolled back | done |
+| `not_running` | it is a draft or paused | wait |
+| `other_phase` | the report is of another phase | wait |
+| `guardrail_violated` | a judged guardrail is, whatever the minima and the split say | roll back |
+| `srm`, `redeployed` | the comparison cannot be trusted | wait |
+| `worse` | the verdict, past its minima, is to roll back | roll back |
+| `first_step` | coverage is below the first step | raise |
+| `no_step_yet` | the report does not know the step | wait |
+| `too_early` | the report does not reach past the step's duration | wait |
+| `no_traffic` | nobody was exposed for a while | wait |
+| `too_few_users` | of a variant too few users joined since the step began and have matured | wait |
+| `next_step` | a larger step is left | raise |
+| `rule_changed` | last step, the verdict is to promote, and its rule was changed in this phase | wait |
+| `better` | last step, `then: promote`, and the verdict is to promote | promote |
+| the verdict's | last step, `then: promote`, and the verdict is to roll back | roll back |
+| the verdict's | last step, `then: promote`, any other verdict | wait |
+| `last_step` | last step, `then: wait` | done |
+
+A step needs min_users_per_step users in each variant who were first exposed since coverage was last changed,
+by the ramp or by hand, and whose windows for the ramp's guardrails are over: what was known before says
+nothing of the users that the step added. Its time counts from the last change up to the report's moment: a
+controller whose reports are late waits. Without an exposure for a tenth of the step's duration (at least
+1 minute, at most 1 hour) it waits too: an evening's evidence is none of the night's.
+Coverage between two steps, set by hand, goes on to the larger one. A violation rolls back even where the
+split is wrong or a version changed: that direction is the safe one.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from ekiben.experiments.document import Experiment, Ramp, RampEnd
+from ekiben.experiments.durations import format_duration, parse_duration
+from ekiben.experiments.lifecycle import Status
+from ekiben.experiments.report import Decision, Report
+from ekiben.experiments.verdict import judge, redeployment_words, srm_words, violation_words, violations
+from ekiben.experiments.wording import count, sentence, version_of
+
+_QUIET_LEAST_S: Final = 60.0
+_QUIET_MOST_S: Final = 3600.0
+
+
+class RampKind(StrEnum):
+    """What a ramp does next."""
+
+    WAIT = "wait"
+    RAISE = "raise"
+    ROLL_BACK = "roll_back"
+    PROMOTE = "promote"
+    DONE = "done"
+
+
+class RampAction(msgspec.Struct, frozen=True):
+    """What to do, the coverage in percent that it leads to, why in one word and in one sentence."""
+
+    kind: RampKind
+    coverage: float
+    reason: str
+    sentence: str
+    variant: str | None = None  # the treatment to promote
+
+
+def next_action(experiment: Experiment, report: Report, now: float) -> RampAction:
+    """What the ramp of `experiment` does on the evidence of `report`, by the table above.
+
+    `now` is the present, in seconds since 1970.
+    """
+    here = experiment.coverage
+    ramp = experiment.ramp
+    if ramp is None:
+        return _action(RampKind.DONE, here, "no_ramp", "no ramp is set")
+    if experiment.status in (Status.PROMOTED, Status.ROLLED_BACK):
+        words = f"the experiment is {experiment.status.replace('_', ' ')}"
+        return _action(RampKind.DONE, here, "ended", words)
+    if experiment.status is not Status.RUNNING:
+        return _action(RampKind.WAIT, here, "not_running", f"the experiment is {experiment.status}: no step")
+    if report.phase != experiment.phase:
+        return _action(RampKind.WAIT, here, "other_phase", "no report of this phase yet: no step")
+    if broken := violations(report, ramp.guardrails):
+        words = f"{violation_words(report, *broken[0])}: rolled back"
+        return _action(RampKind.ROLL_BACK, here, "guardrail_violated", words)
+    for reason, why in (("srm", srm_words(report)), ("redeployed", redeployment_words(report))):
+        if why is not None:
+            return _action(RampKind.WAIT, here, reason, why)
+    verdict = judge(report)
+    if verdict.decision is Decision.ROLL_BACK and verdict.reason == "worse":
+        return RampAction(RampKind.ROLL_BACK, here, verdict.reason, verdict.sentence)
+    return _climb(experiment, ramp, report, min(now, report.at))
+
+
+def _climb(experiment: Experiment, ramp: Ramp, report: Report, known_until: float) -> RampAction:
+    here, steps = experiment.coverage, ramp.steps
+    number = sum(step <= here for step in steps)
+    if number == 0:
+        words = f"the ramp begins: {steps[0]:g} % of users take part"
+        return _action(RampKind.RAISE, steps[0], "first_step", words)
+    where = f"step {number} of {len(steps)} ({here:g} %)"
+    if report.step is None:
+        return _action(RampKind.WAIT, here, "no_step_yet", f"{where} begins: no report of it yet")
+    every_s = parse_duration(ramp.every) or 0
+    left_s = every_s - max(known_until - report.step.began, 0.0)
+    if left_s > 0:
+        words = f"{where} lasts {ramp.every}: {format_duration(left_s)} to go"
+        return _action(RampKind.WAIT, here, "too_early", words)
+    quiet_s = report.at - (report.last_exposure_at or 0.0)
+    if quiet_s > min(max(every_s / 10, _QUIET_LEAST_S), _QUIET_MOST_S):
+        seen = f"for {format_duration(quiet_s)}" if report.last_exposure_at is not None else "yet"
+        words = f"{where} waits: no traffic. Nobody has been exposed {seen}"
+        return _action(RampKind.WAIT, here, "no_traffic", words)
+    users, variant = min((users, variant) for variant, users in report.step.matured.items())
+    if users < ramp.min_users_per_step:
+        words = (
+            f"{where} waits for users: {version_of(report, variant)} has {count(users)} of "
+            f"{count(ramp.min_users_per_step)} who joined in this step and whose window has closed, "
+            f"{count(ramp.min_users_per_step - users)} are missing"
+        )
+        return _action(RampKind.WAIT, here, "too_few_users", words)
+    if number < len(steps):
+        words = f"{where} is over and no guardrail is violated: coverage rises to {steps[number]:g} %"
+        return _action(RampKind.RAISE, steps[number], "next_step", words)
+    return _end(ramp, report, here, where)
+
+
+def _end(ramp: Ramp, report: Report, here: float, where: str) -> RampAction:
+    """What follows the last step, which `where` names."""
+    verdict = judge(report)
+    if ramp.then is not RampEnd.PROMOTE:
+        words = f"{where} is over: the ramp ends and a person decides"
+        return RampAction(RampKind.DONE, here, "last_step", f"{sentence(words)} {verdict.sentence}")
+    if verdict.decision is Decision.PROMOTE and report.rule_changes:
+        words = f"{where} waits for a person: the rule was changed in this phase"
+        return RampAction(RampKind.WAIT, here, "rule_changed", f"{sentence(words)} {verdict.sentence}")
+    if verdict.decision is Decision.PROMOTE:
+        return RampAction(RampKind.PROMOTE, here, verdict.reason, verdict.sentence, verdict.variant)
+    if verdict.decision is Decision.ROLL_BACK:
+        return RampAction(RampKind.ROLL_BACK, here, verdict.reason, verdict.sentence)
+    words = f"{where} waits for a verdict"
+    return RampAction(RampKind.WAIT, here, verdict.reason, f"{sentence(words)} {verdict.sentence}")
+
+
+def _action(kind: RampKind, coverage: float, reason: str, words: str) -> RampAction:
+    return RampAction(kind, coverage, reason, sentence(words))

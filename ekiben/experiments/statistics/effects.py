@@ -1,0 +1,191 @@
+"""From sums to what a report shows: a metric's value with its standard error, and treatment minus control.
+
+Every standard error is the one of users as independent units; requests and predictions of one user are not.
+"""
+
+from __future__ import annotations
+
+from math import erfc, hypot, sqrt
+from typing import Final
+
+import msgspec
+
+from ekiben.experiments.report import Effect, Interval
+from ekiben.experiments.statistics.moments import Moments
+from ekiben.experiments.statistics.sequential import (
+    UNBOUNDED,
+    confidence_sequence,
+    half_width,
+    sequential_p_value,
+)
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """A variant's value of a metric, its ordinary standard error, and the users behind it."""
+
+    value: float
+    std_error: float
+    users: int
+    share: bool = False  # between 0 and 1, of users or of requests: errors, fallbacks, conversions
+
+
+STEADYING_USERS: Final = 300
+"""How many users' worth of both variants' variance goes into each one's: see `steadied`."""
+
+COUNTED_EXTRA: Final = 2
+"""How many more users a share's variance counts: see `steadied`."""
+
+
+UNKNOWN: Final = Effect(
+    absolute=None,
+    interval=UNBOUNDED,
+    relative=None,
+    relative_interval=UNBOUNDED,
+    p_value=None,
+    fixed_p_value=None,
+)
+"""The effect where one of the variants has no value."""
+
+
+def mean(moments: Moments) -> Estimate | None:
+    """The mean of x; None below two users."""
+    value, variance = moments.mean, moments.var
+    return None if value is None or variance is None else _estimate(value, variance, moments.n)
+
+
+def ratio(moments: Moments) -> Estimate | None:
+    """The sum of x by the sum of y, its variance by the delta method (A. Deng, U. Knoblich, J. Lu, "Applying
+    the delta method in metric analytics", KDD 2018); None below two users or where y adds up to 0.
+    """
+    if moments.n < 2 or moments.y == 0:
+        return None
+    value = moments.x / moments.y
+    return _estimate(value, _ratio_variance(moments, value) / (moments.y / moments.n) ** 2, moments.n)
+
+
+def rate(moments: Moments) -> Estimate | None:
+    """A share between 0 and 1: of users (y is 1 for each) or of requests (x of them among y).
+
+    As `ratio`; its effect has an interval even where none or all have been counted so far (`steadied`).
+    """
+    estimate = ratio(moments)
+    return None if estimate is None else Estimate(estimate.value, estimate.std_error, estimate.users, True)
+
+
+def proportion(moments: Moments) -> Estimate | None:
+    """The share of users whose x is 1; x is 0 or 1. As `rate`."""
+    ones = Moments(moments.n, moments.x, moments.xx, float(moments.n), float(moments.n), moments.x)
+    return rate(ones)
+
+
+def cuped(control: Moments, treatment: Moments) -> tuple[Estimate, Estimate] | None:
+    """The means of x of control and treatment, with what y (a covariate from before the first exposure)
+    explains taken out.
+
+    A. Deng, Y. Xu, R. Kohavi, T. Walker, "Improving the sensitivity of online controlled experiments by
+    utilizing pre-experiment data", WSDM 2013; one coefficient, from both variants together, as tea-tasting.
+    None below two users in a variant; the plain means where y does not vary.
+    """
+    both = control + treatment
+    plain = mean(control), mean(treatment)
+    if plain[0] is None or plain[1] is None or both.cov is None or both.mean_y is None:
+        return None
+    if not both.var_y:
+        return plain[0], plain[1]
+    coefficient = both.cov / both.var_y
+    return (
+        _adjusted(control, coefficient, both.mean_y),
+        _adjusted(treatment, coefficient, both.mean_y),
+    )
+
+
+def effect(control: Estimate | None, treatment: Estimate | None, alpha: float) -> Effect:
+    """Treatment minus control with intervals that hold at every look.
+
+    `alpha` is what this comparison may use up: the experiment's, divided by the number of comparisons that it
+    is one of. The fixed p-value is the normal approximation's with the ordinary standard errors; all else
+    has the steadied ones.
+    """
+    if control is None or treatment is None:
+        return UNKNOWN
+    users = control.users + treatment.users
+    absolute = treatment.value - control.value
+    ordinary = hypot(control.std_error, treatment.std_error)
+    std_error = hypot(*steadied(control, treatment))
+    return Effect(
+        absolute=absolute,
+        interval=confidence_sequence(absolute, std_error, users, alpha),
+        relative=absolute / abs(control.value) if control.value else None,
+        relative_interval=relative_interval(control, treatment, alpha),
+        p_value=sequential_p_value(absolute, std_error, users),
+        fixed_p_value=erfc(abs(absolute) / ordinary / sqrt(2)) if ordinary else None,
+    )
+
+
+def steadied(control: Estimate, treatment: Estimate) -> tuple[float, float]:
+    """The standard errors of control and treatment, kept from being too small by chance.
+
+    A skewed or rare metric shows a small variance exactly when it shows a small mean: until the first large
+    purchase, or the first error, has come. With a small variant beside a large one that alone broke the
+    bound on false alarms (docs/statistics.md has the numbers). So each variance between users becomes
+    the mean of its own and both variants' pooled one, weighted by the variant's users and STEADYING_USERS,
+    where that is larger.
+
+    A share gets the variance of COUNTED_EXTRA more users who were counted, so that "no errors in 700 users"
+    says "fewer than about 1 in 100" and not "never any" (after A. Agresti, B. Caffo, The American
+    Statistician 54 (2000), and the rule of three). Both differences vanish as users grow, and so does their
+    price.
+    """
+    users = control.users + treatment.users
+    first, second = (
+        each.std_error**2 * each.users + each.share * COUNTED_EXTRA / each.users
+        for each in (control, treatment)
+    )
+    pooled = (control.users * first + treatment.users * second) / users
+
+    def steady(estimate: Estimate, own: float) -> float:
+        mixed = (estimate.users * own + STEADYING_USERS * pooled) / (estimate.users + STEADYING_USERS)
+        return sqrt(max(own, mixed) / estimate.users)
+
+    return steady(control, first), steady(treatment, second)
+
+
+def relative_interval(control: Estimate, treatment: Estimate, alpha: float) -> Interval:
+    """The interval of treatment minus control as a share of the control's value without its sign.
+
+    Fieller's (E. C. Fieller, "Some problems in interval estimation", JRSS B 16 (1954)) with the sequential
+    boundary: all r at which treatment - (1 + r) control is not told from 0. It leaves 0 out exactly when the
+    absolute interval does, and needs no value above 0 (the delta method on a log scale, tea-tasting's, does).
+    Both ends are None while the control's own interval holds 0: the share of something that may be nothing
+    is not bounded.
+    """
+    boundary = half_width(1.0, control.users + treatment.users, alpha)
+    control_error, treatment_error = steadied(control, treatment)
+    a = control.value**2 - (boundary * control_error) ** 2
+    if not a > 0 or control_error + treatment_error == 0:
+        return UNBOUNDED
+    b = control.value * treatment.value
+    c = treatment.value**2 - (boundary * treatment_error) ** 2
+    root = sqrt(max(b * b - a * c, 0.0))
+    low, high = (b - root) / a - 1, (b + root) / a - 1
+    return Interval(low=low, high=high) if control.value > 0 else Interval(low=-high, high=-low)
+
+
+def _estimate(value: float, variance: float, users: int) -> Estimate:
+    return Estimate(value, sqrt(variance / users), users)
+
+
+def _ratio_variance(moments: Moments, value: float) -> float:
+    """The sample variance of x - value · y."""
+    n = moments.n
+    total = moments.x - value * moments.y
+    squares = moments.xx - 2 * value * moments.xy + value * value * moments.yy
+    return max(squares - total * total / n, 0.0) / (n - 1)
+
+
+def _adjusted(moments: Moments, coefficient: float, mean_y: float) -> Estimate:
+    n = moments.n
+    total = moments.x - coefficient * moments.y
+    squares = moments.xx - 2 * coefficient * moments.xy + coefficient**2 * moments.yy
+    variance = max(squares - total * total / n, 0.0) / (n - 1)
+    return _estimate(total / n + coefficient * mean_y, variance, n)

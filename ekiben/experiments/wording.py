@@ -1,0 +1,108 @@
+"""What a report says of an effect, in words that a manager understands. No judgement is made here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import floor, log10
+
+from ekiben.experiments.report import Effect, Interval, MetricReport, Report
+
+_SHARES = frozenset({"proportion", "requests"})
+
+
+def version_of(report: Report, variant: str) -> str:
+    """The variant's version, with the variant's name beside it where several treatments are compared."""
+    version = next((each.version for each in report.variants if each.variant == variant), variant)
+    return version if len(report.variants) <= 2 else f"{version} ({variant})"
+
+
+def control_of(report: Report) -> str:
+    """The name of the control: the first variant."""
+    return report.variants[0].variant
+
+
+def matured(metric: MetricReport, *variants: str) -> int:
+    """The users whose window has closed in the one of these variants (all, without a name) with fewest."""
+    counts = [each.users for each in metric.variants if not variants or each.variant in variants]
+    return min(counts, default=0)
+
+
+def title(metric: MetricReport) -> str:
+    """What the sentence calls the metric: "profit per user", "the error rate"."""
+    if metric.kind == "requests":
+        return f"the {metric.name.replace('_', ' ')}"
+    if metric.kind == "label":
+        return f"the fit of the scores to {metric.name}"
+    return f"{metric.name} per user" if metric.kind == "mean" else metric.name
+
+
+def difference(report: Report, metric: MetricReport, variant: str) -> str:
+    """ "profit per user is 26.1 higher with v2 than with v1 (between 18.0 and 34.2 higher)"."""
+    effect = metric.effects[variant]
+    if effect.absolute is None:
+        return f"{title(metric)} has no value yet"
+    number, unit = _writer(metric, effect), " percentage points" if metric.kind in _SHARES else ""
+    treatment, control = version_of(report, variant), version_of(report, control_of(report))
+    return (
+        f"{title(metric)} is {number(effect.absolute)}{unit} {_way(effect.absolute)} with {treatment} "
+        f"than with {control} ({_between(effect.interval, number)})"
+    )
+
+
+def allowed(metric: MetricReport, control_mean: float | None) -> str:
+    """How much worse the guardrail may become: "1.0 percentage points", "0.50 (5 % of the control's)"."""
+    share = metric.max_worse or 0.0
+    if metric.kind == "requests":
+        return _points(share)
+    percent = f"{100 * share:.3g} %"
+    if control_mean is None:
+        return f"{percent} of the control's"
+    margin = share * abs(control_mean)
+    written = _points(margin) if metric.kind in _SHARES else _plain(margin, _decimals(margin))
+    return f"{written} ({percent} of the control's)"
+
+
+def count(number: int) -> str:
+    """A whole number as people read it: 12,345."""
+    return f"{number:,}"
+
+
+def sentence(text: str) -> str:
+    """The text with a capital and a full stop, unless it begins with a name that has none."""
+    first = text[:1].upper() if text.startswith(("the ", "no ", "only ", "step ", "a ", "its ")) else text[:1]
+    return f"{first}{text[1:]}."
+
+
+def _between(interval: Interval, number: Callable[[float], str]) -> str:
+    low, high = interval.low, interval.high
+    if low is None or high is None:
+        return "how much more or less is not known yet"
+    if low < 0 < high:
+        return f"between {number(low)} lower and {number(high)} higher"
+    near, far = sorted((low, high), key=abs)
+    return f"between {number(near)} and {number(far)} {_way(low + high)}"
+
+
+def _way(amount: float) -> str:
+    return "lower" if amount < 0 else "higher"
+
+
+def _writer(metric: MetricReport, effect: Effect) -> Callable[[float], str]:
+    """Writes the effect and its ends without their sign, all with as many decimals."""
+    ends = [end for end in (effect.absolute, effect.interval.low, effect.interval.high) if end is not None]
+    scale = 100.0 if metric.kind in _SHARES else 1.0
+    places = _decimals(max((abs(end) for end in ends), default=0.0) * scale)
+    return lambda amount: _plain(scale * amount, places)
+
+
+def _points(share: float) -> str:
+    return f"{_plain(100 * share, _decimals(100 * share))} percentage points"
+
+
+def _plain(amount: float, places: int) -> str:
+    return f"{abs(amount):,.{places}f}"
+
+
+def _decimals(amount: float) -> int:
+    """Decimals that leave three digits that mean something, none from 100 on."""
+    return 1 if amount == 0 else min(max(2 - floor(log10(abs(amount))), 0), 9)

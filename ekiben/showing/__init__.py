@@ -1,0 +1,1 @@
+"""How does what is known look on a terminal? Reports, status, history, explanations."""

@@ -1,0 +1,169 @@
+"""`ekiben report`: an experiment's report as sentences and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.table import Table
+
+from ekiben.experiments.durations import format_duration
+from ekiben.experiments.report import Interval, LabelQuality, MetricReport, OutcomeCounts, Report
+from ekiben.terminal.tables import NONE, plain_table
+
+_SHARES = frozenset({"proportion", "requests"})
+
+
+def show_report(console: Console, report: Report) -> None:
+    """Print everything that a decision needs."""
+    moment = datetime.fromtimestamp(report.at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    console.print(
+        f"{report.experiment}: {report.status.replace('_', ' ')}, {report.coverage:g} % of users take part, "
+        f"phase {report.phase}, {format_duration(report.days * 86_400)} (as of {moment})",
+        soft_wrap=True,
+    )
+    console.print(
+        f"verdict: {report.verdict.decision.replace('_', ' ')}. {report.verdict.sentence}", soft_wrap=True
+    )
+    console.print()
+    console.print(users_table(report))
+    console.print(split_line(report), soft_wrap=True)
+    console.print()
+    console.print(metrics_table(report))
+    for metric in report.metrics:
+        if metric.labels:
+            console.print()
+            console.print(labels_table(metric))
+    notes = list(_notes(report))
+    if notes:
+        console.print()
+    for line in notes:
+        console.print(line, soft_wrap=True)
+
+
+def users_table(report: Report) -> Table:
+    """The variants and their users."""
+    table = plain_table("users")
+    for name in ("variant", "version", "users", "asked", "seen", "requests", "refused"):
+        table.add_column(name, justify="left" if name in ("variant", "version") else "right")
+    for each in report.variants:
+        table.add_row(
+            each.variant,
+            each.version,
+            f"{each.users:,}",
+            _percent(each.share_asked),
+            _percent(each.share_seen),
+            f"{each.requests:,}",
+            f"{each.refused:,}",
+        )
+    return table
+
+
+def split_line(report: Report) -> str:
+    """Whether the split is the one that was asked for."""
+    srm = report.srm
+    if srm is None:
+        return "split: not tested yet"
+    if srm.mismatch:
+        return f"split: SRM, not what was asked (p = {srm.p_value:.2g}): no verdict until that is explained"
+    return f"split: as asked (p = {srm.p_value:.2g}, a mismatch is called below {srm.threshold:g})"
+
+
+def outcomes_line(outcomes: OutcomeCounts) -> str:
+    """How many outcomes count of those that were accepted."""
+    return f"outcomes: {outcomes.counted:,} count of {outcomes.accepted:,} accepted since the phase began"
+
+
+def metrics_table(report: Report) -> Table:
+    """Each metric's effect in each treatment, with the interval that holds at every look."""
+    table = plain_table("metrics: treatment minus control, intervals that hold at every look")
+    for name in ("metric", "role", "treatment"):
+        table.add_column(name)
+    for name in ("matured users", "control", "effect", "interval", "relative"):
+        table.add_column(name, justify="right")
+    table.add_column("so far")
+    for metric in report.metrics:
+        means = {each.variant: each for each in metric.variants}
+        control = next(iter(means.values()), None)
+        for variant, effect in metric.effects.items():
+            users = sum(each.users for each in (control, means.get(variant)) if each is not None)
+            table.add_row(
+                metric.name,
+                str(metric.role),
+                variant,
+                f"{users:,}",
+                _level(metric, control.mean if control else None),
+                _level(metric, effect.absolute, signed=True),
+                _interval(metric, effect.interval),
+                _percent(effect.relative if effect.is_relative else None, signed=True),
+                _state(metric, variant),
+            )
+    return table
+
+
+def labels_table(metric: MetricReport) -> Table:
+    """How well each variant's scores fit the labels."""
+    table = plain_table(f"{metric.name}: how well the scores fit the labels")
+    for name in ("variant", "labels", "positive", "ROC AUC", "Brier", "log loss", "accuracy"):
+        table.add_column(name, justify="left" if name == "variant" else "right")
+    for each in metric.labels:
+        table.add_row(each.variant, f"{each.labels:,}", f"{each.positives:,}", *_measures(each))
+    return table
+
+
+def _measures(quality: LabelQuality) -> Iterator[str]:
+    for value, interval in (
+        (quality.roc_auc, quality.roc_auc_interval),
+        (quality.brier, quality.brier_interval),
+        (quality.log_loss, quality.log_loss_interval),
+        (quality.accuracy, quality.accuracy_interval),
+    ):
+        yield NONE if value is None else f"{value:.4f} ({_end(interval.low)} to {_end(interval.high)})"
+
+
+def _end(value: float | None) -> str:
+    return NONE if value is None else f"{value:.4f}"
+
+
+def _notes(report: Report) -> Iterator[str]:
+    if report.outcomes is not None and report.outcomes.accepted:
+        yield outcomes_line(report.outcomes)
+    for left in report.left_out:
+        advice = f". {left.advice}" if left.advice else ""
+        yield f"left out: {left.count:,} {left.what}: {left.reason}{advice}"
+    if report.overrides:
+        yield f"left out: {report.overrides:,} requests by override"
+    for rule in report.rule_changes:
+        yield f"the rule was changed on {rule.moment} by {rule.who}: {'; '.join(rule.lines)}"
+    for change in report.redeployments:
+        told = "acknowledged" if change.acknowledged else "not acknowledged: it blocks the verdict"
+        yield f"{change.variant} was answered by {change.model_version} in the middle ({told})"
+    if report.lag_s is not None and report.lag_s > 60:
+        yield f"the newest {format_duration(report.lag_s)} of events are not in it yet"
+
+
+def _state(metric: MetricReport, variant: str) -> str:
+    state = metric.states.get(variant)
+    return NONE if state is None else str(state).replace("_", " ")
+
+
+def _level(metric: MetricReport, value: float | None, *, signed: bool = False) -> str:
+    if value is None:
+        return NONE
+    if metric.kind in _SHARES:
+        return f"{100 * value:+.2f} pp" if signed else f"{100 * value:.2f} %"
+    return f"{value:+.4g}" if signed else f"{value:.4g}"
+
+
+def _interval(metric: MetricReport, interval: Interval) -> str:
+    if interval.low is None and interval.high is None:
+        return "not known yet"
+    low, high = (_level(metric, end, signed=True) for end in (interval.low, interval.high))
+    return f"{low} to {high}"
+
+
+def _percent(share: float | None, *, signed: bool = False) -> str:
+    if share is None:
+        return NONE
+    return f"{100 * share:+.1f} %" if signed else f"{100 * share:.1f} %"

@@ -1,0 +1,59 @@
+"""Which experiments ran, and up to which phase, also of those that are in the document no longer.
+
+Events are kept by the experiment's name and phase. An experiment that was removed and another that is given
+its name and phase would share them: what the first one's users did would decide about the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ekiben.experiments.document import Document
+from ekiben.experiments.lifecycle import ACTIVE, Status
+from ekiben.experiments.problems import DocumentError, problem
+
+PHASES_KEY: Final = "ekiben:phases"
+"""A hash: the experiment's key → the last phase in which it gave users a variant."""
+
+
+def phases_of(document: Document | None) -> dict[str, int]:
+    """The phase of each experiment that is no draft."""
+    if document is None:
+        return {}
+    found = document.experiments.items()
+    return {key: each.phase for key, each in found if each.status is not Status.DRAFT}
+
+
+def ran_by(data: Any) -> dict[str, int]:
+    """The same, of a document as plain values, of whatever release."""
+    experiments = data.get("experiments") if isinstance(data, dict) else None
+    return {
+        key: int(each.get("phase", 1))
+        for key, each in (experiments.items() if isinstance(experiments, dict) else ())
+        if each.get("status", Status.DRAFT) != Status.DRAFT
+    }
+
+
+def beginning(before: Document | None, after: Document) -> dict[str, int]:
+    """The phase of each experiment that gives users a variant by `after` and was not there, or a draft, in
+    `before`.
+    """
+    known = phases_of(before)
+    found = after.experiments.items()
+    return {key: each.phase for key, each in found if each.status in ACTIVE and key not in known}
+
+
+def check_phases(begins: Mapping[str, int], ran: Mapping[str, int]) -> None:
+    """Raise DocumentError where what begins ran before, in that phase or a later one."""
+    problems = []
+    for key, phase in begins.items():
+        last = ran.get(key, 0)
+        if phase <= last:
+            message = (
+                f"another experiment of this name ran up to phase {last}, and its users would count: begin "
+                f"with phase {last + 1} and a seed of its own, such as {key}-{last + 1}, or take another name"
+            )
+            problems.append(problem(("experiments", key, "phase"), message))
+    if problems:
+        raise DocumentError(problems)

@@ -1,0 +1,1 @@
+"""How do events and outcomes travel through Redis, each once and within a byte limit?"""

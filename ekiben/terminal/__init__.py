@@ -1,0 +1,1 @@
+"""What does every command share? Settings, errors that say how to mend them, output, tables."""

@@ -1,0 +1,1 @@
+"""How does everything start on one machine, and end with nothing left?"""

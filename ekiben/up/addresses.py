@@ -1,0 +1,57 @@
+"""What `ekiben up` says can be opened, and tried, once everything runs."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ekiben.up.launch import Service
+
+
+def show_addresses(
+    console: Console,
+    router_url: str,
+    controller_url: str | None,
+    services: Sequence[Service],
+    elsewhere: Sequence[str],
+    token_file: Path | None,
+) -> None:
+    """Print what can be opened in a browser, and on a terminal (a file would keep it) the token to log in."""
+    lines = [
+        *([("dashboard", f"{controller_url}/")] if controller_url else []),
+        *([("admin token", _shown_token(console, token_file))] if token_file else []),
+        ("router", f"{router_url}/docs  {router_url}/metrics  {router_url}/healthz"),
+        *((f"{each.model} {each.version}", each.url) for each in services),
+        *(("elsewhere", f"{endpoint} (taken as running)") for endpoint in elsewhere),
+    ]
+    width = max(len(name) for name, _ in lines)
+    console.print("\nOpen")
+    for name, text in lines:
+        console.print(f"  {name.ljust(width)}  {text}", soft_wrap=True, markup=False)
+
+
+def show_absent(console: Console, absent: Mapping[str, str]) -> None:
+    """Print which services are not started, a line each that says why."""
+    if absent:
+        console.print("\nNot started, everything else is")
+        for why in absent.values():
+            console.print(f"  {why}", soft_wrap=True, markup=False)
+
+
+def _shown_token(console: Console, file: Path) -> str:
+    return f"{file.read_text().strip()} (in {file})" if console.is_terminal else f"in {file}"
+
+
+def show_curl(console: Console, router_url: str, model: str, features: Mapping[str, Any]) -> None:
+    """Print a request that can be copied into a shell."""
+    body = json.dumps({"user_id": "u-17", "features": features}, ensure_ascii=False)
+    command = (
+        f"curl -s {router_url}/predict/{model} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
+    )
+    console.print("\nTry")
+    console.print(f"  {command}", soft_wrap=True, markup=False)

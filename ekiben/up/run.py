@@ -1,0 +1,318 @@
+"""`ekiben up`: Redis, the services, the router and a demo on one machine, and nothing left when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from ekiben.clients.document import bench_document, document_in_force, read_document, write_document
+from ekiben.clients.routed import until_routed
+from ekiben.demo.scenario import Told, fitted_scenario, play, scenario_file
+from ekiben.demo.traffic import DEMO_MODEL, TRAINED_HERE, run_demo
+from ekiben.experiments.document import Document
+from ekiben.process.private import private_folder
+from ekiben.state.embedded import EmbeddedRedis, EmbeddedRedisError, addresses
+from ekiben.terminal.errors import EkibenError
+from ekiben.terminal.screen import steps
+from ekiben.terminal.settings import Settings
+from ekiben.up.addresses import show_absent, show_addresses, show_curl
+from ekiben.up.launch import (
+    Service,
+    check_ports,
+    service_command,
+    service_environment,
+    services_of,
+    without_model,
+)  # fmt: skip
+from ekiben.up.lock import forget_everything, locked
+from ekiben.up.processes import Child, Children
+from ekiben.up.readiness import (
+    CONTROLLER_GRACE_S,
+    ROUTER_GRACE_S,
+    SERVICES_GRACE_S,
+    Part,
+    how_it_ended,
+    until_ready,
+    watched,
+)
+from ekiben.up.telling import tell_of_file
+
+WORKERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for on the command line."""
+
+    port: int
+    controller_port: int = 3100
+    once: bool = False
+    demo: bool = True
+    bench: bool = False
+    scenario: str | None = None
+    fresh: bool = False
+
+
+def run(settings: Settings, options: Options, console: Console) -> int:
+    """Run it all until Ctrl-C (or, with `once`, until the table) and return the exit code.
+
+    Raises EkibenError. Whichever way it ends, by SIGINT, SIGTERM or SIGHUP too, every process it started has
+    ended before it returns.
+    """
+    return asyncio.run(_until_signal(settings, options, console))
+
+
+async def _until_signal(settings: Settings, options: Options, console: Console) -> int:
+    up = _Up(settings, options, console)
+    work = asyncio.create_task(up.run())
+    received: list[signal.Signals] = []
+
+    def stop(number: signal.Signals) -> None:
+        received.append(number)
+        work.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)
+    try:
+        await work
+    except asyncio.CancelledError:
+        if not received:
+            raise
+        # Once everything stands, a signal is the ordinary way to end it.
+        return 0 if up.stands and not options.once else 128 + received[0]
+    return 0
+
+
+class _Up:
+    def __init__(self, settings: Settings, options: Options, console: Console) -> None:
+        self._options = options
+        self._console = console
+        self._file = settings.experiments_file
+        self._scenario = scenario_file(options.scenario) if options.scenario else None
+        # What is measured has a Redis of its own: its weights are not those of the experiment that runs.
+        self._data_dir = (settings.data_dir / "bench" if options.bench else settings.data_dir).absolute()
+        self._absent: dict[str, str] = {}
+        """The services that are not started: name → a line that says why."""
+        self.stands = False
+
+    async def run(self) -> None:
+        with ExitStack() as undo:
+            lock = undo.enter_context(locked(self._data_dir))
+            if self._options.fresh or self._options.bench:
+                forget_everything(self._data_dir)
+            private_folder(self._data_dir / "logs")
+            if self._options.bench:
+                self._prepare_bench()
+            file = read_document(self._file)
+            here, _ = services_of(file.document, Path.cwd())
+            self._check_ports(here)
+            children = Children(self._data_dir / "logs", lock, self._data_dir)
+            undo.callback(children.end)
+            redis = self._start_redis(children, undo)
+            document = await document_in_force(self._file, redis["EKIBEN_STATE_URL"], self._data_dir)
+            fitted = fitted_scenario(self._scenario, document) if self._scenario else None
+            services, elsewhere = services_of(fitted[0] if fitted else document, Path.cwd())
+            if services != here:  # Redis is ahead of the file, or the scenario has another version
+                self._check_ports(services)
+            services = await self._trained(children, services)
+            async with watched(children):
+                routed = [each.name for each in services_of(document, Path.cwd())[0]]
+                services = await self._start(children, undo, services, redis, routed)
+                self.stands = True
+                demo = self._options.demo and not self._options.bench and self._can_play(document)
+                shown = await run_demo(self._console, self._url, document) if demo else None
+                show_addresses(
+                    self._console, self._url, self._controller_url, services, elsewhere, self._token_file
+                )
+                show_absent(self._console, self._absent)
+                if shown is not None:
+                    show_curl(self._console, self._url, DEMO_MODEL, shown.features)
+                failures = [*self._absent.values(), *([shown.failure] if shown and shown.failure else [])]
+                if failures and self._options.once:
+                    raise EkibenError("\n".join(failures))
+                if shown is not None and shown.failure is not None:
+                    self._console.print(f"\n{shown.failure}")
+                if self._controller_url is not None:
+                    telling = asyncio.create_task(tell_of_file(self._console, self._controller_url))
+                    undo.callback(telling.cancel)
+                if fitted is not None and self._controller_url is not None and self._can_play(fitted[0]):
+                    assert self._scenario is not None
+                    told = Told(self._options.scenario or "", self._options.once)
+                    await play(self._console, self._url, self._controller_url, self._scenario, told)
+                if self._options.once:
+                    return
+                self._console.print("\nCtrl-C ends everything.")
+                await asyncio.Event().wait()
+
+    @property
+    def _url(self) -> str:
+        return f"http://127.0.0.1:{self._options.port}"
+
+    @property
+    def _controller_url(self) -> str | None:
+        """None when measuring: the router alone is measured."""
+        return None if self._options.bench else f"http://127.0.0.1:{self._options.controller_port}"
+
+    @property
+    def _token_file(self) -> Path | None:
+        """Where the controller keeps the admin token that it made; None when it made none."""
+        made = self._controller_url is not None and not os.environ.get("EKIBEN_ADMIN_TOKEN")
+        return self._data_dir / "admin_token" if made else None
+
+    def _prepare_bench(self) -> None:
+        document = bench_document(read_document(self._file).document)
+        path = self._data_dir / "experiments.yaml"
+        write_document(
+            document, path, f"Made by `ekiben up --bench` from {self._file}; overwritten every time."
+        )
+        self._file = path
+
+    def _check_ports(self, services: Sequence[Service]) -> None:
+        wanted = {"the router": self._options.port, **{each.name: each.port for each in services}}
+        where = {name: str(self._file) for name in wanted} | {"the router": "--port"}
+        if not self._options.bench:
+            wanted["the controller"] = self._options.controller_port
+            where["the controller"] = "EKIBEN_CONTROLLER_PORT"
+        check_ports(wanted, where)
+
+    def _start_redis(self, children: Children, undo: ExitStack) -> Mapping[str, str]:
+        """Start the embedded pair unless there is another Redis, and return the addresses as environment."""
+        try:
+            found = addresses(os.environ, self._data_dir)
+            if found.embedded:
+                redis = EmbeddedRedis(self._data_dir, children.environment())
+                redis.start()
+                undo.callback(redis.close)
+                for name, process in redis.processes.items():
+                    children.adopt(Child(f"Redis ({name})", process, redis.log(name)))
+        except EmbeddedRedisError as error:
+            raise EkibenError(str(error)) from None
+        return {"EKIBEN_CACHE_URL": found.cache_url, "EKIBEN_STATE_URL": found.state_url}
+
+    def _can_play(self, document: Document) -> bool:
+        """Whether the demo's model is served by every version of `document` that runs on this machine."""
+        here, _ = services_of(document, Path.cwd())
+        return not any(each.model == DEMO_MODEL and each.name in self._absent for each in here)
+
+    async def _trained(self, children: Children, services: Sequence[Service]) -> list[Service]:
+        """Train the demo's versions that are not in the BentoML store, and return what can be started."""
+        missing = without_model(services, Path.cwd(), os.environ)
+        ours = [each for each in missing if each.model == DEMO_MODEL and each.version in TRAINED_HERE]
+        if ours:
+            command = [sys.executable, "-m", "ekiben", "train"]
+            for each in ours:
+                command += ["--version", each.version]
+            with steps(self._console) as shown:
+                names = ", ".join(each.version for each in ours)
+                shown.begin("train", f"training {DEMO_MODEL} {names}: not in the BentoML store yet")
+                child = children.start("train", command)
+                await asyncio.to_thread(child.process.wait)
+                if child.process.returncode != 0:
+                    raise EkibenError(how_it_ended(child))
+                children.forget(child)
+                shown.done("train")
+        unpublished = {each.module for each in missing if each not in ours}
+        for each in services:
+            if each.module in unpublished:
+                self._absent[each.name] = (
+                    f"{each.name} cannot start: there is no model {each.stored_model} in the BentoML store; "
+                    f"publish it (training.publishing, name={each.model!r}, version={each.version!r}) "
+                    "and run `ekiben up` again"
+                )
+        return self._present(services)
+
+    def _present(self, services: Sequence[Service]) -> list[Service]:
+        """Those that are not absent. Raises EkibenError when that leaves nothing of something."""
+        present = [each for each in services if each.name not in self._absent]
+        if services and not present:
+            raise EkibenError("\n".join(self._absent.values()))
+        return present
+
+    async def _start(
+        self,
+        children: Children,
+        undo: ExitStack,
+        services: Sequence[Service],
+        redis: Mapping[str, str],
+        routed: Collection[str],
+    ) -> list[Service]:
+        """Start services, router and controller at the same time, wait until all are ready, and until the
+        router reaches each started service of `routed`; return the services that are ready.
+        """
+        with steps(self._console) as shown:
+            parts = []
+            running: dict[str, Child] = {}
+            undo.callback(lambda: children.stop(running.values(), SERVICES_GRACE_S))
+            for service in services:
+                shown.begin(service.name, f"{service.model} {service.version} on port {service.port}")
+                more = service_environment(service, os.environ)
+                child = running[service.name] = children.start(service.name, service_command(service), more)
+                children.begin_trial(child)
+                parts.append(Part(child, f"{service.url}/readyz", needed=False))
+            workers = 1 if self._options.bench else WORKERS
+            shown.begin("router", f"router on port {self._options.port}, {workers} worker(s)")
+            router = children.start(
+                "router", [sys.executable, "-P", "-m", "router"], self._router_environment(redis, workers)
+            )
+            undo.callback(lambda: children.stop([router], ROUTER_GRACE_S))
+            parts.append(Part(router, f"{self._url}/readyz"))
+            if self._controller_url is not None:
+                shown.begin("controller", f"controller on port {self._options.controller_port}")
+                controller = children.start(
+                    "controller",
+                    [sys.executable, "-P", "-m", "ekiben.control"],
+                    self._controller_environment(redis),
+                )
+                undo.callback(lambda: children.stop([controller], CONTROLLER_GRACE_S))
+                parts.append(Part(controller, f"{self._controller_url}/readyz"))
+            failed = await until_ready(parts, lambda part: shown.done(part.child.name))
+            for name, why in failed.items():
+                shown.failed(name)
+                self._absent[name] = why
+            children.stop([running[name] for name in failed], SERVICES_GRACE_S)
+            present = self._present(services)
+            for service in present:
+                children.end_trial(running[service.name])
+            reachable = {f"{each.model}/{each.version}" for each in present if each.name in routed}
+            await until_routed(self._url, reachable, workers)
+        return present
+
+    def _controller_environment(self, redis: Mapping[str, str]) -> dict[str, str]:
+        more = {}
+        if self._options.scenario:
+            more = {
+                "EKIBEN_RECORD_EVERY_S": "1",
+                "EKIBEN_ANALYSE_EVERY_S": "2",
+                "EKIBEN_NOTE": f"Demo ({self._options.scenario}), in fast motion: held-out applicants are "
+                "resampled: drawn again and again, each as a new user. What came of a loan is known after "
+                "two seconds.",
+            }
+        return {
+            **redis,
+            **more,
+            "EKIBEN_HOST": "127.0.0.1",
+            "EKIBEN_CONTROLLER_PORT": str(self._options.controller_port),
+            "EKIBEN_DATA_DIR": str(self._data_dir),
+            "EKIBEN_EXPERIMENTS_FILE": str(self._file.absolute()),
+            "EKIBEN_SHUTDOWN_GRACE_S": "2",
+        }
+
+    def _router_environment(self, redis: Mapping[str, str], workers: int) -> dict[str, str]:
+        return {
+            **redis,
+            "EKIBEN_HOST": "127.0.0.1",
+            "EKIBEN_PORT": str(self._options.port),
+            "EKIBEN_WORKERS": str(workers),
+            "EKIBEN_DATA_DIR": str(self._data_dir),
+            "EKIBEN_EXPERIMENTS_FILE": str(self._file.absolute()),
+            "EKIBEN_SHUTDOWN_GRACE_S": "2",
+            "EKIBEN_DRAIN_S": "0",  # no load balancer has to notice first
+        }

@@ -1,0 +1,33 @@
+"""What `ekiben up` says on its terminal of the experiments file while everything runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Final
+
+from rich.console import Console
+
+from ekiben.clients.controller import ControllerClient
+from ekiben.showing.standing import file_lines
+from ekiben.terminal.errors import EkibenError
+
+_LOOK_S: Final = 1.0
+
+
+async def tell_of_file(console: Console, controller_url: str) -> None:
+    """Print how the experiments file stands whenever that becomes another thing, until cancelled."""
+    client = ControllerClient.at(controller_url, os.environ)
+    told: tuple[str, ...] = ()
+    while True:
+        try:
+            standing = (await asyncio.to_thread(client.status))["file"]
+        except EkibenError:
+            standing = None  # it starts, or stops: the next look tells
+        if standing is not None:
+            lines = file_lines(standing)
+            if lines != told and (lines or told):
+                for line in lines or (f"{standing['file']} is in force.",):
+                    console.print(line, soft_wrap=True, markup=False)
+            told = lines
+        await asyncio.sleep(_LOOK_S)

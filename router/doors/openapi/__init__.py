@@ -1,0 +1,1 @@
+"""How is the router's API described, to programs and to people?"""

@@ -1,0 +1,106 @@
+"""`POST /outcomes`: what happened after predictions, read strictly, taken whole or not at all."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import msgspec
+import orjson
+
+from ekiben.state.outcomes import BadOutcome, Outcome, read_outcome
+from router.errors import BodyTooLarge, OutcomesRefused, Overloaded, StateAway
+from router.http.asgi import Request, Send
+from router.http.costly import Steps, at_once, check_elements, is_costly
+from router.records.outcome_writer import ANSWER_S
+from router.worker import Worker
+
+MAX_OUTCOMES: Final = 1000
+_MAX_ERRORS: Final = 100
+# An outcome with all of its fields has 16, and its texts may hold a few more.
+_MAX_ELEMENTS: Final = 40 * MAX_OUTCOMES
+# Outcomes that are read without a pause, about a quarter of a millisecond.
+_STEP: Final = 50
+
+_JSON: Final = (b"content-type", b"application/json")
+Place = tuple[str | int, ...]
+
+
+async def take_outcomes(worker: Worker, request: Request, send: Send, sender: str | None) -> None:
+    """Answer `POST /outcomes`: 202 when Redis has them on disk. Raises `RouterError`.
+
+    `sender` is the name of the API key; None where there are no keys.
+    """
+    try:
+        body = await request.body(worker.max_body_bytes, worker.body_timeout_s)
+        steps = read_in_steps(body, time.time(), sender)
+        if is_costly(body):
+            outcomes = await worker.turns.run(steps, ANSWER_S)
+        else:
+            outcomes = at_once(steps)
+        await worker.outcomes.write(outcomes)
+    except (BodyTooLarge, OutcomesRefused):
+        worker.metrics.outcomes_turned_away("invalid")
+        raise
+    except Overloaded:
+        worker.metrics.outcomes_turned_away("full")
+        raise
+    except StateAway:
+        worker.metrics.outcomes_turned_away("unavailable")
+        raise
+    reply = {"accepted": len(outcomes), "request_id": request.id}
+    await request.respond(send, 202, (_JSON,), orjson.dumps(reply))
+
+
+def read_outcomes(body: bytes, now: float) -> list[Outcome]:
+    """`read_in_steps`, without a pause."""
+    return at_once(read_in_steps(body, now))
+
+
+def read_in_steps(body: bytes, now: float, sender: str | None = None) -> Steps[list[Outcome]]:
+    """Read the body; `now` (seconds since 1970) is the time of an outcome that tells none, and each `id` is
+    one of `sender`'s own.
+
+    Raises `BodyTooLarge`, and `OutcomesRefused` with the first `_MAX_ERRORS` things that are wrong, each with
+    its place.
+    """
+    check_elements(body, _MAX_ELEMENTS)
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise OutcomesRefused([_error((), f"the body is not strict JSON: {error}")]) from None
+    if type(data) is not dict or data.keys() != {"outcomes"} or type(data["outcomes"]) is not list:
+        raise OutcomesRefused([_error((), "the body must be an object with a list `outcomes` and no more")])
+    items = data["outcomes"]
+    if len(items) > MAX_OUTCOMES:
+        raise OutcomesRefused(
+            [_error(("outcomes",), f"at most {MAX_OUTCOMES} outcomes at once, not {len(items)}")]
+        )
+    outcomes: list[Outcome] = []
+    errors: list[dict[str, Any]] = []
+    for place, item in enumerate(items):
+        if place % _STEP == 0:
+            yield
+        try:
+            outcomes.append(_of_sender(read_outcome(item, now), sender))
+        except BadOutcome as bad:
+            errors += (
+                _error(("outcomes", place, *([field] if field else [])), why) for field, why in bad.errors
+            )
+        # What nobody will be told is not looked for.
+        if len(errors) >= _MAX_ERRORS:
+            rest = [_error(("outcomes",), "these are the first errors: there may be more")]
+            raise OutcomesRefused(errors[:_MAX_ERRORS] + rest)
+    if errors:
+        raise OutcomesRefused(errors)
+    return outcomes
+
+
+def _of_sender(outcome: Outcome, sender: str | None) -> Outcome:
+    if sender is None or outcome.id is None:
+        return outcome
+    return msgspec.structs.replace(outcome, id=f"{sender}:{outcome.id}")
+
+
+def _error(loc: Place, message: str) -> dict[str, Any]:
+    return {"loc": list(loc), "msg": message}

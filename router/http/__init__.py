@@ -1,0 +1,1 @@
+"""What do all doors share? The server, keys, refusals, and what a request may cost."""

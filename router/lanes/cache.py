@@ -1,0 +1,182 @@
+"""The prediction cache: a bounded one in the process, and behind it one in Redis that all workers share.
+
+The key in Redis is `cache_key`, and the value the prediction's JSON. The cache in the process is one lane's,
+so the digest of the features is key enough there. The cache is a convenience: whatever goes wrong with it is
+a miss, and never an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, cast
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from router.lanes.answer import Answer
+from router.lanes.breaker import Breaker
+
+LOOK_UP_TIMEOUT_S: Final = 0.020
+_STORE_TIMEOUT_S: Final = 1.0
+_MAX_STORES_PENDING: Final = 64
+
+# ARGV[1] is the TTL in seconds, the others are the values: one command costs less than a pipeline of SETs.
+_STORE_ALL: Final = """
+for i, key in ipairs(KEYS) do redis.call('SET', key, ARGV[i + 1], 'EX', ARGV[1]) end
+return #KEYS
+"""
+
+
+def cache_key(model: str, version: str, model_version: str, digest: str) -> str:
+    """The key of an answer: everything that can change it. `digest` is that of the canonical features.
+
+    Two versions, or two models, may both call what they serve `1.0`, so whose answer it is is a part of it.
+    Names of models and versions hold no slash and digests no colon: no two keys look the same.
+    """
+    return f"{model}/{version}/{model_version}:{digest}"
+
+
+class SharedCache(Protocol):
+    """What a lane asks of the cache behind it."""
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The value of each key, None where there is none or the cache is away."""
+        ...
+
+    def put_many(self, entries: Sequence[tuple[str, bytes]], ttl_s: int) -> None:
+        """Store entries for `ttl_s` seconds, some time soon, or not at all."""
+        ...
+
+
+class LocalCache:
+    """The answers used last by this worker, at most `entries` of them, each for a time."""
+
+    __slots__ = ("_entries", "_held")
+
+    def __init__(self, entries: int) -> None:
+        self._entries = entries
+        # A dict keeps the order too, but finds its first entry only behind all that were removed before it.
+        self._held: OrderedDict[str, tuple[float, Answer]] = OrderedDict()
+
+    def get(self, key: str, now: float) -> Answer | None:
+        """The answer under `key` unless it has expired; it becomes the one used last."""
+        entry = self._held.get(key)
+        if entry is None:
+            return None
+        if entry[0] <= now:
+            del self._held[key]
+            return None
+        self._held.move_to_end(key)
+        return entry[1]
+
+    def put(self, key: str, answer: Answer, expires: float) -> None:
+        """Keep `answer` until `expires`; the one that was not used for longest makes room."""
+        if not self._entries:
+            return
+        self._held[key] = (expires, answer)
+        self._held.move_to_end(key)
+        if len(self._held) > self._entries:
+            self._held.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+
+class RedisCache:
+    """The cache in Redis. A look-up is given up after 20 ms; several failures in a row pause it for 0.5 s."""
+
+    def __init__(
+        self,
+        url: str,
+        clock: Callable[[], float] = time.monotonic,
+        on_failure: Callable[[str], None] = lambda _what: None,
+    ) -> None:
+        # Neither retries nor time-outs of the client's own: a miss is cheaper, and one time-out is enough.
+        # (With one, redis-py sends under asyncio.wait_for, which in Python 3.11 can swallow a cancellation:
+        # a look-up then waited 5 s in place of 20 ms.)
+        self._redis = Redis.from_url(
+            url, retry=Retry(NoBackoff(), 0), socket_timeout=None, socket_connect_timeout=1.0
+        )
+        self._store_all = self._redis.register_script(_STORE_ALL)
+        self._clock = clock
+        self._on_failure = on_failure
+        self._stores: set[asyncio.Task[None]] = set()
+        self.breaker = Breaker(threshold=3, cool_down_s=0.5, max_cool_down_s=0.5)
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """One MGET, or all misses."""
+        if not self.breaker.admits(self._clock()):
+            return [None] * len(keys)
+        try:
+            async with asyncio.timeout(LOOK_UP_TIMEOUT_S):
+                found = cast("list[bytes | None]", await self._redis.mget(keys))
+        except (RedisError, OSError, TimeoutError, ValueError) as error:
+            self._failed("look-up", error)
+            return [None] * len(keys)
+        if type(found) is not list or len(found) != len(keys):
+            self._failed("look-up", ValueError("not what an MGET answers"))
+            return [None] * len(keys)
+        self.breaker.succeeded(self._clock())
+        return found
+
+    def put_many(self, entries: Sequence[tuple[str, bytes]], ttl_s: int) -> None:
+        """Start storing `entries`; when too many stores are under way already, they are dropped."""
+        if ttl_s <= 0 or self.breaker.is_open(self._clock()):
+            return
+        if len(self._stores) >= _MAX_STORES_PENDING:
+            self._on_failure("store dropped")
+            return
+        task = asyncio.create_task(self._store(entries, ttl_s))
+        self._stores.add(task)
+        task.add_done_callback(self._stores.discard)
+
+    async def _store(self, entries: Sequence[tuple[str, bytes]], ttl_s: int) -> None:
+        keys, values = zip(*entries, strict=True)
+        try:
+            async with asyncio.timeout(_STORE_TIMEOUT_S):
+                await self._store_all(keys=keys, args=(ttl_s, *values))
+        except (RedisError, OSError, TimeoutError, ValueError) as error:
+            self._failed("store", error)
+
+    def _failed(self, what: str, error: Exception) -> None:
+        self.breaker.failed(self._clock())
+        self._on_failure("timeout" if isinstance(error, TimeoutError) else what)
+
+    async def ping(self) -> bool:
+        """Whether Redis answers at all."""
+        try:
+            async with asyncio.timeout(1.0):
+                await self._redis.ping()
+        except (RedisError, OSError, TimeoutError, ValueError):
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Finish the stores under way and close the connections."""
+        if self._stores:
+            await asyncio.wait(self._stores, timeout=_STORE_TIMEOUT_S)
+        await self._redis.aclose()
+
+
+class InMemoryCache:
+    """A shared cache in a dict, for tests: TTLs are noted, not enforced."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, bytes] = {}
+        self.ttls: dict[str, int] = {}
+        self.look_ups: list[list[str]] = []
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The value of each key; the call is noted in `look_ups`."""
+        self.look_ups.append(list(keys))
+        return [self.held.get(key) for key in keys]
+
+    def put_many(self, entries: Sequence[tuple[str, bytes]], ttl_s: int) -> None:
+        """Store at once."""
+        self.held.update(entries)
+        self.ttls.update((key, ttl_s) for key, _ in entries)

@@ -1,0 +1,193 @@
+"""What a worker routes by: the snapshot's plans, each with the lanes of its versions."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+from ekiben.experiments.document import Version
+from ekiben.experiments.snapshot import Assignment, Plan, Snapshot
+from router.lanes.cache import LocalCache, SharedCache
+from router.lanes.endpoints import Endpoint, Endpoints
+from router.lanes.lag import LoopLag
+from router.lanes.lane import MAX_BYTES, Lane
+from router.lanes.resolve import Resolve, host_to_resolve, with_address
+from router.lanes.service import ModelService
+from router.lanes.shadow import MAX_SHADOW_QUEUE, Shadow
+from router.records.events import Events
+from router.records.metrics import Metrics, VersionMetrics
+
+log = logging.getLogger(__name__)
+
+QUEUES_MAX_BYTES: Final = 64 * 1024 * 1024
+"""What the requests that wait in a worker's lanes may take together."""
+_USERS: Final = 10_000
+
+_RESOLVE_TIMEOUT_S: Final = 2.0
+
+
+class ServiceMaker(Protocol):
+    """Opens the service at an endpoint."""
+
+    def __call__(self, url: str, host: str | None = None) -> ModelService: ...
+
+
+async def resolve_endpoints(endpoints: Endpoints, make_service: ServiceMaker, resolve: Resolve) -> None:
+    """Give each endpoint whose URL has a host name one endpoint for each address behind it.
+
+    Addresses that stayed keep their breaker and connections. A name that cannot be resolved now keeps
+    the addresses it had.
+    """
+    fresh: list[Endpoint] = []
+    for given in dict.fromkeys(endpoint.given for endpoint in endpoints.all):
+        held = {endpoint.url: endpoint for endpoint in endpoints.all if endpoint.given == given}
+        host = host_to_resolve(given)
+        try:
+            # A name server that is away is not waited for: the probes that follow would wait too.
+            async with asyncio.timeout(_RESOLVE_TIMEOUT_S):
+                addresses = [] if host is None else await resolve(host)
+        except OSError as error:
+            log.warning("%s cannot be resolved: %s", host, str(error) or "no answer in time")
+            addresses = []
+        if not addresses:
+            fresh += held.values()
+            continue
+        name = urlsplit(given).netloc
+        for url in (with_address(given, address) for address in addresses):
+            fresh.append(held.get(url) or Endpoint(url, make_service(url, name), given))
+    endpoints.all = tuple(fresh)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRoute:
+    """A version of a model in this worker: how it is reached, and the lane that serves."""
+
+    version: str
+    spec: Version
+    ttl_s: int
+    endpoints: Endpoints
+    lane: Lane
+    metrics: VersionMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRoute:
+    """A model in this worker."""
+
+    plan: Plan
+    versions: Mapping[str, VersionRoute]
+    shadows: tuple[Shadow, ...]
+    revision: int
+    assign: Callable[[str | None], Assignment]
+    """`plan.assign`, remembering the users seen last: they come back."""
+
+
+class RouteBuilder:
+    """Builds the routes of a snapshot, keeping the lanes of versions that did not change."""
+
+    def __init__(
+        self,
+        make_service: ServiceMaker,
+        shared: SharedCache,
+        metrics: Metrics,
+        events: Events,
+        local_cache_entries: int,
+        clock: Callable[[], float] = time.monotonic,
+        lag: LoopLag | None = None,
+        queues_max_bytes: int = QUEUES_MAX_BYTES,
+    ) -> None:
+        self._lag = lag
+        self._queues_max_bytes = queues_max_bytes
+        self._good_rows: dict[str, dict[str, bytes]] = {}
+        self._make_service = make_service
+        self._shared = shared
+        self._metrics = metrics
+        self._events = events
+        self._local_cache_entries = local_cache_entries
+        self._clock = clock
+
+    async def resolve(self, routes: Mapping[str, ModelRoute], resolve: Resolve) -> None:
+        """Look every host name up again."""
+        versions = [version for route in routes.values() for version in route.versions.values()]
+        await asyncio.gather(
+            *(resolve_endpoints(version.endpoints, self._make_service, resolve) for version in versions)
+        )
+
+    def build(self, snapshot: Snapshot, old: Mapping[str, ModelRoute]) -> dict[str, ModelRoute]:
+        """The routes of `snapshot`."""
+        routes = {name: self._model(plan, snapshot, old.get(name)) for name, plan in snapshot.plans.items()}
+        for name in self._good_rows.keys() - snapshot.plans.keys():
+            del self._good_rows[name]
+        for name, rows in self._good_rows.items():
+            for version in rows.keys() - snapshot.plans[name].versions.keys():
+                del rows[version]
+        # Shares, and not one budget for all: no model and no version can use up what another needs.
+        lanes = lanes_of(routes)
+        for lane in lanes:
+            lane.budget.limit = max(self._queues_max_bytes // len(lanes), 2 * MAX_BYTES)
+        return routes
+
+    def _model(self, plan: Plan, snapshot: Snapshot, old: ModelRoute | None) -> ModelRoute:
+        versions = {
+            name: self._version(plan, name, spec, old.versions.get(name) if old else None)
+            for name, spec in plan.versions.items()
+        }
+        shadows = tuple(
+            self._shadow(plan, versions[name], share, old) for name, share in plan.shadow if share > 0
+        )
+        return ModelRoute(plan, versions, shadows, snapshot.revision, lru_cache(_USERS)(plan.assign))
+
+    def _version(self, plan: Plan, name: str, spec: Version, old: VersionRoute | None) -> VersionRoute:
+        if old is not None and old.spec == spec and old.ttl_s == plan.cache_ttl_s:
+            old.endpoints.last_resort = name == plan.live
+            return old
+        endpoints = Endpoints(
+            [Endpoint(url, self._make_service(url)) for url in spec.endpoints],
+            spec.workers,
+            self._clock,
+            version=name,
+            good_rows=self._good_rows.setdefault(plan.name, {}),
+        )
+        endpoints.last_resort = name == plan.live
+        metrics = self._metrics.version(plan.name, name)
+        lane = self._lane(plan, name, endpoints, metrics)
+        return VersionRoute(name, spec, plan.cache_ttl_s, endpoints, lane, metrics)
+
+    def _shadow(self, plan: Plan, route: VersionRoute, share: float, old: ModelRoute | None) -> Shadow:
+        kept = {shadow.version: shadow.lane for shadow in old.shadows} if old else {}
+        lane = kept.get(route.version)
+        if lane is None or lane.endpoints is not route.endpoints:
+            lane = self._lane(plan, route.version, route.endpoints, route.metrics, MAX_SHADOW_QUEUE)
+            # A version that was probed already is not probed again soon: its new lane is told.
+            known = next((each.info for each in route.endpoints.all if each.info is not None), None)
+            if known is not None:
+                lane.learn(known.model_version, known.output)
+        return Shadow(plan.name, route.version, share, lane, self._metrics, self._events, self._clock)
+
+    def _lane(
+        self, plan: Plan, version: str, endpoints: Endpoints, metrics: VersionMetrics, max_queue: int = 4096
+    ) -> Lane:
+        return Lane(
+            plan.name,
+            version,
+            endpoints,
+            self._shared,
+            LocalCache(self._local_cache_entries),
+            metrics,
+            ttl_s=plan.cache_ttl_s,
+            max_queue=max_queue,
+            lag=self._lag,
+            clock=self._clock,
+        )
+
+
+def lanes_of(routes: Mapping[str, ModelRoute]) -> set[Lane]:
+    """Every lane that `routes` use."""
+    serving = {version.lane for route in routes.values() for version in route.versions.values()}
+    return serving | {shadow.lane for route in routes.values() for shadow in route.shadows}

@@ -1,0 +1,249 @@
+"""The HTTP border to model services: one bulk call, its answer checked, foreign errors translated."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import aiohttp
+import orjson
+
+from ekiben.process.traces import Traces
+from router.errors import (
+    BulkFailed,
+    BulkRefused,
+    DeadlinePassed,
+    VersionFailed,
+    VersionMalformed,
+    VersionUnavailable,
+)
+from router.lanes.answer import UNKNOWN_OUTPUT, OutputFields
+from router.lanes.lag import LoopLag
+
+# uvicorn, under BentoML, closes an idle connection after 5 s: ours is gone before.
+_KEEP_ALIVE_S: Final = 4.0
+_MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+_MAX_REFUSAL_BYTES: Final = 64 * 1024
+_MAX_INFO_BYTES: Final = 4 * 1024 * 1024
+# With these a service speaks of what it was sent; any other refusal speaks of the service.
+_ROW_STATUSES: Final = frozenset({400, 413, 422})
+_JSON: Final = {"content-type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class BulkAnswer:
+    """A service's answer to a bulk call: what answered, and `{"ok": …}` or `{"error": …}` for each row."""
+
+    model_version: str
+    items: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceInfo:
+    """What `/model/info` tells that the router uses, and all of it for `GET /models/{model}`."""
+
+    model_version: str
+    output: OutputFields
+    raw: dict[str, Any]
+
+
+class ModelService(Protocol):
+    """One endpoint of a version. Every failure is a `VersionFailed`."""
+
+    async def bulk(
+        self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
+    ) -> BulkAnswer:
+        """Answer `rows` (canonical JSON objects), in order. `parents` are the `traceparent`s of the requests
+        that they come from.
+        """
+        ...
+
+    async def info(self, timeout_s: float) -> ServiceInfo:
+        """The service's `/model/info`."""
+        ...
+
+
+def read_bulk(model_version: str | None, body: bytes, rows: int) -> BulkAnswer:
+    """Check the body of a bulk answer. Raises `VersionMalformed`."""
+    if not model_version or not model_version.isprintable():  # bytes that are no UTF-8 are not printable
+        raise VersionMalformed("an answer without a readable X-Model-Version")
+    try:
+        items = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise VersionMalformed(f"an answer that is not JSON: {error}") from None
+    if type(items) is not list or len(items) != rows:
+        raise VersionMalformed(f"an answer that is no array of {rows}")
+    for item in items:
+        if type(item) is not dict or ("ok" not in item and type(item.get("error")) is not dict):
+            raise VersionMalformed("an item that is neither `ok` nor `error`")
+    return BulkAnswer(model_version, items)
+
+
+def read_info(raw: Any) -> ServiceInfo:
+    """Check what `/model/info` gave. Raises `VersionMalformed`."""
+    if type(raw) is not dict or type(raw.get("model_version")) is not str or not raw["model_version"]:
+        raise VersionMalformed("/model/info without a model_version")
+    try:
+        orjson.dumps(raw)  # orjson reads deeper nesting than it writes, and this is shown to people
+    except orjson.JSONEncodeError:
+        raise VersionMalformed("/model/info cannot be written as JSON again") from None
+    output = raw.get("output")
+    fields = UNKNOWN_OUTPUT
+    if type(output) is dict:
+        score, decision = output.get("score"), output.get("decision")
+        fields = OutputFields(
+            score if type(score) is str else None, decision if type(decision) is str else None
+        )
+    return ServiceInfo(raw["model_version"], fields, raw)
+
+
+def open_session() -> aiohttp.ClientSession:
+    """The one HTTP client of a worker; time-outs are given with each call."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S),
+        auto_decompress=False,
+        timeout=aiohttp.ClientTimeout(total=None),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+class HttpService:
+    """A model service at `url`; `host` is its name where the URL has only one of its addresses."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        host: str | None = None,
+        traces: Traces | None = None,
+        lag: LoopLag | None = None,
+    ) -> None:
+        self._session = session
+        self._traces = traces
+        self._lag = lag or LoopLag()
+        self._headers = _JSON if host is None else {**_JSON, "host": host}
+        self._bulk_url = f"{url}/bulk"
+        self._info_url = f"{url}/model/info"
+
+    async def bulk(
+        self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
+    ) -> BulkAnswer:
+        """`POST /bulk`, once more on a fresh connection when the service had closed the one that was kept.
+
+        It belongs to the trace of the first of `parents`; a span of its own is linked to the others.
+        """
+        if self._traces is None:
+            headers = (
+                {**self._headers, "traceparent": parents[0].decode("latin-1")} if parents else self._headers
+            )
+            return await self._bulk(rows, timeout_s, headers)
+        span = self._traces.begin("bulk call", "client", parents)
+        span.set(ekiben__rows=len(rows), url__full=self._bulk_url, http__request__method="POST")
+        error: str | None = None
+        try:
+            answer = await self._bulk(
+                rows, timeout_s, {**self._headers, "traceparent": span.traceparent.decode()}
+            )
+            span.set(ekiben__model_version=answer.model_version)
+        except VersionFailed as failure:
+            error = str(failure)
+            raise
+        finally:
+            span.end(error)
+        return answer
+
+    async def _bulk(self, rows: Sequence[bytes], timeout_s: float, headers: dict[str, str]) -> BulkAnswer:
+        body = b"[" + b",".join(rows) + b"]"
+        try:
+            async with self._lag.limit(timeout_s):
+                try:
+                    return await self._post(body, len(rows), headers)
+                except aiohttp.ServerDisconnectedError:
+                    return await self._post(body, len(rows), headers)
+        except TimeoutError:
+            raise DeadlinePassed(f"no answer within {timeout_s * 1000:.0f} ms") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise VersionUnavailable(f"{type(error).__name__}: {error}") from None
+
+    async def _post(self, body: bytes, rows: int, headers: dict[str, str]) -> BulkAnswer:
+        async with self._session.post(
+            self._bulk_url, data=body, headers=headers, allow_redirects=False
+        ) as response:
+            if response.status == 200:
+                answer = await _read_bounded(response, _MAX_ANSWER_BYTES)
+                return read_bulk(response.headers.get("x-model-version"), answer, rows)
+            # Read, or the connection could not be used again: rows are looked for over it.
+            with contextlib.suppress(VersionMalformed):
+                await _read_bounded(response, _MAX_REFUSAL_BYTES)
+            if response.status in _ROW_STATUSES:
+                raise BulkRefused(f"the service refused the call with status {response.status}")
+            if response.status == 500:
+                raise BulkFailed("the service answered with status 500")
+            raise VersionUnavailable(f"the service answered with status {response.status}")
+
+    async def info(self, timeout_s: float) -> ServiceInfo:
+        """`GET /model/info`."""
+        try:
+            async with (
+                self._lag.limit(timeout_s),
+                self._session.get(self._info_url, headers=self._headers, allow_redirects=False) as response,
+            ):
+                if response.status != 200:
+                    raise VersionUnavailable(f"/model/info answered with status {response.status}")
+                return read_info(orjson.loads(await _read_bounded(response, _MAX_INFO_BYTES)))
+        except TimeoutError:
+            raise DeadlinePassed("no /model/info in time") from None
+        except orjson.JSONDecodeError as error:
+            raise VersionMalformed(f"/model/info is not JSON: {error}") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise VersionUnavailable(f"{type(error).__name__}: {error}") from None
+
+
+async def _read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body, which is never unpacked. Raises `VersionMalformed` as soon as it passes `limit` bytes."""
+    length = response.content_length
+    if length is not None and length <= limit:
+        return await response.read()
+    parts: list[bytes] = []
+    if length is None:
+        async for part in response.content.iter_any():
+            parts.append(part)
+            limit -= len(part)
+            if limit < 0:
+                break
+        else:
+            return b"".join(parts)
+    raise VersionMalformed("an answer of absurd length")
+
+
+class InMemoryService:
+    """A model service in the process: `answer` turns a row's features into an item, or raises."""
+
+    def __init__(
+        self,
+        answer: Callable[[dict[str, Any]], dict[str, Any]],
+        model_version: str = "model_v1:test",
+        output: OutputFields = UNKNOWN_OUTPUT,
+    ) -> None:
+        self.answer = answer
+        self.model_version = model_version
+        self.output = output
+        self.calls: list[list[dict[str, Any]]] = []
+
+    async def bulk(
+        self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
+    ) -> BulkAnswer:
+        """Answer each row; the call is noted in `calls`."""
+        features = [orjson.loads(row) for row in rows]
+        self.calls.append(features)
+        return BulkAnswer(self.model_version, [self.answer(row) for row in features])
+
+    async def info(self, timeout_s: float) -> ServiceInfo:
+        """The model version and the output fields."""
+        raw = {
+            "model_version": self.model_version,
+            "output": {"score": self.output.score, "decision": self.output.decision},
+        }
+        return ServiceInfo(self.model_version, self.output, raw)

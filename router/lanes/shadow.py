@@ -1,0 +1,128 @@
+"""Shadow copies: the same row to a version that serves nobody, its answer compared and never given out."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from ekiben.state.streams.blocks import Event
+from router.errors import Overloaded
+from router.lanes.answer import Answer
+from router.lanes.lane import Lane, Served
+from router.records.events import Events
+from router.records.metrics import Metrics
+
+SHADOW_TIMEOUT_S: Final = 5.0
+MAX_SHADOW_QUEUE: Final = 1024
+
+
+class Original(msgspec.Struct, frozen=True, gc=False):
+    """The served answer that a shadow's is compared with, and the request it belongs to."""
+
+    user_id: str | None
+    prediction_id: str
+    at: float
+    model: str
+    version: str
+    answer: Answer
+    revision: int
+    latency_ms: float
+
+
+class Shadow:
+    """Copies a share of a model's requests to one version, through a lane of its own that drops when full.
+
+    Its lane shares the version's endpoints with the lane that serves, and nothing else: neither waits for
+    the other.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        version: str,
+        share: float,
+        lane: Lane,
+        metrics: Metrics,
+        events: Events,
+        clock: Callable[[], float],
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.version = version
+        self.share = share
+        self.lane = lane
+        self._model = model
+        self._metrics = metrics
+        self._events = events
+        self._clock = clock
+        self._draw = draw
+        self._dropped = metrics.shadow_dropped.labels(model, version)
+        self._failed = metrics.shadow_failed.labels(model, version)
+        self._tally = metrics.version(model, version).tally
+
+    def copy(self, row: bytes, digest: str, original: Original) -> None:
+        """Send a copy, by chance, unless the shadow itself has answered. Never waits."""
+        if original.version == self.version or self._draw() >= self.share:
+            return
+        started = self._clock()
+        recalled = self.lane.recall(digest)
+        if recalled is not None:
+            self._compare(original, recalled, True, 0.0)
+            return
+        try:
+            future = self.lane.submit(row, digest, started + SHADOW_TIMEOUT_S)
+        except Overloaded:
+            self._dropped.inc()
+            self._tally.shadow_dropped += 1
+            return
+        future.add_done_callback(lambda done: self._answered(original, started, done))
+
+    def _answered(self, original: Original, started: float, done: asyncio.Future[Served]) -> None:
+        if done.cancelled() or done.exception() is not None:
+            self._failed.inc()
+            self._tally.shadow_failed += 1
+            return
+        served = done.result()
+        self._compare(original, served.answer, served.tier is not None, (self._clock() - started) * 1000)
+
+    def _compare(self, original: Original, answer: Answer, cached: bool, latency_ms: float) -> None:
+        served = original.answer
+        if served.decision is not None and answer.decision is not None:
+            agree = served.decision == answer.decision
+        else:
+            agree = served.body == answer.body
+        self._tally.shadow_compared += 1
+        self._tally.shadow_disagreed += not agree
+        labels = (self._model, self.version, original.version)
+        self._metrics.shadow_comparisons.labels(*labels, "true" if agree else "false").inc()
+        if served.score is not None and answer.score is not None:
+            self._metrics.shadow_difference.labels(*labels).observe(abs(answer.score - served.score))
+        event: Event = (
+            f"{original.prediction_id}.{self.version}",
+            original.at,
+            "shadow",
+            original.prediction_id,
+            None,
+            self._model,
+            self.version,
+            answer.model_version,
+            None,
+            None,
+            None,
+            original.revision,
+            "agreed" if agree else "differed",
+            None,
+            cached,
+            answer.score,
+            answer.decision,
+            latency_ms,
+            # A shadow has no HTTP status; outside experiments the served answer has no event of its own.
+            int(original.latency_ms * 1000),
+            original.version,
+            served.score,
+            None,
+        )
+        self._events.add(original.user_id, event)

@@ -1,0 +1,223 @@
+"""What was served, on its way to Redis: events are gathered in memory and sent as a block every 50 ms."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from redis.asyncio import Redis
+
+from ekiben.state.documents.document import StateUnavailable
+from ekiben.state.streams.blocks import COLUMNS, EXPOSURES_STREAM, Event
+from ekiben.state.streams.producers import Block, Producer
+from ekiben.state.streams.trimming import trim_to
+from ekiben.state.user import user_hash
+
+log = logging.getLogger(__name__)
+
+_FLUSH_S: Final = 0.050
+_MAX_HELD: Final = 100_000
+_MAX_BLOCK: Final = 5_000
+# Captured features: compressing a block takes 3 ms a MiB, and what waits in memory has to end somewhere.
+_MAX_BLOCK_FEATURES: Final = 1024 * 1024
+_MAX_HELD_FEATURES: Final = 64 * 1024 * 1024
+_TRIM_EVERY_S: Final = 5.0
+_MAX_HASHES: Final = 20_000
+_TAILS: Final = 256
+_TAIL_BYTES: Final = 10
+_RANDOM: Final = int.from_bytes(bytes.fromhex("0fff3fffffffffffffff") * _TAILS)
+_FIXED: Final = int.from_bytes(bytes.fromhex("70008000000000000000") * _TAILS)
+_FEATURES: Final = COLUMNS.index("features")
+
+
+class EventMetrics(Protocol):
+    """What becomes of events."""
+
+    def sent(self, events: int) -> None:
+        """Events in a block that Redis has."""
+
+    def dropped(self, events: int) -> None:
+        """Events that no room was left for."""
+
+    def trimmed(self, blocks: int) -> None:
+        """Blocks that nobody had recorded, taken from the old end of the stream past its byte limit."""
+
+
+class Events(Protocol):
+    """Where the hot path leaves what it served."""
+
+    def add(self, user_id: str | None, event: Event) -> None:
+        """Take an event whose `user_hash` is still to be filled in. Never waits."""
+        ...
+
+
+class InMemoryEvents:
+    """Events in a list, for tests: pairs of the user id in clear and the event."""
+
+    def __init__(self) -> None:
+        self.held: list[tuple[str | None, Event]] = []
+
+    def add(self, user_id: str | None, event: Event) -> None:
+        """Keep it."""
+        self.held.append((user_id, event))
+
+
+class IdMaker:
+    """Makes UUIDs of version 7 (RFC 9562, section 5.7), as 32 hex digits: 48 bits of milliseconds, the
+    version, 12 random bits, the variant, 62 random bits.
+
+    Nobody can guess one. Ids of one minute are near each other, so that a reader who looks for some finds
+    them in few files.
+    """
+
+    __slots__ = ("_clock", "_from", "_head", "_tails", "_until")
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._from = self._until = 0.0  # no time at all
+        self._head = ""
+        self._tails: list[str] = []
+
+    def __call__(self) -> str:
+        now = self._clock()
+        if not self._from <= now < self._until:
+            ms = int(now * 1000)
+            self._from, self._until, self._head = ms / 1000, (ms + 1) / 1000, f"{ms:012x}"
+        if not self._tails:
+            self._tails = _draw_tails()
+        return self._head + self._tails.pop()
+
+
+def _draw_tails() -> list[str]:
+    """What follows the time in a block of ids. Drawn, and given version and variant, all at once."""
+    size = _TAILS * _TAIL_BYTES
+    drawn = int.from_bytes(os.urandom(size)) & _RANDOM | _FIXED
+    digits = drawn.to_bytes(size).hex()
+    return [digits[start : start + 20] for start in range(0, len(digits), 20)]
+
+
+def is_captured(prediction_id: str, share: float) -> bool:
+    """Whether the features of this prediction belong to the sample of `share` (0-1) that is kept.
+
+    By the id's hash (BLAKE2b, RFC 7693): everyone who asks gets the same answer, and a larger share holds
+    every smaller one.
+    """
+    digest = hashlib.blake2b(prediction_id.encode(), digest_size=8).digest()
+    return int.from_bytes(digest) < share * 2.0**64
+
+
+class RedisEvents:
+    """Sends exposure blocks to the state Redis. While it is away events wait, up to a limit; then they are
+    dropped, and counted: recording never slows serving."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        salt: bytes,
+        metrics: EventMetrics,
+        max_stream_bytes: int,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._redis = redis
+        self._salt = salt
+        self._metrics = metrics
+        self._max_stream_bytes = max_stream_bytes
+        self._producer = Producer(redis, EXPOSURES_STREAM, new_id)
+        self._held: list[tuple[str | None, Event]] = []
+        self._held_features = 0
+        self._block: Block | None = None
+        self._hashes: dict[str, str] = {}
+        self.failing = False
+        self.sent = 0
+        self.dropped = 0
+
+    @property
+    def waiting(self) -> int:
+        """Events in memory."""
+        return len(self._held) + (self._block.count if self._block is not None else 0)
+
+    def add(self, user_id: str | None, event: Event) -> None:
+        """Take an event; it leaves with the next block."""
+        if len(self._held) >= _MAX_HELD:
+            self.dropped += 1
+            self._metrics.dropped(1)
+            return
+        features = event[_FEATURES]
+        if features is not None:
+            if self._held_features + len(features) > _MAX_HELD_FEATURES:
+                event = (*event[:_FEATURES], None)  # the exposure counts, its features are a sample anyway
+            else:
+                self._held_features += len(features)
+        self._held.append((user_id, event))
+
+    async def run(self) -> None:
+        """Send a block every 50 ms until cancelled; then send what is left."""
+        next_trim = 0.0
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                await asyncio.sleep(_FLUSH_S if not self.failing else 0.5)
+                await self.flush()
+                if loop.time() >= next_trim:
+                    next_trim = loop.time() + _TRIM_EVERY_S
+                    await self._trim()
+        except asyncio.CancelledError:
+            await self.flush()
+            raise
+
+    async def flush(self) -> None:
+        """Send what is held, block by block, until nothing is left or Redis fails."""
+        while self._block is not None or self._held:
+            if self._block is None:
+                self._block = self._producer.block([self._complete(*held) for held in self._take()])
+            # The same block, with the same number, until Redis has it: it is in the stream once.
+            try:
+                await self._producer.send(self._block)
+            except StateUnavailable as error:
+                if not self.failing:
+                    log.warning("events cannot be sent, they wait: %s", error)
+                self.failing = True
+                return
+            count, self._block = self._block.count, None
+            self.failing = False
+            self.sent += count
+            self._metrics.sent(count)
+
+    def _take(self) -> list[tuple[str | None, Event]]:
+        """The oldest events, as many as go into a block."""
+        count = min(len(self._held), _MAX_BLOCK)
+        if self._held_features:
+            size = 0
+            for place in range(count):
+                size += len(self._held[place][1][_FEATURES] or "")
+                if size > _MAX_BLOCK_FEATURES and place:
+                    count = place
+                    break
+        taken, self._held = self._held[:count], self._held[count:]
+        if self._held_features:
+            self._held_features -= sum(len(event[_FEATURES] or "") for _, event in taken)
+        return taken
+
+    def _complete(self, user_id: str | None, event: Event) -> Event:
+        if user_id is None:
+            return event
+        hashed = self._hashes.get(user_id)
+        if hashed is None:
+            if len(self._hashes) >= _MAX_HASHES:
+                self._hashes.clear()
+            hashed = self._hashes[user_id] = user_hash(self._salt, user_id)
+        return (*event[:4], hashed, *event[5:])
+
+    async def _trim(self) -> None:
+        try:
+            trimmed = await trim_to(self._redis, EXPOSURES_STREAM, self._max_stream_bytes)
+        except StateUnavailable:
+            return  # the next round tries again
+        if trimmed:
+            self._metrics.trimmed(trimmed)
+            log.warning("the exposures stream was over its limit: %d old blocks were trimmed", trimmed)

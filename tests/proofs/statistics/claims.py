@@ -1,0 +1,207 @@
+"""What is claimed, what was seen, and the tables that say both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+from ekiben.experiments.statistics.srm import SRM_ALPHA
+from tests.proofs.statistics import scenarios
+from tests.proofs.statistics.agreement import Difference
+from tests.proofs.statistics.labels import LabelsSeen
+from tests.proofs.statistics.peeking import ALPHA, Seen
+from tests.proofs.statistics.scenarios import POWER, split
+
+CLOSE = 1e-9
+_NOTHING = "not claimed"
+
+# With a fifth of the users in the treatment its sample variance is too small for too long.
+_COVERAGE_NOT_CLAIMED = {("purchases: 95 % zeros, long tail", 0.2)}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under a title, and the claims among them that do not hold."""
+
+    name: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    broken: tuple[str, ...]
+
+
+def most(level: float, trials: int) -> float:
+    """The largest share that a true level of `level` explains: level + 2 standard errors."""
+    return level + 2 * sqrt(level * (1 - level) / trials)
+
+
+def least(level: float, trials: int) -> float:
+    return level - 2 * sqrt(level * (1 - level) / trials)
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def tables(seen: Mapping[str, Seen], labels: LabelsSeen, differences: Sequence[Difference]) -> list[Table]:
+    """All tables, in the page's order."""
+    return [
+        false_alarms(seen),
+        splits(seen),
+        power(seen),
+        coverage(seen),
+        guardrails(seen),
+        labelled(labels),
+        agreement(differences),
+    ]
+
+
+def false_alarms(seen: Mapping[str, Seen]) -> Table:
+    rows, broken = [], []
+    for name, scenario in scenarios.no_difference().items():
+        found = seen[name]
+        n = found.experiments
+        holds = found.sequential[-1] / n <= most(ALPHA, n)
+        broken += [] if holds else [name]
+        rows.append(
+            (
+                scenario.population.name,
+                split(scenario.share),
+                _marked(found.sequential[-1] / n, holds),
+                f"≤ {percent(most(ALPHA, n))}",
+                percent(found.unsteadied / n),
+                percent(found.naive[-1] / n),
+                percent(found.naive_last / n),
+            )
+        )
+    head = ("metric", "split", "false alarms", "claimed", "without steadying", "ordinary test, every look")
+    return Table("false-alarms", (*head, "ordinary test, once"), tuple(rows), tuple(broken))
+
+
+def splits(seen: Mapping[str, Seen]) -> Table:
+    rows, broken = [], []
+    for share in scenarios.SPLITS:
+        same = [seen[name] for name, each in scenarios.no_difference().items() if each.share == share]
+        n = sum(each.experiments for each in same)
+        alarms = sum(each.srm for each in same) / n
+        holds = alarms <= most(SRM_ALPHA, n)
+        broken += [] if holds else [f"SRM {split(share)}"]
+        naive = sum(each.naive_srm for each in same) / n
+        rows.append(
+            (
+                f"{split(share)}, as asked",
+                f"{n:,}",
+                _marked(alarms, holds, 2),
+                f"≤ {100 * most(SRM_ALPHA, n):.2f} %",
+                f"{100 * naive:.2f} %",
+            )
+        )
+    for name, scenario in scenarios.mismatched().items():
+        found = seen[name]
+        n = found.experiments
+        rows.append(
+            (
+                f"{split(scenario.share)}, asked 50/50",
+                f"{n:,}",
+                percent(found.srm / n),
+                _NOTHING,
+                percent(found.naive_srm / n),
+            )
+        )
+    head = ("split", "experiments", "called a mismatch", "claimed", "Pearson's test, every look")
+    return Table("srm", head, tuple(rows), tuple(broken))
+
+
+def power(seen: Mapping[str, Seen]) -> Table:
+    rows, broken = [], []
+    for name, scenario in scenarios.difference().items():
+        found, size = seen[name], scenarios.plan(scenario.population, scenario.share)
+        n = found.experiments
+        holds = found.better / n >= least(POWER, n)
+        broken += [] if holds else [name]
+        rows.append(
+            (
+                scenario.population.name,
+                split(scenario.share),
+                f"{size.effect:.3g}",
+                f"{size.users:,}",
+                f"{size.fixed_users:,}",
+                _marked(found.better / n, holds),
+                f"≥ {percent(least(POWER, n))}",
+            )
+        )
+    head = ("metric", "split", "effect", "users planned", "fixed-sample formula", "found", "claimed")
+    return Table("power", head, tuple(rows), tuple(broken))
+
+
+def coverage(seen: Mapping[str, Seen]) -> Table:
+    rows, broken = [], []
+    for name, scenario in scenarios.difference().items():
+        found = seen[name]
+        n = found.experiments
+        absolute, relative = 1 - found.missed / n, 1 - found.relative_missed / n
+        claimed = (scenario.population.name, scenario.share) not in _COVERAGE_NOT_CLAIMED
+        fine = [each >= least(1 - ALPHA, n) for each in (absolute, relative)]
+        broken += [] if all(fine) or not claimed else [f"coverage {name}"]
+        rows.append(
+            (
+                scenario.population.name,
+                split(scenario.share),
+                _marked(absolute, fine[0]),
+                _marked(relative, fine[1]),
+                f"≥ {percent(least(1 - ALPHA, n))}" if claimed else _NOTHING,
+            )
+        )
+    head = ("metric", "split", "interval right at all looks", "relative interval", "claimed")
+    return Table("coverage", head, tuple(rows), tuple(broken))
+
+
+def guardrails(seen: Mapping[str, Seen]) -> Table:
+    rows, broken = [], []
+    for name, scenario in scenarios.at_the_margin().items():
+        found = seen[name]
+        n = found.experiments
+        holds = found.judged / n <= most(ALPHA, n)
+        broken += [] if holds else [name]
+        rows.append(
+            (
+                scenario.population.name,
+                split(scenario.share),
+                f"{scenario.better}, {100 * (scenario.max_worse or 0):g} %",
+                _marked(found.judged / n, holds),
+                f"≤ {percent(most(ALPHA, n))}",
+                percent(found.holds / n),
+                percent(found.violated / n),
+            )
+        )
+    head = ("metric", "split", "better, allowed", "judged wrongly", "claimed", "holds", "violated")
+    return Table("guardrails", head, tuple(rows), tuple(broken))
+
+
+def labelled(found: LabelsSeen) -> Table:
+    rows, broken = [], []
+    for measure, share in found.covered.items():
+        holds = share >= least(1 - ALPHA, found.experiments)
+        broken += [] if holds else [f"interval of {measure}"]
+        claimed = f"≥ {percent(least(1 - ALPHA, found.experiments))}"
+        rows.append((f"{measure}: interval covers, one look", _marked(share, holds), claimed))
+    holds = found.false_alarms <= most(ALPHA, found.peeked)
+    broken += [] if holds else ["ROC AUC peeking"]
+    claimed = f"≤ {percent(most(ALPHA, found.peeked))}"
+    rows.append(("ROC AUC: false alarms, every look", _marked(found.false_alarms, holds), claimed))
+    rows.append(("ROC AUC: were predictions taken for users, covers", percent(found.unclustered), _NOTHING))
+    return Table("labels", ("what", "seen", "claimed"), tuple(rows), tuple(broken))
+
+
+def agreement(differences: Sequence[Difference]) -> Table:
+    rows = tuple(
+        (ours, theirs, f"{largest:.0e}" if largest else "0", f"≤ {CLOSE:.0e}")
+        for ours, theirs, largest in differences
+    )
+    broken = tuple(ours for ours, _, largest in differences if not largest <= CLOSE)
+    return Table("agreement", ("what", "beside", "largest relative difference", "claimed"), rows, broken)
+
+
+def _marked(share: float, holds: bool, places: int = 1) -> str:
+    text = f"{100 * share:.{places}f} %"
+    return f"**{text}**" if holds else f"**{text} ✗**"
