@@ -66,6 +66,7 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "EKIBEN_EXPERIMENTS_FILE": _JOB,
         "EKIBEN_CONTROLLER_URL": "read by the Job, which applies the experiments through it",
         "EKIBEN_CACHE_URL": "the controller has nothing to do with the cache",
+        "EKIBEN_PANIC_FILE": "the switch is the routers'",
         "EKIBEN_KEEP_ALIVE_S": _DEFAULT,
         "EKIBEN_MAX_CONNECTIONS": _DEFAULT,
         "EKIBEN_ALLOWED_ORIGINS": "only the router lets pages of other sites ask",
