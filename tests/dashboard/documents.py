@@ -61,7 +61,7 @@ def first_document() -> Document:
                 "pricing-floor": experiment("pricing", [profit, complaints]),
                 "churn-offers": experiment(
                     "churn",
-                    [kept],
+                    [kept, {"name": "left", "outcome": "left", "kind": "label"}],
                     coverage=40,
                     variants={
                         "control": {"version": "v1", "weight": 34},

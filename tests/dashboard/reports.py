@@ -105,8 +105,15 @@ def _offers(stored: Stored, now: float) -> Report:
         "bold": Sample(1_790, 0.593, 0.491),
     }
     about = {"now": now, "days": 5.2}
+    labels = [
+        quality("control", TAGS["churn", "v1"], 1_802, 0.702, 0.2),
+        quality("gentle", TAGS["churn", "v2"], 1_775, 0.731, 0.08),
+        quality("bold", TAGS["churn", "v3"], 1_790, 0.688, 0.31),
+    ]
+    areas = {each.variant: Sample(each.labels, each.roc_auc or 0.0, 0.9) for each in labels}
     metrics = (
         metric("kept", samples, kind="proportion", **about),
+        metric("left", areas, kind="label", role=Role.WATCHED, labels=labels, **about),
         *_requests(users, {"error_rate": (0.0011, 0.0009)}, **about),
     )
     return _judged(stored, "churn-offers", users, metrics, now, 5.2)

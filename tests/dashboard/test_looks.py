@@ -17,6 +17,7 @@ AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 PAGES = (
     "/",
     "/experiments/credit-boosting",
+    "/experiments/churn-offers",
     "/experiments/fraud-graph",
     "/experiments/pricing-floor",
     "/models/credit/shadow",
@@ -105,3 +106,19 @@ def test_every_chart_has_words_beside_it(page: Page, site: Running) -> None:
         assert all(label for label in labels)
         outside = "svg[class^=chart-]:not([role=img] *):not(table *)"
         assert page.locator(outside).count() == 0
+
+
+def test_no_column_of_three_variants_is_cut_off_on_a_wide_screen(browser: Browser, site: Running) -> None:
+    with browser.new_context(viewport={"width": 1440, "height": 900}) as context:
+        page = context.new_page()
+        page.goto(f"{site.url}/experiments/churn-offers")
+        table = page.locator(".beside > .scroll")
+        assert table.locator("thead th").all_inner_texts() == ["Measure", "control", "gentle", "bold"]
+        assert table.evaluate("each => each.scrollWidth <= each.clientWidth")
+
+
+def test_a_guardrails_row_shows_the_control_and_its_own_variant_only(page: Page, site: Running) -> None:
+    page.goto(f"{site.url}/experiments/churn-offers")
+    rows = page.locator(".guardrails tbody tr")
+    texts = [row.locator(".against").last.inner_text().replace("\u202f", " ") for row in rows.all()]
+    assert texts == ["control 0.11 %, gentle 0.090 %", "control 0.11 %, bold 0.090 %"]

@@ -142,6 +142,7 @@ def scale_of(axis: Axis) -> Markup:
         offset=-18,
         labelFlush=False,
         labelOverlap="greedy",
+        labelSeparation=6,
     )
     x = alt.X("x:Q", scale=axis.scale, axis=ticks)
     chart = alt.Chart(rows([{"x": axis.low}])).mark_point(opacity=0, color=LINE).encode(x=x)
