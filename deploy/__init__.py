@@ -1,1 +1,1 @@
-"""What builds Bentos and container images, and what runs them: compose file, Kubernetes manifests."""
+"""How are Bentos and images built, and how do they run in compose and on Kubernetes?"""

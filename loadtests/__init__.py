@@ -1,1 +1,1 @@
-"""Load tests and benchmarks. Nothing imports them."""
+"""How much does it carry? Load tests and benchmarks, which nothing imports."""

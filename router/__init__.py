@@ -1,1 +1,1 @@
-"""The data plane: a bare ASGI app that routes, batches, caches and records predictions."""
+"""How does a request reach a version? The data plane routes, batches, caches and records."""

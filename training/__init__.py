@@ -1,1 +1,1 @@
-"""."""
+"""How does data become a published version? Training, comparison, the gate."""

@@ -1,1 +1,1 @@
-"""Grafana's dashboards: generated from the modules here."""
+"""What does Grafana show? Dashboards, generated from the modules here."""

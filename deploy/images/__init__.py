@@ -1,1 +1,1 @@
-"""Container images: built from Bentos with Docker or buildah."""
+"""How does a Bento become a container image, with Docker or buildah?"""

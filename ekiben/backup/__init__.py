@@ -1,1 +1,1 @@
-"""How is an installation saved while it runs, and brought back?"""
+"""How is an installation saved while it runs, and how is it restored?"""

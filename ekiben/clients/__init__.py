@@ -1,1 +1,1 @@
-"""What does a running router or controller say? Asked over HTTP, or read from the state Redis."""
+"""What does a running router or controller answer? Asked over HTTP, or read from the state Redis."""

@@ -1,1 +1,1 @@
-"""Which commands are there, and what do they take? Thin functions, one a command."""
+"""Which commands are there, and what do they take? Thin functions, one for each command."""

@@ -1,1 +1,1 @@
-"""The controller: records events, analyses experiments, acts on what they say, and shows it."""
+"""What does the controller do? It records events, analyses experiments, acts and shows the results."""

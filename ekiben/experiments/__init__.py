@@ -1,1 +1,1 @@
-"""The pure core: experiments, assignment, life cycle. No I/O, no clock, nothing of ours imported."""
+"""Who gets which version, and what follows from the evidence? Pure: no I/O, no clock."""

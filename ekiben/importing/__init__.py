@@ -1,1 +1,1 @@
-"""How do outcomes that come late get from a file to the router, each once?"""
+"""How do late outcomes get from a file to the router, each once?"""

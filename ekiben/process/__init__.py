@@ -1,1 +1,1 @@
-"""What every process of Ekiben does alike: reads its settings, writes its logs."""
+"""What do all processes share? Settings, logs, traces, private files."""

@@ -1,1 +1,1 @@
-"""How does what is known look on a terminal? Reports, status, history, explanations."""
+"""How do reports, status, history and explanations look on a terminal?"""

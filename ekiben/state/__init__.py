@@ -1,1 +1,1 @@
-"""What the router, the controller and the command line say to each other through the state Redis."""
+"""What do router, controller and command line exchange through the state Redis?"""

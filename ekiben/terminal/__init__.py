@@ -1,1 +1,1 @@
-"""What does every command share? Settings, errors that say how to mend them, output, tables."""
+"""What do all commands share? Settings, errors that say how to fix them, output, tables."""

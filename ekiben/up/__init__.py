@@ -1,1 +1,1 @@
-"""How does everything start on one machine, and end with nothing left?"""
+"""How does everything start on one machine, and how does it end with nothing left?"""

@@ -1,1 +1,1 @@
-"""`make bench`: the router beside the service called directly and beside an empty app, in one run."""
+"""How fast is the router beside the service called directly, in one run?"""

@@ -1,1 +1,1 @@
-"""How do bytes become questions, and answers bytes again? One module a protocol, and no more than that."""
+"""How do bytes become requests, and answers bytes again? One module for each protocol."""

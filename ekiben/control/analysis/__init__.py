@@ -1,1 +1,1 @@
-"""From events to reports: expressions over `event_tables`, statistics from tea-tasting and `experiments`."""
+"""What do the recorded events say about each experiment? From event files to reports."""

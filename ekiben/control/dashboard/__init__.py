@@ -1,4 +1,4 @@
-"""The dashboard: server-rendered pages over what the desk knows, live by server-sent events."""
+"""What do people see in a browser? Pages rendered on the server from what the desk knows."""
 
 from ekiben.control.dashboard.app import Dashboard
 

@@ -1,1 +1,1 @@
-"""How do events become files, each once, and how long do they stay?"""
+"""How do events become files, each once, and how long are they kept?"""

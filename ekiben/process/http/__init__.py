@@ -1,1 +1,1 @@
-"""What the HTTP servers of the router and of the controller share."""
+"""How do router and controller speak HTTP, within bounds?"""

@@ -1,1 +1,1 @@
-"""Charts as inline SVG: drawn by Vega-Lite on the server, coloured by the page's own style sheet."""
+"""How are numbers drawn? Inline SVG in the colours of the page."""
