@@ -9,11 +9,12 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
-from ekiben.clients.http import NoAnswer, ask
+from ekiben.clients.http import Server
 from ekiben.experiments.report import Report
-from ekiben.process.environ import data_dir
+from ekiben.process.environ import address, data_dir
 from ekiben.process.http.names import is_loopback
-from ekiben.terminal.errors import EkibenError, UsageError
+from ekiben.terminal.errors import EkibenError
+from ekiben.terminal.settings import controller_port
 
 TIMEOUT_S = 30.0
 _FORGET_TIMEOUT_S = 150.0  # all files are read
@@ -31,19 +32,19 @@ class ControllerClient:
 
     def __init__(self, url: str, token: str | None, who: str = "") -> None:
         self.url = url
-        self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        headers = {}
         if token:
-            self._headers["Authorization"] = _latin(f"Bearer {token}")
+            headers["Authorization"] = _latin(f"Bearer {token}")
         if who and who.isprintable():
-            self._headers["X-Ekiben-Actor"] = _latin(who[:100])
+            headers["X-Ekiben-Actor"] = _latin(who[:100])
+        self._server = Server(
+            "controller", url, "EKIBEN_CONTROLLER_URL", headers, _refusal, absent=NoController
+        )
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> ControllerClient:
-        """The one that EKIBEN_CONTROLLER_URL names, else the one on this machine."""
-        port = environ.get("EKIBEN_CONTROLLER_PORT") or "3100"
-        url = (environ.get("EKIBEN_CONTROLLER_URL") or f"http://127.0.0.1:{port}").rstrip("/")
-        if not url.startswith(("http://", "https://")):
-            raise UsageError(f"EKIBEN_CONTROLLER_URL must begin with http:// or https://, and is {url!r}")
+        """The one that EKIBEN_CONTROLLER_URL names, else the one on this machine. Raises `BadSetting`."""
+        url = address(environ, "EKIBEN_CONTROLLER_URL", controller_port(environ))
         return cls.at(url, environ, environ.get("USER", ""))
 
     @classmethod
@@ -53,15 +54,15 @@ class ControllerClient:
 
     def status(self) -> dict[str, Any]:
         """The installation at a glance."""
-        return self._object("/status")
+        return self._ask("/status")
 
     def experiment(self, key: str) -> dict[str, Any]:
         """One experiment, with its verdict and its ramp."""
-        return self._object(f"/experiments/{quote(key, safe='')}")
+        return self._ask(f"/experiments/{quote(key, safe='')}")
 
     def report(self, key: str) -> tuple[Report, bytes]:
         """The last report, and its JSON as it came."""
-        content = self._ask(f"/experiments/{quote(key, safe='')}/report")
+        content = self._server.ask(f"/api/experiments/{quote(key, safe='')}/report")
         try:
             return msgspec.json.decode(content, type=Report), content
         except msgspec.DecodeError as error:
@@ -69,52 +70,30 @@ class ControllerClient:
 
     def document(self) -> dict[str, Any]:
         """The document in force, as plain values."""
-        held: dict[str, Any] = self._object("/document")["document"]
+        held: dict[str, Any] = self._ask("/document")["document"]
         return held
 
     def history(self, key: str | None, limit: int) -> list[dict[str, Any]]:
         """The last changes, newest first."""
         path = "/history" if key is None else f"/experiments/{quote(key, safe='')}/history"
-        entries: list[dict[str, Any]] = self._object(f"{path}?limit={limit}")["entries"]
+        entries: list[dict[str, Any]] = self._ask(f"{path}?limit={limit}")["entries"]
         return entries
 
     def plan(self, key: str, **options: object) -> dict[str, Any]:
         """What an effect needs; options that are None are left out."""
         given = {name: str(value) for name, value in options.items() if value is not None}
-        return self._object(f"/experiments/{quote(key, safe='')}/plan?{urlencode(given)}")
+        return self._ask(f"/experiments/{quote(key, safe='')}/plan?{urlencode(given)}")
 
     def change(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Ask for a change."""
-        return self._object(path, body)
+        return self._ask(path, body)
 
     def forget(self, user_id: str, why: str) -> dict[str, Any]:
         """Remove a user's events and overrides, and return what was removed."""
-        return self._object("/events/forget", {"user_id": user_id, "why": why}, _FORGET_TIMEOUT_S)
+        return self._ask("/events/forget", {"user_id": user_id, "why": why}, _FORGET_TIMEOUT_S)
 
-    def _object(self, path: str, body: object = None, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
-        try:
-            answer = json.loads(self._ask(path, body, timeout_s))
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
-            raise EkibenError(
-                f"what answers at {self.url} is no Ekiben controller: "
-                "name the right one with EKIBEN_CONTROLLER_URL"
-            )
-        return answer
-
-    def _ask(self, path: str, body: object = None, timeout_s: float = TIMEOUT_S) -> bytes:
-        data = None if body is None else json.dumps(body).encode()
-        try:
-            answer = ask(f"{self.url}/api{path}", data, self._headers, timeout_s)
-        except NoAnswer as error:
-            raise NoController(
-                f"no controller answers at {self.url} ({error}): start one with `ekiben up`, "
-                "or name another with EKIBEN_CONTROLLER_URL"
-            ) from None
-        if answer.status != 200:
-            raise EkibenError(_refusal(answer.status, answer.content))
-        return answer.content
+    def _ask(self, path: str, body: object = None, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+        return self._server.ask_object(f"/api{path}", body, timeout_s)
 
 
 def _latin(text: str) -> str:

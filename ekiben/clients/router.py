@@ -7,10 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from ekiben.clients.http import NoAnswer, ask
-from ekiben.terminal.errors import EkibenError
-
-TIMEOUT_S = 10.0
+from ekiben.clients.http import Server
 
 
 class RouterClient:
@@ -21,50 +18,25 @@ class RouterClient:
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         self.url = url
-        self._headers = {"Content-Type": "application/json", "Accept": "application/json", **headers}
+        self._server = Server("router", url, "EKIBEN_ROUTER_URL", headers, refusal_line)
 
     def health(self) -> dict[str, Any]:
         """GET /healthz, also of a router that is not ready."""
-        return self._ask("/healthz", also=(503,))
+        return self._server.ask_object("/healthz", also=(503,))
 
     def models(self) -> list[dict[str, Any]]:
         """GET /models."""
-        models: list[dict[str, Any]] = self._ask("/models")["models"]
+        models: list[dict[str, Any]] = self._server.ask_object("/models")["models"]
         return models
 
     def model(self, name: str) -> dict[str, Any]:
         """GET /models/{name}."""
-        return self._ask(f"/models/{quote(name, safe='')}")
+        return self._server.ask_object(f"/models/{quote(name, safe='')}")
 
     def predict(self, model: str, user: str | None, features: dict[str, Any]) -> dict[str, Any]:
         """POST /predict/{model}."""
         body = {"features": features} if user is None else {"user_id": user, "features": features}
-        return self._ask(f"/predict/{quote(model, safe='')}", body)
-
-    def _ask(self, path: str, body: Any = None, also: tuple[int, ...] = ()) -> dict[str, Any]:
-        data = None if body is None else json.dumps(body).encode()
-        try:
-            answer = ask(self.url + path, data, self._headers, TIMEOUT_S)
-        except NoAnswer as error:
-            raise EkibenError(
-                f"no router answers at {self.url} ({error}): start one with `ekiben up`, "
-                "or name another with EKIBEN_ROUTER_URL"
-            ) from None
-        if answer.status not in (200, *also):
-            raise EkibenError(refusal_line(answer.status, answer.content))
-        return _object(answer.content, self.url)
-
-
-def _object(content: bytes, url: str) -> dict[str, Any]:
-    try:
-        answer = json.loads(content)
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        raise EkibenError(
-            f"what answers at {url} is no Ekiben router: name the right one with EKIBEN_ROUTER_URL"
-        )
-    return answer
+        return self._server.ask_object(f"/predict/{quote(model, safe='')}", body)
 
 
 def refusal_line(status: int, content: bytes) -> str:

@@ -39,9 +39,12 @@ def read_applicants(path: Path) -> list[Applicant]:
     try:
         with path.open(encoding="utf-8") as lines:
             rows = [json.loads(line) for line in lines]
-        return [Applicant(row["features"], row["status"] == "bad") for row in rows]
+        applicants = [Applicant(row["features"], row["status"] == "bad") for row in rows]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EkibenError(f"cannot read the demo's applicants from {path}: {error}") from None
+    if not applicants:
+        raise EkibenError(f"{path} holds no applicants for the demo")
+    return applicants
 
 
 def outcomes_of(applicant: Applicant, decision: str, prediction_id: str) -> list[dict[str, Any]]:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from ekiben.terminal.errors import EkibenError
 from ekiben.terminal.settings import key_headers
 
 REQUESTS = 2_000
@@ -41,18 +38,6 @@ class Answer:
     version: str | None = None
     cached: bool = False
     fallback_from: str | None = None
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Return the features of each line of a held-out file. Raises EkibenError."""
-    try:
-        with path.open(encoding="utf-8") as lines:
-            rows = [json.loads(line)["features"] for line in lines]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EkibenError(f"cannot read the demo's applicants from {path}: {error}") from None
-    if not rows:
-        raise EkibenError(f"{path} holds no applicants for the demo")
-    return rows
 
 
 def draw(

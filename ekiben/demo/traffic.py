@@ -11,7 +11,8 @@ from typing import Any
 import aiohttp
 from rich.console import Console
 
-from ekiben.demo.replay import Answer, draw, read_rows, replay
+from ekiben.demo.arrivals import read_applicants
+from ekiben.demo.replay import Answer, draw, replay
 from ekiben.demo.shadow_counts import ShadowCounts, parse_shadow_counts
 from ekiben.demo.tables import demo_table, version_rows
 from ekiben.experiments.document import Document
@@ -36,7 +37,7 @@ async def run_demo(console: Console, router_url: str, document: Document) -> Sho
     if DEMO_MODEL not in document.models:
         console.print(f"No demo: its applicants are for the model {DEMO_MODEL}, which is not served here.")
         return None
-    requests = draw(read_rows(HELD_OUT))
+    requests = draw([each.features for each in read_applicants(HELD_OUT)])
     users = len({each.user for each in requests})
     before = await _shadow_counts(router_url)
     with bar(console, f"{len(requests):,} requests of {users:,} users", len(requests)) as shown:

@@ -41,6 +41,15 @@ def choice(environ: Mapping[str, str], name: str, default: str, choices: tuple[s
     return text
 
 
+def address(environ: Mapping[str, str], name: str, port: int) -> str:
+    """The http(s) address in a variable, without a slash at its end; that of `port` on this machine when it
+    is not set or empty. Raises `BadSetting`."""
+    url = (environ.get(name) or f"http://127.0.0.1:{port}").rstrip("/")
+    if not url.startswith(("http://", "https://")):
+        raise BadSetting(f"{name} must begin with http:// or https://, and is {url!r}")
+    return url
+
+
 def secret(environ: Mapping[str, str], name: str, least: int = LEAST_SECRET) -> str:
     """The secret in a variable, empty when it is not set.
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ekiben.process.environ import data_dir, experiments_file
-from ekiben.terminal.errors import UsageError
+from ekiben.process.environ import address, data_dir, experiments_file, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +26,20 @@ class Settings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
-        """Read EKIBEN_DATA_DIR, _EXPERIMENTS_FILE, _ROUTER_URL and _PORT, or raise UsageError."""
-        port = environ.get("EKIBEN_PORT") or "3000"
-        if not port.isdigit() or not 1 <= int(port) <= 65535:
-            raise UsageError(f"EKIBEN_PORT must be a port between 1 and 65535, and is {port!r}")
-        controller_port = environ.get("EKIBEN_CONTROLLER_PORT") or "3100"
-        if not controller_port.isdigit() or not 1 <= int(controller_port) <= 65535:
-            raise UsageError(
-                f"EKIBEN_CONTROLLER_PORT must be a port between 1 and 65535, and is {controller_port!r}"
-            )
-        url = (environ.get("EKIBEN_ROUTER_URL") or f"http://127.0.0.1:{port}").rstrip("/")
-        if not url.startswith(("http://", "https://")):
-            raise UsageError(f"EKIBEN_ROUTER_URL must begin with http:// or https://, and is {url!r}")
+        """Read EKIBEN_DATA_DIR, _EXPERIMENTS_FILE, _ROUTER_URL and _PORT, or raise `BadSetting`."""
+        port = whole(environ, "EKIBEN_PORT", 3000, 1, 65535)
         return cls(
             data_dir=data_dir(environ),
             experiments_file=experiments_file(environ),
-            router_url=url,
-            port=int(port),
-            controller_port=int(controller_port),
+            router_url=address(environ, "EKIBEN_ROUTER_URL", port),
+            port=port,
+            controller_port=controller_port(environ),
         )
+
+
+def controller_port(environ: Mapping[str, str]) -> int:
+    """EKIBEN_CONTROLLER_PORT. Raises `BadSetting`."""
+    return whole(environ, "EKIBEN_CONTROLLER_PORT", 3100, 1, 65535)
 
 
 def key_headers(environ: Mapping[str, str]) -> dict[str, str]:

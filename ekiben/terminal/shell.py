@@ -11,7 +11,7 @@ import traceback
 
 import typer
 
-from ekiben.process.environ import data_dir
+from ekiben.process.environ import BadSetting, data_dir
 from ekiben.process.private import private_folder, private_opener
 from ekiben.terminal.errors import EkibenError, UsageError
 from ekiben.terminal.output import finish_output, prepare_output, print_error
@@ -36,7 +36,7 @@ def run_command(app: typer.Typer, arguments: list[str]) -> int:
 
     try:
         code = app(arguments, prog_name="ekiben", standalone_mode=False)
-    except UsageError as error:
+    except (UsageError, BadSetting) as error:
         return _fail(str(error), 2)
     except EkibenError as error:
         return _fail(str(error), 1)
