@@ -22,15 +22,18 @@ from ekiben.experiments.assignment import (
 from ekiben.experiments.document import Document, Experiment, Model, Version
 from ekiben.experiments.lifecycle import Status
 
+Attributes = Mapping[str, str | int | float | bool | None]
+"""What an application says of a user, for conditions that say who takes part: names to plain values."""
+
 
 class Assignment(msgspec.Struct, frozen=True, gc=False):
     """The pure result for a user; nothing is stored or recorded.
 
     `experiment` is the experiment that was asked, also when the user is in none of its variants; None
     when there was none to ask, or no user. `variant` is None outside the experiment, and `version` is live
-    then. `bucket` is 0 to 9,999. `reason` is what decided: "status", "override", "namespace", "range", or
-    "none" (no running experiment, or no user). `assigned_by` is "hash" or "override", None outside.
-    `phase` is 0 where there is no experiment.
+    then. `bucket` is 0 to 9,999. `reason` is what decided: "status", "override", "namespace", "range",
+    "pinned" (the request named its version) or "none" (no running experiment, or no user). `assigned_by` is
+    "hash" or "override", None outside. `phase` is 0 where there is no experiment.
     """
 
     experiment: str | None
@@ -112,10 +115,11 @@ class Plan:
         """The keys of the model's running experiments."""
         return tuple(each.key for each in self._running)
 
-    def assign(self, user_id: str | None) -> Assignment:
+    def assign(self, user_id: str | None, attributes: Attributes | None = None) -> Assignment:
         """Return the user's assignment among the running experiments. None gets live and is in none.
 
         An override of any of them wins; otherwise the namespaces leave at most one that can take the user.
+        `attributes` decide nothing yet, since no experiment has conditions.
         """
         running = self._running
         if user_id is None or not running:

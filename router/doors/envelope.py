@@ -8,17 +8,26 @@ from typing import Any, Final
 import msgspec
 import orjson
 
+from ekiben.experiments.snapshot import Attributes
 from ekiben.state.user import MAX_USER_ID_CHARS
 from router.errors import BadRequest
 
-_FIELDS: Final = frozenset({"user_id", "features"})
+MAX_ATTRIBUTES: Final = 32
+MAX_ATTRIBUTE_NAME_CHARS: Final = 64
+MAX_ATTRIBUTE_TEXT_CHARS: Final = 256
+_FIELDS: Final = frozenset({"user_id", "features", "attributes", "version"})
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
-    """A prediction asked for: who (None for nobody) and the canonical bytes of the features."""
+    """A prediction asked for: who (None for nobody), the canonical bytes of the features, what is known of
+    the user (None for nothing) and the version that alone is to answer (None for the user's own).
+    """
 
     user_id: str | None
     features: bytes
+    attributes: Attributes | None = None
+    version: str | None = None
 
 
 def parse_envelope(body: bytes, header_user: bytes | None, trusts_header: bool = False) -> Envelope:
@@ -37,9 +46,11 @@ def parse_envelope(body: bytes, header_user: bytes | None, trusts_header: bool =
         raise BadRequest(f"the body is not strict JSON: {error}") from None
     if type(data) is not dict:
         raise BadRequest("the body must be a JSON object with `features` and, unless in a header, `user_id`")
-    if len(data) > 2 or not data.keys() <= _FIELDS:
+    if not data.keys() <= _FIELDS:
         unknown = next(field for field in data if field not in _FIELDS)
-        raise BadRequest(f"unknown field {unknown[:100]!r}: a request has `user_id` and `features`")
+        raise BadRequest(
+            f"unknown field {unknown[:100]!r}: a request has `features`, `user_id`, `attributes`, `version`"
+        )
     features = data.get("features")
     if type(features) is not dict:
         raise BadRequest(
@@ -51,8 +62,11 @@ def parse_envelope(body: bytes, header_user: bytes | None, trusts_header: bool =
         if trusts_header and given != user_id:
             raise BadRequest("`user_id` is not the user of X-User-ID, which alone counts here")
         user_id = given
+    attributes = _attributes(data["attributes"]) if "attributes" in data else None
+    version = _version(data["version"]) if "version" in data else None
     try:
-        return Envelope(user_id, orjson.dumps(features, option=orjson.OPT_SORT_KEYS))
+        row = orjson.dumps(features, option=orjson.OPT_SORT_KEYS)
+        return Envelope(user_id, row, attributes, version)
     except (orjson.JSONEncodeError, RecursionError) as error:
         raise BadRequest(f"`features` cannot be written as JSON again: {error}") from None
 
@@ -70,6 +84,29 @@ def _user_of_header(value: bytes) -> str:
         return _user(value.decode())
     except UnicodeDecodeError:
         raise BadRequest("X-User-ID is not UTF-8") from None
+
+
+def _attributes(value: Any) -> Attributes | None:
+    if type(value) is not dict:
+        raise BadRequest("`attributes` must be a JSON object")
+    if len(value) > MAX_ATTRIBUTES:
+        raise BadRequest(f"`attributes` may have {MAX_ATTRIBUTES} entries, not {len(value)}")
+    for name, each in value.items():
+        if not 0 < len(name) <= MAX_ATTRIBUTE_NAME_CHARS:
+            raise BadRequest(
+                f"the name of attribute {name[:100]!r} must have 1 to {MAX_ATTRIBUTE_NAME_CHARS} characters"
+            )
+        if type(each) not in _SCALARS:
+            raise BadRequest(f"attribute {name!r} must be a text, a number, true, false or null")
+        if type(each) is str and len(each) > MAX_ATTRIBUTE_TEXT_CHARS:
+            raise BadRequest(f"attribute {name!r} may have {MAX_ATTRIBUTE_TEXT_CHARS} characters")
+    return value or None
+
+
+def _version(value: Any) -> str:
+    if type(value) is not str:
+        raise BadRequest("`version` must be a string, the name of one of the model's versions")
+    return value
 
 
 def row_digest(features: bytes) -> str:

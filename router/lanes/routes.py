@@ -85,7 +85,7 @@ class ModelRoute:
     shadows: tuple[Shadow, ...]
     revision: int
     assign: Callable[[str | None], Assignment]
-    """`plan.assign`, remembering the users seen last: they come back."""
+    """`plan.assign` of a user without attributes, remembering the users seen last: they come back."""
 
 
 class RouteBuilder:
