@@ -25,8 +25,7 @@ from ekiben.process.traces import trace_id
 from ekiben.state.panic import ALL_MODELS
 from ekiben.state.streams.blocks import Event
 from router.errors import Overloaded, RouterError, RowRefused, UnknownName, VersionFailed
-from router.lanes.answer import Answer
-from router.lanes.lane import Served
+from router.lanes.answer import Answer, Served
 from router.lanes.routes import ModelRoute, VersionRoute
 from router.lanes.shadow import Original
 from router.records.events import is_captured

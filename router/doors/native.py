@@ -11,7 +11,7 @@ from router.errors import RouterError
 from router.http.asgi import Request, Send
 from router.http.costly import SMALL_BYTES, check_elements, is_costly, one_step
 from router.http.problems import render_problem
-from router.lanes.lane import Served
+from router.lanes.answer import Served
 from router.lanes.routes import ModelRoute
 from router.prediction import Ask, Reply, check_version, model_route, predict_one, record
 from router.worker import Worker

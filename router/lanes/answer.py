@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from router.errors import RouterError, RowNotTried, RowRefused, VersionMalformed, VersionUnavailable
+from router.errors import RowNotTried, RowRefused, VersionFailed, VersionMalformed, VersionUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,32 @@ def read_answer(prediction: Any, model_version: str, output: OutputFields) -> An
     return Answer(body, model_version, score, decision)
 
 
-Row = Answer | RouterError
-"""What became of one row: its answer, `RowRefused`, or the `VersionFailed` that it failed with."""
+Row = Answer | RowRefused | VersionFailed
+"""What became of one row: its answer, why the service refused it, or what it failed with."""
 
 
-def read_item(item: dict[str, Any], model_version: str, output: OutputFields) -> Row:
-    """What a service said of one row: `{"ok": …}` or `{"error": …}`."""
+def is_usable(row: Row) -> bool:
+    """Whether it is what only an endpoint that works says of a row."""
+    return isinstance(row, (Answer, RowRefused))
+
+
+class Served(msgspec.Struct, frozen=True, gc=False):
+    """An answer and how it came about: the cache tier it came from, and where the time went, in ms."""
+
+    answer: Answer
+    tier: str | None = None
+    cache_ms: float = 0.0
+    queue_ms: float = 0.0
+    model_ms: float = 0.0
+
+
+def read_item(item: Any, model_version: str, output: OutputFields) -> Row:
+    """What a service said of one row: `{"ok": …}` or `{"error": …}`. Raises `VersionMalformed` for neither.
+
+    Whatever is wrong below that is this row's alone, and returned.
+    """
+    if type(item) is not dict or ("ok" not in item and type(item.get("error")) is not dict):
+        raise VersionMalformed("an item that is neither `ok` nor `error`")
     try:
         if "ok" in item:
             return read_answer(item["ok"], model_version, output)

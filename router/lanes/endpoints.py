@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final
 
 from router.errors import VersionFailed, VersionUnavailable
-from router.lanes.answer import UNKNOWN_OUTPUT, OutputFields, Row
-from router.lanes.attempt import LEAST_TIME_S, Attempt, Common
-from router.lanes.breaker import Breaker
-from router.lanes.service import ModelService, ServiceInfo
+from router.lanes.answer import Row
+from router.lanes.attempt import LEAST_TIME_S, Attempt, Batch
+from router.lanes.endpoint import Endpoint
+from router.lanes.known import Known
 
 _SEARCHES: Final = 8
-"""So many searches for guilty rows go on beside each ordinary call."""
-
-
-class Endpoint:
-    """One replica of a version's model service; `given` is the URL in the experiments that led to it."""
-
-    def __init__(self, url: str, service: ModelService, given: str | None = None) -> None:
-        self.url = url
-        self.given = given or url
-        self.service = service
-        self.breaker = Breaker(threshold=3, cool_down_s=0.5, max_cool_down_s=5.0, return_s=2.0)
-        self.in_flight = 0
-        self.worked_at = -math.inf
-        """When it last answered or refused a row."""
-        self.info: ServiceInfo | None = None
-        self.last_error: str | None = None
-        self.reached = False
+"""How many searches for guilty rows go on beside each ordinary call."""
 
 
 class Endpoints:
@@ -51,7 +33,7 @@ class Endpoints:
         self._workers = workers
         self._clock = clock
         self._draw = draw
-        self._common = Common(clock, version, {} if good_rows is None else good_rows)
+        self.known = Known(clock, version, {} if good_rows is None else good_rows)
         self.last_resort = False
         """Nothing stands in for this version: an endpoint that returns takes all that nobody else can."""
 
@@ -64,48 +46,34 @@ class Endpoints:
         calls = max(usable, 1) * self._workers
         # A search for guilty rows takes many calls, one after the other. Others go on beside it: if they
         # waited, the next batch would be larger, with more guilty rows in it, and at last all would be late.
-        return calls + min(self._common.searches, _SEARCHES * calls)
+        return calls + min(self.known.searches, _SEARCHES * calls)
 
-    async def call(
-        self,
-        rows: Sequence[bytes],
-        deadline: float,
-        output: OutputFields = UNKNOWN_OUTPUT,
-        parents: Sequence[bytes] = (),
-        searching: Callable[[], None] = lambda: None,
-    ) -> list[Row]:
-        """What became of each of `rows`, in order, before `deadline` (of the clock).
-
-        Raises `VersionFailed` when no endpoint worked. `parents` are the `traceparent`s of the requests that
-        the call is made for. `searching` is called when guilty rows are looked for: `capacity` has grown.
-        """
-        attempt = partial(
-            Attempt, self._common, deadline=deadline, output=output, parents=parents, searching=searching
-        )
-        self._common.is_alone = len(self.all) < 2  # as names are resolved now
-        self._common.retries.earn()
+    async def call(self, batch: Batch) -> list[Row]:
+        """What became of each row of `batch`, in order. Raises `VersionFailed` when no endpoint worked."""
+        self.known.is_alone = len(self.all) < 2  # as names are resolved now
+        self.known.retries.earn()
         first = self._choose(None)
         if first is None:
             raise VersionUnavailable("every endpoint's breaker is open")
         # A first attempt that hangs must leave time for the second.
-        left = deadline - self._clock()
-        until = deadline - left / 2 if len(self.all) > 1 else deadline
+        left = batch.deadline - self._clock()
+        until = batch.deadline if self.known.is_alone else batch.deadline - left / 2
         try:
-            return await attempt(first, until).ask(rows)
+            return await Attempt(self.known, first, batch, until).ask()
         except VersionFailed:
-            second = self._choose_second(first, deadline)
+            second = self._choose_second(first, batch.deadline)
             if second is None:
                 raise
-            return await attempt(second, deadline).ask(rows)
+            return await Attempt(self.known, second, batch, batch.deadline).ask()
 
     def _choose_second(self, first: Endpoint, deadline: float) -> Endpoint | None:
         """Where to try once more, if there is another endpoint, time, and room in the budget: it is spent."""
         late = deadline - self._clock() < LEAST_TIME_S
-        if len(self.all) < 2 or late or self._common.retries.is_spent:
+        if len(self.all) < 2 or late or self.known.retries.is_spent:
             return None
         second = self._choose(first)
         if second is not None:
-            self._common.retries.spend()
+            self.known.retries.spend()
         return second
 
     def _choose(self, tried: Endpoint | None) -> Endpoint | None:
@@ -123,7 +91,7 @@ class Endpoints:
         return returning if self.last_resort else None
 
     def health(self) -> list[dict[str, object]]:
-        """Each endpoint's state, for people. One that failed is well again once it may be called."""
+        """Each endpoint's state, for people. A failed one is healthy again once its breaker admits calls."""
         now = self._clock()
         return [
             {

@@ -9,8 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from router.errors import VersionFailed
-from router.lanes.endpoints import Endpoint
-from router.lanes.lane import Lane
+from router.lanes.endpoint import Endpoint
 from router.lanes.routes import ModelRoute, VersionRoute
 
 log = logging.getLogger(__name__)
@@ -60,7 +59,7 @@ async def _round(
 async def probe_all(routes: Mapping[str, ModelRoute], *, everyone: bool) -> None:
     """One round of `/model/info`."""
     probes = [
-        _probe(endpoint, version, route)
+        _probe(endpoint, version)
         for route in routes.values()
         for version in route.versions.values()
         for endpoint in version.endpoints.all
@@ -69,7 +68,7 @@ async def probe_all(routes: Mapping[str, ModelRoute], *, everyone: bool) -> None
     await asyncio.gather(*probes)
 
 
-async def _probe(endpoint: Endpoint, version: VersionRoute, route: ModelRoute) -> None:
+async def _probe(endpoint: Endpoint, version: VersionRoute) -> None:
     try:
         info = await endpoint.service.info(_TIMEOUT_S)
     except VersionFailed as error:
@@ -80,12 +79,11 @@ async def _probe(endpoint: Endpoint, version: VersionRoute, route: ModelRoute) -
         log.exception("a probe of %s failed unexpectedly", endpoint.url)
         endpoint.reached = False
         return
-    known = endpoint.info
+    before = endpoint.info
     endpoint.reached = True
     endpoint.last_error = None
     endpoint.info = info
-    lanes: list[Lane] = [version.lane]
-    lanes += [shadow.lane for shadow in route.shadows if shadow.version == version.version]
-    for lane in lanes:
-        if known is None or known.model_version != info.model_version or lane.model_version is None:
-            lane.learn(info.model_version, info.output)
+    known = version.endpoints.known
+    # Where endpoints differ, as they do during a roll-out, only the one that has changed is news.
+    if before is None or before.model_version != info.model_version or known.model_version is None:
+        known.model_version, known.output = info.model_version, info.output

@@ -14,12 +14,14 @@ from urllib.parse import urlsplit
 from ekiben.experiments.document import Version
 from ekiben.experiments.snapshot import Assignment, Plan, Snapshot
 from router.lanes.cache import LocalCache, SharedCache
-from router.lanes.endpoints import Endpoint, Endpoints
+from router.lanes.endpoint import Endpoint
+from router.lanes.endpoints import Endpoints
 from router.lanes.lag import LoopLag
-from router.lanes.lane import MAX_BYTES, Lane
+from router.lanes.lane import Lane
 from router.lanes.resolve import Resolve, host_to_resolve, with_address
 from router.lanes.service import ModelService
 from router.lanes.shadow import MAX_SHADOW_QUEUE, Shadow
+from router.lanes.waiting import MAX_BYTES
 from router.records.events import Events
 from router.records.metrics import Metrics, VersionMetrics
 
@@ -164,10 +166,6 @@ class RouteBuilder:
         lane = kept.get(route.version)
         if lane is None or lane.endpoints is not route.endpoints:
             lane = self._lane(plan, route.version, route.endpoints, route.metrics, MAX_SHADOW_QUEUE)
-            # A version that was probed already is not probed again soon: its new lane is told.
-            known = next((each.info for each in route.endpoints.all if each.info is not None), None)
-            if known is not None:
-                lane.learn(known.model_version, known.output)
         return Shadow(plan.name, route.version, share, lane, self._metrics, self._events, self._clock)
 
     def _lane(

@@ -19,7 +19,7 @@ from router.errors import (
     VersionMalformed,
     VersionUnavailable,
 )
-from router.lanes.answer import UNKNOWN_OUTPUT, OutputFields
+from router.lanes.answer import UNKNOWN_OUTPUT, OutputFields, Row, is_usable, read_item
 from router.lanes.lag import LoopLag
 
 # uvicorn, under BentoML, closes an idle connection after 5 s: ours is gone before.
@@ -34,10 +34,15 @@ _JSON: Final = {"content-type": "application/json"}
 
 @dataclass(frozen=True, slots=True)
 class BulkAnswer:
-    """A service's answer to a bulk call: what answered, and `{"ok": …}` or `{"error": …}` for each row."""
+    """A service's answer to a bulk call: what answered, and what became of each row."""
 
     model_version: str
-    items: list[dict[str, Any]]
+    rows: list[Row]
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a row is answered or refused, which only an endpoint that works does."""
+        return any(map(is_usable, self.rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +58,11 @@ class ModelService(Protocol):
     """One endpoint of a version. Every failure is a `VersionFailed`."""
 
     async def bulk(
-        self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
+        self, rows: Sequence[bytes], timeout_s: float, output: OutputFields, parents: Sequence[bytes] = ()
     ) -> BulkAnswer:
-        """Answer `rows` (canonical JSON objects), in order. `parents` are the `traceparent`s of the requests
-        that they come from.
+        """Answer `rows` (canonical JSON objects), in order, each answer checked for the fields of `output`.
+
+        `parents` are the `traceparent`s of the requests that the rows come from.
         """
         ...
 
@@ -65,8 +71,8 @@ class ModelService(Protocol):
         ...
 
 
-def read_bulk(model_version: str | None, body: bytes, rows: int) -> BulkAnswer:
-    """Check the body of a bulk answer. Raises `VersionMalformed`."""
+def read_bulk(model_version: str | None, body: bytes, rows: int, output: OutputFields) -> BulkAnswer:
+    """Check the body of a bulk answer, each row's part by itself. Raises `VersionMalformed`."""
     if not model_version or not model_version.isprintable():  # bytes that are no UTF-8 are not printable
         raise VersionMalformed("an answer without a readable X-Model-Version")
     try:
@@ -75,10 +81,7 @@ def read_bulk(model_version: str | None, body: bytes, rows: int) -> BulkAnswer:
         raise VersionMalformed(f"an answer that is not JSON: {error}") from None
     if type(items) is not list or len(items) != rows:
         raise VersionMalformed(f"an answer that is no array of {rows}")
-    for item in items:
-        if type(item) is not dict or ("ok" not in item and type(item.get("error")) is not dict):
-            raise VersionMalformed("an item that is neither `ok` nor `error`")
-    return BulkAnswer(model_version, items)
+    return BulkAnswer(model_version, [read_item(item, model_version, output) for item in items])
 
 
 def read_info(raw: Any) -> ServiceInfo:
@@ -128,7 +131,7 @@ class HttpService:
         self._info_url = f"{url}/model/info"
 
     async def bulk(
-        self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
+        self, rows: Sequence[bytes], timeout_s: float, output: OutputFields, parents: Sequence[bytes] = ()
     ) -> BulkAnswer:
         """`POST /bulk`, once more on a fresh connection when the service had closed the one that was kept.
 
@@ -138,14 +141,13 @@ class HttpService:
             headers = (
                 {**self._headers, "traceparent": parents[0].decode("latin-1")} if parents else self._headers
             )
-            return await self._bulk(rows, timeout_s, headers)
+            return await self._bulk(rows, timeout_s, output, headers)
         span = self._traces.begin("bulk call", "client", parents)
         span.set(ekiben__rows=len(rows), url__full=self._bulk_url, http__request__method="POST")
         error: str | None = None
         try:
-            answer = await self._bulk(
-                rows, timeout_s, {**self._headers, "traceparent": span.traceparent.decode()}
-            )
+            headers = {**self._headers, "traceparent": span.traceparent.decode()}
+            answer = await self._bulk(rows, timeout_s, output, headers)
             span.set(ekiben__model_version=answer.model_version)
         except VersionFailed as failure:
             error = str(failure)
@@ -154,26 +156,30 @@ class HttpService:
             span.end(error)
         return answer
 
-    async def _bulk(self, rows: Sequence[bytes], timeout_s: float, headers: dict[str, str]) -> BulkAnswer:
+    async def _bulk(
+        self, rows: Sequence[bytes], timeout_s: float, output: OutputFields, headers: dict[str, str]
+    ) -> BulkAnswer:
         body = b"[" + b",".join(rows) + b"]"
         try:
             async with self._lag.limit(timeout_s):
                 try:
-                    return await self._post(body, len(rows), headers)
+                    tag, answer = await self._post(body, headers)
                 except aiohttp.ServerDisconnectedError:
-                    return await self._post(body, len(rows), headers)
+                    tag, answer = await self._post(body, headers)
         except TimeoutError:
             raise DeadlinePassed(f"no answer within {timeout_s * 1000:.0f} ms") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise VersionUnavailable(f"{type(error).__name__}: {error}") from None
+        return read_bulk(tag, answer, len(rows), output)
 
-    async def _post(self, body: bytes, rows: int, headers: dict[str, str]) -> BulkAnswer:
+    async def _post(self, body: bytes, headers: dict[str, str]) -> tuple[str | None, bytes]:
+        """The tag and the body of a good answer. Raises what the status of any other one means."""
         async with self._session.post(
             self._bulk_url, data=body, headers=headers, allow_redirects=False
         ) as response:
             if response.status == 200:
                 answer = await _read_bounded(response, _MAX_ANSWER_BYTES)
-                return read_bulk(response.headers.get("x-model-version"), answer, rows)
+                return response.headers.get("x-model-version"), answer
             # Read, or the connection could not be used again: rows are looked for over it.
             with contextlib.suppress(VersionMalformed):
                 await _read_bounded(response, _MAX_REFUSAL_BYTES)
@@ -233,12 +239,13 @@ class InMemoryService:
         self.calls: list[list[dict[str, Any]]] = []
 
     async def bulk(
-        self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
+        self, rows: Sequence[bytes], timeout_s: float, output: OutputFields, parents: Sequence[bytes] = ()
     ) -> BulkAnswer:
         """Answer each row; the call is noted in `calls`."""
         features = [orjson.loads(row) for row in rows]
         self.calls.append(features)
-        return BulkAnswer(self.model_version, [self.answer(row) for row in features])
+        tag = self.model_version
+        return BulkAnswer(tag, [read_item(self.answer(row), tag, output) for row in features])
 
     async def info(self, timeout_s: float) -> ServiceInfo:
         """The model version and the output fields."""

@@ -11,8 +11,8 @@ import msgspec
 
 from ekiben.state.streams.blocks import Event
 from router.errors import Overloaded
-from router.lanes.answer import Answer
-from router.lanes.lane import Lane, Served
+from router.lanes.answer import Answer, Served
+from router.lanes.lane import Lane
 from router.records.events import Events
 from router.records.metrics import Metrics
 

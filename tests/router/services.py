@@ -58,9 +58,7 @@ class Service(InMemoryService):
         """Refuse connections from now on."""
         self.failure = VersionUnavailable("connection refused")
 
-    async def bulk(
-        self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
-    ) -> BulkAnswer:
+    async def bulk(self, rows: Sequence[bytes], timeout_s: float, *others: Any) -> BulkAnswer:
         """Answer the rows, as the HTTP service would: within the time, or not at all."""
         self.in_flight += 1
         self.arrivals += 1
@@ -72,7 +70,7 @@ class Service(InMemoryService):
                 await self.gate.wait()
             if self.failure is not None:
                 raise self.failure
-            return await super().bulk(rows, timeout_s)
+            return await super().bulk(rows, timeout_s, *others)
         except TimeoutError:
             raise DeadlinePassed("no answer in time") from None
         finally:

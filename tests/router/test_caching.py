@@ -280,7 +280,7 @@ async def test_a_worker_that_does_not_know_the_tag_yet_asks_and_stores(v1: Servi
     v1.failure = None
     async with build_app(credit_document(), {V1: v1, V2: v1, V3: v1}, probed=False) as router:
         route = router.worker.routes["credit"].versions["v1"]
-        route.lane.model_version = None
+        route.endpoints.known.model_version = None
         reply = (await router.client.predict(None, {"row": 1})).json
         assert not reply["cached"]
         assert set(router.cache.held) == {key("credit_v1:1", b'{"row":1}')}

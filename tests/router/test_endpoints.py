@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,10 @@ from router.errors import (
     VersionUnavailable,
 )
 from router.lanes.answer import Answer, Row
+from router.lanes.attempt import Batch
 from router.lanes.breaker import BreakerState
-from router.lanes.endpoints import Endpoint, Endpoints
+from router.lanes.endpoint import Endpoint
+from router.lanes.endpoints import Endpoints
 from router.lanes.service import BulkAnswer
 from tests.router.services import OUTPUT, Service
 from tests.router.waiting import settle
@@ -36,12 +39,14 @@ class Clock:
 
 
 def endpoints(*services: Service, clock: Clock | None = None, workers: int = 1) -> Endpoints:
-    return Endpoints(
+    version = Endpoints(
         [Endpoint(f"http://e{number}:1", service) for number, service in enumerate(services)],
         workers,
         clock or Clock(),
         draw=lambda: 0.5,
     )
+    version.known.output = OUTPUT
+    return version
 
 
 def tags(found: list[Row]) -> list[str | None]:
@@ -58,7 +63,7 @@ async def test_a_call_goes_to_the_least_loaded_endpoint() -> None:
     one.hold()
     other.hold()
     version = endpoints(one, other)
-    calls = [asyncio.create_task(version.call(ROW, 200.0)) for _ in range(6)]
+    calls = [asyncio.create_task(version.call(Batch(ROW, 200.0))) for _ in range(6)]
     await settle()
     assert (one.in_flight, other.in_flight) == (3, 3)
     one.release()
@@ -71,7 +76,7 @@ async def test_one_retry_goes_to_another_endpoint() -> None:
     dead.die()
     version = endpoints(dead, well)
     for _ in range(10):
-        assert tags(await version.call(ROW, 200.0)) == ["credit_v1:1"]
+        assert tags(await version.call(Batch(ROW, 200.0))) == ["credit_v1:1"]
     assert well.arrivals == 10
 
 
@@ -80,7 +85,7 @@ async def test_there_is_one_retry_and_not_two() -> None:
     for service in services:
         service.die()
     with pytest.raises(VersionUnavailable):
-        await endpoints(*services).call(ROW, 200.0)
+        await endpoints(*services).call(Batch(ROW, 200.0))
     assert sum(service.arrivals for service in services) == 2
 
 
@@ -88,7 +93,7 @@ async def test_a_lone_endpoint_is_not_asked_twice() -> None:
     dead = Service("v1")
     dead.die()
     with pytest.raises(VersionUnavailable):
-        await endpoints(dead).call(ROW, 200.0)
+        await endpoints(dead).call(Batch(ROW, 200.0))
     assert dead.arrivals == 1
 
 
@@ -98,7 +103,7 @@ async def test_a_refused_call_is_neither_retried_nor_held_against_the_endpoint()
         service.failure = BulkRefused("status 400")
     version = endpoints(refusing, other)
     for _ in range(5):
-        (became,) = await version.call(ROW, 200.0)
+        (became,) = await version.call(Batch(ROW, 200.0))
         assert isinstance(became, RowRefused)
     assert refusing.arrivals + other.arrivals == 5
     assert states(version) == {BreakerState.CLOSED}
@@ -108,9 +113,7 @@ async def test_retries_end_when_their_budget_is_used_up_and_a_tenth_of_calls_fil
     """Endpoints that fail now and then, so that no breaker opens."""
 
     class Flaky(Service):
-        async def bulk(
-            self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
-        ) -> BulkAnswer:
+        async def bulk(self, rows: Sequence[bytes], timeout_s: float, *others: Any) -> BulkAnswer:
             self.arrivals += 1
             raise VersionUnavailable("refused")
 
@@ -120,7 +123,7 @@ async def test_retries_end_when_their_budget_is_used_up_and_a_tenth_of_calls_fil
     async def call() -> int:
         before = sum(service.arrivals for service in services)
         with pytest.raises(VersionFailed):
-            await version.call(ROW, 200.0)
+            await version.call(Batch(ROW, 200.0))
         for each in version.all:
             each.breaker.succeeded(100.0)
             each.breaker.state = BreakerState.CLOSED
@@ -137,14 +140,12 @@ async def test_a_first_attempt_leaves_half_of_the_time_for_the_second() -> None:
     given: list[float] = []
 
     class Noting(Service):
-        async def bulk(
-            self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
-        ) -> BulkAnswer:
+        async def bulk(self, rows: Sequence[bytes], timeout_s: float, *others: Any) -> BulkAnswer:
             given.append(timeout_s)
             raise DeadlinePassed("too late")
 
     with pytest.raises(DeadlinePassed):
-        await endpoints(Noting("v1"), Noting("v1")).call(ROW, 110.0)
+        await endpoints(Noting("v1"), Noting("v1")).call(Batch(ROW, 110.0))
     assert given == [5.0, 10.0]
 
 
@@ -152,13 +153,11 @@ async def test_a_lone_endpoint_has_all_of_the_time() -> None:
     given: list[float] = []
 
     class Noting(Service):
-        async def bulk(
-            self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
-        ) -> BulkAnswer:
+        async def bulk(self, rows: Sequence[bytes], timeout_s: float, *others: Any) -> BulkAnswer:
             given.append(timeout_s)
-            return await super().bulk(rows, timeout_s)
+            return await super().bulk(rows, timeout_s, *others)
 
-    await endpoints(Noting("v1")).call(ROW, 110.0)
+    await endpoints(Noting("v1")).call(Batch(ROW, 110.0))
     assert given == [10.0]
 
 
@@ -169,11 +168,11 @@ async def test_an_endpoint_that_keeps_failing_is_not_asked_until_it_has_cooled_d
     version = endpoints(dead, clock=clock)
     for _ in range(10):
         with pytest.raises(VersionUnavailable):
-            await version.call(ROW, 200.0)
+            await version.call(Batch(ROW, 200.0))
     assert dead.arrivals == 3
     dead.failure = None
     clock.now += 1.0
-    assert await version.call(ROW, 200.0)
+    assert await version.call(Batch(ROW, 200.0))
 
 
 async def test_capacity_counts_the_workers_of_endpoints_that_may_be_called() -> None:
@@ -195,7 +194,7 @@ async def test_a_call_that_is_cancelled_is_no_longer_counted_as_in_flight() -> N
     service = Service("v1")
     service.hold()
     version = endpoints(service)
-    call = asyncio.create_task(version.call(ROW, 200.0))
+    call = asyncio.create_task(version.call(Batch(ROW, 200.0)))
     await settle()
     assert version.all[0].in_flight == 1
     call.cancel()
@@ -208,10 +207,10 @@ async def test_an_endpoint_that_answers_uselessly_is_left_for_one_that_answers()
     odd.answer = lambda _features: {"ok": {"no": "score"}}
     version = endpoints(odd, well)
     version.all[1].in_flight = -1  # the first call goes where an answer comes from, and is remembered
-    assert tags(await version.call(ROW, 200.0, OUTPUT)) == ["well"]
+    assert tags(await version.call(Batch(ROW, 200.0))) == ["well"]
     version.all[1].in_flight = 0
     for _ in range(20):
-        assert tags(await version.call(ROW, 200.0, OUTPUT)) == ["well"]
+        assert tags(await version.call(Batch(ROW, 200.0))) == ["well"]
     assert version.all[0].breaker.state is BreakerState.OPEN
     assert odd.arrivals == 2 * 3  # each time with the row that had been answered before
 
@@ -223,10 +222,10 @@ async def test_rows_that_an_endpoint_fails_on_a_moment_after_it_worked_are_answe
     odd, well = Service("v1", tag="odd"), Service("v1", tag="well")
     version = endpoints(odd, well)
     version.all[1].in_flight = 1
-    assert tags(await version.call(ROW, 200.0, OUTPUT)) == ["odd"]
+    assert tags(await version.call(Batch(ROW, 200.0))) == ["odd"]
     fail(odd, way)
     for _ in range(5):
-        assert tags(await version.call(ROW, 200.0, OUTPUT)) == ["well"]
+        assert tags(await version.call(Batch(ROW, 200.0))) == ["well"]
     assert version.all[0].breaker.state is BreakerState.OPEN
 
 
@@ -238,7 +237,7 @@ async def test_rows_that_an_endpoint_fails_on_before_any_was_answered_are_answer
     version = endpoints(odd, well)
     version.all[1].in_flight = 1
     fail(odd, way)
-    assert tags(await version.call(ROW, 200.0, OUTPUT)) == ["well"]
+    assert tags(await version.call(Batch(ROW, 200.0))) == ["well"]
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -247,23 +246,21 @@ async def test_a_batch_that_an_endpoint_fails_on_as_a_whole_is_answered_by_anoth
     version = endpoints(odd, well)
     version.all[1].in_flight = 1
     if known:
-        await version.call(ROW, 200.0, OUTPUT)
+        await version.call(Batch(ROW, 200.0))
     odd.failure = BulkFailed("status 500")
-    assert tags(await version.call([b'{"row":1}', b'{"row":2}'], 200.0, OUTPUT)) == ["well", "well"]
+    assert tags(await version.call(Batch([b'{"row":1}', b'{"row":2}'], 200.0))) == ["well", "well"]
 
 
 async def test_an_endpoint_that_dies_while_guilty_rows_are_looked_for_leaves_them_to_another() -> None:
     class Dies(Service):
-        async def bulk(
-            self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
-        ) -> BulkAnswer:
+        async def bulk(self, rows: Sequence[bytes], timeout_s: float, *others: Any) -> BulkAnswer:
             self.arrivals += 1
             raise BulkFailed("status 500") if self.arrivals == 1 else VersionUnavailable("connection refused")
 
     well = Service("v1", tag="well")
     version = endpoints(Dies("v1"), well)
     version.all[1].in_flight = 1
-    assert tags(await version.call([b'{"row":1}'] * 30, 200.0, OUTPUT)) == ["well"] * 30
+    assert tags(await version.call(Batch([b'{"row":1}'] * 30, 200.0))) == ["well"] * 30
 
 
 async def test_endpoints_that_one_name_stands_for_are_several() -> None:
@@ -271,9 +268,9 @@ async def test_endpoints_that_one_name_stands_for_are_several() -> None:
     version = endpoints(odd)  # one name …
     version.all = (version.all[0], Endpoint("http://10.0.0.2:1", well))  # … that is resolved
     version.all[1].in_flight = 1
-    assert tags(await version.call(ROW, 200.0, OUTPUT)) == ["odd"]
+    assert tags(await version.call(Batch(ROW, 200.0))) == ["odd"]
     odd.answer = lambda _features: {"error": {"status": 500}}
-    assert tags(await version.call(ROW, 200.0, OUTPUT)) == ["well"]
+    assert tags(await version.call(Batch(ROW, 200.0))) == ["well"]
 
 
 def fail(service: Service, way: str) -> None:
@@ -293,12 +290,12 @@ async def test_live_coming_back_takes_everything_at_once_for_nothing_stands_in()
         service.die()
         for _ in range(3):
             with pytest.raises(VersionUnavailable):
-                await version.call(ROW, 2000.0)
+                await version.call(Batch(ROW, 2000.0))
         service.failure = None
         clock.now += 1.0
-        assert await version.call(ROW, 2000.0)  # the trial
+        assert await version.call(Batch(ROW, 2000.0))  # the trial
         if last_resort:
-            assert await version.call(ROW, 2000.0)
+            assert await version.call(Batch(ROW, 2000.0))
         else:
             with pytest.raises(VersionUnavailable):  # live answers in its place
-                await version.call(ROW, 2000.0)
+                await version.call(Batch(ROW, 2000.0))

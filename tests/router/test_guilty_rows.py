@@ -11,10 +11,19 @@ from typing import Any
 import orjson
 import pytest
 
-from router.errors import BulkFailed, DeadlinePassed, RowRefused, VersionFailed, VersionMalformed
+from router.errors import (
+    BulkFailed,
+    DeadlinePassed,
+    RowNotTried,
+    RowRefused,
+    VersionFailed,
+    VersionMalformed,
+)
 from router.lanes.answer import Answer, Row
+from router.lanes.attempt import Batch
 from router.lanes.breaker import BreakerState
-from router.lanes.endpoints import Endpoint, Endpoints
+from router.lanes.endpoint import Endpoint
+from router.lanes.endpoints import Endpoints
 from router.lanes.service import BulkAnswer
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
@@ -33,13 +42,11 @@ class Whole(Service):
         self.whole = failure or BulkFailed("status 500")
         self.down = False
 
-    async def bulk(
-        self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
-    ) -> BulkAnswer:
+    async def bulk(self, rows: Sequence[bytes], timeout_s: float, *others: Any) -> BulkAnswer:
         if self.down or any(b'"poison"' in row for row in rows):
             self.arrivals += 1
             raise self.whole
-        return await super().bulk(rows, timeout_s, parents)
+        return await super().bulk(rows, timeout_s, *others)
 
 
 def rows(size: int, poisoned: Sequence[int] = ()) -> list[bytes]:
@@ -48,7 +55,9 @@ def rows(size: int, poisoned: Sequence[int] = ()) -> list[bytes]:
 
 def one_endpoint(service: Service) -> Endpoints:
     """A version of one endpoint, a second after another for each call."""
-    return Endpoints([Endpoint("http://e:1", service)], clock=map(float, itertools.count()).__next__)
+    version = Endpoints([Endpoint("http://e:1", service)], clock=map(float, itertools.count()).__next__)
+    version.known.output = OUTPUT
+    return version
 
 
 def breaker(version: Endpoints) -> BreakerState:
@@ -67,9 +76,9 @@ async def test_only_the_guilty_rows_of_a_call_that_fails_as_a_whole_have_no_answ
     failure: VersionFailed, size: int, poisoned: list[int]
 ) -> None:
     version = one_endpoint(Whole("v1", failure))
-    await version.call(rows(1), FAR, OUTPUT)
+    await version.call(Batch(rows(1), FAR))
     for _ in range(10):
-        found = await version.call(rows(size, poisoned), FAR, OUTPUT)
+        found = await version.call(Batch(rows(size, poisoned), FAR))
         assert answered(found) == [number not in poisoned for number in range(size)]
     assert breaker(version) is BreakerState.CLOSED
 
@@ -79,29 +88,29 @@ async def test_one_guilty_row_costs_at_most_2_log2_n_and_2_further_calls() -> No
         for guilty in range(size):
             service = Whole("v1")
             version = one_endpoint(service)
-            await version.call(rows(1), FAR, OUTPUT)
+            await version.call(Batch(rows(1), FAR))
             before = service.arrivals
-            await version.call(rows(size, [guilty]), FAR, OUTPUT)
+            await version.call(Batch(rows(size, [guilty]), FAR))
             assert service.arrivals - before <= 1 + most
 
 
 async def test_one_good_row_among_63_guilty_ones_is_answered() -> None:
     version = one_endpoint(Whole("v1"))
-    await version.call(rows(1), FAR, OUTPUT)
+    await version.call(Batch(rows(1), FAR))
     for good in range(64):
-        found = await version.call(rows(64, [n for n in range(64) if n != good]), FAR, OUTPUT)
+        found = await version.call(Batch(rows(64, [n for n in range(64) if n != good]), FAR))
         assert answered(found) == [n == good for n in range(64)]
 
 
 async def test_a_service_that_is_down_gets_three_further_calls_and_its_breaker_opens() -> None:
     service = Whole("v1")
     version = one_endpoint(service)
-    await version.call(rows(1), FAR, OUTPUT)
+    await version.call(Batch(rows(1), FAR))
     service.down = True
     before = service.arrivals
     for _ in range(3):
         with pytest.raises(VersionFailed):
-            await version.call(rows(256), FAR, OUTPUT)
+            await version.call(Batch(rows(256), FAR))
     assert service.arrivals - before == 3 * (1 + 3)
     assert breaker(version) is BreakerState.OPEN
 
@@ -112,10 +121,10 @@ async def test_a_version_that_has_never_worked_is_tried_with_a_row_that_another_
     down.down = True
     live = Endpoints([Endpoint("http://e:1", works)], version="v1", good_rows=good_rows)
     treatment = Endpoints([Endpoint("http://e:2", down)], version="v2", good_rows=good_rows)
-    await live.call(rows(1), FAR, OUTPUT)
+    await live.call(Batch(rows(1), FAR))
     for _ in range(3):
         with pytest.raises(VersionFailed):
-            await treatment.call(rows(256), FAR, OUTPUT)
+            await treatment.call(Batch(rows(256), FAR))
     assert down.arrivals == 3 * (1 + 3)
     assert breaker(treatment) is BreakerState.OPEN
 
@@ -125,24 +134,24 @@ async def test_where_no_row_is_known_to_be_good_a_tenth_of_the_calls_looks_for_o
     service.down = True
     version = one_endpoint(service)
     for _ in range(200):
-        assert not any(answered(await version.call(rows(64), FAR, OUTPUT)))
+        assert not any(answered(await version.call(Batch(rows(64), FAR))))
     assert service.arrivals <= 200 + 10 + 20
 
 
 async def test_guilty_rows_that_come_before_any_other_open_no_breaker() -> None:
     version = one_endpoint(Whole("v1"))
     for _ in range(50):
-        await version.call(rows(3, range(3)), FAR, OUTPUT)
+        await version.call(Batch(rows(3, range(3)), FAR))
     assert breaker(version) is BreakerState.CLOSED
-    assert answered(await version.call(rows(1), FAR, OUTPUT)) == [True]
+    assert answered(await version.call(Batch(rows(1), FAR))) == [True]
 
 
 @pytest.mark.parametrize("size", [1, 3])
 async def test_guilty_rows_alone_open_no_breaker_however_many_there_are(size: int) -> None:
     version = one_endpoint(Whole("v1"))
-    await version.call(rows(1), FAR, OUTPUT)
+    await version.call(Batch(rows(1), FAR))
     for _ in range(50):
-        assert not any(answered(await version.call(rows(size, range(size)), FAR, OUTPUT)))
+        assert not any(answered(await version.call(Batch(rows(size, range(size)), FAR))))
     assert breaker(version) is BreakerState.CLOSED
 
 
@@ -150,19 +159,17 @@ async def test_rows_that_the_service_had_no_time_for_beside_a_guilty_one_are_ask
     class Searches(Service):
         """As ours does with a slow model: beside a guilty row it answers half of the others."""
 
-        async def bulk(
-            self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
-        ) -> BulkAnswer:
-            answer = await super().bulk(rows, timeout_s, parents)
+        async def bulk(self, rows: Sequence[bytes], timeout_s: float, *others: Any) -> BulkAnswer:
+            answer = await super().bulk(rows, timeout_s, *others)
             if any("fail" in orjson.loads(row) for row in rows):
                 for place in range(len(rows) // 2, len(rows)):
-                    answer.items[place] = {"error": {"status": 503}}
+                    answer.rows[place] = RowNotTried("no time")
             return answer
 
     service = Searches("v1")
     version = one_endpoint(service)
     given = [orjson.dumps({"row": n} | ({"fail": True} if n == 1 else {})) for n in range(16)]
-    found = await version.call(given, FAR, OUTPUT)
+    found = await version.call(Batch(given, FAR))
     assert answered(found) == [n != 1 for n in range(16)]
     assert service.arrivals == 2
     assert breaker(version) is BreakerState.CLOSED
@@ -171,11 +178,11 @@ async def test_rows_that_the_service_had_no_time_for_beside_a_guilty_one_are_ask
 async def test_a_service_that_never_has_time_for_a_row_is_not_asked_for_ever() -> None:
     service = Service("v1")
     version = one_endpoint(service)
-    await version.call(rows(1), FAR, OUTPUT)
+    await version.call(Batch(rows(1), FAR))
     well = service.answer
     service.answer = lambda row: {"error": {"status": 503}} if row["row"] else well(row)
     before = service.arrivals
-    assert answered(await version.call(rows(4), FAR, OUTPUT)) == [True, False, False, False]
+    assert answered(await version.call(Batch(rows(4), FAR))) == [True, False, False, False]
     assert service.arrivals - before == 2
 
 
@@ -185,12 +192,10 @@ async def test_while_guilty_rows_are_looked_for_those_that_queued_before_are_cal
             super().__init__("v1")
             self.whole_call, self.halves = asyncio.Event(), asyncio.Event()
 
-        async def bulk(
-            self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
-        ) -> BulkAnswer:
+        async def bulk(self, rows: Sequence[bytes], timeout_s: float, *others: Any) -> BulkAnswer:
             if b'"late"' not in rows[0]:
                 await (self.whole_call if len(rows) == 4 else self.halves).wait()
-            return await super().bulk(rows, timeout_s, parents)
+            return await super().bulk(rows, timeout_s, *others)
 
     service = Searched()
     services = {V1: service, V2: Service("v2"), V3: Service("v3")}
@@ -215,13 +220,13 @@ async def test_rows_that_the_service_itself_names_as_guilty_open_no_breaker_and_
 ):
     service = Service("v1")
     version = one_endpoint(service)
-    await version.call(rows(1), FAR, OUTPUT)
+    await version.call(Batch(rows(1), FAR))
     before = service.arrivals
     for number in range(20):
-        found = await version.call([orjson.dumps({"row": number, "fail": True})], FAR, OUTPUT)
+        found = await version.call(Batch([orjson.dumps({"row": number, "fail": True})], FAR))
         assert answered(found) == [False]
     assert service.arrivals - before == 2 * 20
-    found = await version.call([orjson.dumps({"row": 1, "fail": n == 2}) for n in range(4)], FAR, OUTPUT)
+    found = await version.call(Batch([orjson.dumps({"row": 1, "fail": n == 2}) for n in range(4)], FAR))
     assert answered(found) == [True, True, False, True]
     assert service.arrivals - before == 2 * 20 + 1  # neighbours that are answered speak for the endpoint
     assert breaker(version) is BreakerState.CLOSED
@@ -230,9 +235,9 @@ async def test_rows_that_the_service_itself_names_as_guilty_open_no_breaker_and_
 async def test_an_endpoint_that_answered_just_now_is_not_asked_again_whether_it_works() -> None:
     service = Service("v1")
     version = Endpoints([Endpoint("http://e:1", service)], clock=lambda: 1.0)
-    await version.call(rows(1), FAR, OUTPUT)
+    await version.call(Batch(rows(1), FAR))
     for number in range(20):
-        await version.call([orjson.dumps({"row": number, "fail": True})], FAR, OUTPUT)
+        await version.call(Batch([orjson.dumps({"row": number, "fail": True})], FAR))
     assert service.arrivals == 1 + 20
     assert breaker(version) is BreakerState.CLOSED
 
@@ -240,11 +245,11 @@ async def test_an_endpoint_that_answered_just_now_is_not_asked_again_whether_it_
 async def test_a_service_whose_model_fails_on_every_row_opens_its_breaker() -> None:
     service = Service("v1")
     version = one_endpoint(service)
-    await version.call(rows(1), FAR, OUTPUT)
+    await version.call(Batch(rows(1), FAR))
     service.answer = lambda _row: {"error": {"status": 500}}
     for _ in range(3):
         with pytest.raises(VersionFailed):
-            await version.call(rows(1), FAR, OUTPUT)
+            await version.call(Batch(rows(1), FAR))
     assert breaker(version) is BreakerState.OPEN
 
 
@@ -252,18 +257,16 @@ async def test_guilty_rows_are_looked_for_no_longer_than_until_the_deadline() ->
     now = 0.0
 
     class Slow(Whole):
-        async def bulk(
-            self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
-        ) -> BulkAnswer:
+        async def bulk(self, rows: Sequence[bytes], timeout_s: float, *others: Any) -> BulkAnswer:
             nonlocal now
             now += 0.010
-            return await super().bulk(rows, timeout_s, parents)
+            return await super().bulk(rows, timeout_s, *others)
 
     service = Slow("v1")
     version = Endpoints([Endpoint("http://e:1", service)], clock=lambda: now)
-    await version.call(rows(1), 1.0, OUTPUT)
+    await version.call(Batch(rows(1), 1.0))
     deadline = now + 0.055
-    found = await version.call(rows(256, [0]), deadline, OUTPUT)
+    found = await version.call(Batch(rows(256, [0]), deadline))
     assert now < deadline + 0.030  # the calls of one size are made together
     assert answered(found)[128:] == [True] * 128  # what was settled in time stands
     assert isinstance(found[1], VersionFailed)  # and for the rest another version may answer
@@ -273,43 +276,41 @@ async def test_a_further_call_for_which_little_time_is_left_is_not_held_against_
     now = 0.0
 
     class Slow(Whole):
-        async def bulk(
-            self, rows: Sequence[bytes], timeout_s: float, parents: Sequence[bytes] = ()
-        ) -> BulkAnswer:
+        async def bulk(self, rows: Sequence[bytes], timeout_s: float, *others: Any) -> BulkAnswer:
             nonlocal now
             now += min(timeout_s, 0.030)
             if timeout_s < 0.030:
                 raise DeadlinePassed("too little time")
-            return await super().bulk(rows, timeout_s, parents)
+            return await super().bulk(rows, timeout_s, *others)
 
     version = Endpoints([Endpoint("http://e:1", Slow("v1"))], clock=lambda: now)
-    await version.call(rows(1), 1.0, OUTPUT)
+    await version.call(Batch(rows(1), 1.0))
     for size in (1, 4) * 10:
         with contextlib.suppress(VersionFailed):
-            await version.call(rows(size, range(size)), now + 0.040, OUTPUT)
+            await version.call(Batch(rows(size, range(size)), now + 0.040))
     assert breaker(version) is BreakerState.CLOSED
 
 
 async def test_an_endpoint_that_fails_while_guilty_rows_are_looked_for_is_charged() -> None:
     service = Whole("v1")
     version = one_endpoint(service)
-    await version.call(rows(1), FAR, OUTPUT)
+    await version.call(Batch(rows(1), FAR))
 
-    async def dies(_rows: Sequence[bytes], _timeout_s: float, _parents: Sequence[bytes] = ()) -> BulkAnswer:
-        if len(_rows) == 2:
+    async def dies(rows: Sequence[bytes], *others: Any) -> BulkAnswer:
+        if len(rows) == 2:
             raise DeadlinePassed("gone")
-        return await Whole.bulk(service, _rows, _timeout_s)
+        return await Whole.bulk(service, rows, *others)
 
     service.bulk = dies  # type: ignore[method-assign]
     for _ in range(3):
-        await version.call(rows(4, [0]), FAR, OUTPUT)
+        await version.call(Batch(rows(4, [0]), FAR))
     assert version.all[0].last_error == "gone"
 
 
 async def test_a_call_refused_as_a_whole_still_names_the_row_that_alone_is_refused() -> None:
     service = Service("v1")
     version = one_endpoint(service)
-    found = await version.call([orjson.dumps({"row": n, "refuse": n == 1}) for n in range(3)], FAR, OUTPUT)
+    found = await version.call(Batch([orjson.dumps({"row": n, "refuse": n == 1}) for n in range(3)], FAR))
     assert [type(row) for row in found] == [Answer, RowRefused, Answer]
 
 

@@ -12,16 +12,18 @@ import orjson
 import pytest
 
 from router.errors import DeadlinePassed
+from router.lanes.attempt import Batch
 from router.lanes.breaker import BreakerState
 from router.lanes.cache import InMemoryCache, LocalCache
-from router.lanes.endpoints import Endpoint, Endpoints
+from router.lanes.endpoint import Endpoint
+from router.lanes.endpoints import Endpoints
 from router.lanes.lag import LoopLag
 from router.lanes.lane import Lane
 from router.lanes.service import HttpService, open_session
 from router.records.metrics import Metrics
 from tests.router.conftest import build_app
 from tests.router.documents import V1, V2, V3, credit_document
-from tests.router.services import Service
+from tests.router.services import OUTPUT, Service
 from tests.router.waiting import settle, until
 
 ROWS = [b'{"row":1}']
@@ -96,10 +98,10 @@ async def test_a_stall_is_measured_and_a_calm_loop_has_none() -> None:
 async def test_an_answer_that_came_while_the_router_stood_still_is_taken(elsewhere: Elsewhere) -> None:
     async with open_session() as session:
         service = HttpService(session, elsewhere.url, lag=LoopLag())
-        await service.bulk(ROWS, 30)  # connects
+        await service.bulk(ROWS, 30, OUTPUT)  # connects
         elsewhere.asked.clear()
         elsewhere.answered.clear()
-        call = asyncio.create_task(service.bulk(ROWS, 1.0))
+        call = asyncio.create_task(service.bulk(ROWS, 1.0, OUTPUT))
         await until(elsewhere.asked.is_set)
         assert elsewhere.answered.wait(30)
         stand_still(1.2)  # the loop stands still beyond the deadline
@@ -114,7 +116,7 @@ async def test_an_endpoint_that_hangs_is_charged_once_it_has_had_its_own_time(el
         version = Endpoints([Endpoint(elsewhere.url, HttpService(session, elsewhere.url, lag=lag))])
         for _ in range(3):
             begun = time.monotonic()
-            call = asyncio.create_task(version.call(ROWS, begun + 0.5))
+            call = asyncio.create_task(version.call(Batch(ROWS, begun + 0.5)))
             await asyncio.to_thread(elsewhere.asked.wait, 30)
             elsewhere.asked.clear()
             stand_still(0.6)
@@ -133,7 +135,7 @@ async def test_a_request_whose_answer_came_while_the_router_stood_still_gets_it(
     async def bulk(*_: object) -> object:
         arrived.set()
         await gate.wait()
-        return await Service.bulk(v1, ROWS, 30)
+        return await Service.bulk(v1, ROWS, 30, OUTPUT)
 
     v1.bulk = bulk  # type: ignore[method-assign, assignment]
     async with build_app(credit_document(timeout_ms=1000), {V1: v1, V2: v1, V3: v1}) as router:
@@ -150,7 +152,7 @@ async def test_a_second_stall_takes_no_time_from_who_was_in_time_before_it() -> 
 
     async def bulk(rows: Sequence[bytes], *_: object) -> object:
         await gate.wait()
-        return await Service.bulk(v1, rows, 30)
+        return await Service.bulk(v1, rows, 30, OUTPUT)
 
     v1.bulk = bulk  # type: ignore[method-assign, assignment]
     lane = Lane(

@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from router.errors import BulkRefused
-from router.lanes.lane import MAX_BYTES, MAX_ROWS
 from router.lanes.service import BulkAnswer
+from router.lanes.waiting import MAX_BYTES, MAX_ROWS
 from tests.router.client import Response
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
@@ -224,7 +224,7 @@ async def test_a_client_that_leaves_before_the_answer_leaves_nothing_behind(
     v1.release()
     await settle()
     lane = router.worker.routes["credit"].versions["v1"].lane
-    assert (lane.in_flight, lane.queued, len(lane._pending)) == (0, 0, 0)
+    assert (lane.in_flight, lane.queued, len(lane._waiting._rows)) == (0, 0, 0)
 
 
 async def test_hostile_rows_inside_a_burst_are_400_and_cost_nobody_anything(
@@ -259,11 +259,11 @@ async def test_a_call_refused_as_a_whole_is_split_until_the_bad_row_stands_alone
 ) -> None:
     answer = v1.bulk
 
-    async def bulk(rows: list[bytes], timeout_s: float, parents: list[bytes]) -> BulkAnswer:
+    async def bulk(rows: list[bytes], *others: Any) -> BulkAnswer:
         if any(orjson.loads(row)["row"] == 13 for row in rows):
             await v1.gate.wait()
             raise BulkRefused("the service refused the call with status 400")
-        return await answer(rows, timeout_s)
+        return await answer(rows, *others)
 
     v1.bulk = bulk  # type: ignore[method-assign, assignment]
     first = await held(router, v1)
@@ -310,9 +310,9 @@ async def test_a_bulk_call_belongs_to_the_traces_of_all_it_is_made_for(router: R
     given: list[list[bytes]] = []
     answer = v1.bulk
 
-    async def bulk(rows: list[bytes], timeout_s: float, parents: list[bytes]) -> BulkAnswer:
-        given.append(list(parents))
-        return await answer(rows, timeout_s)
+    async def bulk(rows: list[bytes], *others: Any) -> BulkAnswer:
+        given.append(list(others[-1]))
+        return await answer(rows, *others)
 
     v1.bulk = bulk  # type: ignore[method-assign, assignment]
     headers = [f"00-{number:032x}-{number:016x}-01" for number in (1, 2)]

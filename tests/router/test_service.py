@@ -14,10 +14,12 @@ from router.errors import (
     BulkFailed,
     BulkRefused,
     DeadlinePassed,
+    RowRefused,
     VersionFailed,
     VersionMalformed,
     VersionUnavailable,
 )
+from router.lanes.answer import UNKNOWN_OUTPUT, Answer
 from router.lanes.service import HttpService, open_session
 
 ROWS = [b'{"row":1}', b'{"row":2}']
@@ -80,9 +82,12 @@ def service(peer: Peer) -> HttpService:
 
 async def test_rows_go_out_as_one_array_to_bulk_and_the_tag_comes_from_the_header(peer: Peer) -> None:
     peer.answers = [response(GOOD)]
-    answer = await service(peer).bulk(ROWS, 30)
+    answer = await service(peer).bulk(ROWS, 30, UNKNOWN_OUTPUT)
     assert answer.model_version == "credit_v1:abc"
-    assert answer.items == orjson.loads(GOOD)
+    assert isinstance(answer.rows[0], Answer)
+    assert orjson.loads(answer.rows[0].body) == {"score": 1}
+    assert isinstance(answer.rows[1], RowRefused)
+    assert answer.is_usable
     (request,) = peer.requests
     assert request.startswith(b"POST /bulk HTTP/1.1\r\n")
     assert request.endswith(b'\r\n\r\n[{"row":1},{"row":2}]')
@@ -92,7 +97,7 @@ async def test_rows_go_out_as_one_array_to_bulk_and_the_tag_comes_from_the_heade
 async def test_one_connection_serves_many_calls(peer: Peer) -> None:
     peer.answers = [response(GOOD)]
     for _ in range(20):
-        await service(peer).bulk(ROWS, 30)
+        await service(peer).bulk(ROWS, 30, UNKNOWN_OUTPUT)
     assert peer.connections == 1
 
 
@@ -116,7 +121,7 @@ async def test_a_connection_is_used_again_after_a_failure_whose_body_came_late()
         failing = HttpService(session, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         for _ in range(5):
             with pytest.raises(BulkFailed):
-                await failing.bulk(ROWS, 30)
+                await failing.bulk(ROWS, 30, UNKNOWN_OUTPUT)
     assert connections == 1
     server.close()
 
@@ -125,7 +130,7 @@ async def test_a_connection_is_used_again_after_a_failure_whose_body_came_late()
 async def test_a_call_refused_for_what_it_holds_is_refused_and_not_failed(peer: Peer, status: str) -> None:
     peer.answers = [response(b"{}", status)]
     with pytest.raises(BulkRefused):
-        await service(peer).bulk(ROWS, 30)
+        await service(peer).bulk(ROWS, 30, UNKNOWN_OUTPUT)
 
 
 @pytest.mark.parametrize(
@@ -135,14 +140,14 @@ async def test_a_call_refused_for_what_it_holds_is_refused_and_not_failed(peer: 
 async def test_any_other_status_speaks_of_the_service(peer: Peer, status: str) -> None:
     peer.answers = [response(GOOD, status, TAG + b"Location: /bulk/\r\n")]
     with pytest.raises(VersionUnavailable):
-        await service(peer).bulk(ROWS, 30)
+        await service(peer).bulk(ROWS, 30, UNKNOWN_OUTPUT)
     assert len(peer.requests) == 1, "a redirect was followed"
 
 
 async def test_a_500_may_be_the_fault_of_what_the_call_holds(peer: Peer) -> None:
     peer.answers = [response(b"oops", "500 Oops")]
     with pytest.raises(BulkFailed):
-        await service(peer).bulk(ROWS, 30)
+        await service(peer).bulk(ROWS, 30, UNKNOWN_OUTPUT)
 
 
 MALFORMED = {
@@ -168,7 +173,7 @@ MALFORMED = {
 async def test_what_is_no_answer_is_malformed(peer: Peer, answer: bytes) -> None:
     peer.answers = [answer]
     with pytest.raises(VersionMalformed):
-        await service(peer).bulk(ROWS, 30)
+        await service(peer).bulk(ROWS, 30, UNKNOWN_OUTPUT)
 
 
 @pytest.mark.parametrize("path", ["bulk", "info"])
@@ -194,7 +199,7 @@ async def test_an_answer_without_a_length_is_left_where_it_passes_the_limit(path
     async with open_session() as session:
         endless = HttpService(session, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         with pytest.raises(VersionMalformed, match="length"):
-            await (endless.bulk(ROWS, 30) if path == "bulk" else endless.info(30))
+            await (endless.bulk(ROWS, 30, UNKNOWN_OUTPUT) if path == "bulk" else endless.info(30))
         await left.wait()
     assert sent < (100 if path == "bulk" else 20)
     server.close()
@@ -211,7 +216,7 @@ BROKEN = {
 async def test_what_is_no_http_is_unavailable(peer: Peer, answer: bytes | None) -> None:
     peer.answers = [answer]
     with pytest.raises(VersionUnavailable):
-        await service(peer).bulk(ROWS, 30)
+        await service(peer).bulk(ROWS, 30, UNKNOWN_OUTPUT)
 
 
 async def test_an_answer_that_breaks_off_is_unavailable() -> None:
@@ -224,7 +229,7 @@ async def test_an_answer_that_breaks_off_is_unavailable() -> None:
     async with open_session() as session:
         broken = HttpService(session, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         with pytest.raises(VersionUnavailable):
-            await broken.bulk(ROWS, 30)
+            await broken.bulk(ROWS, 30, UNKNOWN_OUTPUT)
     server.close()
 
 
@@ -235,7 +240,7 @@ async def test_nobody_there_is_unavailable() -> None:
     await server.wait_closed()
     async with open_session() as session:
         with pytest.raises(VersionUnavailable):
-            await HttpService(session, f"http://127.0.0.1:{port}").bulk(ROWS, 30)
+            await HttpService(session, f"http://127.0.0.1:{port}").bulk(ROWS, 30, UNKNOWN_OUTPUT)
 
 
 @pytest.mark.parametrize(
@@ -244,13 +249,13 @@ async def test_nobody_there_is_unavailable() -> None:
 async def test_a_service_that_hangs_is_left_at_the_deadline(peer: Peer, answer: bytes) -> None:
     peer.answers = [answer]
     with pytest.raises(DeadlinePassed):
-        await service(peer).bulk(ROWS, 0.05)
+        await service(peer).bulk(ROWS, 0.05, UNKNOWN_OUTPUT)
 
 
 async def test_a_kept_connection_that_the_service_had_closed_costs_no_call(peer: Peer) -> None:
     peer.answers = [response(GOOD), None, response(GOOD)]
-    await service(peer).bulk(ROWS, 30)
-    assert await service(peer).bulk(ROWS, 30)
+    await service(peer).bulk(ROWS, 30, UNKNOWN_OUTPUT)
+    assert await service(peer).bulk(ROWS, 30, UNKNOWN_OUTPUT)
     assert peer.connections == 2
 
 
