@@ -83,11 +83,13 @@ def next_action(experiment: Experiment, report: Report, now: float) -> RampActio
         words = f"the experiment is {experiment.status.replace('_', ' ')}"
         return _action(RampKind.DONE, here, "ended", words)
     if experiment.status is not Status.RUNNING:
-        return _action(RampKind.WAIT, here, "not_running", f"the experiment is {experiment.status}: no step")
+        return _action(
+            RampKind.WAIT, here, "not_running", f"no step while the experiment is {experiment.status}"
+        )
     if report.phase != experiment.phase:
-        return _action(RampKind.WAIT, here, "other_phase", "no report of this phase yet: no step")
+        return _action(RampKind.WAIT, here, "other_phase", "no step before there is a report of this phase")
     if broken := violations(report, ramp.guardrails):
-        words = f"{violation_words(report, *broken[0])}: rolled back"
+        words = f"rolled back: {violation_words(report, *broken[0])}"
         return _action(RampKind.ROLL_BACK, here, "guardrail_violated", words)
     for reason, why in (("srm", srm_words(report)), ("redeployed", redeployment_words(report))):
         if why is not None:
@@ -102,31 +104,33 @@ def _climb(experiment: Experiment, ramp: Ramp, report: Report, known_until: floa
     here, steps = experiment.coverage, ramp.steps
     number = sum(step <= here for step in steps)
     if number == 0:
-        words = f"the ramp begins: {steps[0]:g} % of users take part"
+        words = f"the ramp begins with {steps[0]:g} % of users"
         return _action(RampKind.RAISE, steps[0], "first_step", words)
     where = f"step {number} of {len(steps)} ({here:g} %)"
     if report.step is None:
-        return _action(RampKind.WAIT, here, "no_step_yet", f"{where} begins: no report of it yet")
+        return _action(
+            RampKind.WAIT, here, "no_step_yet", f"{where} begins, and there is no report of it yet"
+        )
     every_s = parse_duration(ramp.every) or 0
     left_s = every_s - max(known_until - report.step.began, 0.0)
     if left_s > 0:
-        words = f"{where} lasts {ramp.every}: {format_duration(left_s)} to go"
+        words = f"{where} lasts {ramp.every}, {format_duration(left_s)} are left"
         return _action(RampKind.WAIT, here, "too_early", words)
     quiet_s = report.at - (report.last_exposure_at or 0.0)
     if quiet_s > min(max(every_s / 10, _QUIET_LEAST_S), _QUIET_MOST_S):
         seen = f"for {format_duration(quiet_s)}" if report.last_exposure_at is not None else "yet"
-        words = f"{where} waits: no traffic. Nobody has been exposed {seen}"
+        words = f"{where} waits for traffic. No user has been exposed {seen}"
         return _action(RampKind.WAIT, here, "no_traffic", words)
     users, variant = min((users, variant) for variant, users in report.step.matured.items())
     if users < ramp.min_users_per_step:
         words = (
-            f"{where} waits for users: {version_of(report, variant)} has {count(users)} of "
-            f"{count(ramp.min_users_per_step)} who joined in this step and whose window has closed, "
-            f"{count(ramp.min_users_per_step - users)} are missing"
+            f"{where} waits for {count(ramp.min_users_per_step - users)} users: "
+            f"{version_of(report, variant)} has {count(users)} of {count(ramp.min_users_per_step)} "
+            "who joined in this step and whose window has closed"
         )
         return _action(RampKind.WAIT, here, "too_few_users", words)
     if number < len(steps):
-        words = f"{where} is over and no guardrail is violated: coverage rises to {steps[number]:g} %"
+        words = f"{where} is over and no guardrail is violated, so coverage rises to {steps[number]:g} %"
         return _action(RampKind.RAISE, steps[number], "next_step", words)
     return _end(ramp, report, here, where)
 
@@ -135,10 +139,10 @@ def _end(ramp: Ramp, report: Report, here: float, where: str) -> RampAction:
     """What follows the last step, which `where` names."""
     verdict = judge(report)
     if ramp.then is not RampEnd.PROMOTE:
-        words = f"{where} is over: the ramp ends and a person decides"
+        words = f"{where} is over. The ramp ends and a person decides"
         return RampAction(RampKind.DONE, here, "last_step", f"{sentence(words)} {verdict.sentence}")
     if verdict.decision is Decision.PROMOTE and report.rule_changes:
-        words = f"{where} waits for a person: the rule was changed in this phase"
+        words = f"{where} waits for a person, because the rule was changed in this phase"
         return RampAction(RampKind.WAIT, here, "rule_changed", f"{sentence(words)} {verdict.sentence}")
     if verdict.decision is Decision.PROMOTE:
         return RampAction(RampKind.PROMOTE, here, verdict.reason, verdict.sentence, verdict.variant)

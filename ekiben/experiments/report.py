@@ -51,12 +51,27 @@ class Interval(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What to do, why in one word for programs, and in one sentence for people."""
+    """What to do, why in one word for programs, and in one sentence for people.
+
+    The sentence of an experiment that has not ended begins with what to do and a colon: "Keep running: …".
+    """
 
     decision: Decision
     reason: str
     sentence: str
     variant: str | None = None  # the treatment to promote
+
+    @property
+    def advice(self) -> str:
+        """What to do, or what was done, in two or three words."""
+        if self.decision in (Decision.PROMOTED, Decision.ROLLED_BACK):
+            return self.decision.replace("_", " ").capitalize()
+        return self.sentence.partition(": ")[0]
+
+    @property
+    def why(self) -> str:
+        """The sentence without the advice."""
+        return self.sentence.removeprefix(f"{self.advice}: ")
 
 
 class VariantUsers(msgspec.Struct, frozen=True):

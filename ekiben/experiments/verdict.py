@@ -10,15 +10,16 @@ The checks, in this order; the first that applies gives the verdict, its code an
 | `redeployed` | a version changed in the middle and nobody has acknowledged it | cannot tell |
 | `no_deciding_metric` | every metric is a guardrail | cannot tell |
 | `no_outcomes` | `JUDGED_FROM` users matured in each variant, and not one outcome | cannot tell |
-| `too_few_users` | a variant has fewer than `min_users` matured users | go on |
-| `too_early` | fewer than `min_days` of the phase are over | go on |
+| `too_few_users` | a variant has fewer than `min_users` matured users | keep running |
+| `too_early` | fewer than `min_days` of the phase are over | keep running |
 | `better` | a treatment decides better and all its guardrails hold: the best of those | promote |
 | `guardrail_violated` | a treatment violates a guardrail | roll back |
 | `worse` | every treatment decides worse | roll back |
-| `guardrail_unclear` | a treatment decides better, and a guardrail of it does not hold yet | go on |
-| `unclear` | otherwise | go on |
+| `guardrail_unclear` | a treatment decides better, and a guardrail of it does not hold yet | keep running |
+| `unclear` | otherwise | keep running |
 
-A ramp does not wait for the minima when a guardrail is violated (`ekiben.experiments.ramp`).
+Each sentence says first what to do. A ramp does not wait for the minima when a guardrail is violated
+(`ekiben.experiments.ramp`).
 """
 
 from __future__ import annotations
@@ -38,7 +39,6 @@ from ekiben.experiments.wording import (
     difference,
     matured,
     sentence,
-    title,
     version_of,
 )
 
@@ -119,7 +119,7 @@ def rule_words(report: Report) -> str | None:
     words = f"its rule was changed on {last.moment} by {last.who} ({'; '.join(last.lines)})"
     if more:
         words += f" and {count(more)} {'times' if more > 1 else 'time'} before"
-    return f"{words}: evidence of before the change was judged by another rule"
+    return f"{words}. Evidence from before the change was judged by another rule"
 
 
 def redeployment_words(report: Report) -> str | None:
@@ -127,8 +127,8 @@ def redeployment_words(report: Report) -> str | None:
     for change in report.redeployments:
         if not change.acknowledged:
             return (
-                f"{version_of(report, change.variant)} changed to {change.model_version} in the middle: "
-                "acknowledge it if that changes nothing, else begin a new phase"
+                f"{version_of(report, change.variant)} changed to {change.model_version} during the phase. "
+                "Acknowledge it if that changes nothing, otherwise begin a new phase"
             )
     return None
 
@@ -138,13 +138,13 @@ def srm_words(report: Report) -> str | None:
     if report.srm is None or not report.srm.mismatch:
         return None
     parts = [
-        f"{100 * (each.share_seen or 0):.2f} % to {version_of(report, each.variant)} in place of "
+        f"{100 * (each.share_seen or 0):.2f} % to {version_of(report, each.variant)} instead of "
         f"{100 * each.share_asked:.2f} %"
         for each in report.variants
     ]
     return (
-        f"the split is {', '.join(parts)}: chance does that in fewer than 1 of "
-        f"{1 / report.srm.threshold:,.0f} experiments, so find the cause before comparing anything"
+        f"the split is {', '.join(parts)}. Chance does that in fewer than 1 of "
+        f"{1 / report.srm.threshold:,.0f} experiments. Find the cause before comparing anything"
     )
 
 
@@ -185,23 +185,22 @@ def _ended_with(report: Report) -> str | None:
 
 def _trust(report: Report) -> Verdict | None:
     if report.status == Status.DRAFT:
-        return _verdict(Decision.CANNOT_TELL, "not_started", "the experiment has not been started")
+        return _cannot_tell("not_started", "the experiment has not been started")
     if mismatch := srm_words(report):
-        return _verdict(Decision.CANNOT_TELL, "srm", mismatch)
+        return _cannot_tell("srm", mismatch)
     if change := redeployment_words(report):
-        return _verdict(Decision.CANNOT_TELL, "redeployed", change)
+        return _cannot_tell("redeployed", change)
     metric = report.deciding
     if metric is None:
-        words = "no metric decides: declare one that is no guardrail"
-        return _verdict(Decision.CANNOT_TELL, "no_deciding_metric", words)
+        return _cannot_tell("no_deciding_metric", "no metric decides. Declare one that is not a guardrail")
     users = matured(metric)
     if users >= JUDGED_FROM and all(not each.mean and not each.std for each in metric.variants):
         words = f"no outcome for {metric.name} counts for any of the {count(users)} users in each variant"
         outcomes = [each for each in report.left_out if each.what == "outcomes"]
         if outcomes:
             most, total = max(outcomes, key=lambda each: each.count), sum(each.count for each in outcomes)
-            words += f": {count(total)} are left out, {count(most.count)} of them as {most.reason}"
-        return _verdict(Decision.CANNOT_TELL, "no_outcomes", words)
+            words += f". {count(total)} are left out, {count(most.count)} of them as {most.reason}"
+        return _cannot_tell("no_outcomes", words)
     return None
 
 
@@ -212,13 +211,12 @@ def _minima(report: Report) -> Verdict | None:
     if users < report.min_users:
         words = (
             f"only {count(users)} of the {count(report.min_users)} users that each variant needs "
-            f"have had their {format_duration(metric.window_hours * 3600)}: go on"
+            f"have completed their {format_duration(metric.window_hours * 3600)}"
         )
-        return _verdict(Decision.GO_ON, "too_few_users", words)
+        return _keep_running("too_few_users", words)
     if report.days < report.min_days:
         past, least = (format_duration(days * 86_400) for days in (report.days, report.min_days))
-        words = f"only {past} of {least} are over: go on"
-        return _verdict(Decision.GO_ON, "too_early", words)
+        return _keep_running("too_early", f"only {past} of at least {least} are over")
     return None
 
 
@@ -229,22 +227,23 @@ def _compare(report: Report) -> Verdict:
     good = [variant for variant in better if not _unsettled(report, variant)]
     if good:
         best = max(good, key=lambda variant: _gain(metric, variant))
-        words = f"{difference(report, metric, best)}: promote {version_of(report, best)}"
+        words = f"Promote {version_of(report, best)}: {difference(report, metric, best)}"
         return _verdict(Decision.PROMOTE, "better", words, best)
     if broken := violations(report):
-        words = f"{violation_words(report, *broken[0])}: roll back"
+        words = f"Roll back: {violation_words(report, *broken[0])}"
         return _verdict(Decision.ROLL_BACK, "guardrail_violated", words)
     if metric.states and all(state is State.WORSE for state in metric.states.values()):
         least = max(metric.states, key=lambda variant: _gain(metric, variant))
-        return _verdict(Decision.ROLL_BACK, "worse", f"{difference(report, metric, least)}: roll back")
+        return _verdict(Decision.ROLL_BACK, "worse", f"Roll back: {difference(report, metric, least)}")
     if better:
         best = max(better, key=lambda variant: _gain(metric, variant))
-        names = ", ".join(title(each) for each in _unsettled(report, best))
-        words = f"{difference(report, metric, best)}, but it is not sure yet that {names} holds: go on"
-        return _verdict(Decision.GO_ON, "guardrail_unclear", words)
+        names = [f'"{each.name}"' for each in _unsettled(report, best)]
+        open_ones = f"guardrails {', '.join(names)} are" if len(names) > 1 else f"guardrail {names[0]} is"
+        words = f"{difference(report, metric, best)}, but the {open_ones} not settled yet"
+        return _keep_running("guardrail_unclear", words)
     likeliest = max(metric.states, key=lambda variant: _gain(metric, variant), default=None)
     words = difference(report, metric, likeliest) if likeliest is not None else "nothing is compared"
-    return _verdict(Decision.GO_ON, "unclear", f"{words}, which is not settled: go on")
+    return _keep_running("unclear", f"{words}, which is not settled yet")
 
 
 def _unsettled(report: Report, variant: str) -> list[MetricReport]:
@@ -255,6 +254,14 @@ def _unsettled(report: Report, variant: str) -> list[MetricReport]:
 def _gain(metric: MetricReport, variant: str) -> float:
     absolute = metric.effects[variant].absolute or 0.0
     return -absolute if metric.better == "lower" else absolute
+
+
+def _cannot_tell(reason: str, words: str) -> Verdict:
+    return _verdict(Decision.CANNOT_TELL, reason, f"Cannot tell: {words}")
+
+
+def _keep_running(reason: str, words: str) -> Verdict:
+    return _verdict(Decision.GO_ON, reason, f"Keep running: {words}")
 
 
 def _verdict(decision: Decision, reason: str, words: str, variant: str | None = None) -> Verdict:

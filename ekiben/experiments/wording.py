@@ -69,7 +69,11 @@ def count(number: int) -> str:
 
 def sentence(text: str) -> str:
     """The text with a capital and a full stop, unless it begins with a name that has none."""
-    first = text[:1].upper() if text.startswith(("the ", "no ", "only ", "step ", "a ", "its ")) else text[:1]
+    first = (
+        text[:1].upper()
+        if text.startswith(("the ", "no ", "only ", "step ", "a ", "its ", "rolled "))
+        else text[:1]
+    )
     return f"{first}{text[1:]}."
 
 

@@ -23,9 +23,7 @@ def show_report(console: Console, report: Report) -> None:
         f"phase {report.phase}, {format_duration(report.days * 86_400)} (as of {moment})",
         soft_wrap=True,
     )
-    console.print(
-        f"verdict: {report.verdict.decision.replace('_', ' ')}. {report.verdict.sentence}", soft_wrap=True
-    )
+    console.print(f"verdict: {report.verdict.sentence}", soft_wrap=True)
     console.print()
     console.print(users_table(report))
     console.print(split_line(report), soft_wrap=True)

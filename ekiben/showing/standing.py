@@ -57,8 +57,7 @@ def experiments_table(experiments: Sequence[dict[str, Any]]) -> Table:
             NONE if each["users"] is None else f"{each['users']:,}",
             NONE
             if verdict is None
-            else f"{verdict['decision'].replace('_', ' ')}: {verdict['sentence']}"
-            + (f" (No newer report than of {moment(at)}.)" if old else ""),
+            else verdict["sentence"] + (f" (No newer report than of {moment(at)}.)" if old else ""),
         )
     return table
 

@@ -32,7 +32,7 @@ def test_promoting_repeats_the_consequence_asks_why_and_makes_the_treatment_live
     page.get_by_role("link", name="Promote").click()
     main = page.locator("main")
     expect(main).to_contain_text("v2 becomes the live version of credit instead of v1")
-    expect(main).to_contain_text(acted.report("credit-boosting").verdict.sentence)
+    expect(main).to_contain_text(acted.report("credit-boosting").verdict.why)
     page.get_by_label("Why").fill("the numbers say so")
     page.get_by_role("button", name="Promote credit-boosting").click()
     page.wait_for_url(acted.url + "/experiments/credit-boosting")

@@ -38,7 +38,7 @@ def test_a_new_report_arrives_without_reloading_and_disturbs_nothing(page: Page,
     renew(moving, 1.5)
     expect(page.locator("[data-fragment=split]")).to_contain_text(f.count(round(6_041 * 1.5)))
     expect(page.locator("[data-fragment=verdict]")).to_contain_text(
-        moving.report("credit-boosting").verdict.sentence
+        moving.report("credit-boosting").verdict.why
     )
     assert page.evaluate("window.sameDocument")
     assert page.evaluate("window.scrollY") == 120
@@ -65,7 +65,7 @@ def test_without_redis_a_page_shows_what_was_known_and_says_so(page: Page, movin
     page.reload()
     expect(page.locator("main")).to_contain_text("The state Redis is away")
     expect(page.locator("[data-fragment=deciding]")).to_contain_text("kept")
-    expect(page.locator("[data-fragment=verdict]")).to_contain_text("Only 5.2 days of 7 days are over")
+    expect(page.locator("[data-fragment=verdict]")).to_contain_text("only 5.2 days of at least 7 days are over")
 
 
 def test_an_empty_installation_has_an_overview_and_says_how_to_begin(page: Page) -> None:

@@ -219,7 +219,7 @@ async def test_a_report_is_told_in_words_and_tables_and_as_json(scene: Scene, co
     assert code == 0
     for text in (
         "running, 100 % of users take part",
-        "Not settled: go on.",
+        "Keep running: not settled yet.",
         "1,234",
         "split: not tested yet",
     ):
@@ -246,7 +246,7 @@ async def test_status_shows_the_verdicts_when_a_controller_answers(scene: Scene,
     code, out, _ = await command("status")
     assert code == 0
     assert "no router answers at http://127.0.0.1:14329" in out
-    assert "go on: Not settled: go on." in out
+    assert "Keep running: not settled yet." in out
     assert "No newer report" not in out
 
 
@@ -256,7 +256,7 @@ async def test_status_says_so_when_a_verdict_is_old(scene: Scene, command: Comma
     await put_report(scene.redis, made)
     await scene.desk.look()
     out = (await command("status"))[1]
-    assert "go on: Not settled: go on. (No newer report than of 20" in " ".join(out.split())
+    assert "Keep running: not settled yet. (No newer report than of 20" in " ".join(out.split())
 
 
 async def test_status_shows_a_recorder_that_fails(scene: Scene, command: Command) -> None:

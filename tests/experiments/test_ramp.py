@@ -72,14 +72,14 @@ def test_coverage_rises_to_the_next_larger_step_from_wherever_it_stands() -> Non
 
 def test_too_little_traffic_says_how_many_users_are_missing() -> None:
     assert act(evidence=few(300)).sentence == (
-        "Step 2 of 4 (10 %) waits for users: v1 has 300 of 500 who joined in this step and whose window has "
-        "closed, 200 are missing."
+        "Step 2 of 4 (10 %) waits for 200 users: v1 has 300 of 500 who joined in this step and whose window "
+        "has closed."
     )
 
 
 def test_without_an_exposure_since_the_step_began_the_ramp_says_that_there_is_no_traffic() -> None:
     quiet = act(evidence=report(last_exposure_at=10_000.0 - 720))
-    assert quiet.sentence == "Step 2 of 4 (10 %) waits: no traffic. Nobody has been exposed for 12 min."
+    assert quiet.sentence == "Step 2 of 4 (10 %) waits for traffic. No user has been exposed for 12 min."
 
 
 def test_a_violation_rolls_back_before_the_minima_and_whatever_the_split() -> None:

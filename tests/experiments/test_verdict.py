@@ -45,30 +45,40 @@ def test_each_reason_of_the_table_has_its_decision(reason: str, evidence: Report
     verdict = judge(evidence)
     assert (verdict.reason, verdict.decision) == (reason, decision)
     assert verdict.sentence.endswith(".")
+    advice = {
+        Decision.PROMOTE: "Promote v2",
+        Decision.ROLL_BACK: "Roll back",
+        Decision.GO_ON: "Keep running",
+        Decision.CANNOT_TELL: "Cannot tell",
+        Decision.PROMOTED: "Promoted",
+        Decision.ROLLED_BACK: "Rolled back",
+    }
+    assert verdict.advice == advice[decision]
+    assert verdict.sentence in (verdict.why, f"{verdict.advice}: {verdict.why}")
     assert (verdict.variant is not None) == (decision is Decision.PROMOTE)
 
 
 def test_the_sentence_of_a_promotion_says_what_is_gained_how_surely_and_what_to_do() -> None:
     assert judge(report()).sentence == (
-        "profit per user is 26.1 higher with v2 than with v1 (between 18.0 and 34.2 higher): promote v2."
+        "Promote v2: profit per user is 26.1 higher with v2 than with v1 (between 18.0 and 34.2 higher)."
     )
 
 
 def test_the_sentence_of_a_violation_says_which_by_how_much_and_on_how_many_users() -> None:
     assert judge(report(profit(), HARMFUL)).sentence == (
-        "The error rate is 3.10 percentage points higher with v2 than with v1 (between 2.00 and 4.20 higher) "
-        "on 4,000 users, worse than the 1.00 percentage points allowed: roll back."
+        "Roll back: the error rate is 3.10 percentage points higher with v2 than with v1 "
+        "(between 2.00 and 4.20 higher) on 4,000 users, worse than the 1.00 percentage points allowed."
     )
 
 
 def test_shares_are_compared_in_percentage_points_and_labels_by_their_fit() -> None:
     more = {"effects": {"treatment": effect(0.0123, 0.004, 0.0206)}}
     sold = metric("conversion", {"treatment": State.BETTER}, kind="proportion", mean=0.05, **more)
-    assert judge(report(sold)).sentence.startswith("conversion is 1.23 percentage points higher with v2")
+    assert judge(report(sold)).why.startswith("conversion is 1.23 percentage points higher with v2")
     paid = metric("repaid", {"treatment": State.BETTER}, kind="label", mean=0.75, **more)
     assert judge(report(paid)).sentence == (
-        "The fit of the scores to repaid is 0.0123 higher with v2 than with v1 "
-        "(between 0.0040 and 0.0206 higher): promote v2."
+        "Promote v2: the fit of the scores to repaid is 0.0123 higher with v2 than with v1 "
+        "(between 0.0040 and 0.0206 higher)."
     )
 
 
@@ -186,6 +196,6 @@ def test_a_rule_that_was_changed_in_the_middle_is_told_with_the_verdict() -> Non
     verdict = judge(report(rule_changes=(change, change)))
     assert verdict.decision is Decision.PROMOTE
     assert verdict.sentence.endswith(
-        "promote v2. Its rule was changed on 2026-11-18 at 11:06 UTC by ada (alpha: 0.05 → 0.2; min_users: "
-        "500 → 50) and 1 time before: evidence of before the change was judged by another rule."
+        "higher). Its rule was changed on 2026-11-18 at 11:06 UTC by ada (alpha: 0.05 → 0.2; min_users: "
+        "500 → 50) and 1 time before. Evidence from before the change was judged by another rule."
     )

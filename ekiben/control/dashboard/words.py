@@ -8,15 +8,15 @@ from ekiben.experiments.document import Measure
 from ekiben.experiments.lifecycle import Status
 from ekiben.experiments.report import Decision, Role, State
 
-VERDICTS: Final = {
-    Decision.PROMOTE: ("Promote", "good"),
-    Decision.ROLL_BACK: ("Roll back", "bad"),
-    Decision.GO_ON: ("Go on", "accent"),
-    Decision.CANNOT_TELL: ("Cannot tell", "warn"),
-    Decision.PROMOTED: ("Promoted", "good"),
-    Decision.ROLLED_BACK: ("Rolled back", "idle"),
+TONES: Final = {
+    Decision.PROMOTE: "good",
+    Decision.ROLL_BACK: "bad",
+    Decision.GO_ON: "accent",
+    Decision.CANNOT_TELL: "warn",
+    Decision.PROMOTED: "good",
+    Decision.ROLLED_BACK: "idle",
 }
-"""Each decision's heading and tone."""
+"""Each decision's tone."""
 
 STATES: Final = {
     State.BETTER: ("better", "good"),

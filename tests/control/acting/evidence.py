@@ -87,7 +87,7 @@ def report(
         ),
         last_exposure_at=at,
         step=None if step is None else StepUsers(step.began, dict.fromkeys(experiment.variants, users)),
-        verdict=Verdict(Decision.GO_ON, "unclear", "Not settled: go on."),
+        verdict=Verdict(Decision.GO_ON, "unclear", "Keep running: not settled yet."),
         lag_s=0.0,
     )
 

@@ -287,7 +287,7 @@ async def test_status_tells_of_models_experiments_verdicts_ramps_and_workers(sce
     assert (model["name"], model["live"], model["versions"]) == ("credit", "v1", ["v1", "v2", "v3"])
     (experiment,) = status["experiments"]
     assert (experiment["key"], experiment["status"], experiment["users"]) == (EXPERIMENT, "running", 1400)
-    assert experiment["verdict"]["sentence"] == "Not settled: go on."
+    assert experiment["verdict"]["sentence"] == "Keep running: not settled yet."
     assert "anyone can send outcomes to the router on router-1" in status["ramps_refused"]
     assert status["workers"][0]["host"] == "router-1"
     one = await scene.get(f"/experiments/{EXPERIMENT}")

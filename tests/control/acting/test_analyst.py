@@ -140,7 +140,7 @@ async def test_the_verdict_of_an_ended_experiment_says_what_was_done_when_and_by
     assert ending is not None
     assert (verdict.decision, ending.version) == (Decision.PROMOTED, "v2")
     assert verdict.sentence.startswith("v2 was promoted on 20")
-    assert ": promote" not in verdict.sentence
+    assert "Promote" not in verdict.sentence
 
 
 async def test_one_that_cannot_be_analysed_is_told_and_keeps_its_last_report(scene: Scene) -> None:

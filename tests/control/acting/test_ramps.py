@@ -77,7 +77,7 @@ async def test_a_ramp_rises_step_by_step_and_promotes_when_the_verdict_says_so(r
     assert (await ramping.judge()).coverage == 10
     kind, step, sentence = await ramping.state()
     assert (kind, step) == ("wait", 1)
-    assert "lasts 1h: " in sentence
+    assert "lasts 1h, " in sentence
     ramping.now += HOUR + 60
     assert (await ramping.judge()).coverage == 50
     assert (await ramping.state())[:2] == ("raise", 2)
