@@ -19,16 +19,16 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
+import orjson
 
 from ekiben.experiments.snapshot import Assignment, Attributes
 from ekiben.process.traces import trace_id
 from ekiben.state.panic import ALL_MODELS
-from ekiben.state.streams.blocks import Event
+from ekiben.state.streams.events import Exposure
 from router.errors import Overloaded, RouterError, RowRefused, UnknownName, VersionFailed
 from router.lanes.answer import Answer, Served
 from router.lanes.routes import ModelRoute, VersionRoute
 from router.lanes.shadow import Original
-from router.records.events import is_captured
 from router.worker import Worker
 
 # An ask that has lost this share of its time at another version is in a hurry.
@@ -124,9 +124,7 @@ def record(worker: Worker, ask: Ask, reply: Reply, status: int) -> None:
     else:
         metrics.failed()
     if reply.assignment.variant is not None:  # there is no exposure outside experiments
-        captured = worker.capture_share and is_captured(reply.prediction_id, worker.capture_share)
-        features = ask.row.decode() if captured else None
-        worker.events.add(ask.user_id, _exposure(ask, reply, result, features, status, seconds))
+        worker.events.add(_exposure(worker, ask, reply, result, status, seconds))
     if worker.access_log.wants(status):
         worker.access_log.note(
             request_id=ask.request_id,
@@ -139,7 +137,7 @@ def record(worker: Worker, ask: Ask, reply: Reply, status: int) -> None:
             ms=seconds * 1000,
         )
     if ask.route.shadows and ask.version is None and not isinstance(served, RouterError):
-        _copy(ask, reply, served.answer, seconds)
+        _copy(worker, ask, reply, served.answer, seconds)
 
 
 def _begin(worker: Worker, ask: Ask) -> Reply | Coroutine[Any, Any, Reply]:
@@ -195,13 +193,12 @@ async def _ask_lanes(worker: Worker, ask: Ask, assigned: VersionRoute) -> tuple[
         return live, await live.lane.submit(row, digest, ask.deadline, fresh, trace, hurried)
 
 
-def _copy(ask: Ask, reply: Reply, answer: Answer, seconds: float) -> None:
+def _copy(worker: Worker, ask: Ask, reply: Reply, answer: Answer, seconds: float) -> None:
     route = ask.route
     original = Original(
-        ask.user_id,
+        worker.hashed(ask.user_id),
         reply.prediction_id,
         time.time(),
-        route.plan.name,
         reply.version,
         answer,
         route.revision,
@@ -212,18 +209,17 @@ def _copy(ask: Ask, reply: Reply, answer: Answer, seconds: float) -> None:
 
 
 def _exposure(
-    ask: Ask, reply: Reply, result: Result, features: str | None, status: int, seconds: float
-) -> Event:
-    """The exposure of an ask that takes part in an experiment; `features` where they are captured."""
+    worker: Worker, ask: Ask, reply: Reply, result: Result, status: int, seconds: float
+) -> Exposure:
+    """The exposure of an ask that takes part in an experiment."""
     assignment = reply.assignment
     served = None if isinstance(reply.served, RouterError) else reply.served
     answer = served.answer if served else None
-    return (
+    return Exposure(
         reply.prediction_id,  # one exposure a prediction: its id is the event's
         time.time(),
-        "exposure",
         reply.prediction_id,
-        None,
+        worker.hashed(ask.user_id),
         ask.route.plan.name,
         reply.version,
         answer.model_version if answer else None,
@@ -231,14 +227,13 @@ def _exposure(
         assignment.variant,
         assignment.phase,
         ask.route.revision,
-        "served" if result == "cached" else result,
         assignment.assigned_by,
+        "served" if result == "cached" else result,
+        status,
         served is not None and served.tier is not None,
         answer.score if answer else None,
+        None,
         answer.decision if answer else None,
         seconds * 1000,
-        status,
-        None,
-        None,
-        features,
+        None if ask.attributes is None else orjson.dumps(ask.attributes).decode(),
     )

@@ -40,7 +40,6 @@ class Settings:
     state_durable: str = "check"
     state_replicas: int = 0
     exposures_max_bytes: int = 256 * MIB
-    capture_percent: int = 0
     shutdown_grace_s: float = 20.0
     drain_s: float = 1.0
     panic_file: Path = Path(".ekiben/panic")
@@ -84,7 +83,6 @@ class Settings:
             state_durable=durable_choice(environ),
             state_replicas=whole(environ, "EKIBEN_STATE_REPLICAS", 0, 0, 16),
             exposures_max_bytes=whole(environ, "EKIBEN_EXPOSURES_MAX_BYTES", 256 * MIB, MIB, 1 << 40),
-            capture_percent=whole(environ, "EKIBEN_CAPTURE_PERCENT", 0, 0, 100),
             shutdown_grace_s=float(grace_s),
             # Draining is a part of the grace.
             drain_s=float(whole(environ, "EKIBEN_DRAIN_S", min(1, grace_s - 1), 0, grace_s - 1)),

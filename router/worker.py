@@ -52,8 +52,8 @@ class Worker:
         max_body_bytes: int,
         max_elements: int = MAX_ELEMENTS,
         outcomes: Outcomes,
+        hash_user: Callable[[str], str],
         door: Door | None = None,
-        capture_share: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         traces: Traces | None = None,
         access_log: AccessLog | None = None,
@@ -78,7 +78,7 @@ class Worker:
         self.clock = clock
         self.traces = traces
         self.access_log = access_log or AccessLog(0.0, clock)
-        self.capture_share = capture_share
+        self._hash_user = hash_user
         self.web = web or WebRules(HostNames("127.0.0.1"))
         self.snapshot: Snapshot | None = None
         self.adopted_at: float | None = None
@@ -101,6 +101,10 @@ class Worker:
     def ready(self) -> bool:
         """Whether it has experiments to route by and is not stopping."""
         return self.snapshot is not None and not self.draining
+
+    def hashed(self, user_id: str | None) -> str | None:
+        """What stands for a user outside this process."""
+        return None if user_id is None else self._hash_user(user_id)
 
     def adopt(self, stored: Stored, snapshot: Snapshot | None = None) -> object:
         """Route by `stored` from the next request on. Requests under way end as they began.

@@ -22,9 +22,10 @@ from rich.console import Console
 from ekiben.backup.folder import EVENTS, SALT, STATE, Manifest, check_file, read_manifest
 from ekiben.backup.installation import Installation, open_installation, write_private
 from ekiben.backup.state_copy import StateFile, kept_keys, write_state
-from ekiben.control.recording.files import KINDS, STREAM_KINDS
 from ekiben.control.recording.intake import Intake
-from ekiben.control.recording.ranges import EntryId, EventFile
+from ekiben.control.recording.ranges import EventFile
+from ekiben.control.recording.recorder import last_recorded
+from ekiben.control.recording.streams import STREAMS
 from ekiben.process.tasks import end_tasks
 from ekiben.showing.standing import moment
 from ekiben.state.documents.document import DOCUMENT_KEY
@@ -68,8 +69,8 @@ def _event_files(manifest: Manifest) -> dict[str, EventFile]:
     for name in manifest.files:
         if name.startswith(f"{EVENTS}/"):
             kind = name.split("/")[1].removeprefix("kind=")
-            file = EventFile.parse(kind, name) if kind in KINDS else None
-            if file is None:
+            file = EventFile.parse(kind, name)
+            if file is None or name != f"{EVENTS}/{file.path}":
                 raise EkibenError(
                     f"the backup holds {name}, which is no event file of this release: restore it with the "
                     f"release that wrote it, Ekiben {manifest.release}"
@@ -101,9 +102,11 @@ async def _restore(
             if not held:
                 await installation.redis.delete(DOCUMENT_KEY)
             # Ids of new entries lie above those that files hold, whatever this server's clock says.
-            for stream, kinds in STREAM_KINDS.items():
-                recorded = await asyncio.to_thread(_last_recorded, installation, kinds)
-                await Intake(installation.redis, stream).make_group(recorded)
+            for stream in STREAMS:
+                recorded = await asyncio.to_thread(last_recorded, installation.files, stream)
+                intake = Intake(installation.redis, stream.key)
+                if recorded is not None or await intake.exists():
+                    await intake.make_group(recorded)
 
 
 def _salt_of(folder: Path, installation: Installation, replace: bool) -> str | None:
@@ -135,15 +138,11 @@ async def _check_target(installation: Installation, replace: bool) -> None:
             f"the state Redis is not empty ({len(keys)} keys, such as {keys[0].decode()}): end the routers "
             "and controllers, which fill an empty one, or give --replace, which removes what is there"
         )
-    if await asyncio.to_thread(lambda: any(installation.files.list(kind) for kind in KINDS)):
+    if await asyncio.to_thread(lambda: any(map(installation.files.list, installation.files.kinds()))):
         raise UsageError(
             f"there are event files in {installation.files.root}: --replace removes them, or name another "
             "place with EKIBEN_EVENTS_URL"
         )
-
-
-def _last_recorded(installation: Installation, kinds: tuple[str, ...]) -> EntryId | None:
-    return max((file.last for kind in kinds for file in installation.files.list(kind)), default=None)
 
 
 @asynccontextmanager
@@ -164,7 +163,7 @@ def _put_files(
 ) -> None:
     """Every file of the backup, and no other."""
     kept = installation.files
-    for kind in KINDS:
+    for kind in kept.kinds():
         for old in kept.list(kind):
             kept.remove(old)
     with bar(console, "event files", len(files)) as progress:

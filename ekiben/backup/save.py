@@ -24,7 +24,7 @@ from rich.console import Console
 from ekiben.backup.folder import EVENTS, FORMAT, SALT, STATE, Manifest, SavedFile, fingerprint, prepare, seal
 from ekiben.backup.installation import Installation, open_installation, write_private
 from ekiben.backup.state_copy import StateFile, read_state
-from ekiben.control.recording.files import KINDS, EventFiles
+from ekiben.control.recording.files import EventFiles
 from ekiben.control.recording.ranges import EventFile
 from ekiben.state.documents.document import DOCUMENT_KEY
 from ekiben.terminal.errors import EkibenError
@@ -71,7 +71,7 @@ async def _back_up(console: Console, folder: Path, environ: Mapping[str, str]) -
 
 def _check_worth(lineage: bytes | None, installation: Installation) -> None:
     """Raise EkibenError for what nobody could restore anything from."""
-    files = any(installation.files.list(kind) for kind in KINDS)
+    files = any(map(installation.files.list, installation.files.kinds()))
     if lineage is None and not files:
         raise EkibenError(
             f"there is nothing to save: the state Redis has no experiments, and {installation.files.root} no "
@@ -89,7 +89,7 @@ def _copy_files(console: Console, folder: Path, installation: Installation) -> d
     for _ in range(_ROUNDS):
         wanted = [
             file
-            for kind in KINDS
+            for kind in installation.files.kinds()
             for file in installation.files.list(kind)
             if f"{EVENTS}/{file.path}" not in saved
         ]

@@ -24,7 +24,7 @@ _Time = Annotated[datetime, msgspec.Meta(tz=True)]
 _Wrong = Callable[[str | None, str], None]
 
 
-class Outcome(msgspec.Struct, frozen=True, gc=False):
+class GivenOutcome(msgspec.Struct, frozen=True, gc=False):
     """An observed value: of a prediction or of a user, `at` seconds since 1970, `id` the client's own,
     behind its key's name and a colon where it has a key."""
 
@@ -44,7 +44,7 @@ class BadOutcome(ValueError):
         self.errors = errors
 
 
-def read_outcome(item: Any, now: float) -> Outcome:
+def read_outcome(item: Any, now: float) -> GivenOutcome:
     """Read one outcome of parsed JSON; `now` (seconds since 1970) is its time where it names none.
 
     Raises `BadOutcome`.
@@ -72,7 +72,7 @@ def read_outcome(item: Any, now: float) -> Outcome:
     if errors:
         raise BadOutcome(errors)
     assert name is not None
-    return Outcome(prediction_id, user_id, name, value, at, outcome_id)
+    return GivenOutcome(prediction_id, user_id, name, value, at, outcome_id)
 
 
 def _text(item: dict[str, Any], field: str, most: int, wrong: _Wrong) -> str | None:

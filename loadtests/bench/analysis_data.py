@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from ekiben.control.recording.files import SCHEMA
+from ekiben.control.recording.schemas import SCHEMAS
 
 START: Final = 1_790_000_000.0
 DAYS: Final = 14
@@ -87,7 +87,6 @@ class _Maker:
         return {
             "event_id": ids,
             "at": self._at[numbers],
-            "kind": _one_of(["exposure"], np.zeros(count)),
             "prediction_id": ids,
             "user_hash": _hex(self._user_hashes(users), 32),
             "model": _one_of(["credit"], np.zeros(count)),
@@ -120,7 +119,6 @@ class _Maker:
         return {
             "event_id": _hex(np.frombuffer(rng.bytes(12 * count).hex().encode(), dtype="u1"), 24),
             "at": at,
-            "kind": _one_of(["outcome"], np.zeros(count)),
             "prediction_id": pa.compute.if_else(pa.array(by_user), nothing, predictions),
             "user_hash": pa.compute.if_else(pa.array(by_user), users, nothing),
             "name": _one_of(["profit", "good", "orders", "complaint"], name),
@@ -148,15 +146,15 @@ class _Maker:
                 pa.array(columns[field.name]).cast(field.type)
                 if field.name in columns
                 else pa.nulls(count, field.type)
-                for field in SCHEMA
+                for field in SCHEMAS[kind]
             ],
-            schema=SCHEMA,
+            schema=SCHEMAS[kind],
         )
         first, last = (int(columns["received_at"][place] * 1000) for place in (0, -1))
         day = datetime.fromtimestamp(first / 1000, UTC).date()
         folder = self._folder / f"kind={kind}" / f"day={day}"
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{first:014d}.000000-{last:014d}.000000.parquet"
+        path = folder / f"2-{first:014d}.000000-{last:014d}.000000.parquet"
         pq.write_table(table, path, compression="zstd", row_group_size=_ROWS_A_GROUP)
 
 

@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 from rich.console import Console
 from rich.table import Table
 
-from ekiben.control.recording.files import KINDS, EventFiles
+from ekiben.control.recording.files import EventFiles
 from ekiben.state.embedded import addresses
 from ekiben.up.readiness import Part, until_ready
 from loadtests.bench.errors import BenchError
@@ -139,7 +139,9 @@ class Costs:
         # Files of a minute that was merged lie beside what replaced them for a minute more.
         files = EventFiles(str(self._stack.data_dir / "controller" / "events"))
         return sum(
-            files.filesystem.get_file_info(path).size for kind in KINDS for path in files.readable(kind).clean
+            files.filesystem.get_file_info(path).size
+            for kind in files.kinds()
+            for path in files.readable(kind).clean
         )
 
 

@@ -11,6 +11,7 @@ import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,8 @@ import uvloop
 
 from ekiben.experiments.parsing import parse_document
 from ekiben.state.documents.document import Stored
-from ekiben.state.streams.blocks import Event, encode_block
+from ekiben.state.streams.blocks import encode_block
+from ekiben.state.streams.events import Event
 from ekiben.state.user import user_hash
 from router.app import RouterApp
 from router.doors.envelope import parse_envelope, row_digest
@@ -60,10 +62,9 @@ _ANSWER: Final = {"ok": {"probability_bad": 0.279551, "decision": "decline"}}
 class _Events:
     """Takes events and keeps the last."""
 
-    def __init__(self) -> None:
-        self.last: Event = ()
+    last: Event
 
-    def add(self, user_id: str | None, event: Event) -> None:
+    def add(self, event: Event) -> None:
         self.last = event
 
 
@@ -80,7 +81,15 @@ async def _open(events: _Events) -> tuple[RouterApp, Worker]:
         events,
         APPLICANTS,
     )
-    worker = Worker(builder, events, metrics, IdMaker(), max_body_bytes=1 << 20, outcomes=InMemoryOutcomes())
+    worker = Worker(
+        builder,
+        events,
+        metrics,
+        IdMaker(),
+        max_body_bytes=1 << 20,
+        outcomes=InMemoryOutcomes(),
+        hash_user=lru_cache(APPLICANTS)(partial(user_hash, b"salt")),
+    )
 
     async def open_worker(_stack: contextlib.AsyncExitStack) -> Worker:
         return worker

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from ekiben.state.outcomes import BadOutcome, Outcome, read_outcome
+from ekiben.state.outcomes import BadOutcome, GivenOutcome, read_outcome
 from router.errors import BodyTooLarge, OutcomesRefused, Overloaded, StateAway
 from router.http.asgi import Request, Send
 from router.http.costly import Steps, at_once, check_elements, is_costly
@@ -52,12 +52,12 @@ async def take_outcomes(worker: Worker, request: Request, send: Send, sender: st
     await request.respond(send, 202, (_JSON,), orjson.dumps(reply))
 
 
-def read_outcomes(body: bytes, now: float) -> list[Outcome]:
+def read_outcomes(body: bytes, now: float) -> list[GivenOutcome]:
     """`read_in_steps`, without a pause."""
     return at_once(read_in_steps(body, now))
 
 
-def read_in_steps(body: bytes, now: float, sender: str | None = None) -> Steps[list[Outcome]]:
+def read_in_steps(body: bytes, now: float, sender: str | None = None) -> Steps[list[GivenOutcome]]:
     """Read the body; `now` (seconds since 1970) is the time of an outcome that tells none, and each `id` is
     one of `sender`'s own.
 
@@ -76,7 +76,7 @@ def read_in_steps(body: bytes, now: float, sender: str | None = None) -> Steps[l
         raise OutcomesRefused(
             [_error(("outcomes",), f"at most {MAX_OUTCOMES} outcomes at once, not {len(items)}")]
         )
-    outcomes: list[Outcome] = []
+    outcomes: list[GivenOutcome] = []
     errors: list[dict[str, Any]] = []
     for place, item in enumerate(items):
         if place % _STEP == 0:
@@ -96,7 +96,7 @@ def read_in_steps(body: bytes, now: float, sender: str | None = None) -> Steps[l
     return outcomes
 
 
-def _of_sender(outcome: Outcome, sender: str | None) -> Outcome:
+def _of_sender(outcome: GivenOutcome, sender: str | None) -> GivenOutcome:
     if sender is None or outcome.id is None:
         return outcome
     return msgspec.structs.replace(outcome, id=f"{sender}:{outcome.id}")

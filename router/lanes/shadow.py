@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from ekiben.state.streams.blocks import Event
+from ekiben.state.streams.events import ShadowAnswer
 from router.errors import Overloaded
 from router.lanes.answer import Answer, Served
 from router.lanes.lane import Lane
@@ -23,10 +23,9 @@ MAX_SHADOW_QUEUE: Final = 1024
 class Original(msgspec.Struct, frozen=True, gc=False):
     """The served answer that a shadow's is compared with, and the request it belongs to."""
 
-    user_id: str | None
+    user_hash: str | None
     prediction_id: str
     at: float
-    model: str
     version: str
     answer: Answer
     revision: int
@@ -100,29 +99,24 @@ class Shadow:
         self._metrics.shadow_comparisons.labels(*labels, "true" if agree else "false").inc()
         if served.score is not None and answer.score is not None:
             self._metrics.shadow_difference.labels(*labels).observe(abs(answer.score - served.score))
-        event: Event = (
-            f"{original.prediction_id}.{self.version}",
-            original.at,
-            "shadow",
-            original.prediction_id,
-            None,
-            self._model,
-            self.version,
-            answer.model_version,
-            None,
-            None,
-            None,
-            original.revision,
-            "agreed" if agree else "differed",
-            None,
-            cached,
-            answer.score,
-            answer.decision,
-            latency_ms,
-            # A shadow has no HTTP status; outside experiments the served answer has no event of its own.
-            int(original.latency_ms * 1000),
-            original.version,
-            served.score,
-            None,
+        self._events.add(
+            ShadowAnswer(
+                f"{original.prediction_id}.{self.version}",
+                original.at,
+                original.prediction_id,
+                original.user_hash,
+                self._model,
+                self.version,
+                answer.model_version,
+                original.revision,
+                cached,
+                answer.score,
+                answer.decision,
+                latency_ms,
+                agree,
+                original.version,
+                served.model_version,
+                served.score,
+                original.latency_ms,
+            )
         )
-        self._events.add(original.user_id, event)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
 import time
@@ -13,10 +12,10 @@ from typing import Final, Protocol
 from redis.asyncio import Redis
 
 from ekiben.state.documents.document import StateUnavailable
-from ekiben.state.streams.blocks import COLUMNS, EXPOSURES_STREAM, Event
+from ekiben.state.streams.blocks import EVENTS_STREAM
+from ekiben.state.streams.events import Event, Prediction
 from ekiben.state.streams.producers import Block, Producer
 from ekiben.state.streams.trimming import trim_to
-from ekiben.state.user import user_hash
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +26,10 @@ _MAX_BLOCK: Final = 5_000
 _MAX_BLOCK_FEATURES: Final = 1024 * 1024
 _MAX_HELD_FEATURES: Final = 64 * 1024 * 1024
 _TRIM_EVERY_S: Final = 5.0
-_MAX_HASHES: Final = 20_000
 _TAILS: Final = 256
 _TAIL_BYTES: Final = 10
 _RANDOM: Final = int.from_bytes(bytes.fromhex("0fff3fffffffffffffff") * _TAILS)
 _FIXED: Final = int.from_bytes(bytes.fromhex("70008000000000000000") * _TAILS)
-_FEATURES: Final = COLUMNS.index("features")
 
 
 class EventMetrics(Protocol):
@@ -51,20 +48,20 @@ class EventMetrics(Protocol):
 class Events(Protocol):
     """Where the hot path leaves what it served."""
 
-    def add(self, user_id: str | None, event: Event) -> None:
-        """Take an event whose `user_hash` is still to be filled in. Never waits."""
+    def add(self, event: Event) -> None:
+        """Take an event. Never waits."""
         ...
 
 
 class InMemoryEvents:
-    """Events in a list, for tests: pairs of the user id in clear and the event."""
+    """Events in a list, for tests."""
 
     def __init__(self) -> None:
-        self.held: list[tuple[str | None, Event]] = []
+        self.held: list[Event] = []
 
-    def add(self, user_id: str | None, event: Event) -> None:
+    def add(self, event: Event) -> None:
         """Keep it."""
-        self.held.append((user_id, event))
+        self.held.append(event)
 
 
 class IdMaker:
@@ -101,37 +98,24 @@ def _draw_tails() -> list[str]:
     return [digits[start : start + 20] for start in range(0, len(digits), 20)]
 
 
-def is_captured(prediction_id: str, share: float) -> bool:
-    """Whether the features of this prediction belong to the sample of `share` (0-1) that is kept.
-
-    By the id's hash (BLAKE2b, RFC 7693): everyone who asks gets the same answer, and a larger share holds
-    every smaller one.
-    """
-    digest = hashlib.blake2b(prediction_id.encode(), digest_size=8).digest()
-    return int.from_bytes(digest) < share * 2.0**64
-
-
 class RedisEvents:
-    """Sends exposure blocks to the state Redis. While it is away events wait, up to a limit; then they are
+    """Sends blocks of events to the state Redis. While it is away events wait, up to a limit; then they are
     dropped, and counted: recording never slows serving."""
 
     def __init__(
         self,
         redis: Redis,
-        salt: bytes,
         metrics: EventMetrics,
         max_stream_bytes: int,
         new_id: Callable[[], str],
     ) -> None:
         self._redis = redis
-        self._salt = salt
         self._metrics = metrics
         self._max_stream_bytes = max_stream_bytes
-        self._producer = Producer(redis, EXPOSURES_STREAM, new_id)
-        self._held: list[tuple[str | None, Event]] = []
+        self._producer = Producer(redis, EVENTS_STREAM, new_id)
+        self._held: list[Event] = []
         self._held_features = 0
         self._block: Block | None = None
-        self._hashes: dict[str, str] = {}
         self.failing = False
         self.sent = 0
         self.dropped = 0
@@ -141,19 +125,15 @@ class RedisEvents:
         """Events in memory."""
         return len(self._held) + (self._block.count if self._block is not None else 0)
 
-    def add(self, user_id: str | None, event: Event) -> None:
+    def add(self, event: Event) -> None:
         """Take an event; it leaves with the next block."""
-        if len(self._held) >= _MAX_HELD:
+        size = _features(event)
+        if len(self._held) >= _MAX_HELD or self._held_features + size > _MAX_HELD_FEATURES:
             self.dropped += 1
             self._metrics.dropped(1)
             return
-        features = event[_FEATURES]
-        if features is not None:
-            if self._held_features + len(features) > _MAX_HELD_FEATURES:
-                event = (*event[:_FEATURES], None)  # the exposure counts, its features are a sample anyway
-            else:
-                self._held_features += len(features)
-        self._held.append((user_id, event))
+        self._held_features += size
+        self._held.append(event)
 
     async def run(self) -> None:
         """Send a block every 50 ms until cancelled; then send what is left."""
@@ -174,7 +154,7 @@ class RedisEvents:
         """Send what is held, block by block, until nothing is left or Redis fails."""
         while self._block is not None or self._held:
             if self._block is None:
-                self._block = self._producer.block([self._complete(*held) for held in self._take()])
+                self._block = self._producer.block(self._take())
             # The same block, with the same number, until Redis has it: it is in the stream once.
             try:
                 await self._producer.send(self._block)
@@ -188,36 +168,31 @@ class RedisEvents:
             self.sent += count
             self._metrics.sent(count)
 
-    def _take(self) -> list[tuple[str | None, Event]]:
+    def _take(self) -> list[Event]:
         """The oldest events, as many as go into a block."""
         count = min(len(self._held), _MAX_BLOCK)
         if self._held_features:
             size = 0
             for place in range(count):
-                size += len(self._held[place][1][_FEATURES] or "")
+                size += _features(self._held[place])
                 if size > _MAX_BLOCK_FEATURES and place:
                     count = place
                     break
         taken, self._held = self._held[:count], self._held[count:]
         if self._held_features:
-            self._held_features -= sum(len(event[_FEATURES] or "") for _, event in taken)
+            self._held_features -= sum(map(_features, taken))
         return taken
-
-    def _complete(self, user_id: str | None, event: Event) -> Event:
-        if user_id is None:
-            return event
-        hashed = self._hashes.get(user_id)
-        if hashed is None:
-            if len(self._hashes) >= _MAX_HASHES:
-                self._hashes.clear()
-            hashed = self._hashes[user_id] = user_hash(self._salt, user_id)
-        return (*event[:4], hashed, *event[5:])
 
     async def _trim(self) -> None:
         try:
-            trimmed = await trim_to(self._redis, EXPOSURES_STREAM, self._max_stream_bytes)
+            trimmed = await trim_to(self._redis, EVENTS_STREAM, self._max_stream_bytes)
         except StateUnavailable:
             return  # the next round tries again
         if trimmed:
             self._metrics.trimmed(trimmed)
-            log.warning("the exposures stream was over its limit: %d old blocks were trimmed", trimmed)
+            log.warning("the stream of events was over its limit: %d old blocks were trimmed", trimmed)
+
+
+def _features(event: Event) -> int:
+    """How many characters of captured features an event has."""
+    return len(event.features or "") if type(event) is Prediction else 0

@@ -19,13 +19,14 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from redis.asyncio import Redis
 
 from ekiben.state.documents.document import StateUnavailable
-from ekiben.state.outcomes import Outcome
-from ekiben.state.streams.blocks import COLUMNS, OUTCOMES_STREAM, Event
+from ekiben.state.outcomes import GivenOutcome
+from ekiben.state.streams.blocks import OUTCOMES_STREAM
+from ekiben.state.streams.events import Outcome
 from ekiben.state.streams.producers import NotStored, Producer
 from ekiben.state.user import id_hint, user_hash
 from router.errors import NotReady, Overloaded, RouterError, StateAway, StateNotDurable
@@ -39,9 +40,6 @@ _MAX_BLOCK: Final = 5_000
 _PAUSE_S: Final = 0.050
 # Outcomes that are made into events without a pause, about half a millisecond.
 _STEP: Final = 100
-_EVENT_ID, _AT, _KIND, _PREDICTION_ID, _USER_HASH, _RESULT, _NAME, _VALUE = map(
-    COLUMNS.index, ("event_id", "at", "kind", "prediction_id", "user_hash", "result", "name", "value")
-)
 
 
 class Outcomes(Protocol):
@@ -52,7 +50,7 @@ class Outcomes(Protocol):
         """Outcomes that are not on disk yet."""
         ...
 
-    async def write(self, outcomes: Sequence[Outcome]) -> None:
+    async def write(self, outcomes: Sequence[GivenOutcome]) -> None:
         """Return when all of them are on disk. Raises `Overloaded` or `StateAway`."""
         ...
 
@@ -61,11 +59,11 @@ class InMemoryOutcomes:
     """Outcomes in a list, for tests."""
 
     def __init__(self) -> None:
-        self.held: list[Outcome] = []
+        self.held: list[GivenOutcome] = []
         self.failure: RouterError | None = None
         self.waiting = 0
 
-    async def write(self, outcomes: Sequence[Outcome]) -> None:
+    async def write(self, outcomes: Sequence[GivenOutcome]) -> None:
         """Keep them, or fail as told."""
         if self.failure is not None:
             raise self.failure
@@ -84,7 +82,7 @@ class _Waiting:
 
     __slots__ = ("done", "events", "since")
 
-    def __init__(self, events: list[Event], done: asyncio.Future[None], since: float) -> None:
+    def __init__(self, events: list[Outcome], done: asyncio.Future[None], since: float) -> None:
         self.events = events
         self.done = done
         self.since = since
@@ -122,7 +120,7 @@ class OutcomeWriter:
         self._failing = False
         self.waiting = 0
 
-    async def write(self, outcomes: Sequence[Outcome]) -> None:
+    async def write(self, outcomes: Sequence[GivenOutcome]) -> None:
         """Return when all of them are on disk.
 
         Raises `Overloaded` when too many wait, `StateAway` when Redis has not confirmed them in time, and
@@ -202,27 +200,21 @@ class OutcomeWriter:
             )
             return
 
-    async def _events(self, outcomes: Sequence[Outcome]) -> list[Event]:
+    async def _events(self, outcomes: Sequence[GivenOutcome]) -> list[Outcome]:
         if len(outcomes) <= _STEP:
             return [self._event(outcome) for outcome in outcomes]
         return await self._turns.run(self._in_steps(outcomes), self._answer_s)
 
-    def _in_steps(self, outcomes: Sequence[Outcome]) -> Steps[list[Event]]:
-        events: list[Event] = []
+    def _in_steps(self, outcomes: Sequence[GivenOutcome]) -> Steps[list[Outcome]]:
+        events: list[Outcome] = []
         for start in range(0, len(outcomes), _STEP):
             events += [self._event(outcome) for outcome in outcomes[start : start + _STEP]]
             yield
         return events
 
-    def _event(self, outcome: Outcome) -> Event:
-        event: list[Any] = [None] * len(COLUMNS)
-        event[_EVENT_ID] = outcome.id or self._new_id()
-        event[_AT] = outcome.at
-        event[_KIND] = "outcome"
-        event[_PREDICTION_ID] = outcome.prediction_id
-        if outcome.user_id is not None:
-            event[_USER_HASH] = user_hash(self._salt, outcome.user_id)
-            event[_RESULT] = id_hint(outcome.user_id)
-        event[_NAME] = outcome.name
-        event[_VALUE] = outcome.value
-        return tuple(event)
+    def _event(self, given: GivenOutcome) -> Outcome:
+        hashed = hint = None
+        if given.user_id is not None:
+            hashed, hint = user_hash(self._salt, given.user_id), id_hint(given.user_id)
+        event_id = given.id or self._new_id()
+        return Outcome(event_id, given.at, given.prediction_id, hashed, given.name, given.value, hint)

@@ -55,7 +55,6 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "EKIBEN_EXPOSURES_MAX_BYTES": _DEFAULT,
         "EKIBEN_STATE_DURABLE": "it is checked, unless somebody knows better",
         "EKIBEN_STATE_REPLICAS": "dev has one pod; what a managed Redis has, its owner knows",
-        "EKIBEN_CAPTURE_PERCENT": "features may tell of people: nothing is kept unless somebody asks for it",
         "EKIBEN_LOG_FORMAT": "JSON is the default, and a cluster's log reader wants it",
         "EKIBEN_LOG_LEVEL": _DEFAULT,
         "EKIBEN_ACCESS_LOG_PERCENT": _DEFAULT,

@@ -31,16 +31,18 @@ from ekiben.control.analysis.tables import DuckDBTables
 from ekiben.control.recording.files import EventFiles
 from ekiben.control.recording.merging import Merging
 from ekiben.control.recording.recorder import Recorder
+from ekiben.control.recording.schemas import SCHEMAS
 from ekiben.experiments.changes.actions import pause
 from ekiben.state.documents.audit import Audit
 from ekiben.state.documents.document import DocumentStore, open_state
 from ekiben.state.embedded import EmbeddedRedis
 from ekiben.state.lease import Lease
+from ekiben.state.streams.events import Exposure, Outcome
 from ekiben.terminal.errors import EkibenError, UsageError
 from tests.control.analysis.events import KEY, START, metric, stored
 from tests.control.recording.conftest import s3 as s3_service
 from tests.control.recording.events import Lease as Mine
-from tests.control.recording.events import add, event
+from tests.control.recording.events import add
 from tests.router.documents import EXPERIMENT, credit
 from tests.router.processes import RouterProcess
 from tests.router.redis_server import RedisServer
@@ -97,22 +99,22 @@ def place() -> Iterator[Callable[[], Place]]:
 
 def exposure(user: int) -> Any:
     variant = ("control", "treatment")[user % 2]
-    columns = {
+    columns: dict[str, Any] = {
         "at": START + user, "prediction_id": f"p{user}", "user_hash": f"u{user}", "model": "credit",
         "version": {"control": "v1", "treatment": "v2"}[variant], "experiment": KEY, "variant": variant,
         "phase": 1, "revision": 3, "result": "served", "assigned_by": "hash", "cached": False, "status": 200,
     }  # fmt: skip
-    return event("exposure", f"e{user}", **columns)
+    return Exposure(f"e{user}", **columns)
 
 
 def outcome(user: int) -> Any:
-    columns = {
+    columns: dict[str, Any] = {
         "at": START + user + 9,
         "prediction_id": f"p{user}",
         "name": "profit",
         "value": user % 7 + 0.25,
     }
-    return event("outcome", f"o{user}", **columns)
+    return Outcome(f"o{user}", **columns)
 
 
 def recorder(redis: Redis, files: EventFiles) -> Recorder:
@@ -237,10 +239,10 @@ def test_new_events_have_ids_above_those_of_files_though_this_servers_clock_is_b
 
     async def of_tomorrow() -> None:
         redis = open_state(here.server.url)
-        await redis.xadd("ekiben:outcomes", {"x": "y"}, id="32503680000000-0")
-        await redis.delete("ekiben:outcomes")
-        await redis.xgroup_create("ekiben:outcomes", "g", mkstream=True)
-        await redis.execute_command("XSETID", "ekiben:outcomes", "32503680000000-0")  # type: ignore[no-untyped-call]
+        await redis.xadd("ekiben:outcomes:2", {"x": "y"}, id="32503680000000-0")
+        await redis.delete("ekiben:outcomes:2")
+        await redis.xgroup_create("ekiben:outcomes:2", "g", mkstream=True)
+        await redis.execute_command("XSETID", "ekiben:outcomes:2", "32503680000000-0")  # type: ignore[no-untyped-call]
         await add(redis, [outcome(1)])
         await recorder(redis, here.files).record_all()
         await redis.aclose()
@@ -269,7 +271,7 @@ def test_an_installation_that_holds_something_is_refused_unless_it_is_to_be_repl
     back_up(screen(), tmp_path / "b", here.environ)
     with pytest.raises(UsageError, match="the state Redis is not empty"):
         restore(screen(), tmp_path / "b", environ=here.environ)
-    there.files.publish(there.files.stage([]), here.files.list("outcome")[0], Mine())
+    there.files.publish(there.files.stage([], SCHEMAS["outcome"]), here.files.list("outcome")[0], Mine())
     with pytest.raises(UsageError, match="there are event files in"):
         restore(screen(), tmp_path / "b", environ=there.environ)
     before = asyncio.run(report(here))
@@ -367,8 +369,7 @@ def test_event_files_that_this_release_does_not_know_are_refused_before_anything
     before = asyncio.run(report(here, record=False))
     manifest = json.loads((folder / "manifest.json").read_text())
     name = next(name for name in manifest["files"] if name.startswith("events/"))
-    other = "events/kind=of-tomorrow/" + name.split("/", 2)[2]
-    (folder / other).parent.mkdir(parents=True)
+    other = name.rpartition("/")[0] + "/of-tomorrow.parquet"
     (folder / name).rename(folder / other)
     manifest["files"][other] = manifest["files"].pop(name)
     manifest["files"] = dict(sorted(manifest["files"].items()))

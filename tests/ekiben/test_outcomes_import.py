@@ -15,18 +15,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from msgspec.structs import asdict
 from rich.console import Console
 
 from ekiben.importing.rows import NO_VALUE, Columns, read_row
 from ekiben.importing.run import import_outcomes
 from ekiben.importing.sender import OutcomeSender
 from ekiben.importing.summary import Imported
-from ekiben.state.streams.blocks import COLUMNS, OUTCOMES_STREAM, decode_block
+from ekiben.state.streams.blocks import OUTCOMES_STREAM
 from ekiben.terminal.errors import EkibenError, UsageError
 from tests.ekiben.running import ekiben, environment
 from tests.router.documents import credit
 from tests.router.processes import RouterProcess
 from tests.router.redis_server import RedisServer
+from tests.state.reading import events_in
 
 PORT = 31111
 PLAIN = Columns()
@@ -164,8 +166,7 @@ class Importing:
         """The outcomes in the stream, each id once."""
         async with self._server.client() as client:
             entries = await client.xrange(OUTCOMES_STREAM)
-        rows = [row for _, fields in entries for row in decode_block(fields)[1]]
-        return list({row[0]: dict(zip(COLUMNS, row, strict=True)) for row in rows}.values())
+        return list({event.event_id: asdict(event) for event in events_in(entries)}.values())
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from msgspec.structs import asdict
 
 from ekiben.experiments.document import Document
 from ekiben.state.documents.document import Stored
-from ekiben.state.streams.blocks import COLUMNS
+from ekiben.state.streams.events import KINDS
 from router.app import RouterApp
 from router.lanes.cache import InMemoryCache, SharedCache
 from router.lanes.probes import probe_all
@@ -54,8 +55,7 @@ class Router:
 
     def exposures(self, kind: str = "exposure") -> list[dict[str, object]]:
         """The events of a kind, by column; `user_hash` holds the user id in clear."""
-        rows = [dict(zip(COLUMNS, event, strict=True)) | {"user_hash": u} for u, event in self.events.held]
-        return [row for row in rows if row["kind"] == kind]
+        return [asdict(event) for event in self.events.held if type(event) is KINDS[kind]]
 
     def counted(self, name: str, **labels: str) -> float:
         """The value of a metric; 0 where nothing was counted."""
@@ -73,7 +73,7 @@ async def build_app(
     max_body_bytes: int = 1024 * 1024,
     probed: bool = True,
     clock: Callable[[], float] | None = None,
-    capture_share: float = 0.0,
+    hash_user: Callable[[str], str] = lambda user_id: user_id,
 ) -> AsyncIterator[Router]:
     """Start the app over `services` (by URL) and stop it again. Without a document it has no snapshot."""
     cache, events, metrics, new_id = InMemoryCache(), InMemoryEvents(), Metrics(), IdMaker()
@@ -91,7 +91,7 @@ async def build_app(
             new_id,
             max_body_bytes=max_body_bytes,
             outcomes=outcomes,
-            capture_share=capture_share,
+            hash_user=hash_user,
             **timed,
         )
         if document is not None:

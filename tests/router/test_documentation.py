@@ -47,7 +47,6 @@ def test_the_defaults_in_the_table_are_those_of_the_router() -> None:
         ("EKIBEN_MAX_ELEMENTS", defaults.max_elements),
         ("EKIBEN_LOCAL_CACHE_ENTRIES", defaults.local_cache_entries),
         ("EKIBEN_EXPOSURES_MAX_BYTES", defaults.exposures_max_bytes),
-        ("EKIBEN_CAPTURE_PERCENT", defaults.capture_percent),
         ("EKIBEN_BODIES_MAX_BYTES", defaults.bodies_max_bytes),
         ("EKIBEN_KEEP_ALIVE_S", defaults.connections.keep_alive_s),
         ("EKIBEN_MAX_CONNECTIONS", defaults.connections.most),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,13 +13,15 @@ import pytest
 import router.records.events as events_module
 from ekiben.process.tasks import end_tasks
 from ekiben.state.documents.document import open_state
-from ekiben.state.streams.blocks import COLUMNS, EXPOSURES_STREAM, decode_block
+from ekiben.state.streams.blocks import EVENTS_STREAM, decode_block
+from ekiben.state.streams.events import Event, Exposure, Prediction
 from ekiben.state.user import user_hash
 from router.records.events import IdMaker, RedisEvents
-from tests.router.conftest import Router
-from tests.router.documents import credit_document
+from tests.router.conftest import Router, build_app
+from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.redis_server import RedisServer
-from tests.router.waiting import until
+from tests.router.services import Service
+from tests.router.waiting import settle, until
 
 SALT = b"a salt of the tests"
 
@@ -56,9 +59,12 @@ def test_ids_of_one_moment_share_nothing_but_the_moment() -> None:
     assert {number >> 62 & 3 for number in drawn} == {2}
 
 
-def event(event_id: str, **columns: Any) -> tuple[Any, ...]:
-    values = dict.fromkeys(COLUMNS) | {"event_id": event_id, "kind": "exposure"} | columns
-    return tuple(values[column] for column in COLUMNS)
+def event(event_id: str, **columns: Any) -> Exposure:
+    return Exposure(event_id, 5.0, **columns)
+
+
+def captured(event_id: str, features: str) -> Prediction:
+    return Prediction(event_id, 5.0, features=features)
 
 
 class Sender:
@@ -68,13 +74,13 @@ class Sender:
         self.server = server
         self.counts = Counts()
         self.redis = open_state(server.url)
-        self.events = RedisEvents(self.redis, SALT, self.counts, limit, IdMaker())
+        self.events = RedisEvents(self.redis, self.counts, limit, IdMaker())
 
-    async def read(self) -> list[dict[str, Any]]:
+    async def read(self) -> list[Event]:
         async with self.server.client() as client:
-            blocks = [decode_block(fields) for _, fields in await client.xrange(EXPOSURES_STREAM)]
-        assert len({block_id for block_id, _ in blocks}) == len(blocks)
-        return [dict(zip(COLUMNS, each, strict=True)) for _, block in blocks for each in block]
+            blocks = [decode_block(fields) for _, fields in await client.xrange(EVENTS_STREAM)]
+        assert len({block.block_id for block in blocks}) == len(blocks)
+        return [event for block in blocks for events in block.events.values() for event in events]
 
 
 @pytest.fixture
@@ -91,7 +97,6 @@ async def test_an_exposure_has_the_columns_of_the_design(router: Router) -> None
     assert exposure.pop("latency_ms") >= 0  # type: ignore[operator]
     assert exposure == {
         "event_id": reply["prediction_id"],
-        "kind": "exposure",
         "prediction_id": reply["prediction_id"],
         "user_hash": "u-treatment",  # in clear only in the memory of these tests
         "model": "credit",
@@ -107,9 +112,8 @@ async def test_an_exposure_has_the_columns_of_the_design(router: Router) -> None
         "score": 0.2,
         "decision": "yes",
         "status": 200,
-        "name": None,
-        "value": None,
-        "features": None,
+        "scores": None,
+        "attributes": None,
     }
 
 
@@ -138,48 +142,47 @@ async def test_a_request_records_the_revision_it_was_routed_by(router: Router) -
 
 async def test_events_reach_redis_in_order_and_are_counted(sender: Sender) -> None:
     for number in range(12_000):
-        sender.events.add(f"u-{number % 3}", event(str(number), score=number / 7, cached=True))
+        sender.events.add(event(str(number), score=number / 7, cached=True))
     await sender.events.flush()
     rows = await sender.read()
-    assert [row["event_id"] for row in rows] == [str(number) for number in range(12_000)]
-    assert rows[7]["score"] == 1.0
+    assert [row.event_id for row in rows] == [str(number) for number in range(12_000)]
+    assert rows[7].score == 1.0
     assert sender.counts.n_sent == 12_000
 
 
-async def test_the_user_is_never_in_clear_in_redis(sender: Sender) -> None:
+async def test_the_user_is_never_in_clear_in_an_event(v1: Service, v2: Service, v3: Service) -> None:
     user = "somebody@example.com"
-    sender.events.add(user, event("1"))
-    sender.events.add(None, event("2"))
-    await sender.events.flush()
-    rows = await sender.read()
-    assert [row["user_hash"] for row in rows] == [user_hash(SALT, user), None]
-    assert user not in str(rows)
-    async with sender.server.client() as client:
-        for key in await client.keys("*"):
-            assert user.encode() not in (await client.dump(key) or b"")
+    document = credit_document(shadow={"v3": 100})
+    hashed = partial(user_hash, SALT)
+    async with build_app(document, {V1: v1, V2: v2, V3: v3}, hash_user=hashed) as router:
+        await router.client.predict(user, {"row": 1})
+        await settle()
+        hashes = {each["user_hash"] for kind in ("exposure", "shadow") for each in router.exposures(kind)}
+        assert hashes == {user_hash(SALT, user)}
+        assert user not in str(router.events.held)
 
 
 async def test_while_redis_is_away_events_wait_and_are_then_sent_once(sender: Sender) -> None:
     sender.server.kill()
     for number in range(10):
-        sender.events.add("u", event(str(number)))
+        sender.events.add(event(str(number)))
     await sender.events.flush()
     assert sender.events.failing
     for number in range(10, 20):
-        sender.events.add("u", event(str(number)))
+        sender.events.add(event(str(number)))
     await sender.events.flush()
     assert sender.counts.n_sent == 0
     await sender.server.start()
     await sender.events.flush()
     assert not sender.events.failing
-    assert [row["event_id"] for row in await sender.read()] == [str(number) for number in range(20)]
+    assert [row.event_id for row in await sender.read()] == [str(number) for number in range(20)]
     assert (sender.counts.n_sent, sender.counts.n_dropped) == (20, 0)
 
 
 async def test_a_full_redis_makes_events_wait_too(sender: Sender) -> None:
     async with sender.server.client() as client:
         await client.config_set("maxmemory", "1")
-        sender.events.add("u", event("1"))
+        sender.events.add(event("1"))
         await sender.events.flush()
         assert sender.events.failing
         await client.config_set("maxmemory", "0")
@@ -193,7 +196,7 @@ async def test_past_the_limit_events_are_dropped_and_counted(
     monkeypatch.setattr(events_module, "_MAX_HELD", 100)
     sender.server.kill()
     for number in range(250):
-        sender.events.add("u", event(str(number)))
+        sender.events.add(event(str(number)))
     assert sender.counts.n_dropped == 150
     await sender.server.start()
     await sender.events.flush()
@@ -208,22 +211,22 @@ async def test_past_its_byte_limit_the_old_end_of_the_stream_is_trimmed_and_coun
     try:
         for block in range(300):
             for number in range(20):
-                sender.events.add("u", event(f"{block}-{number}", features=str(hash((block, number))) * 5))
+                sender.events.add(captured(f"{block}-{number}", str(hash((block, number))) * 5))
             await sender.events.flush()
         async with redis.client() as client:
-            before = await client.xlen(EXPOSURES_STREAM)
-            assert (await client.memory_usage(EXPOSURES_STREAM)) > limit
+            before = await client.xlen(EVENTS_STREAM)
+            assert (await client.memory_usage(EVENTS_STREAM)) > limit
             await sender.events._trim()
-            assert (await client.memory_usage(EXPOSURES_STREAM)) <= limit
-            assert sender.counts.n_trimmed == before - await client.xlen(EXPOSURES_STREAM) > 0
+            assert (await client.memory_usage(EVENTS_STREAM)) <= limit
+            assert sender.counts.n_trimmed == before - await client.xlen(EVENTS_STREAM) > 0
         rows = await sender.read()
-        assert rows[-1]["event_id"] == "299-19"  # the young end stays
+        assert rows[-1].event_id == "299-19"  # the young end stays
     finally:
         await sender.redis.aclose()
 
 
 async def test_a_stream_within_its_limit_is_left_alone(sender: Sender) -> None:
-    sender.events.add("u", event("1"))
+    sender.events.add(event("1"))
     await sender.events.flush()
     await sender.events._trim()
     assert sender.counts.n_trimmed == 0
@@ -232,11 +235,11 @@ async def test_a_stream_within_its_limit_is_left_alone(sender: Sender) -> None:
 
 async def test_what_is_left_is_sent_when_the_sender_stops(sender: Sender) -> None:
     task = asyncio.create_task(sender.events.run())
-    sender.events.add("u", event("1"))
+    sender.events.add(event("1"))
     await until(lambda: sender.counts.n_sent == 1)  # by itself
-    sender.events.add("u", event("2"))
+    sender.events.add(event("2"))
     await end_tasks(task)
-    assert [row["event_id"] for row in await sender.read()] == ["1", "2"]
+    assert [row.event_id for row in await sender.read()] == ["1", "2"]
 
 
 def test_ids_of_two_processes_never_meet_and_one_process_never_repeats() -> None:

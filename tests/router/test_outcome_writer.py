@@ -12,21 +12,23 @@ import pytest
 
 from ekiben.process.tasks import end_tasks
 from ekiben.state.documents.document import open_state
-from ekiben.state.outcomes import Outcome
-from ekiben.state.streams.blocks import COLUMNS, OUTCOMES_STREAM, decode_block
+from ekiben.state.outcomes import GivenOutcome
+from ekiben.state.streams.blocks import OUTCOMES_STREAM
+from ekiben.state.streams.events import Outcome
 from ekiben.state.user import user_hash
 from router.errors import NotReady, Overloaded, StateAway, StateNotDurable
 from router.records.events import IdMaker
 from router.records.outcome_writer import OutcomeWriter
 from tests.router.redis_server import RedisServer
 from tests.router.waiting import until
+from tests.state.reading import events_in
 
 SALT = b"a salt of the tests"
 
 
-def outcome(number: int = 1, **changed: Any) -> Outcome:
+def outcome(number: int = 1, **changed: Any) -> GivenOutcome:
     fields = {"prediction_id": "p", "user_id": None, "name": "profit", "value": number, "at": 5.0}
-    return Outcome(**(fields | {"id": f"o-{number}"} | changed))
+    return GivenOutcome(**(fields | {"id": f"o-{number}"} | changed))
 
 
 class Counts:
@@ -50,16 +52,14 @@ class Writing:
         self.redis = open_state(self.server.url)
         self.writer = OutcomeWriter(self.redis, SALT, self.counts, IdMaker(), **options)
 
-    async def read(self) -> list[list[dict[str, Any]]]:
+    async def read(self) -> list[list[Outcome]]:
         """The outcomes of each block."""
         async with self.server.client() as client:
             entries = await client.xrange(OUTCOMES_STREAM)
-        return [
-            [dict(zip(COLUMNS, row, strict=True)) for row in decode_block(fields)[1]] for _, fields in entries
-        ]
+        return [events_in([entry]) for entry in entries]
 
     async def ids(self) -> list[str]:
-        return [row["event_id"] for block in await self.read() for row in block]
+        return [row.event_id for block in await self.read() for row in block]
 
 
 @contextlib.asynccontextmanager
@@ -85,16 +85,9 @@ async def writing(short_folder: Path) -> AsyncIterator[Writing]:
 async def test_an_outcome_has_the_columns_of_the_design(writing: Writing) -> None:
     await writing.writer.write([outcome(7), outcome(8, prediction_id=None, user_id="somebody", id=None)])
     ((one, two),) = await writing.read()
-    assert {name: value for name, value in one.items() if value is not None} == {
-        "event_id": "o-7",
-        "at": 5.0,
-        "kind": "outcome",
-        "prediction_id": "p",
-        "name": "profit",
-        "value": 7.0,
-    }
-    assert two["user_hash"] == user_hash(SALT, "somebody")
-    assert two["event_id"]
+    assert one == Outcome("o-7", 5.0, "p", None, "profit", 7.0)
+    assert two.user_hash == user_hash(SALT, "somebody")
+    assert two.event_id
     assert "somebody" not in str(two)
 
 

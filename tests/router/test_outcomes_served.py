@@ -16,11 +16,12 @@ import yaml
 
 from ekiben.state.beats import Beat, Beats
 from ekiben.state.documents.document import open_state
-from ekiben.state.streams.blocks import OUTCOMES_STREAM, decode_block
+from ekiben.state.streams.blocks import OUTCOMES_STREAM
 from tests.router.documents import credit
 from tests.router.processes import ROOT, Process, RouterProcess
 from tests.router.redis_server import RedisServer
 from tests.router.waiting import PATIENCE_S, until_async
+from tests.state.reading import events_in
 
 PORT, OTHER_PORT = 31101, 31102
 
@@ -111,7 +112,7 @@ async def written(state: RedisServer) -> list[str]:
     """The ids in the stream, in order, as often as they are there."""
     async with state.client() as client:
         entries = await client.xrange(OUTCOMES_STREAM)
-    return [row[0] for _, fields in entries for row in decode_block(fields)[1]]
+    return [event.event_id for event in events_in(entries)]
 
 
 async def blocks(state: RedisServer) -> int:

@@ -293,7 +293,7 @@ async def test_redis_is_killed_and_comes_back_empty_and_nobody_notices(running: 
 
     async def recorded() -> bool:
         async with running.redis.client() as client:
-            return bool(await client.xlen("ekiben:exposures"))
+            return bool(await client.xlen("ekiben:events:2"))
 
     await until_async(recorded)
     await load.more()

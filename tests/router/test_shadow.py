@@ -37,7 +37,7 @@ async def test_a_copy_is_compared_counted_and_recorded(shadowed: Router, v3: Ser
     (event,) = shadowed.exposures("shadow")
     assert event["prediction_id"] == reply["prediction_id"]
     assert event["event_id"] != reply["prediction_id"]
-    assert (event["version"], event["score"], event["experiment"]) == ("v3", 0.3, None)
+    assert (event["version"], event["score"], event["user_hash"]) == ("v3", 0.3, "u-treatment")
 
 
 async def test_a_shadow_event_holds_the_served_answer_too_whoever_asked(
@@ -48,9 +48,10 @@ async def test_a_shadow_event_holds_the_served_answer_too_whoever_asked(
         await shadowed.client.predict(None, {"row": number})  # nobody: in no experiment, no exposure
     await settle()
     events = shadowed.exposures("shadow")
-    assert [event["result"] for event in events] == ["agreed", "differed"]
-    assert {(event["name"], event["value"]) for event in events} == {("v1", 0.1)}
-    assert all(0 < event["status"] < 60_000_000 for event in events)  # microseconds
+    assert [event["agreed"] for event in events] == [True, False]
+    served = {(event["against"], event["against_model_version"], event["against_score"]) for event in events}
+    assert served == {("v1", "credit_v1:1", 0.1)}
+    assert all(0 < event["against_latency_ms"] < 60_000 for event in events)
 
 
 async def test_a_decision_that_differs_is_counted_as_disagreement(shadowed: Router, v3: Service) -> None:

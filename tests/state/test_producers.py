@@ -11,24 +11,26 @@ import pytest
 from redis.asyncio import Redis
 
 from ekiben.state.documents.document import StateUnavailable, open_state
-from ekiben.state.streams.blocks import COLUMNS, EXPOSURES_STREAM, decode_block
+from ekiben.state.streams.blocks import EVENTS_STREAM
+from ekiben.state.streams.events import Exposure
 from ekiben.state.streams.producers import Producer
 from tests.router.redis_server import RedisServer
+from tests.state.reading import events_in
 
 
-def event(event_id: str) -> tuple[object, ...]:
-    return tuple((dict.fromkeys(COLUMNS) | {"event_id": event_id}).values())
+def event(event_id: str) -> Exposure:
+    return Exposure(event_id, 5.0)
 
 
 def producer(redis: Redis, name: str = "p") -> Producer:
-    return Producer(redis, EXPOSURES_STREAM, lambda: name)
+    return Producer(redis, EVENTS_STREAM, lambda: name)
 
 
 async def read(server: RedisServer) -> list[list[str]]:
     """The event ids of each entry, in the stream's order."""
     async with server.client() as client:
-        entries = await client.xrange(EXPOSURES_STREAM)
-    return [[row[0] for row in decode_block(fields)[1]] for _, fields in entries]
+        entries = await client.xrange(EVENTS_STREAM)
+    return [[each.event_id for each in events_in([entry])] for entry in entries]
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def counted(firsts: Table, names: Collection[str], since: float, started_at: flo
     accepted = firsts.received_at >= started_at
     recent = accepted | (firsts["at"] >= since - _CLOCKS_S)
     wanted = firsts.filter(firsts.name.isin(sorted(names)) & _usable(firsts) & recent)
-    columns = ("prediction_id", "user_hash", "name", "value", "at", "received_at", "result")
+    columns = ("prediction_id", "user_hash", "name", "value", "at", "received_at", "id_hint")
     return wanted.mutate(accepted=accepted).select(*columns, "accepted")
 
 
@@ -113,7 +113,7 @@ def located(
         made["score"] = ibis.ifelse(own, joined.given_score, ibis.null("float64"))
     kept = ["prediction_id", "received_at"] if scored else []
     made["age_s"] = joined.received_at - joined["at"]
-    whose = joined.mutate(**made).select(*made, "name", "value", "accepted", "result", *kept)
+    whose = joined.mutate(**made).select(*made, "name", "value", "accepted", "id_hint", *kept)
     takes_part = users.select("user_hash", "variant", "first_at", "crossed")
     found = whose.left_join(takes_part, "user_hash").drop("user_hash_right")
     stranger = found.lost.isnull() & found.variant.isnull()
@@ -129,7 +129,7 @@ def located(
 def strangers(located: Table) -> Table:
     """(user_hash, hint, name, count) of those who are not in this phase; the router gave the `hint`."""
     lost = located.filter((located.lost == code(Reason.UNKNOWN_USER)) & located.accepted)
-    return lost.group_by("user_hash", "name", hint=lost.result).aggregate(count=lost.count())
+    return lost.group_by("user_hash", "name", hint=lost.id_hint).aggregate(count=lost.count())
 
 
 def seen_elsewhere(strangers: Table, exposures: Table, experiment: str, phase: int) -> Table:

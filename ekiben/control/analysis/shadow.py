@@ -45,17 +45,8 @@ def shadow_reports(tables: EventTables, stored: Stored, now: float) -> list[Shad
 def comparisons(shadows: Table, wanted: Sequence[tuple[str, str]], since: float) -> Table:
     """(model, version, against, agreed, score, against_score, latency_ms, against_latency_ms)."""
     pairs = [(shadows.model == model) & (shadows.version == version) for model, version in wanted]
-    chosen = shadows.filter(ibis.or_(*pairs) & (shadows["at"] >= since) & shadows.name.notnull())
-    return chosen.select(
-        "model",
-        "version",
-        "score",
-        "latency_ms",
-        against=chosen.name,
-        agreed=chosen.result == "agreed",
-        against_score=chosen.value,
-        against_latency_ms=chosen.status / 1000,  # it is in microseconds there
-    )
+    chosen = shadows.filter(ibis.or_(*pairs) & (shadows["at"] >= since) & shadows.against.notnull())
+    return chosen.select(*_PAIR, "agreed", "score", "against_score", "latency_ms", "against_latency_ms")
 
 
 def summary(compared: Table) -> Table:

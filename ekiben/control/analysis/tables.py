@@ -16,9 +16,11 @@ from typing import Any, Final, Protocol, Self
 
 import duckdb
 import ibis
+import pyarrow as pa
 import pyarrow.dataset as pads
 
-from ekiben.control.recording.files import SCHEMA, EventFiles, Readable
+from ekiben.control.recording.files import EventFiles, Readable
+from ekiben.control.recording.schemas import FORMER, SCHEMAS
 
 Table = Any
 """An Ibis table: Ibis has no types for mypy."""
@@ -28,14 +30,16 @@ MEMORY_MB: Final = 1500
 
 
 class EventTables(Protocol):
-    """All events, as the analysis needs them. The columns are `event_files.SCHEMA`'s.
+    """All events, as the analysis needs them. The columns are those of `recording.schemas.SCHEMAS`.
 
-    Exposures and shadows are there once each; outcomes may repeat an `event_id` (`outcomes.counted` keeps the
-    first).
+    Only outcomes may repeat an `event_id` (`outcomes.counted` keeps the first).
     """
 
     @property
     def exposures(self) -> Table: ...
+
+    @property
+    def predictions(self) -> Table: ...
 
     @property
     def shadows(self) -> Table: ...
@@ -100,6 +104,11 @@ class DuckDBTables:
         return self._table("exposure")
 
     @property
+    def predictions(self) -> Table:
+        """Samples of everything that was served."""
+        return self._table("prediction")
+
+    @property
     def shadows(self) -> Table:
         """Comparisons with shadow versions."""
         return self._table("shadow")
@@ -134,23 +143,45 @@ class DuckDBTables:
     def _open(self, kind: str, readable: Readable) -> Table:
         parts = []
         if readable.clean:
-            parts.append(self._read(f"{kind}_clean", readable.clean))
+            parts.append(self._read(kind, "clean", readable.clean))
         if readable.overlapping:
-            parts.append(each_once(self._read(f"{kind}_overlapping", readable.overlapping)))
+            parts.append(each_once(self._read(kind, "overlapping", readable.overlapping)))
         if not parts:
-            self._duckdb.register(f"{kind}_none", SCHEMA.empty_table())
+            self._duckdb.register(f"{kind}_none", SCHEMAS[kind].empty_table())
             parts.append(self._ibis.table(f"{kind}_none"))
         return ibis.union(*parts) if len(parts) > 1 else parts[0]
 
-    def _read(self, name: str, paths: Sequence[str]) -> Table:
+    def _read(self, kind: str, part: str, paths: Sequence[str]) -> Table:
+        name = f"{kind}_{part}"
         if self._files.local:
-            return self._ibis.read_parquet(list(paths), table_name=name, hive_partitioning=False)
+            held = self._ibis.read_parquet(
+                list(paths), table_name=name, hive_partitioning=False, union_by_name=True
+            )
+            return as_of_today(kind, held)
         # DuckDB's own reader of object stores is an extension that is fetched from elsewhere.
-        self._duckdb.register(
-            name,
-            pads.dataset(list(paths), filesystem=self._files.filesystem, schema=SCHEMA, format="parquet"),
-        )
-        return self._ibis.table(name)
+        schema = pa.unify_schemas([SCHEMAS[kind], FORMER.get(kind, pa.schema([]))])
+        held = pads.dataset(list(paths), filesystem=self._files.filesystem, schema=schema, format="parquet")
+        self._duckdb.register(name, held)
+        return as_of_today(kind, self._ibis.table(name))
+
+
+def as_of_today(kind: str, held: Table) -> Table:
+    """The columns of `SCHEMAS` and no others, of files of whatever releases: a column that they lack is null,
+    and what 30e8d9b had in a column of another name is in its own."""
+    columns = {
+        name: held[name] if name in held.columns else ibis.null(of_type)
+        for name, of_type in ibis.Schema.from_pyarrow(SCHEMAS[kind]).items()
+    }
+    if kind == "outcome" and "result" in held.columns:
+        columns["id_hint"] = ibis.coalesce(columns["id_hint"], held.result)
+    if kind == "shadow" and "name" in held.columns:
+        columns |= {
+            "agreed": ibis.coalesce(columns["agreed"], held.result == "agreed"),
+            "against": ibis.coalesce(columns["against"], held.name),
+            "against_score": ibis.coalesce(columns["against_score"], held.value),
+            "against_latency_ms": ibis.coalesce(columns["against_latency_ms"], held.status / 1000),
+        }
+    return held.select(**columns)
 
 
 def each_once(events: Table) -> Table:
@@ -164,5 +195,6 @@ def in_order(events: Table) -> Table:
     Of events received in one block the columns decide which comes first, so that every look agrees.
     """
     order = ("received_at", "at", "name", "prediction_id", "user_hash", "value")
-    place = ibis.row_number().over(group_by="event_id", order_by=[events[column] for column in order])
+    held = [events[column] for column in order if column in events.columns]
+    place = ibis.row_number().over(group_by="event_id", order_by=held)
     return events.mutate(place=place)

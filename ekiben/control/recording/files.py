@@ -23,28 +23,14 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from ekiben.control.recording.ranges import EventFile, overlapping, without_contained
+from ekiben.control.recording.schemas import conform, union
 from ekiben.process.environ import BadSetting
 from ekiben.process.private import private_folder
 from ekiben.state.lease import LeaseLost
-from ekiben.state.streams.blocks import COLUMNS, EXPOSURES_STREAM, OUTCOMES_STREAM
-
-KINDS: Final = ("exposure", "shadow", "outcome")
-STREAM_KINDS: Final[Mapping[str, tuple[str, ...]]] = {
-    EXPOSURES_STREAM: ("exposure", "shadow"),
-    OUTCOMES_STREAM: ("outcome",),
-}
-
-_TYPES: Final = {
-    **dict.fromkeys(("at", "score", "latency_ms", "value"), pa.float64()),
-    **dict.fromkeys(("phase", "revision", "status"), pa.int32()),
-    "cached": pa.bool_(),
-}
-SCHEMA: Final = pa.schema(
-    [*((name, _TYPES.get(name, pa.string())) for name in COLUMNS), ("received_at", pa.float64())]
-)
 
 _STAGING: Final = ".staging"
 _ROWS_A_GROUP: Final = 131_072
+_BATCH_ROWS: Final = 65_536
 _COPY_BYTES: Final = 8 * 1024 * 1024
 _SKIPPED_REPORTED: Final = 100
 
@@ -95,8 +81,14 @@ class EventFiles:
         """The file's path for `filesystem`."""
         return f"{self.root}/{file.path}"
 
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds that have a folder, those that only other releases know too."""
+        selector = pafs.FileSelector(self.root, allow_not_found=True)
+        names = [info.base_name for info in self.filesystem.get_file_info(selector)]
+        return tuple(sorted(name.removeprefix("kind=") for name in names if name.startswith("kind=")))
+
     def list(self, kind: str, first_day: date | None = None) -> list[EventFile]:
-        """Every file of a kind, those inside another's range too, in stream order."""
+        """Every file of a kind, those inside another's range too, sorted by `EventFile.place`."""
         found = []
         for path in self._paths(f"{self.root}/kind={kind}"):
             file = EventFile.parse(kind, path)
@@ -104,7 +96,7 @@ class EventFiles:
                 self._skip(path)
             elif first_day is None or file.day >= first_day:
                 found.append(file)
-        return sorted(found, key=lambda file: (file.first, file.last))
+        return sorted(found, key=lambda file: file.place)
 
     def _paths(self, folder: str) -> Iterator[str]:
         """Every file two levels below `folder`, whatever its name. Other things there are skipped."""
@@ -157,6 +149,21 @@ class EventFiles:
         """The file as a `pyarrow.parquet.ParquetFile`, to be closed."""
         return pq.ParquetFile(self.path(file), filesystem=self.filesystem)
 
+    def schema(self, files: Sequence[EventFile]) -> Any:
+        """The columns of these files, of one kind, read together (`schemas.union`)."""
+        found = []
+        for file in files:
+            with self.open(file) as opened:
+                found.append(opened.schema_arrow)
+        return union(files[0].kind, found)
+
+    def batches(self, file: EventFile, schema: Any) -> Iterator[Any]:
+        """A file's rows with the columns of `schema`, a part at a time."""
+        with self.open(file) as opened:
+            held = [name for name in schema.names if name in opened.schema_arrow.names]
+            for batch in opened.iter_batches(_BATCH_ROWS, columns=held, use_threads=False):
+                yield conform(batch, schema)
+
     def read(self, file: EventFile) -> Any:
         """The file's bytes as a `pyarrow` stream, to be closed; `FileNotFoundError` when it is gone."""
         return self.filesystem.open_input_stream(self.path(file))
@@ -175,13 +182,13 @@ class EventFiles:
             raise
         return staged
 
-    def stage(self, batches: Iterable[Any]) -> Path:
-        """Write record batches of `SCHEMA` to a file that no reader sees yet; `publish` or `discard` it."""
+    def stage(self, batches: Iterable[Any], schema: Any) -> Path:
+        """Write record batches of `schema` to a file that no reader sees yet; `publish` or `discard` it."""
         private_folder(self._staging)
         handle, name = tempfile.mkstemp(prefix=self._mark, dir=self._staging)
         try:
             with os.fdopen(handle, "wb") as sink:
-                _write(sink, batches)
+                _write(sink, batches, schema)
                 sink.flush()
                 if self.local:
                     os.fsync(sink.fileno())
@@ -244,19 +251,19 @@ def _check(lease: Held) -> None:
         raise LeaseLost("the lease was lost while a file was written: it is left to who holds it now")
 
 
-def _write(sink: Any, batches: Iterable[Any]) -> None:
+def _write(sink: Any, batches: Iterable[Any], schema: Any) -> None:
     """Row groups of a fixed size, however small the batches are that they come in."""
-    with pq.ParquetWriter(sink, SCHEMA, compression="zstd") as writer:
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         held: list[Any] = []
         rows = 0
         for batch in batches:
             held.append(batch)
             rows += batch.num_rows
             if rows >= _ROWS_A_GROUP:
-                writer.write_table(pa.Table.from_batches(held, SCHEMA), row_group_size=_ROWS_A_GROUP)
+                writer.write_table(pa.Table.from_batches(held, schema), row_group_size=_ROWS_A_GROUP)
                 held, rows = [], 0
         if rows:
-            writer.write_table(pa.Table.from_batches(held, SCHEMA), row_group_size=_ROWS_A_GROUP)
+            writer.write_table(pa.Table.from_batches(held, schema), row_group_size=_ROWS_A_GROUP)
 
 
 def _make_folders(folder: Path, root: Path) -> None:

@@ -15,21 +15,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self, cast
 
+import msgspec
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from ekiben.control.recording.files import KINDS, STREAM_KINDS, EventFiles, Held
+from ekiben.control.recording.files import EventFiles, Held
 from ekiben.control.recording.intake import BAD_BLOCKS_STREAM
-from ekiben.control.recording.merging import read_batches
+from ekiben.control.recording.merging import check
 from ekiben.control.recording.ranges import EventFile
-from ekiben.state.streams.blocks import COLUMNS, BadBlock, decode_block
+from ekiben.control.recording.streams import STREAMS
+from ekiben.state.streams.blocks import BadBlock, decode_block
+from ekiben.state.streams.events import KINDS, Event
 
 REQUESTS_KEY: Final = "ekiben:forgetting"
 _FOUND_KEY: Final = "ekiben:forgetting:found:"
@@ -37,6 +40,7 @@ _RESULT_KEY: Final = "ekiben:forgotten:"
 _RESULT_KEPT_S: Final = 3600
 _DRAIN_WITHIN_S: Final = 60.0
 _POLL_S: Final = 0.1
+_TOLD: Final = "outcome"  # the kind that leads to a user only by a prediction
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +53,11 @@ class NotForgotten(Exception):
 class Forgotten:
     """How many events were removed, and from how many files."""
 
-    exposures: int
-    shadows: int
-    outcomes: int
-    files: int
+    exposures: int = 0
+    predictions: int = 0
+    shadows: int = 0
+    outcomes: int = 0
+    files: int = 0
 
     @classmethod
     def from_json(cls, data: bytes | str) -> Self:
@@ -133,12 +138,12 @@ class Forgetting:
         """Wait until everything that the streams hold now is in files."""
         try:
             async with asyncio.timeout(_DRAIN_WITHIN_S):
-                for stream in STREAM_KINDS:
+                for stream in STREAMS:
                     try:
-                        last = (await self._redis.xinfo_stream(stream))["last-generated-id"]
+                        last = (await self._redis.xinfo_stream(stream.key))["last-generated-id"]
                     except ResponseError:
                         continue  # there is no such stream
-                    while await self._redis.xrange(stream, max=last, count=1):
+                    while await self._redis.xrange(stream.key, max=last, count=1):
                         self._hurry()
                         await asyncio.sleep(_POLL_S)
         except TimeoutError:
@@ -167,28 +172,34 @@ class Theirs:
             _rewrite(files, file, self.holds, lease)
 
 
+_SEARCHED: Final = pa.schema([(name, pa.string()) for name in ("user_hash", "prediction_id", "event_id")])
+
+
 def find_theirs(files: EventFiles, user_hash: str, lease: Held) -> Theirs:
     """Look through every file. Blocks. Raises `LeaseLost` and `OSError`."""
     predictions: set[str] = set()
-    events: dict[str, set[str]] = {kind: set() for kind in KINDS}
+    events: dict[str, set[str]] = {}
 
     def search(kind: str) -> list[EventFile]:
-        asked = Theirs(user_hash, frozenset(predictions), [], [], Forgotten(0, 0, 0, 0))
+        asked = Theirs(user_hash, frozenset(predictions), [], [], Forgotten())
         found = {}
+        events[kind] = set()
         for file in files.list(kind):
-            for batch in read_batches(files, file, lease, ["user_hash", "prediction_id", "event_id"]):
+            for batch in files.batches(file, _SEARCHED):
+                check(lease)
                 theirs = batch.filter(asked.holds(batch))
                 if theirs.num_rows:
                     found[file] = True
                     events[kind].update(theirs.column("event_id").to_pylist())
-                    if kind != "outcome":
+                    if kind != _TOLD:
                         predictions.update(theirs.column("prediction_id").drop_null().to_pylist())
         return list(found)
 
-    served = [*search("shadow"), *search("exposure")]
-    told = search("outcome")
-    exposures, shadows, outcomes = (len(events[kind]) for kind in KINDS)
-    counted = Forgotten(exposures, shadows, outcomes, len(told) + len(served))
+    served = [file for kind in files.kinds() if kind != _TOLD for file in search(kind)]
+    told = search(_TOLD)
+    counted = Forgotten(
+        **{f"{kind}s": len(events.get(kind, ())) for kind in KINDS}, files=len(told) + len(served)
+    )
     return Theirs(user_hash, frozenset(predictions), served, told, counted)
 
 
@@ -201,15 +212,17 @@ def forget_in_files(files: EventFiles, user_hash: str, lease: Held) -> Forgotten
 
 async def remove_bad_blocks(redis: Redis, theirs: Theirs) -> None:
     """Remove blocks that were put aside and hold some, or cannot be read: nobody can say whose those are."""
-    user, prediction = COLUMNS.index("user_hash"), COLUMNS.index("prediction_id")
 
     def may_stay(fields: dict[bytes, bytes]) -> bool:
         try:
-            _, events = decode_block(fields)
-        except BadBlock:
+            _, by_kind, unknown = decode_block(fields)
+            others = msgspec.convert([each for rows in unknown.values() for each in rows], list[Event])
+        except (BadBlock, msgspec.ValidationError):
             return False
         return not any(
-            event[user] == theirs.user_hash or event[prediction] in theirs.predictions for event in events
+            event.user_hash == theirs.user_hash or event.prediction_id in theirs.predictions
+            for events in (others, *by_kind.values())
+            for event in events
         )
 
     entries: list[tuple[bytes, dict[bytes, bytes]]] = cast("Any", await redis.xrange(BAD_BLOCKS_STREAM))
@@ -221,9 +234,14 @@ async def remove_bad_blocks(redis: Redis, theirs: Theirs) -> None:
 
 def _rewrite(files: EventFiles, file: EventFile, unwanted: Callable[[Any], Any], lease: Held) -> None:
     """Write a file again without some rows."""
-    staged = files.stage(
-        batch.filter(pc.invert(unwanted(batch))) for batch in read_batches(files, file, lease)
-    )
+    schema = files.schema([file])
+
+    def kept() -> Iterator[Any]:
+        for batch in files.batches(file, schema):
+            check(lease)
+            yield batch.filter(pc.invert(unwanted(batch)))
+
+    staged = files.stage(kept(), schema)
     try:
         files.publish(staged, file, lease)
     except BaseException:

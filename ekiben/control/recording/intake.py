@@ -71,7 +71,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Bad:
-    """An entry that is no event block, and why."""
+    """An entry that is no event block, or what of one this release cannot record, and why."""
 
     entry: Entry
     reason: str
@@ -85,6 +85,10 @@ class Intake:
         self._redis = redis
         self._acknowledge = redis.register_script(_ACKNOWLEDGE)
         self._put = redis.register_script(_PUT_ASIDE)
+
+    async def exists(self) -> bool:
+        """Whether there is such a stream."""
+        return bool(await self._redis.exists(self.stream))
 
     async def take(self, max_bytes: int) -> Taken:
         """Everything pending, then new entries until `max_bytes` are reached (and passed by a page at most).
@@ -139,7 +143,7 @@ class Intake:
         """Let new entries' ids lie above `recorded`; whether that was not so: another server answers now,
         which lacks what this one had, and whose clock may be behind. Without a stream there is nothing to do:
         `take` says so."""
-        if not await self._redis.exists(self.stream):
+        if not await self.exists():
             return False
         info = await self._redis.xinfo_stream(self.stream)
         if EntryId.parse(info["last-generated-id"]) >= recorded:

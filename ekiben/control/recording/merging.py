@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from itertools import groupby
 from typing import Any, Final
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from ekiben.control.recording.files import KINDS, SCHEMA, EventFiles, Held
+from ekiben.control.recording.files import EventFiles, Held
 from ekiben.control.recording.ranges import EventFile, without_contained
 from ekiben.state.lease import LeaseLost
 
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 _CLOSED_AFTER_S: Final = 60
 _DAY_CLOSED_AFTER_S: Final = 600
 _READ_FOR_S: Final = 60
-_BATCH_ROWS: Final = 65_536
 
 
 class Merging:
@@ -40,7 +39,7 @@ class Merging:
     def merge_all(self, now: float) -> None:
         """One pass over everything; blocks. Raises `LeaseLost` and `OSError`."""
         inside: dict[EventFile, float] = {}
-        for kind in KINDS:
+        for kind in self._files.kinds():
             listed = self._files.list(kind)
             kept = without_contained(listed)
             for file in set(listed).difference(kept):
@@ -61,11 +60,11 @@ def closed_groups(files: Sequence[EventFile], now: float) -> list[list[EventFile
     def period(file: EventFile) -> tuple[object, ...] | None:
         midnight = datetime.combine(file.day + timedelta(days=1), time(), UTC).timestamp()
         if now >= midnight + _DAY_CLOSED_AFTER_S:
-            return (file.day,)
+            return (file.generation, file.day)
         for length in (3600, 60):
             number = file.first.ms // (length * 1000)
             if now >= (number + 1) * length + _CLOSED_AFTER_S:
-                return (file.day, length, number)
+                return (file.generation, file.day, length, number)
         return None
 
     groups = [list(group) for key, group in groupby(files, period) if key is not None]
@@ -74,8 +73,9 @@ def closed_groups(files: Sequence[EventFile], now: float) -> list[list[EventFile
 
 def merge(files: EventFiles, group: Sequence[EventFile], lease: Held) -> EventFile:
     """Write the file that stands for these neighbours, which stay. Raises `LeaseLost` and `OSError`."""
-    merged = EventFile(group[0].kind, group[0].day, group[0].first, group[-1].last)
-    staged = files.stage(_rows_once(files, group, lease))
+    merged = replace(group[0], last=group[-1].last)
+    schema = files.schema(group)
+    staged = files.stage(_rows_once(files, group, schema, lease), schema)
     try:
         files.publish(staged, merged, lease)
     except BaseException:
@@ -85,40 +85,17 @@ def merge(files: EventFiles, group: Sequence[EventFile], lease: Held) -> EventFi
     return merged
 
 
-def _rows_once(files: EventFiles, group: Sequence[EventFile], lease: Held) -> Iterator[Any]:
+def _rows_once(files: EventFiles, group: Sequence[EventFile], schema: Any, lease: Held) -> Iterator[Any]:
     """Every event of these files once: of two that share entries the second gives what follows the first."""
     before: EventFile | None = None
     for file in group:
         shared = before is not None and file.first <= before.last
-        for batch in read_batches(files, file, lease):
+        for batch in files.batches(file, schema):
+            check(lease)
             if shared and before is not None:
                 batch = batch.filter(pc.greater(batch.column("received_at"), before.last.received_at))
             yield batch
         before = file
-
-
-def read_batches(
-    files: EventFiles, file: EventFile, lease: Held, columns: list[str] | None = None
-) -> Iterator[Any]:
-    """A file's rows as `SCHEMA` has them now, a part at a time, for as long as the lease is held."""
-    with files.open(file) as opened:
-        for batch in opened.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False):
-            check(lease)
-            yield batch if columns or batch.schema.equals(SCHEMA) else _conform(batch)
-
-
-def _conform(batch: Any) -> Any:
-    """Of a file that an earlier version wrote: a column it lacks is null."""
-    have = set(batch.schema.names)
-    return pa.record_batch(
-        [
-            batch.column(field.name).cast(field.type)
-            if field.name in have
-            else pa.nulls(batch.num_rows, field.type)
-            for field in SCHEMA
-        ],
-        schema=SCHEMA,
-    )
 
 
 def check(lease: Held) -> None:

@@ -5,6 +5,9 @@ Rules that everything else rests on:
 1. `kind=…/day=YYYY-MM-DD/{first}-{last}.parquet` holds every event of its kind of the stream entries from
    `first` to `last`, whoever wrote it. The day is that of recording, in UTC.
 2. So a file whose range lies inside another's of the same kind says nothing new: readers leave it out.
+3. Both hold within a generation of streams. Redis counts the entries of each stream for itself, so that names
+   of `ekiben:events:2` and of 30e8d9b's `ekiben:exposures` say nothing of each other. From the second on, the
+   generation is in the name: `2-{first}-{last}.parquet`.
 """
 
 from __future__ import annotations
@@ -16,8 +19,10 @@ from datetime import date
 from itertools import pairwise
 from typing import Final, NamedTuple, Self
 
+GENERATION: Final = 2
+"""Of the streams that this release's routers write to."""
 _NAME: Final = re.compile(
-    r"day=(\d{4}-\d\d-\d\d)/(\d{14,20})\.(\d{6,20})-(\d{14,20})\.(\d{6,20})\.parquet", re.ASCII
+    r"day=(\d{4}-\d\d-\d\d)/(?:(\d{1,3})-)?(\d{14,20})\.(\d{6,20})-(\d{14,20})\.(\d{6,20})\.parquet", re.ASCII
 )
 
 
@@ -55,6 +60,7 @@ class EventFile:
     day: date
     first: EntryId
     last: EntryId
+    generation: int = GENERATION
 
     @classmethod
     def parse(cls, kind: str, path: str) -> Self | None:
@@ -63,10 +69,10 @@ class EventFile:
         match = _NAME.fullmatch(name)
         if match is None:
             return None
-        day, *numbers = match.groups()
+        day, generation, *numbers = match.groups()
         a, b, c, d = map(int, numbers)
         try:
-            file = cls(kind, date.fromisoformat(day), EntryId(a, b), EntryId(c, d))
+            file = cls(kind, date.fromisoformat(day), EntryId(a, b), EntryId(c, d), int(generation or 1))
         except ValueError:
             return None  # the 31st of February
         return file if file.first <= file.last and file.path.endswith(f"/{name}") else None
@@ -75,7 +81,13 @@ class EventFile:
     def path(self) -> str:
         """Below the root. Names sort as the stream does."""
         first, last = (f"{ms:014d}.{seq:06d}" for ms, seq in (self.first, self.last))
-        return f"kind={self.kind}/day={self.day}/{first}-{last}.parquet"
+        generation = "" if self.generation == 1 else f"{self.generation}-"
+        return f"kind={self.kind}/day={self.day}/{generation}{first}-{last}.parquet"
+
+    @property
+    def place(self) -> tuple[int, EntryId, EntryId]:
+        """What files of a kind are sorted by: by generation, then as the stream is."""
+        return self.generation, self.first, self.last
 
     def holds(self, entry: EntryId) -> bool:
         """Whether the entry's events are in this file."""
@@ -83,11 +95,11 @@ class EventFile:
 
 
 def without_contained(files: Iterable[EventFile]) -> list[EventFile]:
-    """The files of one kind whose range lies in no other's, in stream order."""
+    """The files of one kind whose range lies in no other's, in the order of `EventFile.place`."""
     kept: list[EventFile] = []
     # Of those that begin together the longest comes first, so that whatever lies inside another follows it.
-    for file in sorted(files, key=lambda f: (f.first, -f.last.ms, -f.last.seq)):
-        if not kept or file.last > kept[-1].last:
+    for file in sorted(files, key=lambda f: (f.generation, f.first, -f.last.ms, -f.last.seq)):
+        if not kept or (file.generation, file.last) > (kept[-1].generation, kept[-1].last):
             kept.append(file)
     return kept
 
@@ -96,13 +108,14 @@ def overlapping(files: list[EventFile]) -> set[EventFile]:
     """Of what `without_contained` returned, those that share entries with a neighbour."""
     found: set[EventFile] = set()
     for before, after in pairwise(files):
-        if after.first <= before.last:
+        if after.generation == before.generation and after.first <= before.last:
             found |= {before, after}
     return found
 
 
 def unwritten_runs(entries: Iterable[EntryId], written: Iterable[EventFile]) -> list[list[EntryId]]:
-    """The entries (in stream order) that no written file of the kind holds, in runs with no file between.
+    """The entries (in stream order) that no written file of their kind and generation holds, in runs with no
+    file between.
 
     A run's range can name a new file: it holds nothing that is written elsewhere.
     """

@@ -26,13 +26,16 @@ from typing import Any, Final
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from ekiben.control.recording.files import KINDS, STREAM_KINDS, EventFiles, Held
-from ekiben.control.recording.intake import Bad, Intake, NoGroup, Taken
-from ekiben.control.recording.ranges import EntryId, EventFile, unwritten_runs
-from ekiben.control.recording.rows import entry_batches
+from ekiben.control.recording.files import EventFiles, Held
+from ekiben.control.recording.intake import Bad, Entry, Intake, NoGroup, Taken
+from ekiben.control.recording.ranges import GENERATION, EntryId, EventFile, unwritten_runs
+from ekiben.control.recording.rows import entry_rows
+from ekiben.control.recording.schemas import SCHEMAS
+from ekiben.control.recording.streams import STREAMS, Stream
 from ekiben.process.tasks import end_tasks
 from ekiben.state.lease import LeaseLost
 from ekiben.state.streams.blocks import BadBlock
+from ekiben.state.streams.events import KINDS
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +58,7 @@ class Recorder:
         clock: Callable[[], float] = time.time,
         max_round_bytes: int = MAX_ROUND_BYTES,
     ) -> None:
-        self._intakes = [Intake(redis, stream) for stream in STREAM_KINDS]
+        self._intakes = [(stream, Intake(redis, stream.key)) for stream in STREAMS]
         self._files = files
         self._lease = lease
         self._every_s = every_s
@@ -125,9 +128,9 @@ class Recorder:
             self._recorded.clear()
             return False
         more = False
-        for intake in self._intakes:
+        for stream, intake in self._intakes:
             try:
-                more |= await self._record(intake)
+                more |= await self._record(stream, intake)
             except LeaseLost as lost:
                 log.info("%s: %s", intake.stream, lost)
             # Whatever it is: a recorder that has ended is worse than one that says why it cannot.
@@ -143,8 +146,11 @@ class Recorder:
                     log.info("%s is recorded again", intake.stream)
         return more
 
-    async def _record(self, intake: Intake) -> bool:
+    async def _record(self, stream: Stream, intake: Intake) -> bool:
         looked_at = self._clock()
+        if stream.generation != GENERATION and not await intake.exists():
+            self._note(intake, looked_at, None)
+            return False
         try:
             recorded = self._recorded.get(intake.stream)
             if recorded is not None and await intake.raise_ids(recorded):
@@ -152,19 +158,19 @@ class Recorder:
                 self._names_known.discard(intake.stream)
             taken = await intake.take(self._max_round_bytes)
         except NoGroup:
-            await intake.make_group(await asyncio.to_thread(self._last_recorded, intake.stream))
+            await intake.make_group(await asyncio.to_thread(last_recorded, self._files, stream))
             self._names_known.discard(intake.stream)
             taken = await intake.take(self._max_round_bytes)
         if taken.entries:
             self._note(intake, looked_at, taken.ids[0])
-            await self._write_and_acknowledge(intake, taken)
+            await self._write_and_acknowledge(stream, intake, taken)
         self._names_known.add(intake.stream)
         self._note(intake, looked_at, await intake.oldest())
         return taken.full
 
-    async def _write_and_acknowledge(self, intake: Intake, taken: Taken) -> None:
+    async def _write_and_acknowledge(self, stream: Stream, intake: Intake, taken: Taken) -> None:
         doubtful = taken.again or intake.stream not in self._names_known
-        writing = _Writing(self._files, self._lease, intake.stream, self._clock())
+        writing = _Writing(self._files, self._lease, stream, self._clock())
         try:
             await asyncio.to_thread(writing.stage, taken, doubtful)
             if not await intake.holds_all(taken):
@@ -182,16 +188,24 @@ class Recorder:
         """Note that everything before the oldest entry not recorded is on disk."""
         self._on_disk_until[intake.stream] = min(looked_at, oldest.ms / 1000) if oldest else looked_at
 
-    def _last_recorded(self, stream: str) -> EntryId | None:
-        return max(
-            (file.last for kind in STREAM_KINDS[stream] for file in self._files.list(kind)), default=None
-        )
+
+def last_recorded(files: EventFiles, stream: Stream) -> EntryId | None:
+    """The last entry of a stream that a file claims. Blocks."""
+    return max(
+        (
+            file.last
+            for kind in stream.kinds
+            for file in files.list(kind)
+            if file.generation == stream.generation
+        ),
+        default=None,
+    )
 
 
 class _Writing:
     """The files of one round of one stream. Its methods block."""
 
-    def __init__(self, files: EventFiles, lease: Held, stream: str, now: float) -> None:
+    def __init__(self, files: EventFiles, lease: Held, stream: Stream, now: float) -> None:
         self._files = files
         self._lease = lease
         self._stream = stream
@@ -202,30 +216,37 @@ class _Writing:
 
     def stage(self, taken: Taken, doubtful: bool) -> None:
         """Write files that nobody sees; `doubtful` entries only where no file's range holds them."""
-        by_kind: dict[str, dict[EntryId, Any]] = {kind: {} for kind in STREAM_KINDS[self._stream]}
+        by_kind: dict[str, dict[EntryId, Any]] = {kind: {} for kind in self._stream.kinds}
         for entry in taken.entries:
             if not entry.fields:
                 continue
             try:
-                for kind, batch in entry_batches(self._stream, entry.id, entry.fields).items():
-                    by_kind[kind][entry.id] = batch
+                rows = entry_rows(self._stream, entry.id, entry.fields)
             except BadBlock as error:
                 self.bad.append(Bad(entry, str(error)))
+                continue
+            for kind, batch in rows.batches.items():
+                by_kind[kind][entry.id] = batch
+            if rows.unknown is not None:
+                self.bad.append(Bad(Entry(entry.id, rows.unknown), "events of a kind of a later release"))
         for kind, batches in by_kind.items():
             for run in unwritten_runs(batches, self._written(kind, taken) if doubtful else []):
                 kept = [batches[entry] for entry in run]
                 # Never a day before its entries', though this clock is behind Redis's: it would not be looked
                 # for there, and be removed too early.
                 day = max(self._today, datetime.fromtimestamp(run[-1].ms / 1000, UTC).date())
-                file = EventFile(kind, day, run[0], run[-1])
-                self._staged.append((self._files.stage(kept), file, sum(each.num_rows for each in kept)))
+                file = EventFile(kind, day, run[0], run[-1], self._stream.generation)
+                staged = self._files.stage(kept, SCHEMAS[kind])
+                self._staged.append((staged, file, sum(each.num_rows for each in kept)))
 
     def _written(self, kind: str, taken: Taken) -> list[EventFile]:
         # A file lies under the day of recording, which is never before its entries'; a day for clocks.
         first_day = datetime.fromtimestamp(taken.ids[0].ms / 1000, UTC).date() - timedelta(days=1)
         first, last = taken.ids[0], taken.ids[-1]
         return [
-            file for file in self._files.list(kind, first_day) if file.first <= last and first <= file.last
+            file
+            for file in self._files.list(kind, first_day)
+            if file.generation == self._stream.generation and file.first <= last and first <= file.last
         ]
 
     def publish(self) -> None:

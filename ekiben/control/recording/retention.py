@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
-from ekiben.control.recording.files import KINDS, EventFiles, Held
+from ekiben.control.recording.files import EventFiles, Held
 from ekiben.control.recording.merging import check
 from ekiben.control.recording.ranges import EventFile
 
@@ -33,10 +33,10 @@ class Retention:
         With a `doubt` about the clock nothing goes, nor where the newest event there is would go too: it is a
         clock that is wrong, or an installation that has slept. Raises `LeaseLost` and `OSError`.
         """
-        listed = {kind: self._files.list(kind) for kind in KINDS}
+        listed = {kind: self._files.list(kind) for kind in self._files.kinds()}
         first_kept = oldest_kept(now, self._keep_days)
         expired = [
-            (kind, day) for kind in KINDS for day in _days(listed[kind], lambda f: _is_old(f, first_kept))
+            (kind, day) for kind in listed for day in _days(listed[kind], lambda f: _is_old(f, first_kept))
         ]
         if not expired:
             self._refuse(None, 0)

@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, NamedTuple
 
+import msgspec
 import pyarrow as pa
 
-from ekiben.control.recording.files import SCHEMA, STREAM_KINDS
 from ekiben.control.recording.ranges import EntryId
-from ekiben.state.streams.blocks import COLUMNS, BadBlock, Event, decode_block
+from ekiben.control.recording.schemas import SCHEMAS
+from ekiben.control.recording.streams import Stream
+from ekiben.state.streams.blocks import BadBlock, decode_block, pack_block
 
-_KIND: Final = COLUMNS.index("kind")
+
+class Rows(NamedTuple):
+    """What becomes of an entry: a record batch of `SCHEMAS` for each kind, in the order they came in, and a
+    block of those events whose kind this release does not know, None without any."""
+
+    batches: dict[str, Any]
+    unknown: dict[bytes, bytes] | None
 
 
-def entry_batches(stream: str, entry: EntryId, fields: dict[bytes, bytes]) -> dict[str, Any]:
-    """A record batch of `SCHEMA` for each kind of event in a stream entry, in the order they came in.
-
-    Raises `BadBlock`, also for values that do not fit their column: one such value spoils its block.
-    """
-    _, events = decode_block(fields)
+def entry_rows(stream: Stream, entry: EntryId, fields: dict[bytes, bytes]) -> Rows:
+    """Raises `BadBlock`, also for values that do not fit their column: one such value spoils its block."""
+    block_id, events, unknown = decode_block(fields)
+    if strange := events.keys() - set(stream.kinds):
+        raise BadBlock(f"events of kind {min(strange)!r} in {stream.key}")
     try:
-        by_kind: dict[str, list[Event]] = {}
-        for event in events:
-            by_kind.setdefault(event[_KIND], []).append(event)
-        if strange := by_kind.keys() - set(STREAM_KINDS[stream]):
-            raise BadBlock(f"events of kind {strange.pop()!r} in {stream}")
-        return {kind: _batch(rows, entry.received_at) for kind, rows in by_kind.items()}
-    except BadBlock:
-        raise
+        batches = {kind: _batch(kind, rows, entry.received_at) for kind, rows in events.items()}
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise BadBlock(f"a value that does not fit its column: {error}") from error
+    return Rows(batches, pack_block(block_id, unknown) if unknown else None)
 
 
-def _batch(rows: list[Event], received_at: float) -> Any:
-    columns = [*zip(*rows, strict=True), [received_at] * len(rows)]
-    return pa.record_batch(
-        [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
-    )
+def _batch(kind: str, rows: list[Any], received_at: float) -> Any:
+    schema = SCHEMAS[kind]
+    columns = [*zip(*map(msgspec.structs.astuple, rows), strict=True), [received_at] * len(rows)]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.record_batch(arrays, schema=schema)

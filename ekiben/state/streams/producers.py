@@ -21,7 +21,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from ekiben.state.documents.document import StateUnavailable
-from ekiben.state.streams.blocks import Event, encode_block
+from ekiben.state.streams.blocks import encode_block
+from ekiben.state.streams.events import Event
 
 SEND_TIMEOUT_S: Final = 2.0
 # Together less than SEND_TIMEOUT_S, and each less than a client waits for an answer (`open_state`). A replica

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from ekiben.control.analysis.analysing import analyse
 from ekiben.control.analysis.tables import DuckDBTables
-from ekiben.control.recording.files import SCHEMA, EventFiles
+from ekiben.control.recording.files import EventFiles
+from ekiben.control.recording.schemas import SCHEMAS
 from ekiben.experiments.parsing import parse_document
 from ekiben.experiments.report import LeftOut, MetricReport, Report, VariantMetric
 from ekiben.state.documents.document import Stored
@@ -126,13 +127,13 @@ class Log:
             "model": "credit",
             "version": "v3",
             "model_version": "credit_v3:1",
-            "result": "agreed",
             "cached": False,
             "score": score,
             "latency_ms": 20.0,
-            "status": 10_000,
-            "name": "v1",
-            "value": served,
+            "agreed": True,
+            "against": "v1",
+            "against_score": served,
+            "against_latency_ms": 10.0,
         }
         self._add("shadow", row | columns)
 
@@ -144,7 +145,7 @@ class Log:
             path = f"{files.root}/kind={kind}/day=2027-01-15"
             Path(path).mkdir(parents=True, exist_ok=True)
             begin, end = (f"{n:014d}.000000" for n in (first or 1000 * number, last or 1000 * number + 1))
-            pq.write_table(as_table(kind, rows), f"{path}/{begin}-{end}.parquet", compression="zstd")
+            pq.write_table(as_table(kind, rows), f"{path}/2-{begin}-{end}.parquet", compression="zstd")
         self._held = {}
 
     def held(self, kind: str) -> int:
@@ -166,15 +167,15 @@ class Log:
             return analyse(tables, KEY, held, START + now)
 
     def _add(self, kind: str, row: dict[str, Any]) -> None:
-        received = {"kind": kind, "received_at": START + 10 * DAY + next(self._ids) * 1e-3}
+        received = {"received_at": START + 10 * DAY + next(self._ids) * 1e-3}
         self._held.setdefault(kind, []).append(received | row)
         self._made[kind] = self._made.get(kind, 0) + 1
 
 
 def as_table(kind: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     """Rows in the recorder's schema; a column that a row lacks is null."""
-    names = SCHEMA.names
-    return pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows], SCHEMA)
+    schema = SCHEMAS[kind]
+    return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema)
 
 
 def metric_of(report: Report, name: str = "profit") -> MetricReport:

@@ -24,8 +24,9 @@ def test_agreement_and_differences_are_those_of_the_pairs(log: Log) -> None:
     served = rng.beta(2, 3, 500).round(3)
     shadowed = np.clip(served + rng.normal(0.05, 0.2, 500), 0, 1).round(3)
     for number, (one, other) in enumerate(zip(served, shadowed, strict=True)):
-        agreed = "agreed" if (one >= 0.5) == (other >= 0.5) else "differed"
-        log.shadow(f"p{number}", other, one, result=agreed, latency_ms=float(number), status=2000 * number)
+        agreed = bool((one >= 0.5) == (other >= 0.5))
+        times = {"latency_ms": float(number), "against_latency_ms": 2.0 * number}
+        log.shadow(f"p{number}", other, one, agreed=agreed, **times)
     (found,) = reports(log)
     same = ((served >= 0.5) == (shadowed >= 0.5)).mean()
     assert (found.model, found.version, found.against, found.compared) == ("credit", "v3", "v1", 500)
@@ -43,7 +44,7 @@ def test_agreement_and_differences_are_those_of_the_pairs(log: Log) -> None:
 
 def test_each_version_that_answered_is_compared_apart(log: Log) -> None:
     log.shadow("p1", 0.4, 0.5)
-    log.shadow("p2", 0.4, 0.6, name="v2", result="differed")
+    log.shadow("p2", 0.4, 0.6, against="v2", agreed=False)
     assert [(each.against, each.agreement) for each in reports(log)] == [("v1", 1.0), ("v2", 0.0)]
 
 

@@ -44,6 +44,10 @@ class SparkTables:
         return self._table("exposure")
 
     @property
+    def predictions(self) -> Table:
+        return self._table("prediction")
+
+    @property
     def shadows(self) -> Table:
         return self._table("shadow")
 
@@ -107,9 +111,7 @@ def write_everything(log: Log) -> None:
             log.outcome(label, at=at + HOUR, name="good", prediction=prediction)
             log.outcome(float(rng.normal(20, 30)), at=at + float(rng.normal(6, 12)) * HOUR, user=f"u{user}")
             log.outcome(1, at=at + 30 * HOUR, name="orders", prediction=prediction, event_id=f"once-{user}")
-            log.shadow(
-                prediction, float(rng.random()), score, result="agreed" if rng.random() < 0.7 else "differed"
-            )
+            log.shadow(prediction, float(rng.random()), score, agreed=bool(rng.random() < 0.7))
     log.exposure("u1", "control", 4 * DAY)
     log.exposure("qa", "control", assigned_by="override")
     log.outcome(1, user="qa")

@@ -15,7 +15,7 @@ from ekiben.control.recording.intake import GROUP, Intake
 from ekiben.control.recording.ranges import EventFile, without_contained
 from ekiben.control.recording.recorder import Recorder
 from ekiben.process.tasks import end_tasks
-from ekiben.state.streams.blocks import EXPOSURES_STREAM, OUTCOMES_STREAM
+from ekiben.state.streams.blocks import EVENTS_STREAM, OUTCOMES_STREAM
 from tests.control.recording.events import Lease, add, exposure, outcome, read, read_path, recorder, shadow
 
 
@@ -35,9 +35,9 @@ class CrashingFiles(EventFiles):
         if self._left < 0:
             raise Crash
 
-    def stage(self, batches: Iterable[Any]) -> Path:
+    def stage(self, batches: Iterable[Any], schema: Any) -> Path:
         self._step()
-        staged = super().stage(batches)
+        staged = super().stage(batches, schema)
         self._step()
         return staged
 
@@ -82,7 +82,7 @@ async def test_after_a_crash_at_any_step_the_next_one_records_the_rest_once(
     # What was written is not written again, not even where readers would leave it out.
     for kind in ("exposure", "shadow", "outcome"):
         assert without_contained(files.list(kind)) == files.list(kind)
-    assert [await redis.xlen(stream) for stream in (EXPOSURES_STREAM, OUTCOMES_STREAM)] == [0, 0]
+    assert [await redis.xlen(stream) for stream in (EVENTS_STREAM, OUTCOMES_STREAM)] == [0, 0]
 
 
 @pytest.mark.parametrize("step", range(0, 12, 3))
@@ -153,9 +153,9 @@ async def test_a_recorder_that_loses_the_lease_while_it_writes_leaves_everything
     class Stopped(EventFiles):
         """Stopped for long enough that another acts."""
 
-        def stage(self, batches: Iterable[Any]) -> Path:
+        def stage(self, batches: Iterable[Any], schema: Any) -> Path:
             lease.mine = False
-            return super().stage(batches)
+            return super().stage(batches, schema)
 
     url = str(tmp_path / "events")
     await add_all(redis)

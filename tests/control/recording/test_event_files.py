@@ -12,16 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ekiben.control.recording.files import SCHEMA, EventFiles
+from ekiben.control.recording.files import EventFiles
 from ekiben.control.recording.ranges import EntryId, EventFile
+from ekiben.control.recording.schemas import SCHEMAS
 from ekiben.process.environ import BadSetting
 from ekiben.state.lease import LeaseLost
-from ekiben.state.streams.blocks import COLUMNS
 from tests.control.recording.events import DAY, Lease, outcome, put_file, read, read_path
-
-
-def test_the_columns_are_those_of_an_event_and_when_it_was_received() -> None:
-    assert tuple(SCHEMA.names) == (*COLUMNS, "received_at")
 
 
 def test_what_is_published_can_be_read(any_files: EventFiles) -> None:
@@ -59,7 +55,7 @@ def test_files_and_days_can_be_removed(any_files: EventFiles) -> None:
 
 
 def test_without_the_lease_nothing_becomes_visible(any_files: EventFiles) -> None:
-    staged = any_files.stage([])
+    staged = any_files.stage([], SCHEMAS["outcome"])
     with pytest.raises(LeaseLost):
         any_files.publish(staged, EventFile("outcome", DAY, EntryId(1, 0), EntryId(1, 0)), Lease(mine=False))
     assert any_files.list("outcome") == []
@@ -71,8 +67,9 @@ def test_files_are_compressed_with_zstd_in_row_groups_that_do_not_follow_the_bat
     files: EventFiles,
 ) -> None:
 
-    rows = [pa.RecordBatch.from_pylist([{"event_id": str(number)}], schema=SCHEMA) for number in range(50)]
-    staged = files.stage(rows)
+    schema = SCHEMAS["outcome"]
+    rows = [pa.RecordBatch.from_pylist([{"event_id": str(number)}], schema=schema) for number in range(50)]
+    staged = files.stage(rows, schema)
     found = pq.ParquetFile(staged).metadata
     assert found.num_row_groups == 1
     assert found.num_rows == 50
@@ -86,7 +83,7 @@ def test_a_file_that_cannot_be_finished_leaves_nothing_behind(files: EventFiles)
         raise OSError("the source is gone")
 
     with pytest.raises(OSError, match="the source is gone"):
-        files.stage(breaks())  # type: ignore[arg-type]
+        files.stage(breaks(), SCHEMAS["outcome"])  # type: ignore[arg-type]
     assert [path for path in Path(files.root).rglob("*") if path.is_file()] == []
 
 
@@ -94,7 +91,10 @@ def test_what_a_killed_process_staged_is_removed_and_what_this_one_stages_is_not
     any_files: EventFiles, s3: dict[str, str]
 ) -> None:
     url = any_files.root if any_files.local else f"s3://{any_files.root}"
-    abandoned, own = EventFiles(url, s3).stage([]), any_files.stage([])
+    abandoned, own = (
+        EventFiles(url, s3).stage([], SCHEMAS["outcome"]),
+        any_files.stage([], SCHEMAS["outcome"]),
+    )
     (own.parent / "ekiben-events-a-folder").mkdir(exist_ok=True)
     any_files.remove_abandoned()
     assert not abandoned.exists()
@@ -147,7 +147,7 @@ def test_names_that_only_a_disk_can_have_are_skipped_and_each_is_reported_once(
 
 def test_a_bucket_that_is_not_there_is_an_error_and_no_empty_list(s3: dict[str, str]) -> None:
     absent = EventFiles("s3://absent/events", s3)
-    staged = absent.stage([])
+    staged = absent.stage([], SCHEMAS["outcome"])
     with pytest.raises(OSError, match="NO_SUCH_BUCKET"):
         absent.publish(staged, EventFile("outcome", DAY, EntryId(1, 0), EntryId(1, 0)), Lease())
     absent.discard(staged)

@@ -6,14 +6,17 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 
-from ekiben.control.recording.files import SCHEMA
 from ekiben.control.recording.ranges import EntryId
-from ekiben.control.recording.rows import entry_batches
-from ekiben.state.streams.blocks import COLUMNS, EXPOSURES_STREAM, OUTCOMES_STREAM, BadBlock, encode_block
+from ekiben.control.recording.rows import entry_rows
+from ekiben.control.recording.schemas import SCHEMAS
+from ekiben.control.recording.streams import STREAMS
+from ekiben.state.streams.blocks import BadBlock, encode_block, pack_block
 from tests.control.recording.events import exposure, outcome, shadow
 
 ENTRY = EntryId(1_795_262_400_123, 4)
+EVENTS, OUTCOMES, *_ = STREAMS
 
 anything: st.SearchStrategy[Any] = st.recursive(
     st.none()
@@ -27,21 +30,20 @@ anything: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(COLUMNS), anything, max_size=6))
+@given(st.dictionaries(st.sampled_from(SCHEMAS["outcome"].names), anything, max_size=6))
 def test_an_event_of_any_values_becomes_a_row_or_a_bad_block(values: dict[str, Any]) -> None:
-    row = dict(zip(COLUMNS, outcome("o"), strict=True)) | values
-    fields = encode_block("b", [tuple(row.values())])
+    fields = pack_block("b", {"outcome": [asdict(outcome("o")) | values]})
     try:
-        batches = entry_batches(OUTCOMES_STREAM, ENTRY, fields)
+        batches = entry_rows(OUTCOMES, ENTRY, fields).batches
     except BadBlock:
         return
     assert batches["outcome"].num_rows == 1
-    assert batches["outcome"].schema.equals(SCHEMA)
+    assert batches["outcome"].schema.equals(SCHEMAS["outcome"])
 
 
 def test_events_are_parted_by_kind_and_keep_their_order() -> None:
     fields = encode_block("b", [exposure("a"), shadow("a"), exposure("b")])
-    batches = entry_batches(EXPOSURES_STREAM, ENTRY, fields)
+    batches = entry_rows(EVENTS, ENTRY, fields).batches
     assert {kind: batch.column("event_id").to_pylist() for kind, batch in batches.items()} == {
         "exposure": ["a", "b"],
         "shadow": ["a.v3"],
@@ -49,7 +51,7 @@ def test_events_are_parted_by_kind_and_keep_their_order() -> None:
 
 
 def test_a_block_without_events_is_no_rows() -> None:
-    assert entry_batches(OUTCOMES_STREAM, ENTRY, encode_block("b", [])) == {}
+    assert entry_rows(OUTCOMES, ENTRY, encode_block("b", [])) == ({}, None)
 
 
 def test_when_an_entry_was_received_rises_with_its_id() -> None:

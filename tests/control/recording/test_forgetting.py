@@ -27,12 +27,11 @@ from ekiben.control.recording.merging import merge
 from ekiben.control.recording.recorder import Recorder
 from ekiben.process.tasks import end_tasks
 from ekiben.state.lease import LeaseLost
-from ekiben.state.streams.blocks import EXPOSURES_STREAM, encode_block
+from ekiben.state.streams.blocks import EVENTS_STREAM, encode_block
 from tests.control.recording.events import (
     NOON,
     Lease,
     add,
-    event,
     exposure,
     outcome,
     put_file,
@@ -153,11 +152,11 @@ class Broken(EventFiles):
 
     left = 0
 
-    def stage(self, batches: Iterable[Any]) -> Path:
+    def stage(self, batches: Iterable[Any], schema: Any) -> Path:
         if self.left == 0:
             raise OSError("no space left")
         self.left -= 1
-        return super().stage(batches)
+        return super().stage(batches, schema)
 
 
 @pytest.mark.parametrize("written", [0, 1, 2])
@@ -203,7 +202,7 @@ async def test_what_still_lies_in_the_streams_is_forgotten_too(redis: Redis, fil
     async with controller(redis, files, Lease()) as forgetting:
         forgotten = await forgetting.forget("ann", within_s=30)
     assert forgotten == Forgotten(exposures=1, shadows=0, outcomes=1, files=2)
-    assert await redis.xlen(EXPOSURES_STREAM) == 0
+    assert await redis.xlen(EVENTS_STREAM) == 0
     assert read(files, "exposure") == ["b1"]
     assert read(files, "outcome") == ["b"]
     assert await redis.hlen(REQUESTS_KEY) == 0  # type: ignore[misc]
@@ -247,7 +246,7 @@ async def test_a_user_whose_events_come_while_others_are_recorded_loses_only_wha
 
 async def test_a_housekeeper_removes_and_merges_what_it_finds(redis: Redis, files: EventFiles) -> None:
     for at in (MS, MS + 10):
-        put_file(files, "outcome", at, at, [(at, event("outcome", f"o-{at}"))])
+        put_file(files, "outcome", at, at, [(at, outcome(f"o-{at}"))])
     old = MS - 86_400_000 * 10
     keeper = Housekeeper(
         files,

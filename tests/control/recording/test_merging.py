@@ -11,17 +11,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ekiben.control.recording.files import SCHEMA, EventFiles
+from ekiben.control.recording.files import EventFiles
 from ekiben.control.recording.merging import Merging, closed_groups, merge
 from ekiben.control.recording.ranges import EntryId, EventFile, without_contained
+from ekiben.control.recording.schemas import SCHEMAS
 from ekiben.state.lease import LeaseLost
+from ekiben.state.streams.events import Outcome
 from tests.control.recording.events import DAY, NOON, Lease, outcome, put_file, read
 
 LATER = NOON + 3 * 86_400
 MS = int(NOON * 1000)
 
 
-def names(first: int, last: int) -> list[tuple[int, tuple[object, ...]]]:
+def names(first: int, last: int) -> list[tuple[int, Outcome]]:
     return [(ms, outcome(f"o-{ms}")) for ms in range(first, last + 1)]
 
 
@@ -110,11 +112,11 @@ def test_without_the_lease_nothing_is_merged_and_nothing_is_left_behind(files: E
 
 def test_a_file_with_fewer_columns_than_today_is_merged_with_nulls(files: EventFiles) -> None:
     add_files(files, (0, 0))
-    older = [field for field in SCHEMA if field.name != "features"]
+    older = [field for field in SCHEMAS["outcome"] if field.name != "id_hint"]
     table = pa.Table.from_pylist([{"event_id": "old"}], schema=pa.schema(older))
     file = EventFile("outcome", DAY, EntryId(MS + 1, 0), EntryId(MS + 1, 0))
     pq.write_table(table, files.path(file))
     Merging(files, Lease()).merge_all(LATER)
     assert len(files.readable("outcome").clean) == 1
     assert read(files, "outcome") == [f"o-{MS}", "old"]
-    assert read(files, "outcome", "features") == [None, None]
+    assert read(files, "outcome", "id_hint") == [None, None]

@@ -11,15 +11,17 @@ import pandas as pd
 import pytest
 from redis.asyncio import Redis
 
-from ekiben.control.recording.files import SCHEMA, EventFiles
+from ekiben.control.recording.files import EventFiles
 from ekiben.control.recording.merging import merge
+from ekiben.control.recording.schemas import SCHEMAS
 from tests.control.recording.events import Lease, add, exposure, outcome, recorder
 
 PAGE = (Path(__file__).parents[3] / "docs" / "events.md").read_text()
 
 
 def block(language: str) -> str:
-    found: str = re.findall(rf"```{language}\n(.*?)\n```", PAGE, re.DOTALL)[0]
+    """The last block of a language: what is to be copied as a whole."""
+    found: str = re.findall(rf"```{language}\n(.*?)\n```", PAGE, re.DOTALL)[-1]
     return found
 
 
@@ -74,4 +76,20 @@ def test_the_table_holds_every_column_with_its_type() -> None:
         names = re.findall(r"`(\w+)`", columns)
         kinds = types.split(", ")
         shown |= dict(zip(names, kinds * len(names) if len(kinds) == 1 else kinds, strict=False))
-    assert shown == {field.name: str(field.type) for field in SCHEMA}
+    assert shown == {
+        field.name: str(field.type).replace("element: ", "")
+        for schema in SCHEMAS.values()
+        for field in schema
+    }
+
+
+def test_the_table_says_which_kinds_have_a_column() -> None:
+    table = PAGE.split("| column | type |")[1].split("\n\n")[0]
+    shown = {}
+    for line in table.splitlines()[2:]:
+        _, columns, _, kinds, *_ = (cell.strip() for cell in line.split("|"))
+        named = set(SCHEMAS) if kinds == "all" else set(kinds.split(", "))
+        shown |= dict.fromkeys(re.findall(r"`(\w+)`", columns), named)
+    assert shown == {
+        name: {kind for kind, schema in SCHEMAS.items() if name in schema.names} for name in shown
+    }

@@ -14,8 +14,9 @@ from ekiben.control.recording.files import EventFiles
 from ekiben.control.recording.intake import BAD_BLOCKS_STREAM, GROUP
 from ekiben.control.recording.recorder import Recorder
 from ekiben.process.tasks import end_tasks
-from ekiben.state.streams.blocks import EXPOSURES_STREAM, OUTCOMES_STREAM, Event, encode_block
-from tests.control.recording.events import Lease, add, event, exposure, outcome, read, recorder, shadow
+from ekiben.state.streams.blocks import EVENTS_STREAM, OUTCOMES_STREAM
+from ekiben.state.streams.events import Event
+from tests.control.recording.events import Lease, add, exposure, outcome, read, recorder, shadow
 from tests.router.redis_server import RedisServer
 from tests.router.waiting import until, until_async
 
@@ -57,15 +58,15 @@ async def test_every_kind_of_event_goes_into_a_file_of_its_kind_and_leaves_the_s
     assert read(any_files, "exposure") == ["a", "b", "c"]
     assert read(any_files, "shadow") == ["a.v3"]
     assert read(any_files, "outcome") == ["o"]
-    assert recording.recorded == {"exposure": 3, "shadow": 1, "outcome": 1}
-    assert [await redis.xlen(stream) for stream in (EXPOSURES_STREAM, OUTCOMES_STREAM)] == [0, 0]
+    assert recording.recorded == {"exposure": 3, "prediction": 0, "shadow": 1, "outcome": 1}
+    assert [await redis.xlen(stream) for stream in (EVENTS_STREAM, OUTCOMES_STREAM)] == [0, 0]
     assert (await redis.xpending(OUTCOMES_STREAM, GROUP))["pending"] == 0
 
 
 async def test_an_event_keeps_its_columns_and_says_when_it_was_received(
     redis: Redis, files: EventFiles
 ) -> None:
-    entry = await add(redis, [exposure("a", score=0.25, status=200, features='{"x":1}')])
+    entry = await add(redis, [exposure("a", score=0.25, status=200, attributes='{"x":1}')])
     await recorder(redis, files).record_all()
     (file,) = files.list("exposure")
     assert (file.first, file.last) == (entry, entry)
@@ -74,8 +75,8 @@ async def test_an_event_keeps_its_columns_and_says_when_it_was_received(
     assert row["score"] == 0.25
     assert row["status"] == 200
     assert row["cached"] is False
-    assert row["features"] == '{"x":1}'
-    assert row["value"] is None
+    assert row["attributes"] == '{"x":1}'
+    assert row["scores"] is None
     assert row["received_at"] == entry.received_at
 
 
@@ -113,27 +114,23 @@ async def test_what_was_accepted_is_recorded_with_what_repeats_an_id_so_that_rep
 
 @pytest.mark.parametrize(
     "bad",
-    [
-        outcome("x", value="much"),
-        outcome("x", phase=2**40),
-        exposure("x"),
-        event("sale", "x"),
-    ],
-    ids=["a value of the wrong type", "a number too large", "the other stream's kind", "no kind of ours"],
+    [exposure("x", score="much"), exposure("x", phase=2**40), outcome("x")],
+    ids=["a value of the wrong type", "a number too large", "the other stream's kind"],
 )
 async def test_a_bad_block_is_put_aside_and_the_others_are_recorded(
     redis: Redis, files: EventFiles, bad: Event
 ) -> None:
-    await add(redis, [outcome("a")])
-    await redis.xadd(OUTCOMES_STREAM, dict(encode_block("b", [outcome("beside it"), bad])))  # type: ignore[arg-type]
-    await add(redis, [outcome("c")])
+    await add(redis, [exposure("a")])
+    await add(redis, [exposure("beside it"), bad])
+    await add(redis, [exposure("c")])
     recording = recorder(redis, files)
     await recording.record_all()
-    assert read(files, "outcome") == ["a", "c"]
+    assert read(files, "exposure") == ["a", "c"]
+    assert read(files, "outcome") == []
     assert recording.bad_blocks == 1
     ((_, kept),) = await redis.xrange(BAD_BLOCKS_STREAM)
-    assert kept[b"id"] == b"b"
-    assert await redis.xlen(OUTCOMES_STREAM) == 0
+    assert (kept[b"stream"], kept[b"count"]) == (EVENTS_STREAM.encode(), b"2")
+    assert await redis.xlen(EVENTS_STREAM) == 0
 
 
 async def test_what_is_no_block_at_all_is_put_aside_with_the_reason(redis: Redis, files: EventFiles) -> None:

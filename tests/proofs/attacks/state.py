@@ -13,13 +13,14 @@ from redis import Redis
 
 from ekiben.state.documents.document import DOCUMENT_KEY
 from ekiben.state.embedded import EmbeddedRedis
-from ekiben.state.streams.blocks import OUTCOMES_STREAM, decode_block
+from ekiben.state.streams.blocks import OUTCOMES_STREAM
 from tests.proofs.attacks.attack import Attack, Found
 from tests.proofs.attacks.beside import Other
 from tests.proofs.attacks.installation import Installation, put_in
 from tests.proofs.attacks.wire import Answer, get, post
 from tests.proofs.faults.processes import ROOT, RedisServer
 from tests.proofs.faults.station import EXPERIMENT
+from tests.state.reading import events_in
 
 _PRIMARY_PORT: Final = 13731
 _KEEPS: Final = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
@@ -70,7 +71,7 @@ def confirmed_by_a_replica(installation: Installation) -> Found:
         replica.go_on()
         with replica.client() as client:
             entries: Any = client.xrange(OUTCOMES_STREAM)
-        kept = {event[0] for _, fields in entries for event in decode_block(fields)[1]}
+        kept = {event.event_id for event in events_in(entries)}
     lost = sum(not any(f"state-{number}" in str(event_id) for event_id in kept) for number in confirmed)
     return Found(
         len(confirmed) == 20 and lost == 0 and set(unsure) == {503},

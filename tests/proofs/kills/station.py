@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ekiben.control.recording.files import EventFiles
-from ekiben.state.streams.blocks import EXPOSURES_STREAM, OUTCOMES_STREAM
+from ekiben.state.streams.blocks import EVENTS_STREAM, OUTCOMES_STREAM
 from tests.proofs.faults.processes import Process, http_get
 from tests.proofs.faults.station import Station
 
@@ -52,7 +52,7 @@ class KillsStation(Station):
     def recorded(self) -> bool:
         """Whether the streams are empty: what was in them is in files."""
         with self.state.client() as client:
-            return not any(int(client.xlen(stream)) for stream in (EXPOSURES_STREAM, OUTCOMES_STREAM))
+            return not any(int(client.xlen(stream)) for stream in (EVENTS_STREAM, OUTCOMES_STREAM))
 
     def _ports(self) -> Mapping[str, int]:
         return _SERVICE_PORTS

@@ -20,10 +20,11 @@ from redis.exceptions import RedisError
 
 from ekiben.experiments.parsing import parse_document
 from ekiben.state.documents.document import DocumentStore, open_state
-from ekiben.state.streams.blocks import EXPOSURES_STREAM, decode_block
+from ekiben.state.streams.blocks import EVENTS_STREAM
 from tests.proofs.faults.answers import LIVE, TREATMENT
 from tests.proofs.faults.processes import Process, http_get
 from tests.proofs.netns.network import Host, Hosts
+from tests.state.reading import events_in
 
 EXPERIMENT: Final = "hosts"
 ROUTERS: Final = ("router-1", "router-2")
@@ -199,8 +200,8 @@ class Installation:
     def exposures(self) -> list[str]:
         """The ids of all exposures that the state has, in the order in which they came."""
         with self.client("state") as client:
-            entries: Any = client.xrange(EXPOSURES_STREAM)
-        return [str(event[0]) for _, fields in entries for event in decode_block(fields)[1]]
+            entries: Any = client.xrange(EVENTS_STREAM)
+        return [event.event_id for event in events_in(entries)]
 
     async def change_coverage(self, percent: float) -> int:
         """Set the experiment's coverage, as a ramp does, and return the new revision."""
