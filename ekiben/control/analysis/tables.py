@@ -172,8 +172,6 @@ def as_of_today(kind: str, held: Table) -> Table:
         name: held[name] if name in held.columns else ibis.null(of_type)
         for name, of_type in ibis.Schema.from_pyarrow(SCHEMAS[kind]).items()
     }
-    if kind == "outcome" and "result" in held.columns:
-        columns["id_hint"] = ibis.coalesce(columns["id_hint"], held.result)
     if kind == "shadow" and "name" in held.columns:
         columns |= {
             "agreed": ibis.coalesce(columns["agreed"], held.result == "agreed"),

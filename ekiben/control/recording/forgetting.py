@@ -30,6 +30,7 @@ from ekiben.control.recording.files import EventFiles, Held
 from ekiben.control.recording.intake import BAD_BLOCKS_STREAM
 from ekiben.control.recording.merging import check
 from ekiben.control.recording.ranges import EventFile
+from ekiben.control.recording.schemas import conform
 from ekiben.control.recording.streams import STREAMS
 from ekiben.state.streams.blocks import BadBlock, decode_block
 from ekiben.state.streams.events import KINDS, Event
@@ -239,7 +240,7 @@ def _rewrite(files: EventFiles, file: EventFile, unwanted: Callable[[Any], Any],
     def kept() -> Iterator[Any]:
         for batch in files.batches(file, schema):
             check(lease)
-            yield batch.filter(pc.invert(unwanted(batch)))
+            yield batch.filter(pc.invert(unwanted(conform(batch, _SEARCHED))))
 
     staged = files.stage(kept(), schema)
     try:

@@ -42,7 +42,6 @@ FORMER: Final[Mapping[str, Any]] = {
     "shadow": pa.schema(
         [("result", pa.string()), ("name", pa.string()), ("value", pa.float64()), ("status", pa.int32())]
     ),
-    "outcome": pa.schema([("result", pa.string())]),
 }
 """Columns that files of 30e8d9b have for what now has columns of its own (`analysis.tables.as_of_today`)."""
 

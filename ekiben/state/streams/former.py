@@ -51,6 +51,6 @@ def _events(row: dict[str, Any]) -> list[tuple[str, Event]]:
             }
             return [("shadow", msgspec.convert(row, ShadowAnswer))]
         case "outcome":
-            return [("outcome", msgspec.convert(row | {"id_hint": row["result"]}, Outcome))]
+            return [("outcome", msgspec.convert(row, Outcome))]
         case other:
             raise msgspec.ValidationError(f"events of kind {other!r}")

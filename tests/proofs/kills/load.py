@@ -39,15 +39,15 @@ class Load:
     """`rate` predictions a second, and an outcome for most of them, from the start of the block to its end.
 
     Outcomes with an id are sent again until they are taken, as the API asks of its clients; a tenth of the
-    requests give up at once. Outcomes without an id are sent once.
+    requests give up at once. Outcomes without an id are sent once. Their numbers come after `first`.
     """
 
-    def __init__(self, url: str, rate: float, seed: int) -> None:
+    def __init__(self, url: str, rate: float, seed: int, first: int = 0) -> None:
         self.noted = Noted()
         self._url = url
         self._rate = rate
         self._random = random.Random(seed)
-        self._numbers = 0
+        self._numbers = first
         self._due: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._under_way: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []

@@ -1,0 +1,155 @@
+"""Events of other releases: blocks and files with columns and kinds that this one does not know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from msgspec.structs import asdict
+from redis.asyncio import Redis
+
+from ekiben.control.analysis.tables import DuckDBTables
+from ekiben.control.recording.files import EventFiles
+from ekiben.control.recording.forgetting import forget_in_files
+from ekiben.control.recording.intake import BAD_BLOCKS_STREAM
+from ekiben.control.recording.merging import merge
+from ekiben.control.recording.ranges import EntryId, EventFile
+from ekiben.control.recording.retention import Retention
+from ekiben.control.recording.schemas import SCHEMAS
+from ekiben.state.streams.blocks import EVENTS_STREAM, OUTCOMES_STREAM, decode_block, encode_block, pack_block
+from ekiben.state.streams.events import KINDS, Event
+from ekiben.state.streams.former import FORMER_EXPOSURES_STREAM
+from tests.control.recording.events import (
+    DAY,
+    NOON,
+    Lease,
+    add,
+    exposure,
+    outcome,
+    prediction,
+    put_file,
+    read,
+    recorder,
+    shadow,
+)
+
+MS = int(NOON * 1000)
+MADE = {"exposure": exposure, "prediction": prediction, "shadow": shadow, "outcome": outcome}
+
+
+def put_later(files: EventFiles, kind: str, first: int, event: Event) -> EventFile:
+    """A file of a later release: it has a column more, and lacks the last one that this release has."""
+    known = SCHEMAS[kind]
+    schema = pa.schema([*list(known)[:-2], known.field("received_at"), pa.field("mood", pa.string())])
+    row = asdict(event) | {"received_at": EntryId(first, 0).received_at, "mood": "good"}
+    batch = pa.RecordBatch.from_pylist([{name: row[name] for name in schema.names}], schema=schema)
+    file = EventFile(kind, DAY, EntryId(first, 0), EntryId(first, 0))
+    files.publish(files.stage([batch], schema), file, Lease())
+    return file
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("later_first", [True, False])
+def test_files_with_a_column_more_are_read_with_those_of_today(
+    any_files: EventFiles, kind: str, later_first: bool
+) -> None:
+    put_later(any_files, kind, MS if later_first else MS + 9, MADE[kind]("later"))
+    put_file(any_files, kind, MS + 5, MS + 5, [(MS + 5, MADE[kind]("today"))])
+    with DuckDBTables(any_files) as tables:
+        table = {
+            "exposure": tables.exposures,
+            "prediction": tables.predictions,
+            "shadow": tables.shadows,
+            "outcome": tables.outcomes,
+        }[kind]
+        assert table.columns == tuple(SCHEMAS[kind].names)
+        rows = tables.rows(table.select("event_id", "prediction_id", "received_at"))
+    expected = {event.event_id: event.prediction_id for event in map(MADE[kind], ("later", "today"))}
+    assert {row["event_id"]: row["prediction_id"] for row in rows} == expected
+    assert len(rows) == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_merging_and_forgetting_keep_a_column_that_they_do_not_know(any_files: EventFiles, kind: str) -> None:
+    later = put_later(any_files, kind, MS, MADE[kind]("later", user_hash="ann"))
+    others = [(MS + 5, MADE[kind]("today", user_hash="ben")), (MS + 5, MADE[kind]("ann's", user_hash="ann"))]
+    today = put_file(any_files, kind, MS + 5, MS + 5, others)
+    merge(any_files, [later, today], Lease())
+    ids = [event.event_id for event in map(MADE[kind], ("later", "today", "ann's"))]
+    assert read(any_files, kind) == ids
+    assert read(any_files, kind, "mood") == ["good", None, None]
+    forget_in_files(any_files, "ben", Lease())
+    assert read(any_files, kind) == [ids[0], ids[2]]
+    assert read(any_files, kind, "mood") == ["good", None]
+
+
+async def test_blocks_with_a_column_more_are_recorded_whole(redis: Redis, files: EventFiles) -> None:
+    for kind, make in MADE.items():
+        stream = OUTCOMES_STREAM if kind == "outcome" else EVENTS_STREAM
+        later = asdict(make("later")) | {"mood": ["good"]}
+        fields: dict[Any, Any] = dict(pack_block(kind, {kind: [later, asdict(make("later too"))]}))
+        await redis.xadd(stream, fields)
+    recording = recorder(redis, files)
+    await recording.record_all()
+    assert recording.bad_blocks == 0
+    for kind, make in MADE.items():
+        assert read(files, kind) == [make("later").event_id, make("later too").event_id]
+
+
+async def test_a_kind_of_a_later_release_costs_its_neighbours_nothing_and_is_put_aside_once(
+    redis: Redis, files: EventFiles
+) -> None:
+    strange = [{"event_id": "s", "at": NOON, "user_hash": "ann", "colour": [1, 2]}]
+    fields: dict[Any, Any] = dict(pack_block("b", {"exposure": [exposure("beside it")], "sale": strange}))
+    await redis.xadd(EVENTS_STREAM, fields)
+    await add(redis, [exposure("after it")])
+    recording = recorder(redis, files)
+    await recording.record_all()
+    await recording.record_all()
+    assert read(files, "exposure") == ["beside it", "after it"]
+    assert recording.bad_blocks == 1
+    ((_, kept),) = await redis.xrange(BAD_BLOCKS_STREAM)
+    assert decode_block(kept).unknown == {"sale": strange}
+    assert decode_block(kept).events == {}
+    assert (await redis.xlen(EVENTS_STREAM), await redis.xlen(BAD_BLOCKS_STREAM)) == (0, 1)
+
+
+async def test_files_of_a_kind_of_a_later_release_are_merged_forgotten_and_removed_with_the_others(
+    files: EventFiles,
+) -> None:
+    schema = pa.schema([("event_id", pa.string()), ("user_hash", pa.string()), ("received_at", pa.float64())])
+    put = []
+    for number, user in enumerate(("ann", "ben")):
+        row = {"event_id": f"s{number}", "user_hash": user, "received_at": NOON}
+        put.append(EventFile("sale", DAY, EntryId(MS + number, 0), EntryId(MS + number, 0)))
+        batch = pa.RecordBatch.from_pylist([row], schema=schema)
+        files.publish(files.stage([batch], schema), put[-1], Lease())
+    merge(files, put, Lease())
+    assert read(files, "sale") == ["s0", "s1"]
+    forget_in_files(files, "ann", Lease())
+    assert read(files, "sale") == ["s1"]
+    put_file(files, "outcome", MS + 9 * 86_400_000, MS + 9 * 86_400_000, [], DAY.replace(month=12))
+    Retention(files, 1).remove_expired(NOON + 9 * 86_400, Lease(), None)
+    assert files.list("sale") == []
+
+
+async def test_both_generations_of_streams_are_recorded_side_by_side_though_their_ids_interleave(
+    redis: Redis, files: EventFiles
+) -> None:
+    # A range of the one generation lies inside a range of the other: neither may hide the other.
+    for entry, stream in ((10, EVENTS_STREAM), (11, FORMER_EXPOSURES_STREAM), (12, EVENTS_STREAM)):
+        fields: dict[Any, Any] = dict(encode_block(str(entry), [exposure(f"e-{entry}")]))
+        await redis.xadd(stream, fields, id=f"{MS + entry}-0")
+    await recorder(redis, files).record_all()
+    assert sorted(file.generation for file in files.list("exposure")) == [1, 2]
+    with DuckDBTables(files) as tables:
+        rows = tables.rows(tables.exposures.select("event_id"))
+    assert sorted(row["event_id"] for row in rows) == ["e-10", "e-11", "e-12"]
+
+
+async def test_streams_of_30e8d9b_are_not_made_where_there_are_none(redis: Redis, files: EventFiles) -> None:
+    recording = recorder(redis, files)
+    await recording.record_all()
+    assert not await redis.exists(FORMER_EXPOSURES_STREAM)
+    assert recording.lag_s is not None
