@@ -78,6 +78,7 @@ def make_beat(worker: Worker, who: Who, events: EventCounts, now: float) -> Beat
         revision=snapshot.revision if snapshot else None,
         adopted_at=worker.adopted_at,
         draining=worker.draining,
+        reads_later=True,
         loopback=worker.web.only_here,
         outcomes_open=worker.door.is_open,
         panic=sorted(worker.panicked),

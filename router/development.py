@@ -76,8 +76,8 @@ class _Memory:
     async def load(self) -> Stored | None:
         return self.now
 
-    async def check_names(self, held: Stored | None, document: Document) -> None:
-        """Nothing is remembered of experiments that are gone."""
+    async def check(self, held: Stored | None, document: Document) -> None:
+        """No Redis knows anything against it."""
 
     async def change(
         self,

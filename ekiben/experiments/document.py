@@ -31,6 +31,22 @@ class Version(_Part):
     workers: int = Field(default=1, ge=1, le=1024, description="BentoML workers behind each endpoint")
 
 
+class Capture(_Part):
+    """Which of a model's predictions are recorded, beside the exposures of experiments: two samples, each of
+    all requests. The numbers are of the whole installation.
+    """
+
+    per_second: int = Field(
+        default=0, ge=0, le=1000, description="predictions a second that are kept with their features"
+    )
+    scores_per_second: int = Field(
+        default=0, ge=0, le=10_000, description="predictions a second that are kept without, by user"
+    )
+    without: Annotated[tuple[Name, ...], Field(strict=False)] = Field(
+        default=(), description="features and attributes that are never kept"
+    )
+
+
 class Model(_Part):
     """What a client asks for by name, and the versions that can answer."""
 
@@ -39,6 +55,9 @@ class Model(_Part):
     cache_ttl_s: int = Field(default=300, ge=0, le=31_536_000, description="how long an answer is kept")
     versions: dict[str, Version] = Field(min_length=1, description="the versions, each with its endpoints")
     shadow: dict[str, Percent] = Field(default={}, description="percent of requests copied to a version")
+    capture: Capture | None = Field(
+        default=None, description="samples of predictions to record; none unless named"
+    )
 
 
 class Variant(_Part):

@@ -6,12 +6,14 @@ of the machines need not agree. Numbers count from the worker's start, so that a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final, Literal, cast
 
 import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from ekiben.experiments.problems import DocumentError, Path
 from ekiben.state.documents.document import StateUnavailable
 
 WORKERS_KEY: Final = "ekiben:workers"
@@ -110,6 +112,8 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     revision: int | None
     adopted_at: float | None
     draining: bool
+    reads_later: bool = False
+    """It reads documents of later releases. 30e8d9b refuses one that has more than it knows."""
     loopback: bool
     """Only programs of its own machine reach it: it listens on loopback, answers to no other name, lets no
     web page of elsewhere ask, and has seen no outcomes that a proxy passed on."""
@@ -158,6 +162,17 @@ class Beats:
             except (msgspec.DecodeError, UnicodeDecodeError):
                 continue
         return sorted(beats, key=lambda beat: (beat.host, beat.pid, beat.started_at))
+
+    async def check_readers(self, keys: Iterable[Path]) -> None:
+        """Raise DocumentError where a router runs that cannot read a document with these new keys."""
+        former = [beat for beat in await self.read(_FORGOTTEN_AFTER_S) if not beat.reads_later]
+        if former:
+            routers = ", ".join(sorted({f"{beat.host} (process {beat.pid})" for beat in former}))
+            reason = (
+                f"routers of an earlier release run that cannot read it: {routers}. Replace them first. "
+                f"It can be applied when they have ended, or {_FORGOTTEN_AFTER_S} s after they were killed"
+            )
+            raise DocumentError.at((key, reason) for key in sorted(keys, key=str))
 
     async def _run(self, script: Any, arguments: list[Any]) -> Any:
         try:

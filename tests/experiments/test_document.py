@@ -114,7 +114,7 @@ def test_a_bad_weight_is_named_by_its_path(weight: object, why: str) -> None:
             model(timeout=5),
             (
                 'models.credit.timeout: there is no key "timeout"; did you mean timeout_ms? '
-                "(known: live, timeout_ms, cache_ttl_s, versions, shadow)"
+                "(known: live, timeout_ms, cache_ttl_s, versions, shadow, capture)"
             ),
         ),
         (

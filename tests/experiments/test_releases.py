@@ -10,11 +10,13 @@ import pytest
 from ekiben.experiments.changes import actions
 from ekiben.experiments.changes.releases import (
     BASE,
+    keys_beyond_base,
     read_document,
     read_routing,
     routing_data,
     write_document,
 )
+from ekiben.experiments.document import Experiment
 from ekiben.experiments.parsing import parse_document
 from ekiben.experiments.problems import DocumentError
 from tests.router.documents import EXPERIMENT, credit, credit_document
@@ -88,8 +90,15 @@ def test_files_that_people_write_stay_strict() -> None:
 
 def test_every_field_of_this_release_beyond_the_base_is_required_by_what_uses_it() -> None:
     document = credit_document()
-    assert set(type(document.experiments[EXPERIMENT]).model_fields) >= BASE
+    assert set(type(document.experiments[EXPERIMENT]).model_fields) >= BASE[Experiment]
     assert "requires" not in write_document(document)["experiments"][EXPERIMENT]
+
+
+def test_what_30e8d9b_does_not_know_is_named_by_its_path() -> None:
+    assert keys_beyond_base(credit_document()) == frozenset()
+    capture = {"per_second": 5, "without": ["income"]}
+    found = keys_beyond_base(credit_document(capture=capture))
+    assert found == {("models", "credit", "capture")}
 
 
 def test_the_routing_document_says_who_gets_what_and_no_more() -> None:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from ekiben.experiments.problems import DocumentError
 from ekiben.state.beats import SEEN_KEY, WORKERS_KEY, Beat, Beats, EndpointBeat, VersionBeat, quantile_s
-from ekiben.state.documents.document import StateUnavailable, open_state
+from ekiben.state.documents.document import DocumentStore, StateUnavailable, open_state
+from tests.router.documents import credit_document
 from tests.router.redis_server import RedisServer
 
 
@@ -102,3 +104,30 @@ def test_a_quantile_lies_within_its_bucket() -> None:
     assert quantile_s(bounds, [50, 50, 0, 0], 0.99) == pytest.approx(0.198)
     assert quantile_s(bounds, [0, 0, 100, 0], 0.5) == pytest.approx(0.3)
     assert quantile_s(bounds, [0, 0, 0, 5], 0.5) == 0.4
+
+
+async def test_a_key_that_a_running_router_cannot_read_is_refused_until_it_has_ended(state: Redis) -> None:
+    beats, store = Beats(state), DocumentStore(state)
+    held = await store.change(None, credit_document(), who="test", why="first")
+    wanted = credit_document(capture={"per_second": 5})
+    await beats.write(beat("of this release", reads_later=True))
+    await beats.write(beat("former", host="there", pid=12))
+    await older(state, "former", 30)  # it may hang, and come back
+    with pytest.raises(DocumentError) as refused:
+        await store.check(held, wanted)
+    (line,) = refused.value.problems
+    assert line.startswith("models.credit.capture: routers of an earlier release run that cannot read it: ")
+    assert "there (process 12). Replace them first." in line
+    assert "60 s after they were killed" in line
+    await store.check(held, credit_document(timeout_ms=10_000))  # nothing that it does not know
+    await beats.leave("former")
+    await store.check(held, wanted)
+    changed = await store.change(held, wanted, who="test", why="now")
+    await beats.write(beat("former"))
+    await store.check(changed, credit_document(capture={"per_second": 6}))  # it has the key already
+
+
+async def test_a_router_that_was_killed_refuses_a_new_key_for_a_minute_and_no_longer(state: Redis) -> None:
+    await Beats(state).write(beat("former"))
+    await older(state, "former", 61)
+    await DocumentStore(state).check(None, credit_document(capture={"per_second": 5}))

@@ -44,30 +44,30 @@ async def test_the_name_and_phase_of_an_experiment_that_is_gone_are_not_given_to
     held = await after(store, with_experiment("running"), ended, WITHOUT)
     for phase in (1, 3):
         with pytest.raises(DocumentError) as refused:
-            await store.check_names(held, with_experiment("running", phase=phase))
+            await store.check(held, with_experiment("running", phase=phase))
         (line,) = refused.value.problems
         assert line.startswith(f"experiments.{EXPERIMENT}.phase: another experiment of this name ran up to")
         assert "begin with phase 4 and a seed of its own, such as credit-boosting-4" in line
-    await store.check_names(held, with_experiment("running", phase=4, seed="another"))
-    await store.check_names(held, with_experiment("draft"))
+    await store.check(held, with_experiment("running", phase=4, seed="another"))
+    await store.check(held, with_experiment("draft"))
 
 
 async def test_a_draft_of_an_old_name_is_refused_when_it_is_started(store: DocumentStore) -> None:
     held = await after(store, with_experiment("running"), with_experiment("rolled_back"), WITHOUT)
     held = await store.change(held, with_experiment("draft"), who="test", why="again")
     with pytest.raises(DocumentError):
-        await store.check_names(held, with_experiment("running"))
+        await store.check(held, with_experiment("running"))
 
 
 async def test_a_draft_that_never_ran_leaves_its_name_free_and_whatever_runs_may_go_on(
     store: DocumentStore,
 ) -> None:
     held = await after(store, with_experiment("draft"), WITHOUT)
-    await store.check_names(held, with_experiment("running"))
+    await store.check(held, with_experiment("running"))
     held = await store.change(held, with_experiment("running"), who="test", why="now")
-    await store.check_names(held, with_experiment("paused"))
+    await store.check(held, with_experiment("paused"))
     held = await store.change(held, with_experiment("paused"), who="test", why="a while")
-    await store.check_names(held, with_experiment("running"))
+    await store.check(held, with_experiment("running"))
 
 
 async def test_what_ran_before_names_were_noted_is_noted_when_it_is_removed(
@@ -79,4 +79,4 @@ async def test_what_ran_before_names_were_noted_is_noted_when_it_is_removed(
     await client.aclose()
     held = await store.change(held, WITHOUT, who="test", why="tidy")
     with pytest.raises(DocumentError):
-        await store.check_names(held, with_experiment("running"))
+        await store.check(held, with_experiment("running"))

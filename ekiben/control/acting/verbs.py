@@ -206,7 +206,7 @@ class Verbs:
                     held.kept.not_run.get(key) or unknown("experiment", key, held.document.experiments)
                 )
             after = await action(held)
-            await store.check_names(held, after)
+            await store.check(held, after)
             lines = differences(held.document, after)
             meaning = consequence(held.document, after, key) if key is not None else None
             if order.dry_run or not (lines or file):
@@ -228,6 +228,7 @@ class Verbs:
         self, document: Document, order: Order, file: ExperimentsFile | None = None
     ) -> Change:
         check_change(None, document)
+        await self._desk.store.check(None, document)
         lines = differences(None, document)
         if order.revision:
             raise Stale(order.revision, 0, [])

@@ -11,13 +11,14 @@ Files that people write stay strict: a word that is not known there is a mistake
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
 from ekiben.experiments.document import (
+    Capture,
     Document,
     Experiment,
     Guardrail,
@@ -33,21 +34,38 @@ from ekiben.experiments.parsing import parse_document
 from ekiben.experiments.problems import DocumentError, Path
 
 REQUIRES: Final = "requires"
-BASE: Final = frozenset({
-    "model", "status", "coverage", "seed", "phase", "variants", "overrides", "namespace", "metrics",
-    "request_limits", "alpha", "min_users", "min_days", "ramp", "acknowledged_model_versions",
-})  # fmt: skip
-"""What every release knows of an experiment, from 30e8d9b on."""
+BASE: Final[Mapping[type[BaseModel], frozenset[str]]] = {
+    part: frozenset(fields.split())
+    for part, fields in {
+        Document: "models experiments",
+        Model: "live timeout_ms cache_ttl_s versions shadow",
+        Version: "endpoints workers",
+        Experiment: "model status coverage seed phase variants overrides namespace metrics request_limits "
+        "alpha min_users min_days ramp acknowledged_model_versions",
+        Variant: "version weight",
+        Namespace: "name from to",
+        Metric: "name outcome kind better guardrail window_hours denominator covariate measure",
+        Guardrail: "max_worse",
+        RequestLimits: "error_rate fallback_rate slow_rate latency_ms",
+        Ramp: "steps every min_users_per_step guardrails then",
+    }.items()
+}
+"""What 30e8d9b knows of each part, and so every release. It refuses a document that has anything else."""
 _NAMED: Final = "name"
 # The fields of each part that hold parts: one, a list of them, or a mapping of them (`_MANY`).
 _INSIDE: Final[Mapping[type[BaseModel], Mapping[str, type[BaseModel]]]] = {
     Document: {"models": Model, "experiments": Experiment},
-    Model: {"versions": Version},
+    Model: {"versions": Version, "capture": Capture},
     Experiment: {"variants": Variant, "namespace": Namespace, "metrics": Metric,
                  "request_limits": RequestLimits, "ramp": Ramp},
     Metric: {"guardrail": Guardrail},
 }  # fmt: skip
 _MANY: Final = frozenset({"models", "experiments", "versions", "variants"})
+_FIELDS: Final[Mapping[type[BaseModel], Set[str]]] = {
+    part: {each.alias or name for name, each in part.model_fields.items()}
+    | ({REQUIRES} if part is Experiment else set())
+    for part in (*BASE, Capture)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,20 +135,32 @@ def write_document(document: Document, kept: Kept = NOTHING_KEPT) -> dict[str, A
     """A document as plain values that every release with this schema reads, with what is kept of others."""
     data = document.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     for each in data.get("experiments", {}).values():
-        if more := sorted(set(each) - BASE):
+        if more := sorted(set(each) - BASE[Experiment]):
             each[REQUIRES] = more
     for path, value in kept.values.items():
         _put(data, path, value)
     return data
 
 
-def _known(part: type[BaseModel], data: Any, path: Path, values: dict[Path, Any]) -> Any:
-    """A copy of what `part` knows of `data`; the rest is added to `values`."""
+def keys_beyond_base(document: Document) -> frozenset[Path]:
+    """The paths of what 30e8d9b does not know in a document."""
+    values: dict[Path, Any] = {}
+    data = document.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    _known(Document, data, (), values, BASE)
+    return frozenset(values)
+
+
+def _known(
+    part: type[BaseModel],
+    data: Any,
+    path: Path,
+    values: dict[Path, Any],
+    fields: Mapping[type[BaseModel], Set[str]] = _FIELDS,
+) -> Any:
+    """A copy of what `fields` has of `data`; the rest is added to `values`."""
     if not isinstance(data, dict):
         return data
-    names = {each.alias or name for name, each in part.model_fields.items()}
-    if part is Experiment:
-        names.add(REQUIRES)
+    names = fields[part]
     inside = _INSIDE.get(part, {})
     known: dict[str, Any] = {}
     for name, value in data.items():
@@ -138,12 +168,15 @@ def _known(part: type[BaseModel], data: Any, path: Path, values: dict[Path, Any]
             values[(*path, name)] = value
         elif name in inside and name in _MANY and isinstance(value, dict):
             known[name] = {
-                key: _known(inside[name], each, (*path, name, key), values) for key, each in value.items()
+                key: _known(inside[name], each, (*path, name, key), values, fields)
+                for key, each in value.items()
             }
         elif name in inside and isinstance(value, list):
-            known[name] = [_known(inside[name], each, (*path, name, _name(each)), values) for each in value]
+            known[name] = [
+                _known(inside[name], each, (*path, name, _name(each)), values, fields) for each in value
+            ]
         elif name in inside:
-            known[name] = _known(inside[name], value, (*path, name), values)
+            known[name] = _known(inside[name], value, (*path, name), values, fields)
         else:
             known[name] = value
     return known

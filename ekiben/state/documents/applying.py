@@ -50,7 +50,7 @@ class AppliedDocuments(Protocol):
 
     async def load(self) -> Stored | None: ...
 
-    async def check_names(self, held: Stored | None, document: Document) -> None: ...
+    async def check(self, held: Stored | None, document: Document) -> None: ...
 
     async def change(
         self,
@@ -92,7 +92,7 @@ async def merge_text(documents: AppliedDocuments, held: Stored, last: Document, 
     """What a file makes of the document in force. Raises DocumentError with every reason against it."""
     merged = await asyncio.to_thread(apply_text, last, wanted, held.document)
     check_change(held.document, merged)
-    await documents.check_names(held, merged)
+    await documents.check(held, merged)
     return merged
 
 
@@ -204,6 +204,7 @@ class Applier:
             return
         try:
             check_change(None, read.document)
+            await self._documents.check(None, read.document)
         except DocumentError as error:
             self._stand("refused", *error.problems)
             return

@@ -20,6 +20,7 @@ from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError, Res
 from ekiben.experiments.changes.releases import (
     NOTHING_KEPT,
     Kept,
+    keys_beyond_base,
     read_document,
     read_routing,
     routing_data,
@@ -180,10 +181,18 @@ class DocumentStore:
             self._stored = stored = await asyncio.to_thread(read_record, record)
         return stored
 
-    async def check_names(self, held: Stored | None, document: Document) -> None:
-        """Raise DocumentError where `document` gives the name and phase of an experiment that is gone to
-        another: events are kept by both.
+    async def check(self, held: Stored | None, document: Document) -> None:
+        """Raise DocumentError for what Redis knows against `document`: an experiment that has the name and
+        phase of one that is gone, by which events are kept, or a key that a running router cannot read.
         """
+        await self._check_names(held, document)
+        before = keys_beyond_base(held.document) if held is not None else frozenset()
+        if added := keys_beyond_base(document) - before:
+            from ekiben.state.beats import Beats  # it imports this module
+
+            await Beats(self._redis).check_readers(added)
+
+    async def _check_names(self, held: Stored | None, document: Document) -> None:
         begins = beginning(held.document if held else None, document)
         if held is None or not begins:
             return

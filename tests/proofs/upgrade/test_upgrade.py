@@ -20,8 +20,11 @@ from ekiben.control.recording.files import EventFiles
 from ekiben.control.recording.forgetting import forget_in_files
 from ekiben.control.recording.merging import Merging
 from ekiben.control.recording.recorder import Recorder
+from ekiben.experiments.parsing import parse_document
+from ekiben.experiments.problems import DocumentError
 from ekiben.process.tasks import end_tasks
-from ekiben.state.documents.document import DocumentStore, Stored
+from ekiben.state.beats import SEEN_KEY, WORKERS_KEY
+from ekiben.state.documents.document import DocumentStore, Stored, dump_document
 from ekiben.state.streams.events import Exposure
 from ekiben.state.streams.former import FORMER_EXPOSURES_STREAM, FORMER_OUTCOMES_STREAM
 from ekiben.state.user import user_hash
@@ -159,3 +162,19 @@ async def _stored(state: Redis) -> Stored:
     stored = await DocumentStore(state).load()
     assert stored is not None
     return stored
+
+
+async def test_its_document_is_read_and_gets_a_new_key_when_none_of_its_routers_is_left(state: Redis) -> None:
+    store, (worker,) = DocumentStore(state), await state.hkeys(WORKERS_KEY)
+    held = await _stored(state)
+    assert held.document.experiments[EXPERIMENT].status == "running"
+    data = dump_document(held.document)
+    data["models"]["credit"]["capture"] = {"per_second": 5}
+    wanted = parse_document(data)
+    await state.zadd(SEEN_KEY, {worker: (await state.time())[0]})  # it beats
+    with pytest.raises(DocumentError, match="routers of an earlier release run"):
+        await store.check(held, wanted)
+    await state.zrem(SEEN_KEY, worker)
+    await store.check(held, wanted)
+    changed = await store.change(held, wanted, who="test", why="upgraded")
+    assert (await _stored(state)).revision == changed.revision == held.revision + 1
