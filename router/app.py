@@ -52,12 +52,14 @@ from router.lanes.cache import RedisCache
 from router.lanes.lag import LoopLag
 from router.lanes.probes import run_probes
 from router.lanes.resolve import resolve_host
-from router.lanes.routes import RouteBuilder
+from router.lanes.routes import RouteBuilder, captures_of
 from router.lanes.service import HttpService, open_session
 from router.records.access_log import AccessLog
+from router.records.capture import run_captures
 from router.records.events import IdMaker, RedisEvents
 from router.records.metrics import Metrics
 from router.records.outcome_writer import OutcomeWriter
+from router.records.peers import Peers
 from router.settings import LAST_STEPS_S, Settings
 from router.snapshots import SnapshotSource
 from router.worker import Worker
@@ -235,6 +237,8 @@ async def open_worker(
         refusal=lambda: durability.refusal,
     )
     lag = LoopLag()
+    who = Who.here(new_id())
+    peers = Peers(who.worker)
     builder = RouteBuilder(
         lambda url, host=None: HttpService(session, url, host, traces, lag),
         cache,
@@ -242,6 +246,7 @@ async def open_worker(
         events,
         settings.local_cache_entries,
         lag=lag,
+        peers=peers,
     )
     loopback = is_loopback(settings.host) if loopback is None else loopback
     # A web page has no key: off loopback, where keys are asked for, any name will do unless some are listed.
@@ -304,8 +309,8 @@ async def open_worker(
             time.monotonic,
         ),
     )
-    who = Who.here(new_id())
-    worker.keep("beating", lambda: beat_on(Beats(state), worker, who, events))
+    worker.keep("capturing", lambda: run_captures(lambda: captures_of(worker.routes)))
+    worker.keep("beating", lambda: beat_on(Beats(state), worker, who, events, peers))
     stack.push_async_callback(worker.stop, LAST_STEPS_S)  # the server has waited for what is in flight
     return worker
 

@@ -16,6 +16,7 @@ from ekiben.state.beats import EVERY_S, Beat, Beats, EndpointBeat, VersionBeat
 from ekiben.state.documents.document import StateUnavailable
 from router.lanes.routes import VersionRoute
 from router.records.metrics import SECONDS
+from router.records.peers import Peers
 from router.worker import Worker
 
 _TIMEOUT_S: Final = 2.0
@@ -49,14 +50,16 @@ class EventCounts(Protocol):
         ...
 
 
-async def beat_on(beats: Beats, worker: Worker, who: Who, events: EventCounts) -> None:
-    """Write the worker's beat every second until cancelled, then take it away."""
+async def beat_on(beats: Beats, worker: Worker, who: Who, events: EventCounts, peers: Peers) -> None:
+    """Write the worker's beat every second until cancelled, then take it away. `peers` come to know who
+    beats."""
     try:
         while True:
             # What cannot be written now is in the next one.
             with contextlib.suppress(StateUnavailable, TimeoutError):
+                asked = time.monotonic()
                 async with asyncio.timeout(_TIMEOUT_S):
-                    await beats.write(make_beat(worker, who, events, time.time()))
+                    peers.know(await beats.write(make_beat(worker, who, events, time.time())), asked)
             await asyncio.sleep(EVERY_S)
     finally:
         with contextlib.suppress(StateUnavailable, TimeoutError):

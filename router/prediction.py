@@ -24,7 +24,7 @@ import orjson
 from ekiben.experiments.snapshot import Assignment, Attributes
 from ekiben.process.traces import trace_id
 from ekiben.state.panic import ALL_MODELS
-from ekiben.state.streams.events import Exposure
+from ekiben.state.streams.events import Exposure, Prediction
 from router.errors import Overloaded, RouterError, RowRefused, UnknownName, VersionFailed
 from router.lanes.answer import Answer, Served
 from router.lanes.routes import ModelRoute, VersionRoute
@@ -123,8 +123,8 @@ def record(worker: Worker, ask: Ask, reply: Reply, status: int) -> None:
         metrics.refused()
     else:
         metrics.failed()
-    if reply.assignment.variant is not None:  # there is no exposure outside experiments
-        worker.events.add(_exposure(worker, ask, reply, result, status, seconds))
+    if reply.assignment.variant is not None or ask.route.capture is not None:
+        _record_events(worker, ask, reply, result, status, seconds)
     if worker.access_log.wants(status):
         worker.access_log.note(
             request_id=ask.request_id,
@@ -208,24 +208,31 @@ def _copy(worker: Worker, ask: Ask, reply: Reply, answer: Answer, seconds: float
         shadow.copy(ask.row, ask.digest, original)
 
 
-def _exposure(
+def _record_events(
     worker: Worker, ask: Ask, reply: Reply, result: Result, status: int, seconds: float
-) -> Exposure:
-    """The exposure of an ask that takes part in an experiment."""
-    assignment = reply.assignment
+) -> None:
+    """The exposure of an ask that takes part in an experiment, and the prediction where it is captured."""
+    assignment, capture, prediction_id = reply.assignment, ask.route.capture, reply.prediction_id
+    at, user_hash = time.time(), worker.hashed(ask.user_id)
+    # The last 15 digits of an id are drawn by chance.
+    key = prediction_id[-15:] if user_hash is None else user_hash
+    captured = capture is not None and capture.wants(at, key)
+    exposed = assignment.variant is not None
+    if not captured and not exposed:
+        return
     served = None if isinstance(reply.served, RouterError) else reply.served
     answer = served.answer if served else None
-    return Exposure(
-        reply.prediction_id,  # one exposure a prediction: its id is the event's
-        time.time(),
-        reply.prediction_id,
-        worker.hashed(ask.user_id),
+    fields = (
+        prediction_id,  # one exposure a prediction: its id is the event's
+        at,
+        prediction_id,
+        user_hash,
         ask.route.plan.name,
         reply.version,
         answer.model_version if answer else None,
-        assignment.experiment,
+        assignment.experiment if exposed else None,
         assignment.variant,
-        assignment.phase,
+        assignment.phase if exposed else None,
         ask.route.revision,
         assignment.assigned_by,
         "served" if result == "cached" else result,
@@ -237,3 +244,7 @@ def _exposure(
         seconds * 1000,
         None if ask.attributes is None else orjson.dumps(ask.attributes).decode(),
     )
+    if exposed:
+        worker.events.add(Exposure(*fields))
+    if captured and capture is not None:
+        capture.take(key, Prediction(*fields), ask.row)

@@ -37,7 +37,7 @@ class Capture(_Part):
     """
 
     per_second: int = Field(
-        default=0, ge=0, le=1000, description="predictions a second that are kept with their features"
+        default=0, ge=0, le=100, description="predictions a second that are kept with their features"
     )
     scores_per_second: int = Field(
         default=0, ge=0, le=10_000, description="predictions a second that are kept without, by user"

@@ -19,7 +19,7 @@ from ekiben.experiments.assignment import (
     fnv32a,
     in_namespace,
 )  # fmt: skip
-from ekiben.experiments.document import Document, Experiment, Model, Version
+from ekiben.experiments.document import Capture, Document, Experiment, Model, Version
 from ekiben.experiments.lifecycle import Status
 
 Attributes = Mapping[str, str | int | float | bool | None]
@@ -103,6 +103,7 @@ class Plan:
     cache_ttl_s: int
     versions: Mapping[str, Version]
     shadow: tuple[tuple[str, float], ...]
+    capture: Capture | None = None
     _running: tuple[_Compiled, ...] = field(default=(), repr=False)
     _overridden: Mapping[str, Assignment] = field(default_factory=dict, repr=False)
     _nobody: Assignment = field(init=False, repr=False)
@@ -182,6 +183,7 @@ def _plan(name: str, model: Model, running: tuple[_Compiled, ...]) -> Plan:
         cache_ttl_s=model.cache_ttl_s,
         versions=MappingProxyType(model.versions),
         shadow=tuple((version, percent / 100) for version, percent in model.shadow.items() if percent > 0),
+        capture=model.capture,
         _running=running,
         _overridden={user: each.by_override(user) for each in running for user in each.overrides},
     )

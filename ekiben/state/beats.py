@@ -23,7 +23,8 @@ IGNORED_AFTER_S: Final = 5.0
 """A worker whose last beat is older is taken for gone."""
 _FORGOTTEN_AFTER_S: Final = 60
 
-# KEYS: the hash, the sorted set. ARGV: the worker, its beat, seconds after which others are forgotten.
+# KEYS: the hash, the sorted set. ARGV: the worker, its beat, seconds after which others are forgotten, the
+# oldest age in seconds of who is told. Returns the workers that beat.
 _WRITE: Final = """
 local now = redis.call('TIME')
 local at = now[1] + now[2] / 1000000
@@ -34,7 +35,7 @@ if #gone > 0 then
   redis.call('HDEL', KEYS[1], unpack(gone))
   redis.call('ZREM', KEYS[2], unpack(gone))
 end
-return 1
+return redis.call('ZRANGEBYSCORE', KEYS[2], at - ARGV[4], '+inf')
 """
 # KEYS as above. ARGV: the worker.
 _LEAVE: Final = """
@@ -141,9 +142,11 @@ class Beats:
         self._leave = redis.register_script(_LEAVE)
         self._read = redis.register_script(_READ)
 
-    async def write(self, beat: Beat) -> None:
-        """Replace the worker's beat, and forget workers that have been silent for a minute."""
-        await self._run(self._write, [beat.worker, msgspec.json.encode(beat), _FORGOTTEN_AFTER_S])
+    async def write(self, beat: Beat) -> list[str]:
+        """Replace the worker's beat, and forget workers that have been silent for a minute. Returns the
+        workers that beat now."""
+        written = [beat.worker, msgspec.json.encode(beat), _FORGOTTEN_AFTER_S, IGNORED_AFTER_S]
+        return [worker.decode() for worker in await self._run(self._write, written)]
 
     async def leave(self, worker: str) -> None:
         """Forget a worker that ends."""

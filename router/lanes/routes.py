@@ -22,8 +22,10 @@ from router.lanes.resolve import Resolve, host_to_resolve, with_address
 from router.lanes.service import ModelService
 from router.lanes.shadow import MAX_SHADOW_QUEUE, Shadow
 from router.lanes.waiting import MAX_BYTES
+from router.records.capture import Capture
 from router.records.events import Events
 from router.records.metrics import Metrics, VersionMetrics
+from router.records.peers import Peers
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +87,7 @@ class ModelRoute:
     plan: Plan
     versions: Mapping[str, VersionRoute]
     shadows: tuple[Shadow, ...]
+    capture: Capture | None
     revision: int
     assign: Callable[[str | None], Assignment]
     """`plan.assign` of a user without attributes, remembering the users seen last: they come back."""
@@ -103,6 +106,7 @@ class RouteBuilder:
         clock: Callable[[], float] = time.monotonic,
         lag: LoopLag | None = None,
         queues_max_bytes: int = QUEUES_MAX_BYTES,
+        peers: Peers | None = None,
     ) -> None:
         self._lag = lag
         self._queues_max_bytes = queues_max_bytes
@@ -111,6 +115,7 @@ class RouteBuilder:
         self._shared = shared
         self._metrics = metrics
         self._events = events
+        self._peers = peers or Peers("")
         self._local_cache_entries = local_cache_entries
         self._clock = clock
 
@@ -143,7 +148,16 @@ class RouteBuilder:
         shadows = tuple(
             self._shadow(plan, versions[name], share, old) for name, share in plan.shadow if share > 0
         )
-        return ModelRoute(plan, versions, shadows, snapshot.revision, lru_cache(_USERS)(plan.assign))
+        capture = self._capture(plan, old)
+        return ModelRoute(plan, versions, shadows, capture, snapshot.revision, lru_cache(_USERS)(plan.assign))
+
+    def _capture(self, plan: Plan, old: ModelRoute | None) -> Capture | None:
+        if plan.capture is None:
+            return None
+        if old is None or old.capture is None:
+            return Capture(plan.capture, self._events, self._peers)
+        old.capture.wanted = plan.capture
+        return old.capture
 
     def _version(self, plan: Plan, name: str, spec: Version, old: VersionRoute | None) -> VersionRoute:
         if old is not None and old.spec == spec and old.ttl_s == plan.cache_ttl_s:
@@ -183,6 +197,11 @@ class RouteBuilder:
             lag=self._lag,
             clock=self._clock,
         )
+
+
+def captures_of(routes: Mapping[str, ModelRoute]) -> set[Capture]:
+    """What samples the requests of `routes`."""
+    return {route.capture for route in routes.values() if route.capture is not None}
 
 
 def lanes_of(routes: Mapping[str, ModelRoute]) -> set[Lane]:

@@ -23,6 +23,7 @@ from router.lanes.service import ModelService
 from router.records.events import IdMaker, InMemoryEvents
 from router.records.metrics import Metrics
 from router.records.outcome_writer import InMemoryOutcomes
+from router.records.peers import Peers
 from router.worker import Worker
 from tests.router.client import Client
 from tests.router.documents import V1, V2, V3, credit_document
@@ -74,13 +75,14 @@ async def build_app(
     probed: bool = True,
     clock: Callable[[], float] | None = None,
     hash_user: Callable[[str], str] = lambda user_id: user_id,
+    peers: Peers | None = None,
 ) -> AsyncIterator[Router]:
     """Start the app over `services` (by URL) and stop it again. Without a document it has no snapshot."""
     cache, events, metrics, new_id = InMemoryCache(), InMemoryEvents(), Metrics(), IdMaker()
     outcomes = InMemoryOutcomes()
     timed = {} if clock is None else {"clock": clock}
     builder = RouteBuilder(
-        lambda url: services[url], shared or cache, metrics, events, local_cache_entries, **timed
+        lambda url: services[url], shared or cache, metrics, events, local_cache_entries, peers=peers, **timed
     )
 
     async def open_worker(stack: contextlib.AsyncExitStack) -> Worker:

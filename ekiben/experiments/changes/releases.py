@@ -34,22 +34,20 @@ from ekiben.experiments.parsing import parse_document
 from ekiben.experiments.problems import DocumentError, Path
 
 REQUIRES: Final = "requires"
-BASE: Final[Mapping[type[BaseModel], frozenset[str]]] = {
-    part: frozenset(fields.split())
-    for part, fields in {
-        Document: "models experiments",
-        Model: "live timeout_ms cache_ttl_s versions shadow",
-        Version: "endpoints workers",
-        Experiment: "model status coverage seed phase variants overrides namespace metrics request_limits "
-        "alpha min_users min_days ramp acknowledged_model_versions",
-        Variant: "version weight",
-        Namespace: "name from to",
-        Metric: "name outcome kind better guardrail window_hours denominator covariate measure",
-        Guardrail: "max_worse",
-        RequestLimits: "error_rate fallback_rate slow_rate latency_ms",
-        Ramp: "steps every min_users_per_step guardrails then",
-    }.items()
+_OF_30E8D9B: Final[Mapping[type[BaseModel], str]] = {
+    Document: "models experiments",
+    Model: "live timeout_ms cache_ttl_s versions shadow",
+    Version: "endpoints workers",
+    Experiment: "model status coverage seed phase variants overrides namespace metrics request_limits alpha "
+    "min_users min_days ramp acknowledged_model_versions",
+    Variant: "version weight",
+    Namespace: "name from to",
+    Metric: "name outcome kind better guardrail window_hours denominator covariate measure",
+    Guardrail: "max_worse",
+    RequestLimits: "error_rate fallback_rate slow_rate latency_ms",
+    Ramp: "steps every min_users_per_step guardrails then",
 }
+BASE: Final = {part: frozenset(fields.split()) for part, fields in _OF_30E8D9B.items()}
 """What 30e8d9b knows of each part, and so every release. It refuses a document that has anything else."""
 _NAMED: Final = "name"
 # The fields of each part that hold parts: one, a list of them, or a mapping of them (`_MANY`).
@@ -61,10 +59,11 @@ _INSIDE: Final[Mapping[type[BaseModel], Mapping[str, type[BaseModel]]]] = {
     Metric: {"guardrail": Guardrail},
 }  # fmt: skip
 _MANY: Final = frozenset({"models", "experiments", "versions", "variants"})
+_PARTS: Final[tuple[type[BaseModel], ...]] = (*_OF_30E8D9B, Capture)
 _FIELDS: Final[Mapping[type[BaseModel], Set[str]]] = {
     part: {each.alias or name for name, each in part.model_fields.items()}
     | ({REQUIRES} if part is Experiment else set())
-    for part in (*BASE, Capture)
+    for part in _PARTS
 }
 
 

@@ -1,0 +1,195 @@
+"""Captured predictions: in every second a few of a model's requests, with the weight that makes them all.
+
+Theory of operation:
+
+1. There are two samples. "features" is uniform, by Algorithm L (Li, Reservoir-Sampling Algorithms of Time
+   Complexity O(n(1 + log(N/n))), 1994): it knows beforehand which request it takes next. "scores" takes the
+   requests whose users have the lowest hashes, so that the same users are in it second after second.
+2. A second begins with this worker's part k of each budget, and no sample ever holds more than k requests.
+3. When a second is over, what the samples hold is sent. The weight is how many requests were seen since the
+   last sample was sent, divided by how many this one holds. So the weights of a sample that was sent add up
+   to the requests seen until then, exactly.
+4. Where a sample holds nothing (the part was 0, or nobody's hash was low enough) its requests count in the
+   weights of the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+from bisect import insort
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import orjson
+from msgspec.structs import replace
+
+from ekiben.experiments.document import Capture as Wanted
+from ekiben.state.streams.events import Prediction
+from router.records.events import Events
+from router.records.peers import Peers
+
+_NEVER: Final = 1 << 62
+_ABOVE_ALL: Final = "g"  # hashes are hex
+_BELOW_ALL: Final = ""
+# A second begins with the bar of the last one and some room: what lies above it need not be looked at.
+_ROOM: Final = 1.25
+_LOOK_EVERY_S: Final = 0.25
+# A clock that is set back by less does not let a second begin twice.
+_SET_BACK_S: Final = 60.0
+_NOTHING: Final = Wanted()
+
+Held = tuple[Prediction, bytes]
+"""A request and its features."""
+
+
+class Reservoir:
+    """`size` of any number of requests, each with the same chance. `due` is the number, counted from 1, of
+    the next request to take."""
+
+    __slots__ = ("_draw", "_weight", "due", "held", "size")
+
+    def __init__(self, draw: Callable[[], float]) -> None:
+        self._draw = draw
+        self.begin(0)
+
+    def begin(self, size: int) -> None:
+        """A second begins."""
+        self.size = size
+        self.held: list[Held] = []
+        self.due = 1 if size else _NEVER
+        self._weight = 1.0
+
+    def take(self, number: int, request: Held) -> None:
+        """Take the request that is due."""
+        if len(self.held) < self.size:
+            self.held.append(request)
+        else:
+            self.held[int(self._draw() * self.size)] = request
+        self.due = number + 1
+        if len(self.held) == self.size:
+            self._weight *= math.exp(math.log(1.0 - self._draw()) / self.size)
+            skipped = math.log(1.0 - self._draw()) / math.log1p(-min(self._weight, 1.0 - 2.0**-53))
+            self.due += int(skipped)
+
+
+class Lowest:
+    """The requests with the lowest keys, `size` at most. Only a key below `bar` is worth taking."""
+
+    __slots__ = ("_kept", "bar", "size")
+
+    def __init__(self) -> None:
+        self.begin(0, 0)
+
+    def begin(self, size: int, expected: int) -> None:
+        """A second begins in which some `expected` requests come."""
+        self.size = size
+        self._kept: list[tuple[str, int, Held]] = []
+        share = _ROOM * size / expected if expected else 1.0
+        self.bar = _BELOW_ALL if not size else _ABOVE_ALL if share >= 1.0 else f"{int(share * 2**32):08x}"
+
+    def take(self, number: int, key: str, request: Held) -> None:
+        """Take a request whose key lies below the bar."""
+        insort(self._kept, (key, number, request))  # numbers differ: requests are never compared
+        if len(self._kept) > self.size:
+            self._kept.pop()
+        if len(self._kept) == self.size:
+            self.bar = self._kept[-1][0]
+
+    @property
+    def held(self) -> list[Held]:
+        """What it has."""
+        return [request for _, _, request in self._kept]
+
+
+class Capture:
+    """The samples of one model in one worker. `wanted` may be replaced: it holds from the next second on."""
+
+    def __init__(
+        self,
+        wanted: Wanted,
+        events: Events,
+        peers: Peers,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.wanted = wanted
+        self._events = events
+        self._peers = peers
+        self._features = Reservoir(draw)
+        self._scores = Lowest()
+        self._earliest = self._ends = 0.0
+        self._seen = 0  # in this second
+        self._owed = {"features": 0, "scores": 0}  # seen in earlier ones, and in no weight yet
+        self._left_out = wanted.without
+
+    def wants(self, at: float, key: str) -> bool:
+        """Count a request, and say whether to `take` it.
+
+        The key is the user's hash, or hex digits drawn by chance.
+        """
+        if not self._earliest <= at < self._ends:
+            self.turn(at)
+        self._seen = seen = self._seen + 1
+        return key < self._scores.bar or seen >= self._features.due
+
+    def take(self, key: str, request: Prediction, features: bytes) -> None:
+        """Take the request that was counted last."""
+        if self._seen >= self._features.due:
+            self._features.take(self._seen, (request, features))
+        if key < self._scores.bar:
+            self._scores.take(self._seen, key, (request, b""))
+
+    def turn(self, at: float) -> None:
+        """Send what is held and begin the second that `at` lies in, unless it has begun."""
+        if self._earliest <= at < self._ends:
+            return
+        seen = self._seen
+        self._send("features", self._features.held)
+        self._send("scores", self._scores.held)
+        self._seen = 0
+        second = math.floor(at)
+        self._earliest, self._ends = second - _SET_BACK_S, second + 1.0
+        wanted, part = self.wanted, self._peers.part
+        self._left_out = wanted.without
+        self._features.begin(part(wanted.per_second, second))
+        self._scores.begin(part(wanted.scores_per_second, second), seen)
+
+    def close(self) -> None:
+        """Send what is held, and take nothing any more."""
+        self.wanted = _NOTHING
+        self.turn(self._ends)
+
+    def _send(self, depth: str, held: list[Held]) -> None:
+        self._owed[depth] += self._seen
+        if not held:
+            return
+        weight = self._owed[depth] / len(held)
+        self._owed[depth] = 0
+        for request, features in held:
+            self._events.add(
+                replace(
+                    request,
+                    event_id=f"{request.prediction_id}.{depth}",
+                    depth=depth,
+                    weight=weight,
+                    features=self._kept(features) if depth == "features" else None,
+                    attributes=request.attributes and self._kept(request.attributes.encode()),
+                )
+            )
+
+    def _kept(self, data: bytes) -> str:
+        """A JSON object without the names that are left out."""
+        if not self._left_out:
+            return data.decode()
+        fields = orjson.loads(data)
+        return orjson.dumps({name: fields[name] for name in fields if name not in self._left_out}).decode()
+
+
+async def run_captures(captures: Callable[[], Iterable[Capture]]) -> None:
+    """Send the samples of seconds that are over, also where no request comes any more, until cancelled."""
+    while True:
+        await asyncio.sleep(_LOOK_EVERY_S)
+        for capture in captures():
+            capture.turn(time.time())
