@@ -17,11 +17,13 @@ from typing import Any, Final
 
 import orjson
 import uvloop
+from msgspec.structs import astuple
 
+from ekiben.experiments.document import Capture as Wanted
 from ekiben.experiments.parsing import parse_document
 from ekiben.state.documents.document import Stored
 from ekiben.state.streams.blocks import encode_block
-from ekiben.state.streams.events import Event
+from ekiben.state.streams.events import Event, Prediction
 from ekiben.state.user import user_hash
 from router.app import RouterApp
 from router.doors.envelope import parse_envelope, row_digest
@@ -29,9 +31,11 @@ from router.http.asgi import Request
 from router.lanes.cache import InMemoryCache
 from router.lanes.routes import RouteBuilder
 from router.lanes.service import InMemoryService
+from router.records.capture import Capture
 from router.records.events import IdMaker
 from router.records.metrics import Metrics
 from router.records.outcome_writer import InMemoryOutcomes
+from router.records.peers import AGREED_AFTER_S, Peers
 from router.worker import Worker
 
 REQUESTS: Final = 20_000
@@ -56,6 +60,7 @@ DOCUMENT: Final = {
         }
     },
 }
+_AT: Final = 1_795_262_400.0
 _ANSWER: Final = {"ok": {"probability_bad": 0.279551, "decision": "decline"}}
 
 
@@ -101,14 +106,14 @@ async def _open(events: _Events) -> tuple[RouterApp, Worker]:
     return app, worker
 
 
-def _timed(step: Callable[[int], object]) -> float:
+def _timed(step: Callable[[int], object], calls: int = REQUESTS) -> float:
     """Microseconds a call, the median of some rounds."""
     rounds = []
     for _ in range(ROUNDS):
         begun = time.perf_counter()
-        for number in range(REQUESTS):
+        for number in range(calls):
             step(number)
-        rounds.append((time.perf_counter() - begun) / REQUESTS * 1e6)
+        rounds.append((time.perf_counter() - begun) / calls * 1e6)
     return sorted(rounds)[ROUNDS // 2]
 
 
@@ -164,6 +169,7 @@ async def measure() -> Iterator[tuple[str, float]]:
     def count(_number: int) -> None:
         metrics.answered("cached", True, 0.001)
 
+    fields = astuple(events.last)
     block = [events.last] * 500
     salt = b"salt"
     steps: list[tuple[str, float]] = [
@@ -176,8 +182,44 @@ async def measure() -> Iterator[tuple[str, float]]:
         ("7 record: metrics", _timed(count)),
         ("7 record: the user's hash", _timed(lambda n: user_hash(salt, "u-17"))),
         ("7 record: its part of a block of 500", _timed_block(block)),
+        ("7 capture: a request that is not captured", _not_captured()),
+        ("7 capture: one with its features", _captured(envelopes[0].features, fields, "features")),
+        ("7 capture: one without", _captured(envelopes[0].features, fields, "scores")),
     ]
     return iter([*steps, ("the whole cached request", await _timed_whole(whole))])
+
+
+def _agreed() -> Peers:
+    """One worker that has known for long enough that it is alone."""
+    now = 0.0
+    peers = Peers("bench", lambda: now)
+    peers.know(["bench"], asked=0.0)
+    now = AGREED_AFTER_S
+    return peers
+
+
+def _not_captured() -> float:
+    """A request of a second in which the samples are full."""
+    capture = Capture(Wanted(per_second=5, scores_per_second=500), _Events(), _agreed())
+    keys = [f"{number:08x}" for number in range(REQUESTS)]
+    for key in keys:
+        if capture.wants(_AT, key):
+            capture.take(key, Prediction(key, _AT, key, key), b"{}")
+    return _timed(lambda n: capture.wants(_AT, keys[n]))
+
+
+def _captured(features: bytes, request: tuple[Any, ...], depth: str) -> float:
+    """A request that is captured: seen, taken and, when its second is over, sent."""
+    budget = {"features": {"per_second": 100}, "scores": {"scores_per_second": 100}}[depth]
+    capture = Capture(Wanted(**budget, without=("amount",)), _Events(), _agreed())
+
+    def second(number: int) -> None:
+        at = _AT + number
+        for _ in range(100):
+            if capture.wants(at, "5"):
+                capture.take("5", Prediction(*request), features)
+
+    return _timed(second, REQUESTS // 100) / 100
 
 
 def _timed_block(block: list[Event]) -> float:

@@ -107,6 +107,11 @@ class Lowest:
 class Capture:
     """The samples of one model in one worker. `wanted` may be replaced: it holds from the next second on."""
 
+    __slots__ = (
+        "_bar", "_due", "_earliest", "_ends", "_events", "_features", "_left_out", "_owed", "_peers",
+        "_scores", "_seen", "wanted",
+    )  # fmt: skip
+
     def __init__(
         self,
         wanted: Wanted,
@@ -120,6 +125,8 @@ class Capture:
         self._features = Reservoir(draw)
         self._scores = Lowest()
         self._earliest = self._ends = 0.0
+        # Those of the samples, where `wants` finds them soonest.
+        self._due, self._bar = _NEVER, _BELOW_ALL
         self._seen = 0  # in this second
         self._owed = {"features": 0, "scores": 0}  # seen in earlier ones, and in no weight yet
         self._left_out = wanted.without
@@ -132,14 +139,16 @@ class Capture:
         if not self._earliest <= at < self._ends:
             self.turn(at)
         self._seen = seen = self._seen + 1
-        return key < self._scores.bar or seen >= self._features.due
+        return key < self._bar or seen >= self._due
 
     def take(self, key: str, request: Prediction, features: bytes) -> None:
         """Take the request that was counted last."""
-        if self._seen >= self._features.due:
+        if self._seen >= self._due:
             self._features.take(self._seen, (request, features))
-        if key < self._scores.bar:
+            self._due = self._features.due
+        if key < self._bar:
             self._scores.take(self._seen, key, (request, b""))
+            self._bar = self._scores.bar
 
     def turn(self, at: float) -> None:
         """Send what is held and begin the second that `at` lies in, unless it has begun."""
@@ -155,6 +164,7 @@ class Capture:
         self._left_out = wanted.without
         self._features.begin(part(wanted.per_second, second))
         self._scores.begin(part(wanted.scores_per_second, second), seen)
+        self._due, self._bar = self._features.due, self._scores.bar
 
     def close(self) -> None:
         """Send what is held, and take nothing any more."""

@@ -34,6 +34,7 @@ from tests.control.recording.events import (
     add,
     exposure,
     outcome,
+    prediction,
     put_file,
     read,
     recorder,
@@ -56,6 +57,13 @@ def put_users(files: EventFiles) -> None:
     )
     put_file(files, "exposure", MS + 10, MS + 10, [(MS + 10, exposure("b2", "ben"))])
     put_file(
+        files,
+        "prediction",
+        MS,
+        MS,
+        [(MS, prediction("a9", "ann")), (MS, prediction("b9", "ben")), (MS, prediction("x", None))],
+    )
+    put_file(
         files, "shadow", MS, MS, [(MS, shadow("a1", user_hash="ann")), (MS, shadow("b1", user_hash="ben"))]
     )
     put_file(
@@ -75,14 +83,15 @@ def put_users(files: EventFiles) -> None:
 
 def test_all_that_is_the_users_is_removed_and_nothing_else(any_files: EventFiles) -> None:
     put_users(any_files)
-    before = {kind: any_files.list(kind) for kind in ("exposure", "shadow", "outcome")}
+    before = {kind: any_files.list(kind) for kind in any_files.kinds()}
     forgotten = forget_in_files(any_files, "ann", Lease())
-    assert forgotten == Forgotten(exposures=2, shadows=1, outcomes=2, files=3)
+    assert forgotten == Forgotten(exposures=2, predictions=1, shadows=1, outcomes=2, files=4)
     assert read(any_files, "exposure") == ["b1", "b2"]
+    assert read(any_files, "prediction") == ["b9.scores", "x.scores"]
     assert read(any_files, "shadow") == ["b1.v3"]
     assert read(any_files, "outcome") == ["Ben's by prediction", "Ben's by user", "of nobody known"]
     assert {kind: any_files.list(kind) for kind in before} == before
-    assert forget_in_files(any_files, "ann", Lease()) == Forgotten(0, 0, 0, 0)
+    assert forget_in_files(any_files, "ann", Lease()) == Forgotten()
 
 
 def test_a_file_that_a_merged_one_stands_for_is_rewritten_too(files: EventFiles) -> None:
@@ -105,7 +114,7 @@ async def test_a_request_that_is_done_again_after_a_crash_tells_what_the_first_a
         await Forgetting(redis, broken, Lease(), lambda: None).do_requests()
     await Forgetting(redis, files, Lease(), lambda: None).do_requests()
     told = Forgotten.from_json(await redis.get("ekiben:forgotten:r"))
-    assert told == Forgotten(exposures=2, shadows=1, outcomes=2, files=3)
+    assert told == Forgotten(exposures=2, predictions=1, shadows=1, outcomes=2, files=4)
 
 
 async def test_blocks_put_aside_that_are_the_users_or_cannot_be_read_go_and_others_stay(
