@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import re
 import signal
 import socket
 import tempfile
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -21,10 +23,13 @@ import yaml
 
 from ekiben.state.documents.document import DOCUMENT_KEY
 from ekiben.state.embedded import EmbeddedRedis
+from ekiben.state.streams.blocks import EVENTS_STREAM
+from ekiben.state.streams.events import Prediction
 from tests.router.documents import credit
 from tests.router.processes import RouterProcess, ServiceProcess, settle
 from tests.router.redis_server import RedisServer
 from tests.router.waiting import until, until_async
+from tests.state.reading import events_in
 
 V1_PORT, V2_PORT, ROUTER_PORT = 13301, 13302, 13310
 # Long enough that no busy machine reaches them; the tests of time-outs name their own.
@@ -293,7 +298,7 @@ async def test_redis_is_killed_and_comes_back_empty_and_nobody_notices(running: 
 
     async def recorded() -> bool:
         async with running.redis.client() as client:
-            return bool(await client.xlen("ekiben:events:2"))
+            return bool(await client.xlen(EVENTS_STREAM))
 
     await until_async(recorded)
     await load.more()
@@ -455,3 +460,28 @@ async def test_a_dead_workers_revision_is_no_longer_shown(running: Running) -> N
     killed = min(workers())
     os.kill(int(killed), signal.SIGKILL)
     await until(lambda: len(workers()) == 2 and killed not in workers())
+
+
+async def test_two_workers_capture_what_the_installation_may_in_every_second_together(
+    running: Running,
+) -> None:
+    running.write(capture={"per_second": 3, "scores_per_second": 20})
+    running.make(2).start()
+    load = Load(running)
+    end = time.monotonic() + 7.0
+    while time.monotonic() < end:
+        await load.more(20)
+    await load.stop()
+    served = Counter(math.floor(int(body["prediction_id"][:12], 16) / 1000) for _, body in load.answers)
+
+    async def events() -> list[Any]:
+        async with running.redis.client() as client:
+            return events_in(await client.xrange(EVENTS_STREAM))
+
+    await asyncio.sleep(1.5)  # the last second is over, and its block is sent
+    rows = [each for each in await events() if type(each) is Prediction]
+    for depth, budget in (("features", 3), ("scores", 20)):
+        found = Counter(math.floor(row.at) for row in rows if row.depth == depth)
+        assert 0 < max(found.values()) <= budget
+        weights = sum(row.weight for row in rows if row.depth == depth)
+        assert weights == pytest.approx(sum(served.values()))
