@@ -117,6 +117,12 @@ async def test_an_exposure_has_the_columns_of_the_design(router: Router) -> None
     }
 
 
+async def test_what_a_client_says_of_the_user_is_recorded_as_json(router: Router) -> None:
+    body = b'{"user_id": "u-treatment", "features": {"row": 1}, "attributes": {"country": "AT", "age": 33}}'
+    assert (await router.client.post("/predict/credit", body)).status == 200
+    assert router.exposures()[0]["attributes"] == '{"country":"AT","age":33}'
+
+
 async def test_a_refused_request_is_recorded_with_its_status(router: Router) -> None:
     await router.client.predict("u-treatment", {"refuse": True})
     (exposure,) = router.exposures()

@@ -22,9 +22,9 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from ekiben.control.recording.object_store import open_object_store
 from ekiben.control.recording.ranges import EventFile, overlapping, without_contained
 from ekiben.control.recording.schemas import conform, union
-from ekiben.process.environ import BadSetting
 from ekiben.process.private import private_folder
 from ekiben.state.lease import LeaseLost
 
@@ -73,7 +73,7 @@ class EventFiles:
             self.root = os.path.abspath(url.removeprefix("file://"))
             self._staging = Path(self.root) / _STAGING
         else:
-            self.filesystem, self.root = _object_store(url, environ)
+            self.filesystem, self.root = open_object_store(url, environ)
             self._staging = _private_folder(url)
         self._mark = f"ekiben-events-{secrets.token_hex(4)}-"
 
@@ -283,28 +283,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _object_store(url: str, environ: Mapping[str, str]) -> tuple[Any, str]:
-    scheme, _, root = url.partition("://")
-    root = root.rstrip("/")
-    if scheme != "s3" or not root or root.startswith("/"):
-        raise BadSetting(f"EKIBEN_EVENTS_URL must be a directory or s3://bucket/prefix, not {url!r}")
-    endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or ""
-    protocol, _, address = endpoint.rpartition("://")
-    return (
-        pafs.S3FileSystem(
-            # Without these pyarrow looks where Amazon's tools do: profiles, roles, the machine's own.
-            access_key=environ.get("AWS_ACCESS_KEY_ID") or None,
-            secret_key=environ.get("AWS_SECRET_ACCESS_KEY") or None,
-            session_token=environ.get("AWS_SESSION_TOKEN") or None,
-            scheme=protocol or "https",
-            endpoint_override=address or None,
-            region=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1",
-            allow_delayed_open=True,  # one put for what fits into one
-            connect_timeout=5,
-            request_timeout=30,
-            retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=3),
-        ),
-        root,
-    )
