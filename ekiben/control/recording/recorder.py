@@ -190,16 +190,8 @@ class Recorder:
 
 
 def last_recorded(files: EventFiles, stream: Stream) -> EntryId | None:
-    """The last entry of a stream that a file claims. Blocks."""
-    return max(
-        (
-            file.last
-            for kind in stream.kinds
-            for file in files.list(kind)
-            if file.generation == stream.generation
-        ),
-        default=None,
-    )
+    """The last entry that a file of the stream's kinds claims. Blocks."""
+    return max((file.last for kind in stream.kinds for file in files.list(kind)), default=None)
 
 
 class _Writing:

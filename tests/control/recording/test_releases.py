@@ -13,7 +13,7 @@ from ekiben.control.analysis.tables import DuckDBTables
 from ekiben.control.recording.files import EventFiles
 from ekiben.control.recording.forgetting import forget_in_files
 from ekiben.control.recording.intake import BAD_BLOCKS_STREAM
-from ekiben.control.recording.merging import merge
+from ekiben.control.recording.merging import Merging, merge
 from ekiben.control.recording.ranges import EntryId, EventFile
 from ekiben.control.recording.retention import Retention
 from ekiben.control.recording.schemas import SCHEMAS
@@ -134,18 +134,24 @@ async def test_files_of_a_kind_of_a_later_release_are_merged_forgotten_and_remov
     assert files.list("sale") == []
 
 
+@pytest.mark.parametrize("inside", [{12, 13}, {10, 11, 16, 17}, {11, 13, 15, 17}])
 async def test_both_generations_of_streams_are_recorded_side_by_side_though_their_ids_interleave(
-    redis: Redis, files: EventFiles
+    redis: Redis, files: EventFiles, inside: set[int]
 ) -> None:
     # A range of the one generation lies inside a range of the other: neither may hide the other.
-    for entry, stream in ((10, EVENTS_STREAM), (11, FORMER_EXPOSURES_STREAM), (12, EVENTS_STREAM)):
+    for entry in range(10, 18):
+        stream = FORMER_EXPOSURES_STREAM if entry in inside else EVENTS_STREAM
         fields: dict[Any, Any] = dict(encode_block(str(entry), [exposure(f"e-{entry}")]))
         await redis.xadd(stream, fields, id=f"{MS + entry}-0")
     await recorder(redis, files).record_all()
-    assert sorted(file.generation for file in files.list("exposure")) == [1, 2]
-    with DuckDBTables(files) as tables:
-        rows = tables.rows(tables.exposures.select("event_id"))
-    assert sorted(row["event_id"] for row in rows) == ["e-10", "e-11", "e-12"]
+    assert not files.readable("exposure").overlapping
+    merging = Merging(files, Lease())
+    for passed in (0.0, 3 * 86_400.0, 3 * 86_400.0 + 61):
+        assert sorted(file.generation for file in files.list("exposure")) == [1, 2]
+        with DuckDBTables(files) as tables:
+            rows = tables.rows(tables.exposures.select("event_id"))
+        assert sorted(row["event_id"] for row in rows) == [f"e-{entry}" for entry in range(10, 18)]
+        merging.merge_all(NOON + passed)
 
 
 async def test_streams_of_30e8d9b_are_not_made_where_there_are_none(redis: Redis, files: EventFiles) -> None:
