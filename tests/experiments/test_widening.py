@@ -57,6 +57,25 @@ def test_what_opens_is_a_line(changes: dict[str, Any], says: str) -> None:
     assert any(line.startswith(f"experiments.{EXPERIMENT}.{says}") for line in lines), lines
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        (None, {"per_second": 5}, "features of predictions are kept"),
+        ({"scores_per_second": 9}, {"per_second": 5, "scores_per_second": 9}, "features of predictions are"),
+        ({"per_second": 5, "without": ["income", "age"]}, {"per_second": 5, "without": ["age"]}, "income of"),
+        ({"per_second": 5, "without": ["age"]}, {"per_second": 9, "without": ["age", "income"]}, None),
+        ({"per_second": 5}, {"scores_per_second": 500}, None),
+        ({"per_second": 5}, None, None),
+    ],
+)
+def test_what_keeps_more_of_what_people_send_opens(before: Any, after: Any, says: str | None) -> None:
+    documents = [
+        parse_document(credit(**({} if each is None else {"capture": each}))) for each in (before, after)
+    ]
+    lines = widens(*documents)
+    assert lines == () if says is None else lines[0].startswith(f"models.credit.capture: {says}")
+
+
 def test_a_beginning_and_another_live_version_open() -> None:
     nothing = parse_document({"models": credit()["models"]})
     assert len(widens(nothing, document())) == 1

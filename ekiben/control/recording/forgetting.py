@@ -204,13 +204,6 @@ def find_theirs(files: EventFiles, user_hash: str, lease: Held) -> Theirs:
     return Theirs(user_hash, frozenset(predictions), served, told, counted)
 
 
-def forget_in_files(files: EventFiles, user_hash: str, lease: Held) -> Forgotten:
-    """Remove the user's events from every file. Blocks. Raises `LeaseLost` and `OSError`."""
-    theirs = find_theirs(files, user_hash, lease)
-    theirs.remove(files, lease)
-    return theirs.counted
-
-
 async def remove_bad_blocks(redis: Redis, theirs: Theirs) -> None:
     """Remove blocks that were put aside and hold some, or cannot be read: nobody can say whose those are."""
 

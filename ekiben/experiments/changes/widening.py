@@ -1,4 +1,5 @@
-"""What a change of the document opens: more users, or less care. It is worth a second look before it is done.
+"""What a change of the document opens: more users, less care, or more that is kept of people. It is worth a
+second look before it is done.
 
 A file that is half written is often a valid one: without the line `coverage: 10` everyone takes part.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from ekiben.experiments.document import Document, Experiment, Ramp, RampEnd
+from ekiben.experiments.document import Capture, Document, Experiment, Ramp, RampEnd
 from ekiben.experiments.durations import parse_duration
 from ekiben.experiments.lifecycle import Status
 from ekiben.experiments.problems import Path, problem
@@ -19,8 +20,8 @@ _LIMITS: Final = ("error_rate", "fallback_rate", "slow_rate", "latency_ms")
 
 
 def widens(before: Document | None, after: Document) -> tuple[str, ...]:
-    """A line for each thing in `after` that lets more users in, or watches over them less, than `before`, and
-    for each experiment that is gone.
+    """A line for each thing in `after` that lets more users in, watches over them less, or keeps more of what
+    they send, than `before`, and for each experiment that is gone.
 
     None is an empty store: everything in it is meant as it stands.
     """
@@ -31,6 +32,8 @@ def widens(before: Document | None, after: Document) -> tuple[str, ...]:
         old = before.models.get(name)
         if old is not None and old.live != model.live:
             found.append((("models", name, "live"), f"everyone outside experiments gets {model.live}"))
+        if kept := _kept_more(old.capture if old is not None else None, model.capture):
+            found.append((("models", name, "capture"), kept))
     found += [
         (("experiments", key), "is removed") for key in before.experiments if key not in after.experiments
     ]
@@ -39,6 +42,15 @@ def widens(before: Document | None, after: Document) -> tuple[str, ...]:
             (("experiments", key, *path), said) for path, said in _wider(before.experiments.get(key), new)
         ]
     return tuple(problem(*each) for each in found)
+
+
+def _kept_more(old: Capture | None, new: Capture | None) -> str | None:
+    if new is None or not new.per_second:
+        return None
+    if old is None or not old.per_second:
+        return "features of predictions are kept"
+    kept = sorted(set(old.without) - set(new.without))
+    return f"{', '.join(kept)} of predictions is kept" if kept else None
 
 
 def _wider(old: Experiment | None, new: Experiment) -> Iterator[tuple[Path, str]]:

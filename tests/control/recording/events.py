@@ -12,6 +12,7 @@ from msgspec.structs import asdict
 from redis.asyncio import Redis
 
 from ekiben.control.recording.files import EventFiles
+from ekiben.control.recording.forgetting import Forgotten, find_theirs
 from ekiben.control.recording.ranges import EntryId, EventFile
 from ekiben.control.recording.recorder import Recorder
 from ekiben.control.recording.schemas import SCHEMAS
@@ -94,3 +95,10 @@ def put_file(
     schema = SCHEMAS[kind]
     files.publish(files.stage([pa.RecordBatch.from_pylist(rows, schema=schema)], schema), file, Lease())
     return file
+
+
+def forget_in_files(files: EventFiles, user_hash: str, lease: Lease) -> Forgotten:
+    """Remove the user's events from every file."""
+    theirs = find_theirs(files, user_hash, lease)
+    theirs.remove(files, lease)
+    return theirs.counted

@@ -19,7 +19,6 @@ from ekiben.control.recording.forgetting import (
     Forgetting,
     Forgotten,
     NotForgotten,
-    forget_in_files,
 )
 from ekiben.control.recording.housekeeping import Housekeeper
 from ekiben.control.recording.intake import BAD_BLOCKS_STREAM
@@ -33,6 +32,7 @@ from tests.control.recording.events import (
     Lease,
     add,
     exposure,
+    forget_in_files,
     outcome,
     prediction,
     put_file,

@@ -11,7 +11,6 @@ from redis.asyncio import Redis
 
 from ekiben.control.analysis.tables import DuckDBTables
 from ekiben.control.recording.files import EventFiles
-from ekiben.control.recording.forgetting import forget_in_files
 from ekiben.control.recording.intake import BAD_BLOCKS_STREAM
 from ekiben.control.recording.merging import Merging, merge
 from ekiben.control.recording.ranges import EntryId, EventFile
@@ -26,6 +25,7 @@ from tests.control.recording.events import (
     Lease,
     add,
     exposure,
+    forget_in_files,
     outcome,
     prediction,
     put_file,

@@ -17,7 +17,6 @@ from ekiben.control.analysis.analysing import analyse
 from ekiben.control.analysis.shadow import shadow_reports
 from ekiben.control.analysis.tables import DuckDBTables
 from ekiben.control.recording.files import EventFiles
-from ekiben.control.recording.forgetting import forget_in_files
 from ekiben.control.recording.merging import Merging
 from ekiben.control.recording.recorder import Recorder
 from ekiben.experiments.parsing import parse_document
@@ -30,7 +29,7 @@ from ekiben.state.streams.former import FORMER_EXPOSURES_STREAM, FORMER_OUTCOMES
 from ekiben.state.user import user_hash
 from router.records.events import IdMaker, RedisEvents
 from router.records.outcome_writer import OutcomeWriter
-from tests.control.recording.events import Lease, exposure, shadow
+from tests.control.recording.events import Lease, exposure, forget_in_files, shadow
 from tests.proofs.upgrade.station import SALT
 from tests.router.documents import EXPERIMENT
 from tests.router.redis_server import RedisServer
