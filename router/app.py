@@ -52,14 +52,14 @@ from router.lanes.cache import RedisCache
 from router.lanes.lag import LoopLag
 from router.lanes.probes import run_probes
 from router.lanes.resolve import resolve_host
-from router.lanes.routes import RouteBuilder, captures_of
+from router.lanes.routes import RouteBuilder, samples_of
 from router.lanes.service import HttpService, open_session
 from router.records.access_log import AccessLog
-from router.records.capture import run_captures
 from router.records.events import IdMaker, RedisEvents
 from router.records.metrics import Metrics
 from router.records.outcome_writer import OutcomeWriter
 from router.records.peers import Peers
+from router.records.samples import run_samples
 from router.settings import LAST_STEPS_S, Settings
 from router.snapshots import SnapshotSource
 from router.worker import Worker
@@ -309,7 +309,7 @@ async def open_worker(
             time.monotonic,
         ),
     )
-    worker.keep("capturing", lambda: run_captures(lambda: captures_of(worker.routes)))
+    worker.keep("sampling", lambda: run_samples(lambda: samples_of(worker.routes)))
     worker.keep("beating", lambda: beat_on(Beats(state), worker, who, events, peers))
     stack.push_async_callback(worker.stop, LAST_STEPS_S)  # the server has waited for what is in flight
     return worker

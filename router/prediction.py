@@ -123,7 +123,7 @@ def record(worker: Worker, ask: Ask, reply: Reply, status: int) -> None:
         metrics.refused()
     else:
         metrics.failed()
-    if reply.assignment.variant is not None or ask.route.capture is not None:
+    if reply.assignment.variant is not None or ask.route.samples is not None:
         _record_events(worker, ask, reply, result, status, seconds)
     if worker.access_log.wants(status):
         worker.access_log.note(
@@ -212,11 +212,11 @@ def _record_events(
     worker: Worker, ask: Ask, reply: Reply, result: Result, status: int, seconds: float
 ) -> None:
     """The exposure of an ask that takes part in an experiment, and the prediction where it is captured."""
-    assignment, capture, prediction_id = reply.assignment, ask.route.capture, reply.prediction_id
+    assignment, samples, prediction_id = reply.assignment, ask.route.samples, reply.prediction_id
     at, user_hash = time.time(), worker.hashed(ask.user_id)
     # The last 15 digits of an id are drawn by chance.
     key = prediction_id[-15:] if user_hash is None else user_hash
-    captured = capture is not None and capture.wants(at, key)
+    captured = samples is not None and samples.wants(at, key)
     exposed = assignment.variant is not None
     if not captured and not exposed:
         return
@@ -246,5 +246,5 @@ def _record_events(
     )
     if exposed:
         worker.events.add(Exposure(*fields))
-    if captured and capture is not None:
-        capture.take(key, Prediction(*fields), ask.row)
+    if captured and samples is not None:
+        samples.take(key, Prediction(*fields), ask.row)

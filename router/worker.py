@@ -20,7 +20,7 @@ from router.http.costly import MAX_ELEMENTS, Shared, Turns
 from router.http.keys import Door
 from router.http.web import WebRules
 from router.lanes.probes import probe_all
-from router.lanes.routes import ModelRoute, RouteBuilder, captures_of, lanes_of
+from router.lanes.routes import ModelRoute, RouteBuilder, lanes_of, samples_of
 from router.records.access_log import AccessLog
 from router.records.events import Events
 from router.records.metrics import Metrics
@@ -123,8 +123,8 @@ class Worker:
         self.metrics.revision.set(stored.revision)
         for lane in lanes_of(old) - lanes_of(self.routes):
             self.spawn(lane.close(_RETIRE_S))
-        for capture in captures_of(old) - captures_of(self.routes):
-            capture.close()
+        for samples in samples_of(old) - samples_of(self.routes):
+            samples.close()
         self.spawn(probe_all(self.routes, everyone=False))
         return former
 
@@ -161,7 +161,7 @@ class Worker:
         """Answer what is in flight, then end the background tasks."""
         self.draining = True
         await asyncio.gather(*(lane.close(grace_s) for lane in lanes_of(self.routes)))
-        for capture in captures_of(self.routes):
-            capture.close()
+        for samples in samples_of(self.routes):
+            samples.close()
         while self._background:
             await end_tasks(*self._background, again_s=_LAST_WORK_S)

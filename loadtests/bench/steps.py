@@ -19,7 +19,7 @@ import orjson
 import uvloop
 from msgspec.structs import astuple
 
-from ekiben.experiments.document import Capture as Wanted
+from ekiben.experiments.document import Capture
 from ekiben.experiments.parsing import parse_document
 from ekiben.state.documents.document import Stored
 from ekiben.state.streams.blocks import encode_block
@@ -31,11 +31,11 @@ from router.http.asgi import Request
 from router.lanes.cache import InMemoryCache
 from router.lanes.routes import RouteBuilder
 from router.lanes.service import InMemoryService
-from router.records.capture import Capture
 from router.records.events import IdMaker
 from router.records.metrics import Metrics
 from router.records.outcome_writer import InMemoryOutcomes
 from router.records.peers import AGREED_AFTER_S, Peers
+from router.records.samples import Samples
 from router.worker import Worker
 
 REQUESTS: Final = 20_000
@@ -200,24 +200,24 @@ def _agreed() -> Peers:
 
 def _not_captured() -> float:
     """A request of a second in which the samples are full."""
-    capture = Capture(Wanted(per_second=5, scores_per_second=500), _Events(), _agreed())
+    samples = Samples(Capture(per_second=5, scores_per_second=500), _Events(), _agreed())
     keys = [f"{number:08x}" for number in range(REQUESTS)]
     for key in keys:
-        if capture.wants(_AT, key):
-            capture.take(key, Prediction(key, _AT, key, key), b"{}")
-    return _timed(lambda n: capture.wants(_AT, keys[n]))
+        if samples.wants(_AT, key):
+            samples.take(key, Prediction(key, _AT, key, key), b"{}")
+    return _timed(lambda n: samples.wants(_AT, keys[n]))
 
 
 def _captured(features: bytes, request: tuple[Any, ...], depth: str) -> float:
     """A request that is captured: seen, taken and, when its second is over, sent."""
     budget = {"features": {"per_second": 100}, "scores": {"scores_per_second": 100}}[depth]
-    capture = Capture(Wanted(**budget, without=("amount",)), _Events(), _agreed())
+    samples = Samples(Capture(**budget, without=("amount",)), _Events(), _agreed())
 
     def second(number: int) -> None:
         at = _AT + number
         for _ in range(100):
-            if capture.wants(at, "5"):
-                capture.take("5", Prediction(*request), features)
+            if samples.wants(at, "5"):
+                samples.take("5", Prediction(*request), features)
 
     return _timed(second, REQUESTS // 100) / 100
 

@@ -22,10 +22,10 @@ from router.lanes.resolve import Resolve, host_to_resolve, with_address
 from router.lanes.service import ModelService
 from router.lanes.shadow import MAX_SHADOW_QUEUE, Shadow
 from router.lanes.waiting import MAX_BYTES
-from router.records.capture import Capture
 from router.records.events import Events
 from router.records.metrics import Metrics, VersionMetrics
 from router.records.peers import Peers
+from router.records.samples import Samples
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class ModelRoute:
     plan: Plan
     versions: Mapping[str, VersionRoute]
     shadows: tuple[Shadow, ...]
-    capture: Capture | None
+    samples: Samples | None
     revision: int
     assign: Callable[[str | None], Assignment]
     """`plan.assign` of a user without attributes, remembering the users seen last: they come back."""
@@ -148,16 +148,16 @@ class RouteBuilder:
         shadows = tuple(
             self._shadow(plan, versions[name], share, old) for name, share in plan.shadow if share > 0
         )
-        capture = self._capture(plan, old)
-        return ModelRoute(plan, versions, shadows, capture, snapshot.revision, lru_cache(_USERS)(plan.assign))
+        samples = self._samples(plan, old)
+        return ModelRoute(plan, versions, shadows, samples, snapshot.revision, lru_cache(_USERS)(plan.assign))
 
-    def _capture(self, plan: Plan, old: ModelRoute | None) -> Capture | None:
+    def _samples(self, plan: Plan, old: ModelRoute | None) -> Samples | None:
         if plan.capture is None:
             return None
-        if old is None or old.capture is None:
-            return Capture(plan.capture, self._events, self._peers)
-        old.capture.wanted = plan.capture
-        return old.capture
+        if old is None or old.samples is None:
+            return Samples(plan.capture, self._events, self._peers)
+        old.samples.wanted = plan.capture
+        return old.samples
 
     def _version(self, plan: Plan, name: str, spec: Version, old: VersionRoute | None) -> VersionRoute:
         if old is not None and old.spec == spec and old.ttl_s == plan.cache_ttl_s:
@@ -199,9 +199,9 @@ class RouteBuilder:
         )
 
 
-def captures_of(routes: Mapping[str, ModelRoute]) -> set[Capture]:
+def samples_of(routes: Mapping[str, ModelRoute]) -> set[Samples]:
     """What samples the requests of `routes`."""
-    return {route.capture for route in routes.values() if route.capture is not None}
+    return {route.samples for route in routes.values() if route.samples is not None}
 
 
 def lanes_of(routes: Mapping[str, ModelRoute]) -> set[Lane]:

@@ -83,8 +83,8 @@ class EventFiles:
 
     def kinds(self) -> tuple[str, ...]:
         """The kinds that have a folder, those that only other releases know too."""
-        selector = pafs.FileSelector(self.root, allow_not_found=True)
-        names = [info.base_name for info in self.filesystem.get_file_info(selector)]
+        found = self.filesystem.get_file_info(pafs.FileSelector(self.root, allow_not_found=True))
+        names = [info.base_name for info in found if info.type is pafs.FileType.Directory]
         return tuple(sorted(name.removeprefix("kind=") for name in names if name.startswith("kind=")))
 
     def list(self, kind: str, first_day: date | None = None) -> list[EventFile]:

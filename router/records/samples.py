@@ -26,7 +26,7 @@ from typing import Final
 import orjson
 from msgspec.structs import replace
 
-from ekiben.experiments.document import Capture as Wanted
+from ekiben.experiments.document import Capture
 from ekiben.state.streams.events import Prediction
 from router.records.events import Events
 from router.records.peers import Peers
@@ -39,7 +39,7 @@ _ROOM: Final = 1.25
 _LOOK_EVERY_S: Final = 0.25
 # A clock that is set back by less does not let a second begin twice.
 _SET_BACK_S: Final = 60.0
-_NOTHING: Final = Wanted()
+_NOTHING: Final = Capture()
 
 Held = tuple[Prediction, bytes]
 """A request and its features."""
@@ -104,7 +104,7 @@ class Lowest:
         return [request for _, _, request in self._kept]
 
 
-class Capture:
+class Samples:
     """The samples of one model in one worker. `wanted` may be replaced: it holds from the next second on."""
 
     __slots__ = (
@@ -114,7 +114,7 @@ class Capture:
 
     def __init__(
         self,
-        wanted: Wanted,
+        wanted: Capture,
         events: Events,
         peers: Peers,
         draw: Callable[[], float] = random.random,
@@ -197,9 +197,9 @@ class Capture:
         return orjson.dumps({name: fields[name] for name in fields if name not in self._left_out}).decode()
 
 
-async def run_captures(captures: Callable[[], Iterable[Capture]]) -> None:
+async def run_samples(samples: Callable[[], Iterable[Samples]]) -> None:
     """Send the samples of seconds that are over, also where no request comes any more, until cancelled."""
     while True:
         await asyncio.sleep(_LOOK_EVERY_S)
-        for capture in captures():
-            capture.turn(time.time())
+        for each in samples():
+            each.turn(time.time())

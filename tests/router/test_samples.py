@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 import router.records.events as events_module
-from ekiben.experiments.document import Capture as Wanted
+from ekiben.experiments.document import Capture
 from ekiben.state.streams.blocks import EVENTS_STREAM
 from ekiben.state.streams.events import Prediction
 from ekiben.state.user import user_hash
-from router.records.capture import Capture
 from router.records.events import IdMaker, InMemoryEvents, RedisEvents
+from router.records.samples import Samples
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.redis_server import RedisServer
@@ -33,8 +33,8 @@ class Workers:
     def __init__(self, count: int, seed: int = 1, **wanted: Any) -> None:
         self.chance = random.Random(seed)
         self.events = InMemoryEvents()
-        self.captures = [
-            Capture(Wanted(**wanted), self.events, peers, self.chance.random) for peers in agreed(count)
+        self.samples = [
+            Samples(Capture(**wanted), self.events, peers, self.chance.random) for peers in agreed(count)
         ]
         self.asked: Counter[int] = Counter()
         self._numbers = 0
@@ -44,16 +44,16 @@ class Workers:
         for _ in range(count):
             self._numbers += 1
             self.asked[math.floor(at)] += 1
-            capture = self.chance.choice(self.captures)
+            samples = self.chance.choice(self.samples)
             key = f"{self.chance.randrange(users) * 2654435761 % 2**32:08x}"
-            if capture.wants(at, key):
+            if samples.wants(at, key):
                 request = Prediction(f"p{self._numbers}", at, f"p{self._numbers}", key, **columns)
-                capture.take(key, request, b'{"n":%d}' % self._numbers)
+                samples.take(key, request, b'{"n":%d}' % self._numbers)
 
     def rows(self, depth: str) -> list[Prediction]:
         """What was sent, once all seconds are over."""
-        for capture in self.captures:
-            capture.close()
+        for each in self.samples:
+            each.close()
         return [each for each in self.events.held if isinstance(each, Prediction) and each.depth == depth]
 
 
@@ -97,7 +97,7 @@ def test_where_workers_take_turns_no_second_has_too_many_and_no_request_is_missi
         running.ask(START + second, 160)
     rows = running.rows(depth)
     assert max(in_seconds(rows).values()) <= 3
-    owed = sum(capture._owed[depth] for capture in running.captures)
+    owed = sum(each._owed[depth] for each in running.samples)
     assert sum(row.weight or 0 for row in rows) == pytest.approx(160_000 - owed, rel=1e-12)
     assert owed < 160_000 * 0.02  # what the last turns are still to tell
 
@@ -129,12 +129,12 @@ def test_the_same_users_are_in_the_scores_second_after_second() -> None:
 
 def test_requests_without_a_user_are_in_the_scores_by_chance() -> None:
     running, make = Workers(1, scores_per_second=50), IdMaker(lambda: 1.8e9)
-    (capture,) = running.captures
+    (samples,) = running.samples
     for second in range(20):
         for _ in range(500):
             prediction = make()
-            if capture.wants(START + second, prediction[-15:]):
-                capture.take(
+            if samples.wants(START + second, prediction[-15:]):
+                samples.take(
                     prediction[-15:], Prediction(prediction, float(START + second), prediction), b"{}"
                 )
     found = in_seconds(running.rows("scores"))
@@ -144,9 +144,9 @@ def test_requests_without_a_user_are_in_the_scores_by_chance() -> None:
 
 def test_what_is_left_out_is_in_neither_features_nor_attributes() -> None:
     running = Workers(1, per_second=5, scores_per_second=5, without=["income", "email"])
-    (capture,) = running.captures
-    capture.wants(START, "0")
-    capture.take(
+    (samples,) = running.samples
+    samples.wants(START, "0")
+    samples.take(
         "0",
         Prediction("p", float(START), "p", "0", attributes='{"email":"a@b.c","country":"AT"}'),
         b'{"age":33,"income":1234.5}',
@@ -160,7 +160,7 @@ def test_what_is_left_out_is_in_neither_features_nor_attributes() -> None:
 def test_a_change_of_the_budget_holds_from_the_next_second_on() -> None:
     running = Workers(1, per_second=5)
     running.ask(START + 0.1, 100)
-    running.captures[0].wanted = Wanted(per_second=2)
+    running.samples[0].wanted = Capture(per_second=2)
     running.ask(START + 0.2, 100)
     running.ask(START + 1.1, 100)
     assert in_seconds(running.rows("features")) == {START: 5, START + 1: 2}
@@ -176,7 +176,7 @@ def test_a_clock_that_is_set_back_a_little_begins_no_second_twice() -> None:
 
 async def test_nothing_is_captured_unless_asked_for(router: Router) -> None:
     await router.client.predict("u-treatment", {"row": 1})
-    assert router.worker.routes["credit"].capture is None
+    assert router.worker.routes["credit"].samples is None
     assert router.exposures("prediction") == []
 
 
@@ -218,9 +218,9 @@ async def test_samples_go_on_over_a_change_of_the_experiments() -> None:
     services = {V1: Service("v1"), V2: Service("v2"), V3: Service("v3")}
     (peers,) = agreed(1)
     async with build_app(credit_document(capture={"per_second": 5}), services, peers=peers) as router:
-        before = router.worker.routes["credit"].capture
+        before = router.worker.routes["credit"].samples
         router.adopt(credit_document(capture={"per_second": 7}))
-        after = router.worker.routes["credit"].capture
+        after = router.worker.routes["credit"].samples
         assert before is after is not None
         assert after.wanted.per_second == 7
 
