@@ -59,6 +59,14 @@ async def test_a_workers_next_beat_replaces_its_last(state: Redis) -> None:
     assert [each.revision for each in await Beats(state).read()] == [2]
 
 
+async def test_who_writes_a_beat_is_told_who_beats_now(state: Redis) -> None:
+    beats = Beats(state)
+    assert await beats.write(beat("a")) == ["a"]
+    await beats.write(beat("silent"))
+    await older(state, "silent", 6)
+    assert sorted(await beats.write(beat("b"))) == ["a", "b"]
+
+
 async def test_a_worker_that_has_been_silent_for_5_s_is_not_shown(state: Redis) -> None:
     for worker in ("a", "b", "c"):
         await Beats(state).write(beat(worker))
