@@ -1,13 +1,14 @@
 """Which of the installation's workers this one is: what a budget of the whole installation is divided by.
 
-Every second the beats tell each worker who beats. Workers that know different sets would together exceed a
-budget, so that two rules hold, with one length of time:
+Every second a worker's beat is answered with who beats. Workers that divide a budget by different sets would
+together exceed it, so that three rules hold, all with `AGREED_AFTER_S`:
 
 1. A set that was asked for longer ago than that is not used any more.
-2. A set that has changed is not used before it has been known for as long.
+2. A set that has changed is used once it has been known for that long.
+3. So is a set that comes after a silence of that long: others have divided without this worker meanwhile.
 
-So whoever still uses a former set has ended before anybody uses the new one. Whoever is silent is taken for
-gone later than it uses its own last set (`IGNORED_AFTER_S`).
+So whoever uses a former set has ended before anybody uses the new one. A silent worker stops using its last
+set before the others take it for gone (`IGNORED_AFTER_S`).
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ class Peers:
     def know(self, workers: Collection[str], asked: float) -> None:
         """These beat, as of a moment after `asked`, by the clock."""
         known = sorted(workers)
-        # After a silence too: others have divided the budget without this worker meanwhile.
         if known != self._workers or asked - self._asked > AGREED_AFTER_S:
             self._workers, self._since = known, self._clock()
         self._asked = asked
