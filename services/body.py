@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -11,10 +12,12 @@ from starlette.types import Receive, Scope
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 MAX_ROWS: Final = 10_000
 MAX_DEPTH: Final = 64
+BODY_TIMEOUT_S: Final = 5.0
 
 _TOO_LARGE: Final = f"a body has at most {MAX_BODY_BYTES} bytes"
 _TITLES: Final = {
     400: "Bad Request",
+    408: "Request Timeout",
     413: "Content Too Large",
     415: "Unsupported Media Type",
     422: "Unprocessable Content",
@@ -49,11 +52,20 @@ class ClientGone(Exception):
 
 
 async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """The body. Raises `BodyRefused`: 415 when it is not declared as JSON, 413 as soon as it passes 8 MiB.
+    """The body. Raises `BodyRefused`: 415 when it is not declared as JSON, 413 as soon as it passes 8 MiB,
+    408 when it is not complete within 5 s.
 
     Raises `ClientGone` when the client leaves before the end.
     """
     _check_headers(scope)
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await _read(receive)
+    except TimeoutError:
+        raise BodyRefused(408, f"the body did not arrive within {BODY_TIMEOUT_S:.0f} s") from None
+
+
+async def _read(receive: Receive) -> bytes:
     chunks: list[bytes] = []
     left = MAX_BODY_BYTES
     while True:

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from ekiben.process.bento_logs import use_log_format
-from ekiben.process.bento_paths import bound_paths
+from ekiben.process.bento_paths import answer_first, bound_paths
 from ekiben.process.traces import Traces, open_traces
 from services.body import BodyRefused, ClientGone, check_count, parse, read_body
 from services.features import Features, json_schema
@@ -69,8 +69,9 @@ class Door(Generic[F]):
         self.features = features
         self.output = output
         self.rows = RowChecker(features)
+        self._bulk_app = _Endpoint(self._bulk)
         routes = [
-            Route("/bulk", _Endpoint(self._bulk), methods=["POST"]),
+            Route("/bulk", self._bulk_app, methods=["POST"]),
             Route("/model/info", _Endpoint(self._info), methods=["GET"]),
         ]
         self.app = Starlette(routes=routes)
@@ -86,6 +87,7 @@ class Door(Generic[F]):
         self._service = service
         service.add_asgi_middleware(Guard, rows=self.rows)
         bound_paths(PATHS)
+        answer_first(service.name, "POST", "/bulk", self._bulk_app)
         use_log_format(os.environ)
         use_own_directory(service.name)
 

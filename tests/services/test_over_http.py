@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,13 @@ def predict(url: str, instances: Any) -> Any:
     return response.json()
 
 
+def metrics(url: str) -> str:
+    return httpx.get(f"{url}/metrics").text
+
+
 def metric(url: str, name: str) -> float:
     """The sum of a metric's samples."""
-    samples = re.findall(rf"^{name}(?:{{.*}})? (\S+)$", httpx.get(f"{url}/metrics").text, re.MULTILINE)
+    samples = re.findall(rf"^{name}(?:{{.*}})? (\S+)$", metrics(url), re.MULTILINE)
     return sum(map(float, samples))
 
 
@@ -266,6 +271,35 @@ def test_predictions_are_counted_by_version_and_decision(v1: str, applicants: li
     for decision in {answer["ok"]["decision"] for answer in answers[:10]}:
         assert f'ml_predictions_total{{model_version="{version}",prediction="{decision}"}}' in text
     assert "bentoml_service_request_total" in text
+
+
+def test_bulk_calls_are_in_bentomls_own_metrics_by_status(v1: str) -> None:
+    def counted(name: str, code: str) -> float:
+        labels = f'{{endpoint="/bulk",http_response_code="{code}",.*}}'
+        found = re.search(rf"^bentoml_service_{name}{labels} (\S+)$", metrics(v1), re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    names = [("request_total", code) for code in ("200", "400")]
+    names += [("request_duration_seconds_count", code) for code in ("200", "400")]
+    before = [counted(*each) for each in names]
+    bulk(v1, [])
+    bulk(v1, [])
+    httpx.post(f"{v1}/bulk", content=b"{", headers=JSON)
+    assert [counted(*each) - was for each, was in zip(names, before, strict=True)] == [2, 1, 2, 1]
+    assert re.search(
+        r'^bentoml_service_request_in_progress{endpoint="/bulk",.*} 0.0$', metrics(v1), re.MULTILINE
+    )
+
+
+def test_a_bulk_call_is_answered_before_bentomls_time_limit_and_has_one_of_its_own(v1: str) -> None:
+    with socket.create_connection(("127.0.0.1", httpx.URL(v1).port or 80)) as client:
+        client.sendall(
+            b"POST /bulk HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n["
+        )
+        client.settimeout(30)
+        answer = client.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 408 ")  # BentoML's is 504
+    assert PROBLEM.encode() in answer
 
 
 async def test_256_clients_at_once_share_model_calls_and_none_is_turned_away(

@@ -87,8 +87,8 @@ def test_the_access_log_has_request_trace_and_version_and_nothing_of_the_user(
 
 def test_while_off_no_exporter_is_loaded() -> None:
     code = (
-        "import os, sys, router.app, process.traces\n"
-        "assert process.traces.open_traces('x', {}) is None\n"
+        "import os, sys, router.app, ekiben.process.traces\n"
+        "assert ekiben.process.traces.open_traces('x', {}) is None\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry.exporter')])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
