@@ -42,6 +42,7 @@ from router.errors import (
 )
 from router.gauges import Gauges, watch
 from router.http.asgi import Receive, Request, Scope, Send
+from router.http.client import open_session
 from router.http.costly import Turns
 from router.http.keys import OUTCOMES, PREDICT, Door, given_key
 from router.http.problems import render_problem
@@ -53,7 +54,7 @@ from router.lanes.lag import LoopLag
 from router.lanes.probes import run_probes
 from router.lanes.resolve import resolve_host
 from router.lanes.routes import RouteBuilder, samples_of
-from router.lanes.service import HttpService, open_session
+from router.lanes.service import HttpService
 from router.records.access_log import AccessLog
 from router.records.events import IdMaker, RedisEvents
 from router.records.metrics import Metrics

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-import aiohttp
 import orjson
 
 from ekiben.process.traces import Traces
@@ -19,17 +17,14 @@ from router.errors import (
     VersionMalformed,
     VersionUnavailable,
 )
+from router.http.client import Client, NoResponse, Response, Session, TooLong
 from router.lanes.answer import UNKNOWN_OUTPUT, OutputFields, Row, is_usable, read_item
 from router.lanes.lag import LoopLag
 
-# uvicorn, under BentoML, closes an idle connection after 5 s: ours is gone before.
-_KEEP_ALIVE_S: Final = 4.0
 _MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
-_MAX_REFUSAL_BYTES: Final = 64 * 1024
 _MAX_INFO_BYTES: Final = 4 * 1024 * 1024
 # With these a service speaks of what it was sent; any other refusal speaks of the service.
 _ROW_STATUSES: Final = frozenset({400, 413, 422})
-_JSON: Final = {"content-type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +66,7 @@ class ModelService(Protocol):
         ...
 
 
-def read_bulk(model_version: str | None, body: bytes, rows: int, output: OutputFields) -> BulkAnswer:
+def read_bulk(model_version: str, body: bytes, rows: int, output: OutputFields) -> BulkAnswer:
     """Check the body of a bulk answer, each row's part by itself. Raises `VersionMalformed`."""
     if not model_version or not model_version.isprintable():  # bytes that are no UTF-8 are not printable
         raise VersionMalformed("an answer without a readable X-Model-Version")
@@ -102,52 +97,35 @@ def read_info(raw: Any) -> ServiceInfo:
     return ServiceInfo(raw["model_version"], fields, raw)
 
 
-def open_session() -> aiohttp.ClientSession:
-    """The one HTTP client of a worker; time-outs are given with each call."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S),
-        auto_decompress=False,
-        timeout=aiohttp.ClientTimeout(total=None),
-        cookie_jar=aiohttp.DummyCookieJar(),
-    )
-
-
 class HttpService:
     """A model service at `url`; `host` is its name where the URL has only one of its addresses."""
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        session: Session,
         url: str,
         host: str | None = None,
         traces: Traces | None = None,
         lag: LoopLag | None = None,
     ) -> None:
-        self._session = session
+        self._client = Client(session, url, host)
         self._traces = traces
         self._lag = lag or LoopLag()
-        self._headers = _JSON if host is None else {**_JSON, "host": host}
         self._bulk_url = f"{url}/bulk"
-        self._info_url = f"{url}/model/info"
 
     async def bulk(
         self, rows: Sequence[bytes], timeout_s: float, output: OutputFields, parents: Sequence[bytes] = ()
     ) -> BulkAnswer:
-        """`POST /bulk`, once more on a fresh connection when the service had closed the one that was kept.
-
-        It belongs to the trace of the first of `parents`; a span of its own is linked to the others.
+        """`POST /bulk`. It belongs to the trace of the first of `parents`; a span of its own is linked to the
+        others.
         """
         if self._traces is None:
-            headers = (
-                {**self._headers, "traceparent": parents[0].decode("latin-1")} if parents else self._headers
-            )
-            return await self._bulk(rows, timeout_s, output, headers)
+            return await self._bulk(rows, timeout_s, output, parents[0] if parents else None)
         span = self._traces.begin("bulk call", "client", parents)
         span.set(ekiben__rows=len(rows), url__full=self._bulk_url, http__request__method="POST")
         error: str | None = None
         try:
-            headers = {**self._headers, "traceparent": span.traceparent.decode()}
-            answer = await self._bulk(rows, timeout_s, output, headers)
+            answer = await self._bulk(rows, timeout_s, output, span.traceparent)
             span.set(ekiben__model_version=answer.model_version)
         except VersionFailed as failure:
             error = str(failure)
@@ -157,71 +135,42 @@ class HttpService:
         return answer
 
     async def _bulk(
-        self, rows: Sequence[bytes], timeout_s: float, output: OutputFields, headers: dict[str, str]
+        self, rows: Sequence[bytes], timeout_s: float, output: OutputFields, parent: bytes | None
     ) -> BulkAnswer:
-        body = b"[" + b",".join(rows) + b"]"
-        try:
-            async with self._lag.limit(timeout_s):
-                try:
-                    tag, answer = await self._post(body, headers)
-                except aiohttp.ServerDisconnectedError:
-                    tag, answer = await self._post(body, headers)
-        except TimeoutError:
-            raise DeadlinePassed(f"no answer within {timeout_s * 1000:.0f} ms") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise VersionUnavailable(f"{type(error).__name__}: {error}") from None
-        return read_bulk(tag, answer, len(rows), output)
-
-    async def _post(self, body: bytes, headers: dict[str, str]) -> tuple[str | None, bytes]:
-        """The tag and the body of a good answer. Raises what the status of any other one means."""
-        async with self._session.post(
-            self._bulk_url, data=body, headers=headers, allow_redirects=False
-        ) as response:
-            if response.status == 200:
-                answer = await _read_bounded(response, _MAX_ANSWER_BYTES)
-                return response.headers.get("x-model-version"), answer
-            # Read, or the connection could not be used again: rows are looked for over it.
-            with contextlib.suppress(VersionMalformed):
-                await _read_bounded(response, _MAX_REFUSAL_BYTES)
-            if response.status in _ROW_STATUSES:
-                raise BulkRefused(f"the service refused the call with status {response.status}")
-            if response.status == 500:
-                raise BulkFailed("the service answered with status 500")
-            raise VersionUnavailable(f"the service answered with status {response.status}")
+        headers = b"" if parent is None else b"traceparent: %b\r\n" % parent
+        body = b"[%b]" % b",".join(rows)
+        response = await self._ask(b"/bulk", timeout_s, _MAX_ANSWER_BYTES, body, headers)
+        if response.status == 200:
+            tag = response.headers.get(b"x-model-version", b"").decode("utf-8", "surrogateescape")
+            return read_bulk(tag, response.body, len(rows), output)
+        if response.status in _ROW_STATUSES:
+            raise BulkRefused(f"the service refused the call with status {response.status}")
+        if response.status == 500:
+            raise BulkFailed("the service answered with status 500")
+        raise VersionUnavailable(f"the service answered with status {response.status}")
 
     async def info(self, timeout_s: float) -> ServiceInfo:
         """`GET /model/info`."""
+        response = await self._ask(b"/model/info", timeout_s, _MAX_INFO_BYTES)
+        if response.status != 200:
+            raise VersionUnavailable(f"/model/info answered with status {response.status}")
         try:
-            async with (
-                self._lag.limit(timeout_s),
-                self._session.get(self._info_url, headers=self._headers, allow_redirects=False) as response,
-            ):
-                if response.status != 200:
-                    raise VersionUnavailable(f"/model/info answered with status {response.status}")
-                return read_info(orjson.loads(await _read_bounded(response, _MAX_INFO_BYTES)))
-        except TimeoutError:
-            raise DeadlinePassed("no /model/info in time") from None
+            return read_info(orjson.loads(response.body))
         except orjson.JSONDecodeError as error:
             raise VersionMalformed(f"/model/info is not JSON: {error}") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+
+    async def _ask(
+        self, target: bytes, timeout_s: float, limit: int, json: bytes | None = None, headers: bytes = b""
+    ) -> Response:
+        try:
+            async with self._lag.limit(timeout_s):
+                return await self._client.ask(target, limit, json, headers)
+        except TimeoutError:
+            raise DeadlinePassed(f"no answer within {timeout_s * 1000:.0f} ms") from None
+        except TooLong:
+            raise VersionMalformed("an answer of absurd length") from None
+        except (NoResponse, OSError, ValueError) as error:
             raise VersionUnavailable(f"{type(error).__name__}: {error}") from None
-
-
-async def _read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The body, which is never unpacked. Raises `VersionMalformed` as soon as it passes `limit` bytes."""
-    length = response.content_length
-    if length is not None and length <= limit:
-        return await response.read()
-    parts: list[bytes] = []
-    if length is None:
-        async for part in response.content.iter_any():
-            parts.append(part)
-            limit -= len(part)
-            if limit < 0:
-                break
-        else:
-            return b"".join(parts)
-    raise VersionMalformed("an answer of absurd length")
 
 
 class InMemoryService:

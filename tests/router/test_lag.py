@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from router.errors import DeadlinePassed
+from router.http.client import open_session
 from router.lanes.attempt import Batch
 from router.lanes.breaker import BreakerState
 from router.lanes.cache import InMemoryCache, LocalCache
@@ -19,7 +20,7 @@ from router.lanes.endpoint import Endpoint
 from router.lanes.endpoints import Endpoints
 from router.lanes.lag import LoopLag
 from router.lanes.lane import Lane
-from router.lanes.service import HttpService, open_session
+from router.lanes.service import HttpService
 from router.records.metrics import Metrics
 from tests.router.conftest import build_app
 from tests.router.documents import V1, V2, V3, credit_document

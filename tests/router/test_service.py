@@ -19,8 +19,10 @@ from router.errors import (
     VersionMalformed,
     VersionUnavailable,
 )
+from router.http.client import open_session
 from router.lanes.answer import UNKNOWN_OUTPUT, Answer
-from router.lanes.service import HttpService, open_session
+from router.lanes.service import HttpService
+from tests.router.waiting import settle, until
 
 ROWS = [b'{"row":1}', b'{"row":2}']
 GOOD = orjson.dumps([{"ok": {"score": 1}}, {"error": {"status": 422, "errors": []}}])
@@ -38,9 +40,11 @@ class Peer:
         self.answers: list[bytes | None] = []  # None closes the connection, the last one is repeated
         self.requests: list[bytes] = []
         self.connections = 0
+        self.open = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.open += 1
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -61,6 +65,7 @@ class Peer:
         except (asyncio.IncompleteReadError, OSError):
             pass
         finally:
+            self.open -= 1
             writer.close()
 
 
@@ -73,6 +78,8 @@ async def peer() -> AsyncIterator[Peer]:
         peer.service = HttpService(session, f"http://127.0.0.1:{port}")  # type: ignore[attr-defined]
         yield peer
     server.close()
+    await until(lambda: not peer.open)
+    await settle()
 
 
 def service(peer: Peer) -> HttpService:
@@ -124,6 +131,7 @@ async def test_a_connection_is_used_again_after_a_failure_whose_body_came_late()
                 await failing.bulk(ROWS, 30, UNKNOWN_OUTPUT)
     assert connections == 1
     server.close()
+    await settle()
 
 
 @pytest.mark.parametrize("status", ["400 Bad Request", "413 Too Large", "422 Unprocessable"])
@@ -290,7 +298,9 @@ async def test_info_that_cannot_be_used_fails_the_version(peer: Peer, answer: by
         await service(peer).info(30 if answer else 0.05)
 
 
-async def test_a_proxy_of_the_environment_sees_no_call_to_a_service(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_of_the_environment_sees_no_call_to_a_service(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    async with open_session() as session:
-        assert not session.trust_env
+    peer.answers = [response(GOOD)]
+    assert await service(peer).bulk(ROWS, 30, UNKNOWN_OUTPUT)
