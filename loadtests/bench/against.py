@@ -36,7 +36,8 @@ _PAIRS: Final = 150
 _A_START: Final = 25
 _END_S: Final = 60.0
 Costs = dict[str, list[tuple[float, float]]]
-"""CPU seconds of a router for one request, earlier and now, a pair after the other, by the kind of load."""
+"""CPU seconds of one request, earlier and now, a pair after the other, by the kind of load and who used it."""
+_WHO: Final = ("the router", "router, services, both Redis")
 
 
 def median_interval(ratios: Sequence[float], sure: float = _SURE) -> tuple[float, float]:
@@ -71,7 +72,7 @@ def main() -> int:
         sys.stderr.write(f"bench-costs-against: {error}\n")
         return 1
     header = [
-        "router, CPU of a request",
+        "CPU of a request",
         f"{options.revision}, ms",
         "now, ms",
         "median ratio",
@@ -96,10 +97,10 @@ class _Side:
         self._process = process
         self._name = name
 
-    def load(self, kind: str) -> float:
-        """CPU seconds of the router for one request of a phase. Raises `BenchError`."""
-        count, cpu_s = self.ask(kind)
-        return float(cpu_s) / int(count)
+    def load(self, kind: str) -> list[float]:
+        """CPU seconds for one request of a phase, of each of `_WHO`. Raises `BenchError`."""
+        count, *cpu_s = self.ask(kind)
+        return [float(used) / int(count) for used in cpu_s]
 
     def ask(self, line: str = "") -> list[str]:
         """Tell it something, if anything, and read its answer. Raises `BenchError`."""
@@ -149,14 +150,16 @@ def _measure(console: Console, earlier: str, count: int) -> Costs:
                     now.ask()
                     for number in range(first, min(first + _A_START, count)):
                         for kind in kinds:
-                            costs.setdefault(kind, []).append(_pair(before, now, kind, number % 2 == 0))
+                            pair = _pair(before, now, kind, number % 2 == 0)
+                            for who, *used in zip(_WHO, *pair, strict=True):
+                                costs.setdefault(f"{kind}: {who}", []).append((used[0], used[1]))
                         progress.advance(task)
         finally:
             _git("worktree", "remove", "--force", str(tree))
     return costs
 
 
-def _pair(before: _Side, now: _Side, kind: str, before_first: bool) -> tuple[float, float]:
+def _pair(before: _Side, now: _Side, kind: str, before_first: bool) -> tuple[list[float], list[float]]:
     if before_first:
         return before.load(kind), now.load(kind)
     after = now.load(kind)

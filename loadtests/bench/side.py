@@ -1,8 +1,9 @@
 """One side of a comparison: the stack of the tree that this runs in, under load when it is told so.
 
 `python side.py` is run in a tree, this one's or an earlier revision's, and imports what it needs from there.
-It prints a line when it is ready: the kinds of load. One of them on standard input is a phase of load; the
-answer is a line with how many requests were answered and what the router's processes used of CPU, in seconds.
+It prints a line when it is ready: the kinds of load. One of them on standard input is a phase of load. The
+answer is a line with how many requests were answered and the CPU seconds that they cost the router, and the
+router, the services and both Redis together.
 """
 
 from __future__ import annotations
@@ -73,17 +74,20 @@ async def _loads() -> AsyncIterator[dict[str, Callable[[], Awaitable[int]]]]:
         }
 
 
-def _router_cpu_s() -> float:
-    """CPU seconds so far of the routers below this process."""
-    used = 0.0
+def _cpu_s() -> tuple[float, float]:
+    """CPU seconds so far of the routers below this process, and of everything that answers a request."""
+    router = everything = 0.0
     for process in psutil.Process().children(recursive=True):
         try:
-            if "-m router" in " ".join(process.cmdline()) or "multiprocessing" in " ".join(process.cmdline()):
-                times: Any = process.cpu_times()
-                used += times.user + times.system
+            line = " ".join(process.cmdline())
+            times: Any = process.cpu_times()
         except psutil.Error:
             continue
-    return used
+        used = times.user + times.system
+        is_router = "-m router" in line or "multiprocessing" in line
+        router += used * is_router
+        everything += used * (is_router or "services.credit_" in line or "redis-server" in line)
+    return router, everything
 
 
 async def _serve() -> None:
@@ -92,10 +96,10 @@ async def _serve() -> None:
             await load()  # everything is warm
         _tell(list(loads))
         while name := (await asyncio.to_thread(sys.stdin.readline)).strip():
-            before = _router_cpu_s()
+            before = _cpu_s()
             count = await loads[name]()
             await asyncio.sleep(_SETTLE_S)
-            _tell([count, _router_cpu_s() - before])
+            _tell([count, *(after - earlier for earlier, after in zip(before, _cpu_s(), strict=True))])
 
 
 def _tell(what: object) -> None:
