@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import statistics
 import subprocess
 import sys
@@ -36,7 +37,7 @@ _PAIRS: Final = 150
 _A_START: Final = 25
 _END_S: Final = 60.0
 Costs = dict[str, list[tuple[float, float]]]
-"""CPU seconds of one request, earlier and now, a pair after the other, by the kind of load and who used it."""
+"""CPU seconds of one request, earlier and now, a pair after the other, by kind of load and who used them."""
 _WHO: Final = ("the router", "router, services, both Redis")
 
 
@@ -122,6 +123,8 @@ def _side(tree: Path, name: str) -> Iterator[_Side]:
     with subprocess.Popen(  # noqa: S603
         [*command, sys.executable, str(_SIDE)],
         cwd=tree,
+        # `ekiben up` starts the router with -P, which would find that of the tree that is installed.
+        env={**os.environ, "PYTHONPATH": str(tree.absolute())},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

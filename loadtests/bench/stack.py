@@ -143,7 +143,7 @@ def router_pid(stack: Stack) -> int:
             environ = (entry / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if arguments[1:3] == [b"-m", b"router"] and wanted in environ:
+        if arguments[1:4] == [b"-P", b"-m", b"router"] and wanted in environ:
             return int(entry.name)
     raise BenchError("the router's process cannot be found")
 
