@@ -65,7 +65,7 @@ async def open_session() -> AsyncIterator[Session]:
     try:
         yield session
     finally:
-        for connection in session.open:
+        for connection in tuple(session.open):
             connection.close()
         await asyncio.sleep(0)  # in which they are closed
 
@@ -125,10 +125,9 @@ class _Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except HttpParserUpgrade:
-            self._fail(NoResponse("the server wants another protocol"))
-        except HttpParserError as error:
-            self._fail(NoResponse(f"no HTTP: {error}"))
+        except (HttpParserError, HttpParserUpgrade) as error:
+            self._keeps = False  # the response may have ended before what is no HTTP
+            self._fail(NoResponse(f"no HTTP: {type(error).__name__} {error}"))
         if not self._status:
             self._head_left -= len(data)
             if self._head_left < 0:

@@ -77,14 +77,17 @@ async def test_requests_at_the_same_time_have_connections_of_their_own() -> None
         assert server.connections == 3
 
 
-@pytest.mark.parametrize("wait", [True, False], ids=["in time", "with the answer"])
-async def test_bytes_that_nobody_asked_for_never_become_the_answer_to_the_next_request(wait: bool) -> None:
+@pytest.mark.parametrize("wait", [True, False], ids=["later", "with the answer"])
+@pytest.mark.parametrize("more", [OK + b"no", OK[:20], b"garbage"], ids=["whole", "a part", "garbage"])
+async def test_bytes_that_nobody_asked_for_never_become_the_answer_to_the_next_request(
+    wait: bool, more: bytes
+) -> None:
     async def smuggle(number: int, writer: asyncio.StreamWriter) -> None:
-        writer.write(OK + b"%02d" % number + (b"" if wait else OK + b"no"))
+        writer.write(OK + b"%02d" % number + (b"" if wait else more))
         if wait:
             await writer.drain()
             await settle()
-            writer.write(OK + b"no")
+            writer.write(more)
 
     async with serving(smuggle) as server:
         for number in range(1, 4):
