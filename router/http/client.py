@@ -183,6 +183,8 @@ class _Connection(asyncio.Protocol):
             if self._look is None:
                 self._look = self._loop.call_later(KEEP_S, self._look_at_it)
             self._waiter.set_result(Response(self._status, self._headers, b"".join(self._parts)))
+            # While it is kept it holds no answer: that may be 64 MiB.
+            self._waiter, self._parts = None, []
 
     def _fail(self, error: Exception) -> None:
         if self._waiter is not None and not self._waiter.done():
