@@ -13,7 +13,7 @@ from ekiben.state.documents.experiments_file import BadExperimentsFile, parse_ex
 from ekiben.terminal.errors import EkibenError
 
 FIRST_PORT = 3001
-RESERVED_PORTS = frozenset({3000, 3100})  # the router's, and the one of the design's controller
+RESERVED_PORTS = frozenset({3000, 3100})  # the router's and the controller's
 
 
 def next_port(document: Document) -> int:

@@ -77,7 +77,7 @@ def all_of(sources: Iterable[str], targets: Iterable[str], *ports: int) -> set[t
 
 
 def needed(manifests: Manifests, cluster: Cluster) -> set[tuple[str, str, int]]:
-    """What the design asks for."""
+    """Who may reach whom, as `docs/architecture.md` says."""
     router, controller = ["ekiben-router"], ["ekiben-controller"]
     versions = [each.name for each in manifests.workloads("version")]
     clients = ["a client", "the ingress controller"]

@@ -1,4 +1,4 @@
-"""The two Redis of the overlay dev are set as the design asks, and as the embedded pair is."""
+"""The two Redis of the overlay dev are set as `docs/settings.md` asks, and as the embedded pair is."""
 
 from __future__ import annotations
 

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ekiben.experiments.changes.allowed import check_change
+from ekiben.experiments.changes.differences import differences
+from ekiben.state.documents.experiments_file import parse_experiments
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     page
@@ -32,6 +36,16 @@ def test_the_page_of_ones_own_model_shows_the_files_that_are_tested() -> None:
     assert shown == tested
 
 
+def test_the_experiment_of_the_readme_is_an_edit_of_ours_that_is_taken() -> None:
+    ours = (ROOT / "experiments.yaml").read_text()
+    shown = re.search(r"```yaml\n# experiments.yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert shown is not None
+    edited = ours.split("\nexperiments:")[0] + "\n" + shown[1]
+    before, after = (parse_experiments(text.encode()).document for text in (ours, edited))
+    check_change(before, after)
+    assert differences(before, after)
+
+
 def test_every_make_target_of_the_readmes_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     text = "".join(page.read_text() for page in PAGES)
@@ -48,3 +62,36 @@ def test_every_verb_of_the_command_line_in_the_documentation_exists() -> None:
         [program, "--help"], capture_output=True, text=True, check=True, env={"COLUMNS": "200"}
     ).stdout
     assert {verb for verb in verbs if not re.search(rf"\b{verb}\b", shown)} == set()
+
+
+@pytest.mark.parametrize(
+    ("index", "folder"), [("docs/README.md", "docs"), ("docs/decisions/README.md", "docs/decisions")]
+)
+def test_every_page_is_in_its_index(index: str, folder: str) -> None:
+    linked = {
+        ((ROOT / index).parent / link).resolve() for link in LINK.findall((ROOT / index).read_text())
+    }
+    missing = {page for page in (ROOT / folder).glob("*.md") if page != ROOT / index} - linked
+    assert missing == set()
+
+
+def test_every_section_that_a_link_names_is_there() -> None:
+    missing = []
+    for page in PAGES:
+        for target, section in re.findall(r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)", page.read_text()):
+            found = page.parent / target if target else page
+            heads = re.findall(r"^#+ (.*)$", found.read_text(), re.MULTILINE) if found.exists() else []
+            if section not in {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}:
+                missing.append(f"{page.relative_to(ROOT)}: {target}#{section}")
+    assert missing == []
+
+
+def test_no_text_refers_to_a_page_that_is_not_here() -> None:
+    found = subprocess.run(
+        ["git", "grep", "-nIwiE", "the design('s)?", "--", ".", ":!tests/docs"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.stdout == ""

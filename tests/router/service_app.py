@@ -1,6 +1,6 @@
 """A small model service in a process of its own: `python -m tests.router.service_app VERSION PORT`.
 
-It answers as the design says a model service does, without BentoML's start-up time, and can be told to
+It answers as `docs/architecture.md` says a model service does, without BentoML's start-up time, and can be told to
 misbehave: `POST /mode` with one of `MODES` as the body.
 """
 

@@ -1,4 +1,4 @@
-"""Errors are problem+json, and each has its status: the design's table, row by row."""
+"""Errors are problem+json, and each has its status: the table of `docs/architecture.md`, row by row."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ _HEADERS: Final = {
 
 
 def _problem_responses() -> dict[str, Any]:
-    """One response a row of the design's table of errors."""
+    """One response for each row of the table of errors in `docs/architecture.md`."""
     responses = {}
     for status, row in PROBLEMS.items():
         example = {
