@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export BENTOML_DO_NOT_TRACK := true
 
-.PHONY: help up setup train bentos test test-all screenshots check format bench-services load bench bench-peers bench-analysis bench-costs bench-costs-against faults stats-proof kills bentos-test requirements images images-test netns attacks
+.PHONY: help up setup docs train bentos test test-all screenshots check format bench-services load bench bench-peers bench-analysis bench-costs bench-costs-against faults stats-proof kills bentos-test requirements images images-test netns attacks
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 20
@@ -65,6 +65,9 @@ test-all: setup $(VENV)/.installed-all $(AXE)  ## all tests but `images-test` an
 		echo "make test-all needs $$program (Debian: apt install default-jre-headless chromium prometheus npm curl)"; exit 1; }; done
 	@test -f $(MODELS)/credit_v3/latest || $(BIN)/ekiben train
 	@EKIBEN_TEST_ALL=1 $(PYTEST)
+
+docs: setup      ## docs/experiments-file.md and its JSON Schema, from the types that check the file
+	@$(BIN)/python -m tests.docs.experiments_file
 
 screenshots: setup  ## the dashboard in docs/images; ARGS='--url http://127.0.0.1:3100' for one that runs
 	@$(BIN)/python -m tests.dashboard.screenshots $(ARGS)

@@ -38,6 +38,14 @@ def report(experiment: Experiment, as_json: AsJson = False) -> None:
 
 
 @app.command(rich_help_panel=PANEL)
+def schema() -> None:
+    """Print the JSON Schema of an experiments file, for editors."""
+    from ekiben.experiments.schema import experiments_schema
+
+    print_json(experiments_schema())
+
+
+@app.command(rich_help_panel=PANEL)
 def document() -> None:
     """Print the experiments as they stand, as YAML: what the file would say if it were true.
 

@@ -22,10 +22,8 @@ DEEPEST = 16
 # Half a bucket: closer to 100 than this, coverage 100 reaches every bucket.
 WEIGHTS_TOLERANCE = 0.005
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-_ENDPOINT = re.compile(
-    r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(:[0-9]{1,5})?"
-)
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+ENDPOINT = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(:[0-9]{1,5})?")
 
 _LEFT_OUT = object()
 
@@ -143,12 +141,12 @@ def _model_problems(name: str, model: Model) -> Problems:
 
 
 def _name_problems(what: str, name: str) -> Problems:
-    if _NAME.fullmatch(name) is None or len(name) > 100:
+    if NAME.fullmatch(name) is None or len(name) > 100:
         yield (), f"{what} is 1 to 100 of a-z, 0-9, - and _, and begins with a letter or digit"
 
 
 def _endpoint_problem(endpoint: str) -> str | None:
-    match = _ENDPOINT.fullmatch(endpoint)
+    match = ENDPOINT.fullmatch(endpoint)
     if match is None:
         return f"{show(endpoint)} is no endpoint: write http://host:port, with nothing after it"
     port = match[3]

@@ -1,7 +1,8 @@
 """The experiments document: what `experiments.yaml` says.
 
 `ekiben.experiments.parsing.parse_document` is the only way in: a `Document` from it has passed every check,
-those between its parts included. Percentages are 0 to 100, as in the file.
+those between its parts included. Percentages are 0 to 100, as in the file. The text below a field is its
+description in error messages, in `docs/experiments-file.md` and, by the JSON Schema, in editors.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ekiben.experiments.lifecycle import Status
 
-Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False, json_schema_extra={"unit": "percent"})]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
 class Version(_Part):
@@ -26,53 +27,63 @@ class Version(_Part):
 
     # Not strict, because JSON and YAML have lists where Python has tuples.
     endpoints: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = Field(
-        description="the URLs of the model service, such as [http://127.0.0.1:3001]"
+        examples=[["http://127.0.0.1:3001"]]
     )
-    workers: int = Field(default=1, ge=1, le=1024, description="BentoML workers behind each endpoint")
+    """The URLs of the model service's replicas, each with a scheme, a host and a port."""
+    workers: int = Field(default=1, ge=1, le=1024)
+    """BentoML workers behind each endpoint. A router worker keeps as many calls in flight."""
 
 
 class Capture(_Part):
-    """Which of a model's predictions are recorded, beside the exposures of experiments: two samples, each of
-    all requests. The numbers are of the whole installation.
+    """Which of a model's predictions are recorded, beside the exposures of experiments. There are two samples,
+    each of all requests. The numbers are of the whole installation.
     """
 
-    per_second: int = Field(
-        default=0, ge=0, le=100, description="predictions a second that are kept with their features"
-    )
-    scores_per_second: int = Field(
-        default=0, ge=0, le=10_000, description="predictions a second that are kept without, by user"
-    )
-    without: Annotated[tuple[Name, ...], Field(strict=False)] = Field(
-        default=(), description="features and attributes that are never kept"
-    )
+    per_second: int = Field(default=0, ge=0, le=100, examples=[5])
+    """Predictions a second that are kept with their features."""
+    scores_per_second: int = Field(default=0, ge=0, le=10_000, examples=[500])
+    """Predictions a second that are kept without their features, by user."""
+    without: Annotated[tuple[Name, ...], Field(strict=False)] = Field(default=(), examples=[["income"]])
+    """Features and attributes that are never kept."""
 
 
 class Model(_Part):
     """What a client asks for by name, and the versions that can answer."""
 
-    live: Name = Field(description="the version that serves everyone outside experiments")
-    timeout_ms: int = Field(default=300, ge=1, le=60_000, description="bounds the whole request")
-    cache_ttl_s: int = Field(default=300, ge=0, le=31_536_000, description="how long an answer is kept")
-    versions: dict[str, Version] = Field(min_length=1, description="the versions, each with its endpoints")
-    shadow: dict[str, Percent] = Field(default={}, description="percent of requests copied to a version")
-    capture: Capture | None = Field(
-        default=None, description="samples of predictions to record; none unless named"
-    )
+    live: Name = Field(examples=["v1"])
+    """The version that serves everyone outside experiments, and answers when another fails."""
+    timeout_ms: int = Field(default=300, ge=1, le=60_000)
+    """Time for the whole request. A version that is not live gets at most half of it."""
+    cache_ttl_s: int = Field(default=300, ge=0, le=31_536_000)
+    """How long an answer is cached. 0 caches nothing."""
+    versions: dict[str, Version] = Field(min_length=1)
+    """The versions, each with its endpoints."""
+    shadow: dict[str, Percent] = Field(default={}, examples=[{"v3": 100}])
+    """The share of requests that is copied to each of these versions. No copy goes to the version that
+    answers.
+    """
+    capture: Capture | None = None
+    """Samples of predictions to record. Without it, none are."""
 
 
 class Variant(_Part):
-    """One option of an experiment: a version, and its share of those who take part."""
+    """One option of an experiment. It serves a version to its share of those who take part."""
 
-    version: Name = Field(description="the version that this variant serves")
-    weight: Percent = Field(description="percent of those who take part")
+    version: Name = Field(examples=["v2"])
+    """The version that this variant serves. The first variant serves live."""
+    weight: Percent = Field(examples=[50])
+    """Share of those who take part. The weights of all variants add up to 100."""
 
 
 class Namespace(_Part):
     """The share of a namespace's users, in percent, from which an experiment draws: [from, to)."""
 
-    name: str = Field(min_length=1, max_length=256, description="experiments that name it share its users")
-    from_: Percent = Field(alias="from", description="percent where the share begins")
-    to: Percent = Field(description="percent where the share ends")
+    name: str = Field(min_length=1, max_length=256, examples=["credit"])
+    """Experiments that name it share its users."""
+    from_: Percent = Field(alias="from", examples=[0])
+    """Percent where the share begins."""
+    to: Percent = Field(examples=[50])
+    """Percent where the share ends."""
 
 
 class MetricKind(StrEnum):
@@ -101,42 +112,36 @@ class Measure(StrEnum):
 
 
 class Guardrail(_Part):
-    """How much worse a metric may become: a share (0 to 1) of the control's mean."""
+    """How much worse than the control's a metric may become."""
 
-    max_worse: float = Field(ge=0, le=10, allow_inf_nan=False, description="a share of the control's mean")
+    max_worse: float = Field(ge=0, le=10, allow_inf_nan=False, examples=[0.05])
+    """A share (0 to 1) of the control's mean."""
 
 
 class Metric(_Part):
     """What is computed from outcomes, for each user, and compared between variants."""
 
-    name: Name = Field(description="what reports call it")
-    outcome: str = Field(min_length=1, max_length=100, description="the name of the outcomes it is made of")
-    kind: Annotated[MetricKind, Field(strict=False)] = Field(description="what is computed of them")
-    better: Annotated[Better, Field(strict=False)] = Field(
-        default=Better.HIGHER, description="which direction is good"
-    )
-    guardrail: Guardrail | None = Field(
-        default=None, description="it must not worsen; without it, it can decide"
-    )
-    window_hours: float = Field(
-        default=24.0,
-        gt=0,
-        le=8760,
-        allow_inf_nan=False,
-        description="outcomes count for so long after a user's first exposure",
-    )
-    denominator: str | None = Field(
-        default=None, min_length=1, max_length=100, description="of a ratio: the outcomes to divide by"
-    )
-    covariate: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=100,
-        description="outcomes of before the first exposure that explain a part of the variance (CUPED)",
-    )
-    measure: Annotated[Measure, Field(strict=False)] = Field(
-        default=Measure.ROC_AUC, description="of a label: which measure is compared"
-    )
+    name: Name = Field(examples=["approvals"])
+    """What reports call it."""
+    outcome: str = Field(min_length=1, max_length=100, examples=["approved"])
+    """The name of the outcomes it is made of."""
+    kind: Annotated[MetricKind, Field(strict=False)] = Field(examples=["proportion"])
+    """What is computed from them. `proportion` is whether a user has one other than 0. `mean` is their sum, 0
+    without one. `ratio` is all users' sums of one over their sums of another. `label` is the truth for a
+    prediction's score, 1 or 0.
+    """
+    better: Annotated[Better, Field(strict=False)] = Better.HIGHER
+    """Which direction is good."""
+    guardrail: Guardrail | None = Field(default=None, examples=[{"max_worse": 0.05}])
+    """Makes the metric a guardrail, which must not become worse than this. A metric without it can decide."""
+    window_hours: float = Field(default=24.0, gt=0, le=8760, allow_inf_nan=False)
+    """How long after a user's first exposure outcomes count."""
+    denominator: str | None = Field(default=None, min_length=1, max_length=100, examples=["approved"])
+    """The outcomes that a ratio divides by. Only a ratio has it."""
+    covariate: str | None = Field(default=None, min_length=1, max_length=100, examples=["earlier_profit"])
+    """Outcomes from before the first exposure that explain a part of the variance (CUPED)."""
+    measure: Annotated[Measure, Field(strict=False)] = Measure.ROC_AUC
+    """Which measure of a label is compared. `brier` and `log_loss` need `better: lower`."""
 
 
 REQUEST_METRICS = ("error_rate", "fallback_rate", "slow_rate")
@@ -144,16 +149,16 @@ REQUEST_METRICS = ("error_rate", "fallback_rate", "slow_rate")
 
 
 class RequestLimits(_Part):
-    """The guardrails that need no declaration: how much larger, as shares of requests (0 to 1), than the
-    control's each may be.
-    """
+    """How much larger than the control's these shares of requests may be. Every experiment has them."""
 
-    error_rate: float = Field(
-        default=0.01, ge=0, le=1, description="requests that failed; refused ones (422) do not count"
-    )
-    fallback_rate: float = Field(default=0.02, ge=0, le=1, description="requests that live answered instead")
-    slow_rate: float = Field(default=0.05, ge=0, le=1, description="requests slower than latency_ms")
-    latency_ms: float = Field(default=200.0, gt=0, le=60_000, description="above this a request is slow")
+    error_rate: float = Field(default=0.01, ge=0, le=1)
+    """Requests that failed. Refused ones (422) do not count."""
+    fallback_rate: float = Field(default=0.02, ge=0, le=1)
+    """Requests that live answered instead."""
+    slow_rate: float = Field(default=0.05, ge=0, le=1)
+    """Requests slower than `latency_ms`."""
+    latency_ms: float = Field(default=200.0, gt=0, le=60_000)
+    """Above this a request is slow."""
 
 
 class RampEnd(StrEnum):
@@ -167,55 +172,58 @@ class Ramp(_Part):
     """Raising coverage by steps while the guardrails hold."""
 
     steps: Annotated[tuple[Annotated[float, Field(gt=0, le=100)], ...], Field(min_length=1, strict=False)] = (
-        Field(description="coverage in percent, rising")
+        Field(examples=[[10, 50, 100]])
     )
-    every: str = Field(default="1h", description="how long a step lasts at least: 30s, 30m, 6h, 2d")
-    min_users_per_step: int = Field(
-        default=500,
-        ge=1,
-        description="users in each variant who join in a step and whose window is over, before the next",
-    )
+    """Coverage in percent, each step larger than the one before."""
+    every: str = Field(default="1h", examples=["1d"])
+    """How long a step lasts at least, as 30s, 30m, 6h or 2d."""
+    min_users_per_step: int = Field(default=500, ge=1)
+    """Users of each variant who must join in a step and mature before the next step."""
     guardrails: Annotated[tuple[str, ...], Field(strict=False)] | None = Field(
-        default=None, description="the guardrails that are judged; all of them unless named"
+        default=None, examples=[["approvals", "error_rate"]]
     )
-    then: Annotated[RampEnd, Field(strict=False)] = Field(
-        default=RampEnd.WAIT, description="after the last step: wait for a person, or promote"
-    )
+    """Names of the guardrails that are judged. Without it all of them are."""
+    then: Annotated[RampEnd, Field(strict=False)] = RampEnd.WAIT
+    """What happens after the last step. `wait` leaves it to a person, `promote` promotes when the verdict
+    says so.
+    """
 
 
 class Experiment(_Part):
     """A comparison of variants of one model. The first variant is the control."""
 
-    model: Name = Field(description="the model whose versions are compared")
-    status: Annotated[Status, Field(strict=False)] = Field(
-        default=Status.DRAFT, description="where it stands"
-    )
-    coverage: Percent = Field(default=100.0, description="percent of users who take part")
-    seed: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=256,
-        description="salts the hash; the experiment's key unless named",
-    )
-    phase: int = Field(default=1, ge=1, le=1_000_000, description="a stretch with one seed and fixed weights")
-    variants: dict[str, Variant] = Field(description="the control first, then the treatments")
-    overrides: dict[str, Name] = Field(default={}, description="user → variant, never analysed")
-    namespace: Namespace | None = Field(default=None, description="the share of users to draw from")
-    metrics: Annotated[tuple[Metric, ...], Field(strict=False)] = Field(
-        default=(), description="the first that is no guardrail decides"
-    )
-    request_limits: RequestLimits = Field(
-        default=RequestLimits(), description="errors, fallbacks and slow requests"
-    )
-    alpha: float = Field(
-        default=0.05, gt=0, lt=0.5, description="the probability of a false alarm, over all looks"
-    )
-    min_users: int = Field(default=500, ge=1, description="matured users in each variant before a verdict")
-    min_days: float = Field(default=7.0, ge=0, le=3650, description="days of a phase before a verdict")
-    ramp: Ramp | None = Field(default=None, description="raises coverage by steps")
-    acknowledged_model_versions: Annotated[tuple[str, ...], Field(strict=False)] = Field(
-        default=(), description="redeployments that somebody has looked at: they block no verdict"
-    )
+    model: Name = Field(examples=["credit"])
+    """The model whose versions are compared."""
+    status: Annotated[Status, Field(strict=False)] = Field(default=Status.DRAFT, examples=["running"])
+    """Draft, then running or paused, at the end promoted or rolled back. An end is final."""
+    coverage: Percent = 100.0
+    """Share of all users who take part. The others get live. Raising it never moves a user who takes part."""
+    seed: str | None = Field(default=None, min_length=1, max_length=256, examples=["credit-boosting-2"])
+    """The text that salts the hash. Without it, the experiment's key."""
+    phase: int = Field(default=1, ge=1, le=1_000_000)
+    """The number of a stretch with one seed and fixed weights. New weights need a new phase and seed."""
+    variants: dict[str, Variant]
+    """The control first, then one or more treatments."""
+    overrides: dict[str, Name] = Field(default={}, examples=[{"u-qa-1": "treatment"}])
+    """The variant of each of these users, for tests. They are never analysed."""
+    namespace: Namespace | None = None
+    """The share of users to draw from. Experiments that run on one model need one each."""
+    metrics: Annotated[tuple[Metric, ...], Field(strict=False)] = ()
+    """The metrics to compare. The first that is not a guardrail decides."""
+    request_limits: RequestLimits = RequestLimits()
+    """The guardrails for errors, fallbacks and slow requests."""
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    """The probability of a false alarm over all looks together."""
+    min_users: int = Field(default=500, ge=1)
+    """Matured users in each variant before a verdict. A ramp rolls back without them."""
+    min_days: float = Field(default=7.0, ge=0, le=3650)
+    """Days of a phase before a verdict."""
+    ramp: Ramp | None = None
+    """Raises coverage by steps while the guardrails hold."""
+    acknowledged_model_versions: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Redeployments that no longer block the verdict, because a person has looked at them. `ekiben
+    acknowledge` writes them.
+    """
 
     @property
     def deciding_metric(self) -> Metric | None:
@@ -230,5 +238,7 @@ class Document(_Part):
     back to an equal document.
     """
 
-    models: dict[str, Model] = Field(min_length=1, description="what clients ask for, by name")
-    experiments: dict[str, Experiment] = Field(default={}, description="the comparisons, by key")
+    models: dict[str, Model] = Field(min_length=1)
+    """What clients ask for, by name."""
+    experiments: dict[str, Experiment] = {}
+    """The comparisons, by key."""

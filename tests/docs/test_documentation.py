@@ -68,9 +68,7 @@ def test_every_verb_of_the_command_line_in_the_documentation_exists() -> None:
     ("index", "folder"), [("docs/README.md", "docs"), ("docs/decisions/README.md", "docs/decisions")]
 )
 def test_every_page_is_in_its_index(index: str, folder: str) -> None:
-    linked = {
-        ((ROOT / index).parent / link).resolve() for link in LINK.findall((ROOT / index).read_text())
-    }
+    linked = {((ROOT / index).parent / link).resolve() for link in LINK.findall((ROOT / index).read_text())}
     missing = {page for page in (ROOT / folder).glob("*.md") if page != ROOT / index} - linked
     assert missing == set()
 

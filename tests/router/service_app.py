@@ -1,7 +1,7 @@
 """A small model service in a process of its own: `python -m tests.router.service_app VERSION PORT`.
 
-It answers as `docs/architecture.md` says a model service does, without BentoML's start-up time, and can be told to
-misbehave: `POST /mode` with one of `MODES` as the body.
+It answers as `docs/architecture.md` says a model service does, without BentoML's start-up time. `POST /mode`
+with one of `MODES` as the body makes it misbehave.
 """
 
 from __future__ import annotations
