@@ -214,7 +214,7 @@ def main() -> int:
         json.dumps([[phase.name, phase.count, phase.cpu_s] for phase in phases])
     )
     counts = ", ".join(f"{phase.count:,} of {phase.name}" for phase in phases)
-    about = f"{today()}, {describe_machine()}, revision {revision()}; {load}. Measured over {counts}."
+    about = f"{today()}, {describe_machine()}, revision {revision()}, {load}. Measured over {counts}."
     write_section("costs", f"{about}\n\n{markdown_table(header, rows(phases))}", PAGE)
     sizes = ["", *(f"{rate:,} requests/s" for rate in RATES)]
     write_section("model", markdown_table(sizes, model(phases)), PAGE)
