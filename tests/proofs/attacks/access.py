@@ -241,9 +241,7 @@ def page_of_nothing(installation: Installation) -> Found:
 ATTACKS: Final = (
     Attack("A4", "files of a router and a controller", "0600, no token in a log", files_for_everyone),
     Attack("A4", "files of `ekiben up`", "0600, no token in a log", files_of_ekiben_up),
-    Attack(
-        "B9", "a terminal that cannot print what is told", "done, exit code 0", terminal_that_cannot_print
-    ),
+    Attack("B9", "a terminal that cannot print the message", "done, exit code 0", terminal_that_cannot_print),
     Attack("B16", "a forgotten user's id, wherever anything is kept", "nowhere", forgotten_user),
     Attack("B17", "a session of a token that was replaced", "not logged in", session_of_an_old_token),
     Attack("B17", "15 wrong tokens, then the right one", "let in", wrong_tokens),

@@ -152,7 +152,7 @@ def wrong_password(installation: Installation) -> Found:
         with installation.other(EKIBEN_STATE_URL=url, EKIBEN_EXPERIMENTS_FILE="") as other:
             words = ("WRONGPASS", "invalid password", "invalid username-password", "uthentication")
             told = installation.comes_true(lambda: any(word in other.said() for word in words), 5.0)
-    return Found(told, "told in the log" if told else "not a line in the log")
+    return Found(told, "reported in the log" if told else "not a line in the log")
 
 
 def document_of_a_newer_release(installation: Installation) -> Found:
@@ -243,6 +243,6 @@ ATTACKS: Final = (
         refused(_weights(99.9, 0.1, 5), _OF_NOBODY),
     ),
     Attack("B11", "a variant of weight 0", "refused with a reason", refused(_weights(100, 0, 100))),
-    Attack("B13", "a wrong password for the state Redis", "told in the log", wrong_password),
+    Attack("B13", "a wrong password for the state Redis", "reported in the log", wrong_password),
     Attack("B13", "an experiment of a newer release", "does not run, is kept", document_of_a_newer_release),
 )

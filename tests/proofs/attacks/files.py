@@ -203,7 +203,7 @@ ATTACKS: Final = (
     Attack("B4", "a stray router with a file of its own", "changes nothing", stray_router),
     Attack("B4", "an older file where a controller starts", "late, not applied", older_file_at_start),
     Attack("B4", "a comment beside a paused experiment", "stays paused", comment_beside_a_verb),
-    Attack("B4", "ramp and file change one field", "refused, both values told", both_changed_one_field),
+    Attack("B4", "ramp and file change one field", "refused, both values shown", both_changed_one_field),
     Attack("B24", "the first edits after a promotion", "taken, live stays", first_edit_after_a_promotion),
     Attack("B5", "a refused edit", "seen in five places", refused_edit_is_seen),
 )

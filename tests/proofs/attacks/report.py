@@ -61,10 +61,10 @@ def render(
     ]
     verdict = "Every promise held." if not broken else "Broken promises:\n\n" + "\n".join(broken)
     return (
-        f"{machine()}; load average {os.getloadavg()[1]:.1f}. {took_s / 60:.0f} minutes.\n\n"
+        f"{machine()}, load average {os.getloadavg()[1]:.1f}. {took_s / 60:.0f} minutes.\n\n"
         f"{attacks_table(rows)}\n\n"
-        f"A1: four clients send one kind of request in a closed loop, 8 ordinary clients send "
-        f"{RATE / 8:.0f} requests a second each; ordinary requests may take {most_ms(alone):.0f} ms.\n\n"
+        f"In A1, four clients send one kind of request in a closed loop. Eight ordinary clients send "
+        f"{RATE / 8:.0f} requests a second each. Ordinary requests may take {most_ms(alone):.0f} ms.\n\n"
         f"{costs_table(costs, besides, alone)}\n\n{verdict}"
     )
 

@@ -163,7 +163,7 @@ def clock_ahead(installation: Installation) -> Found:
     gone = max(before - files(), 0)
     return Found(
         not removed and told,
-        f"{gone} of {before} files removed, {'told' if told else 'nothing told'} in the log",
+        f"{gone} of {before} files removed, {'reported' if told else 'nothing'} in the log",
     )
 
 
@@ -181,7 +181,7 @@ ATTACKS: Final = (
         rolled_back_on_a_primary_that_is_lost,
     ),
     Attack("B15", "a state Redis that fills up", "has a limit", memory_without_a_limit),
-    Attack("B18", "a controller's clock 500 days ahead", "no file removed, told", clock_ahead),
+    Attack("B18", "a controller's clock 500 days ahead", "no file removed, reported", clock_ahead),
     Attack("B29", "a state Redis without an append-only file", "503, why", badly_kept("--appendonly", "no")),
     Attack(
         "B29",

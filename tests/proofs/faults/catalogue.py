@@ -113,13 +113,13 @@ SINGLE: Final[tuple[Fault, ...]] = (
     *_redis_faults("cache Redis", "cache"),
     *_redis_faults("state Redis", "state"),
     Fault("router", "one of two workers killed", worker_killed, hold_s=1.0, is_event=True),
-    Fault("router", "told to stop (SIGTERM)", router_told_to_stop, hold_s=0.0, load_ends=True),
+    Fault("router", "asked to stop (SIGTERM)", router_told_to_stop, hold_s=0.0, load_ends=True),
     Fault("router", "panic switch pressed", panic_pressed, hold_s=1.0),
     Fault("experiments", "coverage changed 100 times", coverage_moved(100), hold_s=0.0, is_event=True),
     Fault("clients", "200 send a byte every half second", slow_senders),
     Fault("clients", "leave mid-request, over and over", clients_disconnecting),
     Fault("clients", "5,000 idle connections", idle_connections(5000)),
-    Fault("live, both endpoints", "killed: nothing stands in", BOTH_LIVE_DEAD, errors=True),
+    Fault("live, both endpoints", "killed, no fallback left", BOTH_LIVE_DEAD, errors=True),
 )
 
 PAIRS: Final[tuple[Fault, ...]] = (
@@ -131,7 +131,7 @@ PAIRS: Final[tuple[Fault, ...]] = (
     ),
     _pair("treatment stopped + a live endpoint stopped", paused("treatment"), paused("live-a")),
     _pair(
-        "a live endpoint killed + the other closes mid-answer: nothing stands in",
+        "a live endpoint killed + the other closes mid-answer, no fallback left",
         killed("live-a"),
         misbehaving("live-b", "cut"),
         errors=True,
@@ -146,7 +146,7 @@ PAIRS: Final[tuple[Fault, ...]] = (
         is_event=True,
     ),
     _pair(
-        "treatment slow by 10 s + router told to stop",
+        "treatment slow by 10 s + router asked to stop",
         misbehaving("treatment", "slow"),
         router_told_to_stop,
         hold_s=0.0,

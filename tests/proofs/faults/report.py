@@ -57,8 +57,8 @@ def machine() -> str:
     today = datetime.datetime.now(datetime.UTC).date()
     cores = len(os.sched_getaffinity(0))
     return (
-        f"{model}, {cores} cores, {platform.system()}; Python {platform.python_version()}, "
-        f"uvicorn {uvicorn.__version__}, redis-py {redis.__version__}; {today}"
+        f"{model}, {cores} cores, {platform.system()}, Python {platform.python_version()}, "
+        f"uvicorn {uvicorn.__version__}, redis-py {redis.__version__}, {today}"
     )
 
 

@@ -65,7 +65,7 @@ async def test_a_killed_worker_takes_only_what_was_inside_it(station: Station) -
 
 async def test_a_router_told_to_stop_answers_what_is_in_flight(station: Station) -> None:
     fault = both(misbehaving("treatment", "slow"), router_told_to_stop)
-    row = await run(station, Fault("router", "told to stop", fault, hold_s=0.0, load_ends=True))
+    row = await run(station, Fault("router", "asked to stop", fault, hold_s=0.0, load_ends=True))
     assert row.cut == 0
 
 

@@ -34,7 +34,7 @@ def render(
 ) -> str:
     """What was killed and what became of it, as Markdown."""
     times = Counter(" + ".join(kill.victims) for kill in kills)
-    killed = "; ".join(f"{what} {number} times" for what, number in times.most_common())
+    killed = ", ".join(f"{what} {number} times" for what, number in times.most_common())
     lines = [
         "| what | how many |",
         "|---|---|",
@@ -43,6 +43,8 @@ def render(
     said = "Every promise held." if not verdict.broken else "Broken: " + "; ".join(verdict.broken) + "."
     return (
         f"{machine()}. {len(kills)} kills in {took_s / 60:.1f} minutes (seed {seed}), {rate:.0f} predictions "
-        f"a second throughout: {killed}. Of {noted.requests:,} requests with outcomes {noted.refused:,} were "
-        f"answered with 503 and {noted.cut:,} not at all.\n\n" + "\n".join(lines) + f"\n\n{said}"
+        f"a second throughout. Killed were {killed}. Of {noted.requests:,} requests with outcomes "
+        f"{noted.refused:,} were answered with 503 and {noted.cut:,} not at all.\n\n"
+        + "\n".join(lines)
+        + f"\n\n{said}"
     )

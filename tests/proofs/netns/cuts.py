@@ -69,5 +69,5 @@ CUTS: Final = (
     Cut("the cache", off("cache")),
     Cut("the state", off("state")),
     # Routers look every 5 s, and a busy one a little later.
-    Cut("nobody, but a replica of each leaves its name", unnamed_replica, least_s=8.0, replicas=2),
+    Cut("no host, but a replica of each leaves its name", unnamed_replica, least_s=8.0, replicas=2),
 )

@@ -30,7 +30,7 @@ def render(rows: Sequence[Row], rate: float, hold_s: float, load_average: float)
     broken = [f"- {row.name}: {what}" for row in rows for what in row.broken]
     verdict = "Every promise held." if not broken else "Broken promises:\n\n" + "\n".join(broken)
     return (
-        f"{machine()}; load average {load_average:.1f}. {rate:.0f} requests a second on each router, "
+        f"{machine()}, load average {load_average:.1f}. {rate:.0f} requests a second on each router, "
         f"each cut for at least {hold_s:.0f} s.\n\n"
         f"{table(rows)}\n\n{verdict}"
     )
