@@ -82,7 +82,7 @@ def main() -> int:
     table = markdown_table(header, rows)
     console.print(table, soft_wrap=True)
     about = (
-        f"{today()}, {describe_machine()}, {revision()} beside {options.revision}; {load}. "
+        f"{today()}, {describe_machine()}, {revision()} beside {options.revision}, {load}. "
         f"{options.pairs} pairs of a second each, both running, loaded in turn."
     )
     write_section(

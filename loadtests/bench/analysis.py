@@ -138,12 +138,13 @@ def section(sizes: list[Size], found: list[dict[str, Any]], holds: list[tuple[st
 
 {today()}, revision {revision()}. {describe_machine()}, {others_load()}. {describe_versions(PACKAGES)}.
 
-The full report of an experiment: {full["metrics"]} metrics (a mean with a covariate, a proportion, a ratio, a
-guardrail, a label with ROC AUC and calibration, the three of requests), {full["points"]} points of series,
-{full["labels"]:,} labels, the split, who was left out, the verdict. Events are Parquet files as the recorder
-writes them, a file a day, made by `loadtests/bench/analysis_data.py`. Each size runs in a process of its own
-on {CORES} cores; {ROUNDS} reports one after the other, each from listing the files to the verdict, none
-remembering anything of the one before. Peak memory is the process's, Python and libraries included.
+It is the full report of an experiment, with {full["metrics"]} metrics (a mean with a covariate, a
+proportion, a ratio, a guardrail, a label with ROC AUC and calibration, the three of requests),
+{full["points"]} points of series, {full["labels"]:,} labels, the split, who was left out, and the verdict.
+Events are Parquet files as the recorder writes them, a file a day, made by
+`loadtests/bench/analysis_data.py`. Each size runs in a process of its own on {CORES} cores. It makes
+{ROUNDS} reports one after the other, each from listing the files to the verdict, none remembering anything
+of the one before. Peak memory is the process's, Python and libraries included.
 
 {figures}
 

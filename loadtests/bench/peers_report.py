@@ -19,13 +19,14 @@ _HEAD = """\
 {date}, revision {revision}. {machine}, shared with wrk and everything else,
 {load}. {versions}.
 
-One run of {minutes:.1f} minutes; each figure is the median of {effort.rounds} rounds of {effort.seconds} s
-after a warm-up that does not count, all of them in turn at each number of clients. Requests a second, and
-p50/p99 in ms, for predictions of one applicant each, every one another applicant. Those with one version
-serve {version}: the same ONNX file, the fields checked by the same pydantic model. Those that split do so by
-user, 50/50, over the same two BentoML services (v1, v2), each with one worker; nginx and Envoy have one
-worker too. A mirror copies every request to v3; *copies* is how many of the requests v3 answered. Differences
-under 20 % are ties. The answers of each were compared with the services' own before it was measured."""
+It was one run of {minutes:.1f} minutes. Each figure is the median of {effort.rounds} rounds of
+{effort.seconds} s after a warm-up that does not count, all of them in turn at each number of clients. The
+figures are requests a second, and p50/p99 in ms, for predictions of one applicant each, every one another
+applicant. Those with one version serve {version}, with the same ONNX file and the fields checked by the
+same pydantic model. Those that split do so by user, 50/50, over the same two BentoML services (v1, v2),
+each with one worker. nginx and Envoy have one worker too. A mirror copies every request to v3. *Copies* is
+how many of the requests v3 answered. Differences under 20 % are ties. The answers of each were compared
+with the services' own before it was measured."""
 
 
 @dataclass(frozen=True, slots=True)

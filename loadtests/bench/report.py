@@ -19,21 +19,21 @@ _HEAD = """\
 {run.date}, revision {run.revision}. {run.machine}, shared with wrk and everything else,
 {run.load}. {run.versions}.
 
-One run of {minutes:.1f} minutes: {effort.rounds} rounds of {effort.seconds} s after a warm-up that does not
-count, the four of a row in turn. What must hold is compared within each round, since a shared machine
-changes its speed, and is the median of the rounds (in brackets the least and the most, and the router's own
-latency); the second table has each side's medians. One router worker, one worker a service, users split
-50/50 over v1 and v2, no shadow; cache, events and metrics on. *Direct* is the service's own `/predict`
-({run.direct_version}), with adaptive batching, the same module and settings as behind the router. The *empty
-app* answers `{{}}` to the same requests on the router's own server. *Uncached*: every request is another
-user with another application, made of the held-out rows. *Repeats*: 1,000 applicants, the one of rank r
-drawn with a weight of 1/r."""
+One run of {minutes:.1f} minutes has {effort.rounds} rounds of {effort.seconds} s after a warm-up that does
+not count, the four of a row in turn. What must hold is compared within each round, since a shared machine
+changes its speed. It is the median of the rounds (in brackets the least and the most, and the router's own
+latency). The second table has each side's medians. There is one router worker and one worker a service,
+users are split 50/50 over v1 and v2, there is no shadow, and cache, events and metrics are on. *Direct* is
+the service's own `/predict` ({run.direct_version}), with adaptive batching, the same module and settings as
+behind the router. The *empty app* answers `{{}}` to the same requests on the router's own server.
+*Uncached* means that every request is another user with another application, made from the held-out rows.
+*Repeats* are 1,000 applicants, of whom the one of rank r is drawn with a weight of 1/r."""
 
 _WHAT_COUNTS = """\
-What makes a response count: wrk counts statuses from 400 on and failed connections (*errors*), the mean size
-of the responses is that of a good answer, and the router's own counters say for each round that all were
-`served` (uncached) or `cached` (repeats), none a fallback, refused or an error. Answers are compared one by
-one beside the rounds, under the same load. """
+A response counts under three conditions. wrk counts statuses from 400 on and failed connections (*errors*).
+The mean size of the responses is that of a good answer. The router's own counters say for each round that
+all were `served` (uncached) or `cached` (repeats), and none a fallback, refused or an error. Answers are
+compared one by one beside the rounds, under the same load. """
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,9 @@ def section(run: Run) -> str:
         parts.append("What was wrong: " + "; ".join(run.problems) + ".")
     if run.memory is not None:
         samples = thinned(run.memory.samples, 11)
-        parts.append("Memory of the router worker (RSS) while it answers distinct requests at 256 clients:")
+        parts.append(
+            "This is the memory of the router worker (RSS) while it answers distinct requests at 256 clients."
+        )
         parts.append(
             markdown_table(
                 ["requests", *(f"{count:,}" for count, _ in samples)],
