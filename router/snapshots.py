@@ -44,7 +44,7 @@ class Alone(Protocol):
 
 
 class Applies(Protocol):
-    """Applies the experiments file where no controller does (`state.applier.Applier`)."""
+    """Applies the experiments file where no controller does (`ekiben.state.documents.applying.Applier`)."""
 
     @property
     def standing(self) -> FileStanding: ...

@@ -12,6 +12,7 @@ import pytest
 from ekiben.experiments.changes.allowed import check_change
 from ekiben.experiments.changes.differences import differences
 from ekiben.state.documents.experiments_file import parse_experiments
+from router.http import problems
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -71,6 +72,20 @@ def test_every_page_is_in_its_index(index: str, folder: str) -> None:
     linked = {((ROOT / index).parent / link).resolve() for link in LINK.findall((ROOT / index).read_text())}
     missing = {page for page in (ROOT / folder).glob("*.md") if page != ROOT / index} - linked
     assert missing == set()
+
+
+def test_the_architecture_names_every_folder_of_the_tree() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    tree = page[page.index("## The tree") : page.index("## The rules")]
+    folders = {path.parent for top in ("ekiben", "router") for path in ROOT.glob(f"{top}/*/__init__.py")}
+    tops = {path.parent for path in ROOT.glob("*/__init__.py")}
+    assert {folder.name for folder in folders | tops if f"{folder.name}/`" not in tree} == set()
+
+
+def test_the_architecture_names_every_status_of_a_problem() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    named = {int(status) for status in re.findall(r"^\|[^|]*\| (\d{3})\b", page, re.MULTILINE)}
+    assert named == {status for _, status, *_ in problems._TABLE}
 
 
 def test_every_section_that_a_link_names_is_there() -> None:
