@@ -20,7 +20,10 @@ MOST: Final = 0.3
 _NO_PROSE: Final = ("benchmarks.md",)
 PAGES: Final = tuple(
     page
-    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+    for page in (
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "loadtests/README.md")),
+        *sorted((ROOT / "docs").glob("*.md")),
+    )
     if page.name not in _NO_PROSE
 )
 
