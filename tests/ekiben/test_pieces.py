@@ -165,8 +165,8 @@ def test_rows_count_users_once_and_compare_their_share_with_the_weight() -> None
     ]
     one, two, three = version_rows(document, "credit", answers, parse_shadow_counts(METRICS, "credit"))
     assert (one.users, one.requests, one.cached, one.p50_ms, one.p99_ms) == (8, 9, 4, 5.0, 9.0)
-    assert (one.share, one.expected_share, one.role) == (0.8, 0.8, "live, control")
-    assert (two.share, two.expected_share) == (0.2, pytest.approx(0.2))
+    assert (one.share, one.expected_share, one.role) == (0.8, 0.5, "live, control")
+    assert (two.share, two.expected_share) == (0.2, pytest.approx(0.5))
     assert (three.requests, three.p50_ms, three.role) == (0, None, "shadow")
     assert set(three.shadow) == {"v1", "v2"}
 
@@ -178,7 +178,7 @@ def test_coverage_leaves_the_rest_to_live() -> None:
     shares = {
         row.version: row.expected_share for row in version_rows(half, "credit", [], ShadowCounts({}, 0))
     }
-    assert shares == {"v1": pytest.approx(0.9), "v2": pytest.approx(0.1), "v3": 0.0}
+    assert shares == {"v1": pytest.approx(0.75), "v2": pytest.approx(0.25), "v3": 0.0}
 
 
 def test_a_quantile_is_a_value_that_was_seen() -> None:
