@@ -48,7 +48,7 @@ def test_up_once_prints_the_table_and_leaves_nothing_behind(tmp_path: Path) -> N
     assert list(rows) == ["v1", "v2", "v3"]
     users, requests = ([int(rows[version][column]) for version in ("v1", "v2")] for column in (1, 2))
     assert (sum(users), sum(requests)) == (1500, 2000)
-    assert 0.16 < users[1] / 1500 < 0.24
+    assert 0.46 < users[1] / 1500 < 0.54
     assert rows["v3"] == ("shadow", "-", "2000", "-")
     assert re.search(r"v1: \d+\.\d %", done.stdout)
     assert f"curl -s http://127.0.0.1:{ROUTER}/predict/credit" in done.stdout
