@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from ekiben.experiments.checks import document_problems, plain_data
 from ekiben.experiments.document import Document, Experiment, Model
-from ekiben.experiments.problems import DocumentError, Path, from_validation, show, unknown
+from ekiben.experiments.problems import DocumentError, Path, described, from_validation, show, unknown
 
 _P = TypeVar("_P", bound=BaseModel)
 
@@ -28,7 +28,7 @@ def parse_document(data: object) -> Document:
     sections = list(Document.model_fields)
     found += [((key,), unknown("key", key, sections)) for key in clean if key not in sections]
     if clean.get("models") in (None, {}) and not any(path == ("models",) for path, _ in found):
-        found.append((("models",), f"is missing: {Document.model_fields['models'].description}"))
+        found.append((("models",), f"is missing: {described(Document.model_fields['models'])}"))
     models = _parse_each(Model, "models", clean.get("models"), found)
     experiments = _parse_each(Experiment, "experiments", clean.get("experiments"), found)
     document = Document.model_construct(models=models, experiments=experiments)

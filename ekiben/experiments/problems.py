@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import BaseModel, ValidationError
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
 Path = tuple[str | int, ...]
@@ -152,11 +153,17 @@ def _keys(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
     return [] if here is None else [field.alias or name for name, field in here.model_fields.items()]
 
 
+def described(field: FieldInfo) -> str:
+    """What a field is, as a part of a line."""
+    words = " ".join((field.description or "it has no default").split())
+    return words[0].lower() + words[1:].removesuffix(".")
+
+
 def _description(model: type[BaseModel], loc: Sequence[str | int]) -> str:
     here = _model_at(model, loc[:-1])
     for name, field in here.model_fields.items() if here is not None else ():
         if loc[-1] in (name, field.alias):
-            return field.description or "it has no default"
+            return described(field)
     return "it has no default"
 
 

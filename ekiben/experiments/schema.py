@@ -47,6 +47,7 @@ def experiments_schema() -> dict[str, Any]:
     for part in parts.values():
         for field in part.get("properties", {}).values():
             field.pop("title", None)  # the key itself, in capitals
+            field["description"] = " ".join(field["description"].split())
     names = {"pattern": f"^({NAME.pattern})$", "maxLength": 100}
     for part, key in (("Document", "models"), ("Document", "experiments"), ("Model", "versions")):
         parts[part]["properties"][key]["propertyNames"] = names

@@ -77,7 +77,7 @@ def section(path: str, part: dict[str, Any], schema: dict[str, Any]) -> str:
             type_of(key, inner, schema),
             default,
             range_of(inner),
-            f"{what[0].upper()}{what[1:]}.{example}",
+            f"{what[0].upper()}{what[1:].removesuffix('.')}.{example}",
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
