@@ -95,16 +95,6 @@ def closure(requirements: list[str]) -> set[str]:
     return names
 
 
-def needs_on(python: str, package: str) -> set[str]:
-    """The names of what an installed package needs, without its extras, on that release of Python."""
-    found = set()
-    for need in map(Requirement, metadata.requires(package) or []):
-        environment = {"extra": "", "python_full_version": python}
-        if need.marker is None or need.marker.evaluate(environment):
-            found.add(need.name)
-    return found
-
-
 def locked(name: str) -> str:
     """The text of `bentos/requirements/{name}.txt`. Raises `Unpinned`."""
     versions = pins((ROOT / "constraints.txt").read_text())

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import re
+from importlib import metadata
 
 import pytest
 from packaging.requirements import Requirement
 
-from deploy.requirements import EARLIER, FOLDER, GROUPS, closure, direct, locked, needs_on
+from deploy.requirements import EARLIER, FOLDER, GROUPS, closure, direct, locked
 
 HEAVY = {
     "altair", "duckdb", "ibis-framework", "onnxruntime", "pandas", "pyarrow", "scikit-learn", "scipy",
     "skops", "tea-tasting", "torch", "vl-convert-python",
 }  # fmt: skip
 LOCKS = sorted(GROUPS)
+
+
+def needs_on(python: str, package: str) -> set[str]:
+    """The names of what an installed package needs, without its extras, on that release of Python."""
+    found = set()
+    for need in map(Requirement, metadata.requires(package) or []):
+        environment = {"extra": "", "python_full_version": python}
+        if need.marker is None or need.marker.evaluate(environment):
+            found.add(need.name)
+    return found
 
 
 def packages(name: str) -> set[str]:
