@@ -56,4 +56,5 @@ def _in_blocks(text: str) -> Iterator[str]:
 def words(line: str, meant: Mapping[str, str]) -> list[str]:
     """The words of a command line after the program, with `meant` in place of names such as EXPERIMENT."""
     given = shlex.split(_OPTIONAL.sub("", line), comments=True)[1:]
+    given = given[: given.index(">")] if ">" in given else given  # the rest is the shell's
     return [meant.get(word, word) for word in given]

@@ -13,17 +13,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import typer
 import typer.main
+from typer.core import TyperGroup
 
 from ekiben.commands.main import app
 from tests.docs.commands import documented, words
 from tests.ekiben.running import PATIENCE_S, ROOT, Up, ekiben, environment, start_up
 from tests.ekiben.test_new import clone
 
+# Typer has a copy of click of its own.
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 ROUTER = 13700
 # Options of the program itself stand first; `--install-completion` would write into the tester's shell.
 COMMANDS = {line: page for line, page in documented("ekiben").items() if not line.startswith("ekiben -")}
@@ -57,17 +60,18 @@ def verb(line: str) -> str:
 
 @pytest.mark.parametrize("line", sorted(COMMANDS), ids=str)
 def test_a_documented_command_is_understood_by_the_command_line(line: str) -> None:
-    command: click.Command = typer.main.get_command(app)
+    command: Any = typer.main.get_command(app)
     given = words(line, MEANT)
-    while isinstance(command, click.Group) and given:
+    while isinstance(command, TyperGroup) and given:
         found = command.commands.get(given.pop(0))
         assert found is not None, f"{COMMANDS[line]}: there is no such command"
         command = found
+    assert not isinstance(command, TyperGroup) or not given
     if given:  # else it only names the command
         try:
             command.make_context(command.name, given)
-        except click.UsageError as error:
-            pytest.fail(f"{COMMANDS[line]}: {error.format_message()}")
+        except UsageError as error:
+            pytest.fail(f"{COMMANDS[line]}: {error}")
 
 
 def experiments_of_the_readme() -> str:
