@@ -86,6 +86,8 @@ def test_a_file_of_ours_validates(path: Path) -> None:
         {"models": credit()["models"]},
         {"models": credit()["models"], "experiments": None},
         credit(seed=None, namespace=None, ramp=None),
+        model(capture={"per_second": 5, "scores_per_second": 500, "without": ["income"]}),
+        model(capture=None),
         metric(denominator=None, covariate=None, guardrail=None),
         model(versions={"v1": {"endpoints": ["https://[::1]:1", "http://a-b.c"], "workers": 4}}, shadow={})
         | {"experiments": {}},
@@ -120,6 +122,8 @@ def test_what_the_check_takes_validates(data: object) -> None:
         model(versions={"v1": {"endpoints": ["http://a:1"], "workers": 0}}),
         model(shadow={"v3": 101}),
         model(shadow=["v3"]),
+        model(capture={"per_second": -1}),
+        model(capture={"without": "income"}),
         credit(model=None),
         credit(status="started"),
         credit(coverage=-1),
