@@ -35,8 +35,8 @@ class Version(_Part):
 
 
 class Capture(_Part):
-    """Which of a model's predictions are recorded, beside the exposures of experiments. There are two samples,
-    each of all requests. The numbers are of the whole installation.
+    """Which of a model's predictions are recorded, beside the exposures of experiments. There are two
+    samples, each of all requests. The numbers are of the whole installation.
     """
 
     per_second: int = Field(default=0, ge=0, le=100, examples=[5])
