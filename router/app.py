@@ -1,76 +1,32 @@
-"""The router's ASGI app, and the one place that wires a worker together."""
+"""The router's ASGI app: requests to the operations that answer them, and errors to problems."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 import logging
 import os
 import sys
-import time
 from collections.abc import Awaitable, Callable
-from functools import lru_cache, partial
-from typing import Final, cast
+from typing import Final
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
-from ekiben.process.http.names import HostNames, is_loopback
-from ekiben.process.http.protocol import BoundedProtocol
 from ekiben.process.logs import configure_logs
-from ekiben.process.traces import open_traces
-from ekiben.state.beats import Beats
-from ekiben.state.documents.document import DocumentStore, open_state
-from ekiben.state.documents.held import listen
-from ekiben.state.durability import Durability
-from ekiben.state.panic import watch_panic
-from ekiben.state.user import user_hash, user_salt
-from router.beat import Who, beat_on
-from router.development import file_alone, file_applier
-from router.doors.native import predict
-from router.doors.outcomes import take_outcomes
-from router.doors.pages import OPEN_PAGES, find_page
-from router.errors import (
-    Forbidden,
-    InternalError,
-    MethodNotAllowed,
-    NotReady,
-    RouterError,
-    TooManyRequests,
-    Unauthorized,
-)
-from router.gauges import Gauges, watch
+from router.doors.dispatch import find
+from router.doors.operation import Handler
+from router.doors.replies import answer_problem
+from router.doors.table import PROBES
+from router.errors import Forbidden, InternalError, RouterError, TooManyRequests, Unauthorized
 from router.http.asgi import Receive, Request, Scope, Send
-from router.http.client import open_session
-from router.http.costly import Turns
-from router.http.keys import OUTCOMES, PREDICT, Door, given_key
-from router.http.problems import render_problem
+from router.http.keys import given_key
 from router.http.server import drain_on_sigterm
-from router.http.web import JSON, WebRules, answer_preflight, is_preflight, require_json
+from router.http.web import JSON, answer_preflight, is_preflight, require_json
 from router.http.workers import end_with_parent
-from router.lanes.cache import RedisCache
-from router.lanes.lag import LoopLag
-from router.lanes.probes import run_probes
-from router.lanes.resolve import resolve_host
-from router.lanes.routes import RouteBuilder, samples_of
-from router.lanes.service import HttpService
-from router.records.access_log import AccessLog
-from router.records.events import IdMaker, RedisEvents
-from router.records.metrics import Metrics
-from router.records.outcome_writer import OutcomeWriter
-from router.records.peers import Peers
-from router.records.samples import run_samples
-from router.settings import LAST_STEPS_S, Settings
-from router.snapshots import SnapshotSource
+from router.settings import Settings
+from router.wiring import open_worker
 from router.worker import Worker
 
 log = logging.getLogger(__name__)
 
-_PREDICT: Final = "/predict/"
-_OUTCOMES: Final = "/outcomes"
-# Whose hashes are remembered: they come back, and a hash takes 2 µs.
-_USERS: Final = 20_000
 # Hardly anything of a request is part of a cycle: by default they are looked for every 700 new objects.
 _COLLECT: Final = (10_000, 20, 50)
 # Each turn of the event loop waits so long for the interpreter while a thread computes, as for /metrics.
@@ -118,70 +74,46 @@ class RouterApp:
         worker = self.worker
         assert worker is not None, "startup has not run"
         # A worker that is about to stop asks its clients to come back on another connection.
-        request = Request(scope, receive, worker.new_id, closing=worker.draining)
+        request = Request(scope, receive, send, worker.new_id, closing=worker.draining)
         try:
-            await self._answer(worker, request, scope, send)
+            handler, names = self._handler(worker, request)
+            await handler(worker, request, *names)
         except RouterError as error:
-            await _problem(worker, request, send, error)
+            await answer_problem(worker, request, error)
         except Exception:
-            log.exception("request %s failed in a way that nobody foresaw", request.id)
+            log.exception("request %s failed unexpectedly", request.id)
             if not request.answered:
-                await _problem(
-                    worker, request, send, InternalError("the router's log has more under this id")
-                )
+                unexpected = InternalError("the router's log has more under this id")
+                await answer_problem(worker, request, unexpected)
         if request.span is not None:
             request.span.end()
 
-    async def _answer(self, worker: Worker, request: Request, scope: Scope, send: Send) -> None:
-        path: str = scope["path"]
+    def _handler(self, worker: Worker, request: Request) -> tuple[Handler, tuple[str, ...]]:
+        """What answers a request that may be answered, with the names in its path. Raises `RouterError`."""
+        path: str = request.scope["path"]
+        # A page that is refused learns nothing, not even what there is.
         if request.host not in worker.web.known or request.origin is not None:
-            worker.web.admit(request, path)
-            if is_preflight(request, scope):
-                return await answer_preflight(request, send)
-        if not path.startswith(_PREDICT) or "/" in path[len(_PREDICT) :]:
-            if path == _OUTCOMES:
-                return await self._outcomes(worker, request, scope, send)
-            return await self._page(worker, request, scope, send)
-        if worker.traces is not None:
+            worker.web.admit(request, any_host=path in PROBES)
+            if is_preflight(request):
+                return answer_preflight, ()
+        operation, names = find(request.scope["method"], path)
+        if operation.traced and worker.traces is not None:
             request.begin_span(worker.traces)
-        if scope["method"] != "POST":
-            raise MethodNotAllowed("POST")
-        if not worker.door.is_open:
-            self._admit(worker, request, PREDICT)
-        if request.content_type != JSON or request.encoding is not None:
+        if operation.right is not None and not worker.door.is_open:
+            self._admit(worker, request, operation.right)
+        if operation.asked is not None and (request.content_type != JSON or request.encoding is not None):
             require_json(request)
-        if worker.snapshot is None:
-            raise NotReady("there are no experiments to route by yet")
-        return await predict(worker, path[len(_PREDICT) :], request, send)
+        return operation.handler, names
 
-    async def _outcomes(self, worker: Worker, request: Request, scope: Scope, send: Send) -> None:
-        if scope["method"] != "POST":
-            raise MethodNotAllowed("POST")
-        sender = None if worker.door.is_open else self._admit(worker, request, OUTCOMES)
-        require_json(request)
-        worker.web.note_proxy(scope)
-        await take_outcomes(worker, request, send, sender)
-
-    async def _page(self, worker: Worker, request: Request, scope: Scope, send: Send) -> None:
-        path: str = scope["path"]
-        handler, rest = find_page(path)
-        if scope["method"] not in ("GET", "HEAD"):
-            raise MethodNotAllowed("GET, HEAD")
-        if not worker.door.is_open and path not in OPEN_PAGES:
-            self._admit(worker, request, PREDICT)
-        query = cast("bytes", scope.get("query_string", b"")).decode("utf-8", "surrogateescape")
-        status, content_type, body = await handler(worker, rest, query)
-        await request.respond(send, status, (content_type,), body)
-
-    def _admit(self, worker: Worker, request: Request, scope: str) -> str:
-        """The name of the request's key. Raises what `Door.admit` raises."""
+    def _admit(self, worker: Worker, request: Request, right: str) -> None:
+        """Let the request's key in. Raises what `Door.admit` raises."""
         try:
-            name = worker.door.admit(given_key(request.authorization), scope, worker.clock())
+            name = worker.door.admit(given_key(request.authorization), right, worker.clock())
         except (Forbidden, TooManyRequests, Unauthorized) as error:
             worker.metrics.key_refusals.labels(type(error).__name__).inc()
             raise
         worker.metrics.key_requests.labels(name).inc()
-        return name
+        request.key = name
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -196,133 +128,6 @@ class RouterApp:
         await receive()
         await self.shutdown()
         await send({"type": "lifespan.shutdown.complete"})
-
-
-async def _problem(worker: Worker, request: Request, send: Send, error: RouterError) -> None:
-    status, headers, body = render_problem(error, request.id)
-    worker.metrics.problems.labels(status).inc()
-    await request.respond(send, status, headers, body)
-
-
-async def open_worker(
-    settings: Settings, stack: contextlib.AsyncExitStack, loopback: bool | None = None
-) -> Worker:
-    """Build a worker from its settings and start it; `stack` stops and closes it.
-
-    `loopback` tells whether only this machine reaches it, where another server than ours listens.
-    """
-    salt = user_salt(os.environ, settings.data_dir, settings.host)
-    metrics = Metrics()
-    gauges = Gauges(metrics.registry)
-    new_id = IdMaker()
-    state = open_state(settings.state_url)
-    stack.push_async_callback(state.aclose)
-    cache = RedisCache(settings.cache_url, on_failure=metrics.cache_failed)
-    stack.push_async_callback(cache.close)
-    session = await stack.enter_async_context(open_session())
-    traces = open_traces("ekiben-router", os.environ)
-    if traces is not None:
-        stack.push_async_callback(asyncio.to_thread, traces.close)
-    events = RedisEvents(state, metrics, settings.exposures_max_bytes, new_id)
-    BoundedProtocol.bodies.limit = settings.bodies_max_bytes
-    durability = Durability(state, settings.state_durable)
-    await durability.look()
-    turns = Turns()
-    outcomes = OutcomeWriter(
-        state,
-        salt,
-        metrics,
-        new_id,
-        turns=turns,
-        replicas=settings.state_replicas,
-        refusal=lambda: durability.refusal,
-    )
-    lag = LoopLag()
-    who = Who.here(new_id())
-    peers = Peers(who.worker)
-    builder = RouteBuilder(
-        lambda url, host=None: HttpService(session, url, host, traces, lag),
-        cache,
-        metrics,
-        events,
-        settings.local_cache_entries,
-        lag=lag,
-        peers=peers,
-    )
-    loopback = is_loopback(settings.host) if loopback is None else loopback
-    # A web page has no key: off loopback, where keys are asked for, any name will do unless some are listed.
-    any_name = settings.api_keys and not loopback and not settings.allowed_hosts
-    names = None if any_name else HostNames(settings.host, settings.allowed_hosts, loopback=loopback)
-    worker = Worker(
-        builder,
-        events,
-        metrics,
-        new_id,
-        max_body_bytes=settings.max_body_bytes,
-        max_elements=settings.max_elements,
-        turns=turns,
-        outcomes=outcomes,
-        hash_user=lru_cache(_USERS)(partial(user_hash, salt)),
-        door=Door.from_setting(settings.api_keys, settings.key_rate) if settings.api_keys else Door.open(),
-        traces=traces,
-        access_log=AccessLog(settings.access_log_percent / 100, time.monotonic),
-        web=WebRules(names, settings.allowed_origins),
-        trusts_user_header=settings.user_id_from == "header",
-        # Where endpoints are, and how reaching them fails, is a map of the network behind the router.
-        shows_addresses=loopback or bool(settings.api_keys),
-    )
-    worker.durability = durability
-    worker.dependencies = {"cache": cache.ping, "state": lambda: _ping(state)}
-    documents = DocumentStore(state)
-    applier = file_applier(documents, state, settings)
-    alone = file_alone(settings)
-    source = SnapshotSource(
-        documents, settings.data_dir / "snapshot.json", worker.adopt, applier=applier, alone=alone
-    )
-    worker.trouble = lambda: source.trouble
-    worker.file = lambda: source.file
-    await source.start()
-    changed = asyncio.Event()
-    worker.keep("listening for changes", lambda: listen(state, changed))
-    worker.keep("following the experiments", lambda: source.run(changed))
-    worker.keep(
-        "probing",
-        lambda: run_probes(lambda: worker.routes, lambda routes: builder.resolve(routes, resolve_host)),
-    )
-    worker.keep("watching the panic file", lambda: watch_panic(settings.panic_file, worker.panic))
-    worker.keep("sending events", events.run)
-    worker.keep("writing outcomes", outcomes.run)
-    worker.keep(
-        "checking durability", lambda: durability.run(lambda: gauges.show_durable(durability.durable))
-    )
-    worker.keep("counting", metrics.run)
-    worker.keep("measuring the loop", lambda: lag.run(metrics.loop_lag.observe_all))
-    worker.keep(
-        "gauges",
-        lambda: watch(
-            gauges,
-            lambda: worker.routes,
-            worker.dependencies,
-            lambda: source.confirmed_at,
-            lambda: source.file is not None and source.file.state == "refused",
-            events,
-            outcomes,
-            time.monotonic,
-        ),
-    )
-    worker.keep("sampling", lambda: run_samples(lambda: samples_of(worker.routes)))
-    worker.keep("beating", lambda: beat_on(Beats(state), worker, who, events, peers))
-    stack.push_async_callback(worker.stop, LAST_STEPS_S)  # the server has waited for what is in flight
-    return worker
-
-
-async def _ping(redis: Redis) -> bool:
-    try:
-        async with asyncio.timeout(1.0):
-            await redis.ping()
-    except (RedisError, OSError, TimeoutError):
-        return False
-    return True
 
 
 def create_app() -> RouterApp:

@@ -16,14 +16,15 @@ from ekiben.process.bento_logs import use_log_format
 from ekiben.process.bento_paths import bound_paths
 from ekiben.process.http.serving import bound_bentoml
 from ekiben.process.private import keep_private
-from router.app import RouterApp, open_worker
-from router.doors.pages import EXACT, PREFIXED
+from router.app import RouterApp
+from router.doors.table import PLAIN, PREFIXES
 from router.settings import Settings
+from router.wiring import open_worker
 from router.worker import Worker
 
 use_log_format(os.environ)
 bound_bentoml()
-bound_paths({*EXACT, "/outcomes"}, ("/predict/", *PREFIXED))
+bound_paths(PLAIN, PREFIXES)
 
 
 async def _open(stack: AsyncExitStack) -> Worker:

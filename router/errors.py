@@ -10,7 +10,7 @@ class RouterError(Exception):
 
 
 class BadRequest(RouterError):
-    """The request cannot be read as what it should be."""
+    """The request cannot be read: no strict JSON, a field missing or unknown, a wrong type, an empty user."""
 
 
 class OutcomesRefused(BadRequest):
@@ -22,27 +22,27 @@ class OutcomesRefused(BadRequest):
 
 
 class BodyTooLarge(RouterError):
-    """More bytes than the limit."""
+    """The body has more bytes or more elements than the router is set to take."""
 
 
 class NotJson(RouterError):
-    """The body is of another media type than JSON."""
+    """The `Content-Type` of the body is missing, or is not `application/json`."""
 
 
 class EncodedBody(RouterError):
-    """The body is compressed."""
+    """The body is compressed. Nothing is unpacked here."""
 
 
 class UnknownHost(RouterError):
-    """The request was sent to a name that the router does not answer to."""
+    """The `Host` header is missing, or has a name that the router does not answer to."""
 
 
 class ForeignOrigin(RouterError):
-    """A web page of another site has sent the request."""
+    """A web page of another site has sent the request. `EKIBEN_ALLOWED_ORIGINS` lists those that may."""
 
 
 class Unauthorized(RouterError):
-    """No key, or one that is not known."""
+    """No key, or one that is not known, where keys are set."""
 
 
 class Forbidden(RouterError):
@@ -62,7 +62,7 @@ class TooSlow(RouterError):
 
 
 class UnknownName(RouterError):
-    """No such model, experiment or page."""
+    """There is no such model, version, experiment or page."""
 
 
 class MethodNotAllowed(RouterError):
@@ -74,7 +74,7 @@ class MethodNotAllowed(RouterError):
 
 
 class RowRefused(RouterError):
-    """The model service refused these features; nobody else will take them either."""
+    """The model service refused the features. `errors` tells which and why, and there is no fallback."""
 
     def __init__(self, errors: list[dict[str, Any]]) -> None:
         super().__init__("the model service refused the features")
@@ -82,7 +82,7 @@ class RowRefused(RouterError):
 
 
 class Overloaded(RouterError):
-    """The queue is full, or the request could not make its deadline."""
+    """Too many wait already, or the request could not be answered in time."""
 
     def __init__(self, message: str, retry_after_s: int = 1) -> None:
         super().__init__(message)
@@ -102,7 +102,7 @@ class NotReady(RouterError):
 
 
 class VersionFailed(RouterError):
-    """A version could not answer. Live stands in for it, unless it is live itself."""
+    """A version could not answer. Live answers in its place where it can."""
 
 
 class VersionUnavailable(VersionFailed):
@@ -126,8 +126,8 @@ class BulkRefused(VersionFailed):
 
 
 class DeadlinePassed(VersionFailed):
-    """The time was over before there was an answer."""
+    """The model's `timeout_ms` was over before there was an answer."""
 
 
 class InternalError(RouterError):
-    """Something that nobody foresaw; the log has it."""
+    """An unexpected fault of the router's own. Its log has more."""

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from router.lanes.breaker import BreakerState
 from router.lanes.endpoints import Endpoints
 from router.lanes.routes import ModelRoute
+from router.worker import HealthCheck
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +28,6 @@ class Waiting(Protocol):
     def waiting(self) -> int:
         """How many."""
         ...
-
-
-class HealthCheck(Protocol):
-    """Tells whether a Redis answers."""
-
-    async def __call__(self) -> bool: ...
 
 
 class Gauges:

@@ -60,33 +60,25 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
-    """What became of an ask: the answer with its timing, or the error, and the version that gave it.
+    """What became of an ask: the answer with its timing, or the error.
 
-    An error is the assigned version's, or live's where both failed. `fallback_from` is the assigned version
+    `version` gave the answer, or was assigned where there is none. `fallback_from` is the assigned version
     where live answered in its place.
     """
 
     served: Served | RouterError
+    result: Result
     version: str
     assignment: Assignment
     prediction_id: str
     fallback_from: str | None = None
 
-    @property
-    def result(self) -> Result:
-        """What became of the ask, in one word."""
-        served = self.served
-        if isinstance(served, RouterError):
-            return "refused" if isinstance(served, RowRefused) else "error"
-        if self.fallback_from is not None:
-            return "fallback"
-        return "served" if served.tier is None else "cached"
-
 
 def model_route(worker: Worker, model: str) -> ModelRoute:
-    """How a model is routed now. Raises `UnknownName`."""
+    """How a model is routed now. Raises `UnknownName`, and `NotReady` before there are models at all."""
     route = worker.routes.get(model)
     if route is None:
+        worker.routed_by()
         raise UnknownName(f"there is no model {model[:100]!r}")
     return route
 
@@ -99,15 +91,20 @@ def check_version(route: ModelRoute, version: str) -> None:
         )
 
 
-async def predict_one(worker: Worker, ask: Ask) -> Reply:
-    """Answer one ask. What this worker's own cache knows is answered without waiting."""
-    begun = _begin(worker, ask)
-    return begun if isinstance(begun, Reply) else await begun
+def predict_one(worker: Worker, ask: Ask) -> Reply | Coroutine[Any, Any, Reply]:
+    """The reply to an ask, where this worker's own cache knows the answer, or else what to await for it."""
+    assignment = _assign(worker, ask)
+    assigned = ask.route.versions[assignment.version]
+    recalled = None if ask.fresh else assigned.lane.recall(ask.digest)
+    if recalled is not None:
+        served = Served(recalled, "local")
+        return Reply(served, "cached", assigned.version, assignment, worker.new_id())
+    return _wait(worker, ask, assignment, assigned)
 
 
 async def predict_many(worker: Worker, asks: Sequence[Ask]) -> list[Reply]:
-    """Answer many asks, in their order. Those of one version travel in the same batches."""
-    begun = [_begin(worker, ask) for ask in asks]
+    """The replies to asks, in their order. Those of one version travel in the same batches."""
+    begun = [predict_one(worker, ask) for ask in asks]
     came = iter(await asyncio.gather(*(each for each in begun if not isinstance(each, Reply))))
     return [each if isinstance(each, Reply) else next(came) for each in begun]
 
@@ -115,16 +112,17 @@ async def predict_many(worker: Worker, asks: Sequence[Ask]) -> list[Reply]:
 def record(worker: Worker, ask: Ask, reply: Reply, status: int) -> None:
     """Count and record what was answered with `status`, as in HTTP, and copy it to the shadows."""
     seconds = worker.clock() - ask.started
-    result, served = reply.result, reply.served
+    result = reply.result
+    served = None if isinstance(reply.served, RouterError) else reply.served
     metrics = ask.route.versions[reply.assignment.version].metrics
-    if not isinstance(served, RouterError):
-        metrics.answered(result, served.tier == "local" and reply.fallback_from is None, seconds)
+    if served is not None:
+        metrics.answered(result, result == "cached" and served.tier == "local", seconds)
     elif result == "refused":
         metrics.refused()
     else:
         metrics.failed()
     if reply.assignment.variant is not None or ask.route.samples is not None:
-        _record_events(worker, ask, reply, result, status, seconds)
+        _record_events(worker, ask, reply, status, seconds)
     if worker.access_log.wants(status):
         worker.access_log.note(
             request_id=ask.request_id,
@@ -136,18 +134,8 @@ def record(worker: Worker, ask: Ask, reply: Reply, status: int) -> None:
             status=status,
             ms=seconds * 1000,
         )
-    if ask.route.shadows and ask.version is None and not isinstance(served, RouterError):
+    if served is not None and ask.route.shadows and ask.version is None:
         _copy(worker, ask, reply, served.answer, seconds)
-
-
-def _begin(worker: Worker, ask: Ask) -> Reply | Coroutine[Any, Any, Reply]:
-    """The reply, where this worker's own cache knows the answer, or what is to be awaited for it."""
-    assignment = _assign(worker, ask)
-    assigned = ask.route.versions[assignment.version]
-    recalled = None if ask.fresh else assigned.lane.recall(ask.digest)
-    if recalled is not None:
-        return Reply(Served(recalled, "local"), assigned.version, assignment, worker.new_id())
-    return _wait(worker, ask, assignment, assigned)
 
 
 def _assign(worker: Worker, ask: Ask) -> Assignment:
@@ -162,17 +150,19 @@ def _assign(worker: Worker, ask: Ask) -> Assignment:
 
 
 async def _wait(worker: Worker, ask: Ask, assignment: Assignment, assigned: VersionRoute) -> Reply:
-    answered = assigned
-    served: Served | RouterError
     assigned.metrics.in_flight += 1
     try:
         answered, served = await _ask_lanes(worker, ask, assigned)
     except RouterError as error:
-        served = error
+        result: Result = "refused" if isinstance(error, RowRefused) else "error"
+        return Reply(error, result, assigned.version, assignment, worker.new_id())
     finally:
         assigned.metrics.in_flight -= 1
-    fallback_from = None if answered is assigned else assigned.version
-    return Reply(served, answered.version, assignment, worker.new_id(), fallback_from)
+    if answered is not assigned:
+        new_id = worker.new_id()
+        return Reply(served, "fallback", answered.version, assignment, new_id, assigned.version)
+    result = "served" if served.tier is None else "cached"
+    return Reply(served, result, answered.version, assignment, worker.new_id())
 
 
 async def _ask_lanes(worker: Worker, ask: Ask, assigned: VersionRoute) -> tuple[VersionRoute, Served]:
@@ -208,9 +198,7 @@ def _copy(worker: Worker, ask: Ask, reply: Reply, answer: Answer, seconds: float
         shadow.copy(ask.row, ask.digest, original)
 
 
-def _record_events(
-    worker: Worker, ask: Ask, reply: Reply, result: Result, status: int, seconds: float
-) -> None:
+def _record_events(worker: Worker, ask: Ask, reply: Reply, status: int, seconds: float) -> None:
     """The exposure of an ask that takes part in an experiment, and the prediction where it is captured."""
     assignment, samples, prediction_id = reply.assignment, ask.route.samples, reply.prediction_id
     at, user_hash = time.time(), worker.hashed(ask.user_id)
@@ -235,7 +223,7 @@ def _record_events(
         assignment.phase if exposed else None,
         ask.route.revision,
         assignment.assigned_by,
-        "served" if result == "cached" else result,
+        "served" if reply.result == "cached" else reply.result,
         status,
         served is not None and served.tier is not None,
         answer.score if answer else None,

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from ekiben.experiments.snapshot import Snapshot
@@ -15,6 +16,7 @@ from ekiben.process.traces import Traces
 from ekiben.state.documents.applying import FileStanding
 from ekiben.state.documents.document import Stored
 from ekiben.state.durability import Durability
+from router.errors import NotReady
 from router.http.asgi import BODY_TIMEOUT_S
 from router.http.costly import MAX_ELEMENTS, Shared, Turns
 from router.http.keys import Door
@@ -39,63 +41,48 @@ class HealthCheck(Protocol):
     async def __call__(self) -> bool: ...
 
 
+@dataclass(eq=False)
 class Worker:
     """What the request handlers share. The only mutable state of a worker is reached from here."""
 
-    def __init__(
-        self,
-        builder: RouteBuilder,
-        events: Events,
-        metrics: Metrics,
-        new_id: Callable[[], str],
-        *,
-        max_body_bytes: int,
-        max_elements: int = MAX_ELEMENTS,
-        outcomes: Outcomes,
-        hash_user: Callable[[str], str],
-        door: Door | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        traces: Traces | None = None,
-        access_log: AccessLog | None = None,
-        turns: Turns | None = None,
-        trusts_user_header: bool = False,
-        shows_addresses: bool = True,
-        web: WebRules | None = None,
-    ) -> None:
-        self.events = events
-        self.outcomes = outcomes
-        self.metrics = metrics
-        self.new_id = new_id
-        self.max_body_bytes = max_body_bytes
-        self.max_elements = max_elements
-        self.turns = turns or Turns()
+    builder: RouteBuilder
+    events: Events
+    metrics: Metrics
+    new_id: Callable[[], str]
+    outcomes: Outcomes
+    hash_user: Callable[[str], str]
+    max_body_bytes: int
+    max_elements: int = MAX_ELEMENTS
+    body_timeout_s: float = BODY_TIMEOUT_S
+    turns: Turns = field(default_factory=Turns)
+    door: Door = field(default_factory=Door.open)
+    web: WebRules = field(default_factory=lambda: WebRules(HostNames("127.0.0.1")))
+    clock: Callable[[], float] = time.monotonic
+    traces: Traces | None = None
+    access_log: AccessLog = field(default_factory=lambda: AccessLog(0.0, time.monotonic))
+    trusts_user_header: bool = False
+    shows_addresses: bool = True
+    dependencies: dict[str, HealthCheck] = field(default_factory=dict)
+    durability: Durability | None = None
+    trouble: Callable[[], str | None] = lambda: None
+    """Why the experiments are not those that Redis holds; None while they are."""
+    file: Callable[[], FileStanding | None] = lambda: None
+    """How the experiments file stands, where this worker looks after it."""
+
+    snapshot: Snapshot | None = field(default=None, init=False)
+    adopted_at: float | None = field(default=None, init=False)
+    routes: Mapping[str, ModelRoute] = field(default_factory=dict, init=False)
+    not_run: Mapping[str, str] = field(default_factory=dict, init=False)
+    """Experiments that this release does not run, and why."""
+    panicked: frozenset[str] = field(default=frozenset(), init=False)
+    draining: bool = field(default=False, init=False)
+    _background: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+
+    def __post_init__(self) -> None:
         self.exposition = Shared(self._render_metrics)
         """What `/metrics` answers."""
-        self.trusts_user_header = trusts_user_header
-        self.shows_addresses = shows_addresses
-        self.body_timeout_s = BODY_TIMEOUT_S
-        self.door = door or Door.open()
-        self.clock = clock
-        self.traces = traces
-        self.access_log = access_log or AccessLog(0.0, clock)
-        self._hash_user = hash_user
-        self.web = web or WebRules(HostNames("127.0.0.1"))
-        self.snapshot: Snapshot | None = None
-        self.adopted_at: float | None = None
-        self.routes: Mapping[str, ModelRoute] = {}
-        self.not_run: Mapping[str, str] = {}
-        """Experiments that this release does not run, and why."""
-        self.trouble: Callable[[], str | None] = lambda: None
-        """Why the experiments are not those that Redis holds; None while they are."""
-        self.file: Callable[[], FileStanding | None] = lambda: None
-        self.draining = False
-        self.panicked: frozenset[str] = frozenset()
-        self.dependencies: dict[str, HealthCheck] = {}
         self.answering = Shared(self._ask_dependencies)
-        """Whether each of them answers, for `/healthz`: however many ask, Redis is asked once at a time."""
-        self.durability: Durability | None = None
-        self._builder = builder
-        self._background: set[asyncio.Task[None]] = set()
+        """Whether each dependency answers. However many ask, Redis is asked once at a time."""
 
     @property
     def ready(self) -> bool:
@@ -104,7 +91,13 @@ class Worker:
 
     def hashed(self, user_id: str | None) -> str | None:
         """What stands for a user outside this process."""
-        return None if user_id is None else self._hash_user(user_id)
+        return None if user_id is None else self.hash_user(user_id)
+
+    def routed_by(self) -> Snapshot:
+        """The experiments that it routes by. Raises `NotReady` while there are none."""
+        if self.snapshot is None:
+            raise NotReady("there are no experiments to route by yet")
+        return self.snapshot
 
     def adopt(self, stored: Stored, snapshot: Snapshot | None = None) -> object:
         """Route by `stored` from the next request on. Requests under way end as they began.
@@ -117,7 +110,7 @@ class Worker:
             snapshot = Snapshot(stored.lineage, stored.revision, stored.document)
         self.not_run = stored.kept.not_run
         old = self.routes
-        self.routes = self._builder.build(snapshot, old)
+        self.routes = self.builder.build(snapshot, old)
         self.snapshot = snapshot
         self.adopted_at = time.time()
         self.metrics.revision.set(stored.revision)

@@ -27,10 +27,13 @@ from ekiben.state.streams.events import Event, Prediction
 from ekiben.state.user import user_hash
 from router.app import RouterApp
 from router.doors.envelope import parse_envelope, row_digest
+from router.doors.native import render
 from router.http.asgi import Request
+from router.lanes.answer import Served
 from router.lanes.cache import InMemoryCache
 from router.lanes.routes import RouteBuilder
 from router.lanes.service import InMemoryService
+from router.prediction import Ask, Reply
 from router.records.events import IdMaker
 from router.records.metrics import Metrics
 from router.records.outcome_writer import InMemoryOutcomes
@@ -131,8 +134,8 @@ async def measure() -> Iterator[tuple[str, float]]:
     """Pairs of a step and its cost in microseconds; the last is the whole cached request."""
     rows = [json.loads(line)["features"] for line in HELD_OUT.read_text().splitlines()[:APPLICANTS]]
     bodies = [orjson.dumps({"user_id": f"u-{n}", "features": row}) for n, row in enumerate(rows)]
-    envelopes = [parse_envelope(body, None) for body in bodies]
-    digests = [row_digest(envelope.features) for envelope in envelopes]
+    rows_sent = [parse_envelope(body, None)[0] for body in bodies]
+    digests = [row_digest(row) for row in rows_sent]
     events = _Events()
     app, worker = await _open(events)
     scope = {
@@ -154,17 +157,9 @@ async def measure() -> Iterator[tuple[str, float]]:
     lane = route.versions["v1"].lane
     answered = next(answer for answer in map(lane.recall, digests) if answer is not None)
     metrics = route.versions["v1"].metrics
-    reply = {
-        "prediction": orjson.Fragment(answered.body),
-        "model": "credit",
-        "version": "v1",
-        "model_version": answered.model_version,
-        "experiment": "credit-boosting",
-        "variant": "control",
-        "prediction_id": worker.new_id(),
-        "request_id": worker.new_id(),
-        "cached": True,
-    }
+    ask = Ask(route, "u-17", b"{}", digests[0], 0.0, 1.0, worker.new_id())
+    served = Served(answered, "local")
+    reply = Reply(served, "cached", "v1", route.plan.assign("u-17"), worker.new_id())
 
     def count(_number: int) -> None:
         metrics.answered("cached", True, 0.001)
@@ -173,18 +168,18 @@ async def measure() -> Iterator[tuple[str, float]]:
     block = [events.last] * 500
     salt = b"salt"
     steps: list[tuple[str, float]] = [
-        ("request: headers, ids", _timed(lambda n: Request(scope, _never, worker.new_id))),
+        ("request: headers, ids", _timed(lambda n: Request(scope, _never, _discard, worker.new_id))),
         ("1 parse", _timed(lambda n: parse_envelope(bodies[n % APPLICANTS], None))),
-        ("1 digest", _timed(lambda n: row_digest(envelopes[n % APPLICANTS].features))),
-        ("2 assign", _timed(lambda n: route.plan.assign(envelopes[n % APPLICANTS].user_id))),
+        ("1 digest", _timed(lambda n: row_digest(rows_sent[n % APPLICANTS]))),
+        ("2 assign", _timed(lambda n: route.plan.assign(f"u-{n % APPLICANTS}"))),
         ("3 recall", _timed(lambda n: lane.recall(digests[n % APPLICANTS]))),
-        ("6 respond: the body", _timed(lambda n: orjson.dumps(reply))),
+        ("6 respond: the body", _timed(lambda n: render(ask, reply, served))),
         ("7 record: metrics", _timed(count)),
         ("7 record: the user's hash", _timed(lambda n: user_hash(salt, "u-17"))),
         ("7 record: its part of a block of 500", _timed_block(block)),
         ("7 capture: a request that is not captured", _not_captured()),
-        ("7 capture: one with its features", _captured(envelopes[0].features, fields, "features")),
-        ("7 capture: one without", _captured(envelopes[0].features, fields, "scores")),
+        ("7 capture: one with its features", _captured(rows_sent[0], fields, "features")),
+        ("7 capture: one without", _captured(rows_sent[0], fields, "scores")),
     ]
     return iter([*steps, ("the whole cached request", await _timed_whole(whole))])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-import msgspec
 import orjson
 
 from ekiben.experiments.snapshot import Attributes
@@ -19,15 +18,10 @@ _FIELDS: Final = frozenset({"user_id", "features", "attributes", "version"})
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
-class Envelope(msgspec.Struct, frozen=True, gc=False):
-    """A prediction asked for: who (None for nobody), the canonical bytes of the features, what is known of
-    the user (None for nothing) and the version that alone is to answer (None for the user's own).
-    """
-
-    user_id: str | None
-    features: bytes
-    attributes: Attributes | None = None
-    version: str | None = None
+Envelope = tuple[bytes, str | None, Attributes | None, str | None]
+"""A prediction asked for: the canonical bytes of the features, who it is for (None for nobody), what is known
+of the user (None for nothing) and the version that alone is to answer (None for the user's own).
+"""
 
 
 def parse_envelope(body: bytes, header_user: bytes | None, trusts_header: bool = False) -> Envelope:
@@ -65,8 +59,7 @@ def parse_envelope(body: bytes, header_user: bytes | None, trusts_header: bool =
     attributes = _attributes(data["attributes"]) if "attributes" in data else None
     version = _version(data["version"]) if "version" in data else None
     try:
-        row = orjson.dumps(features, option=orjson.OPT_SORT_KEYS)
-        return Envelope(user_id, row, attributes, version)
+        return orjson.dumps(features, option=orjson.OPT_SORT_KEYS), user_id, attributes, version
     except (orjson.JSONEncodeError, RecursionError) as error:
         raise BadRequest(f"`features` cannot be written as JSON again: {error}") from None
 

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from typing import Final
 
-import orjson
+from msgspec import UNSET, Raw
 
+from router.doors.bodies import Prediction
 from router.doors.envelope import parse_envelope, row_digest
+from router.doors.replies import JSON, answer_problem, encode
 from router.errors import RouterError
-from router.http.asgi import Request, Send
+from router.http.asgi import Request
 from router.http.costly import SMALL_BYTES, check_elements, is_costly, one_step
-from router.http.problems import render_problem
 from router.lanes.answer import Served
 from router.lanes.routes import ModelRoute
 from router.prediction import Ask, Reply, check_version, model_route, predict_one, record
 from router.worker import Worker
 
-_JSON: Final = (b"content-type", b"application/json")
 _WAIT_SHARE: Final = 0.25
 _NO_TIME: Final = b"cache;dur=0.00, queue;dur=0.00, model;dur=0.00"
 
 
-async def predict(worker: Worker, model: str, request: Request, send: Send) -> None:
-    """Answer `POST /predict/{model}`. Raises `RouterError` for what went wrong before there was an ask."""
+async def predict(worker: Worker, request: Request, model: str) -> None:
+    """Predict.
+
+    Answers with the version that the user is assigned to, and with live when that version cannot answer:
+    `fallback_from` then names the version that could not. The same user gets the same version every time.
+    Without a user live answers, and the request is in no experiment. With a `version` that version alone
+    answers.
+    """
     routes = worker.routes
     route = model_route(worker, model)
     body = await request.body(worker.max_body_bytes, worker.body_timeout_s)
@@ -35,16 +41,15 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
         ask = await _read_large(worker, route, request, body, started)
     del body  # a request that waits holds its features, and not what they came in
 
-    reply = await predict_one(worker, ask)
+    begun = predict_one(worker, ask)
+    reply = begun if isinstance(begun, Reply) else await begun
     served = reply.served
     if isinstance(served, RouterError):
-        status, headers, problem = render_problem(served, request.id)
-        await request.respond(send, status, headers, problem)
-        worker.metrics.problems.labels(status).inc()
+        status = await answer_problem(worker, request, served)
     else:
         status = 200
-        headers = [_JSON, (b"server-timing", _timing(served))]
-        await request.respond(send, status, headers, _body(model, request.id, reply, served))
+        headers = (JSON, (b"server-timing", _timing(served)))
+        await request.respond(status, headers, render(ask, reply, served))
     record(worker, ask, reply, status)
     if request.span is not None:
         request.span.set(
@@ -59,19 +64,19 @@ async def predict(worker: Worker, model: str, request: Request, send: Send) -> N
 
 
 def _read(worker: Worker, route: ModelRoute, request: Request, body: bytes, started: float) -> Ask:
-    envelope = parse_envelope(body, request.user_id, worker.trusts_user_header)
-    if envelope.version is not None:
-        check_version(route, envelope.version)
+    row, user_id, attributes, version = parse_envelope(body, request.user_id, worker.trusts_user_header)
+    if version is not None:
+        check_version(route, version)
     return Ask(
         route,
-        envelope.user_id,
-        envelope.features,
-        row_digest(envelope.features),
+        user_id,
+        row,
+        row_digest(row),
         started,
         started + route.plan.timeout_s,
         request.id,
-        envelope.attributes,
-        envelope.version,
+        attributes,
+        version,
         request.no_cache,
         request.traceparent,
     )
@@ -90,22 +95,23 @@ async def _read_large(
     return await worker.turns.run(one_step(read), route.plan.timeout_s * _WAIT_SHARE)
 
 
-def _body(model: str, request_id: str, reply: Reply, served: Served) -> bytes:
+def render(ask: Ask, reply: Reply, served: Served) -> bytes:
+    """The body of a good answer."""
     answer, assignment = served.answer, reply.assignment
-    data = {
-        "prediction": orjson.Fragment(answer.body),
-        "model": model,
-        "version": reply.version,
-        "model_version": answer.model_version,
-        "experiment": None if assignment.variant is None else assignment.experiment,
-        "variant": assignment.variant,
-        "prediction_id": reply.prediction_id,
-        "request_id": request_id,
-        "cached": served.tier is not None,
-    }
-    if reply.fallback_from is not None:
-        data["fallback_from"] = reply.fallback_from
-    return orjson.dumps(data)
+    return encode(
+        Prediction(
+            Raw(answer.body),
+            ask.route.plan.name,
+            reply.version,
+            answer.model_version,
+            None if assignment.variant is None else assignment.experiment,
+            assignment.variant,
+            reply.prediction_id,
+            ask.request_id,
+            served.tier is not None,
+            UNSET if reply.fallback_from is None else reply.fallback_from,
+        )
+    )
 
 
 def _timing(served: Served) -> bytes:

@@ -9,31 +9,35 @@ import msgspec
 import orjson
 
 from ekiben.state.outcomes import BadOutcome, GivenOutcome, read_outcome
+from router.doors.bodies import MAX_OUTCOMES, OutcomesAccepted
+from router.doors.replies import answer_json
 from router.errors import BodyTooLarge, OutcomesRefused, Overloaded, StateAway
-from router.http.asgi import Request, Send
+from router.http.asgi import Request
 from router.http.costly import Steps, at_once, check_elements, is_costly
 from router.records.outcome_writer import ANSWER_S
 from router.worker import Worker
 
-MAX_OUTCOMES: Final = 1000
 _MAX_ERRORS: Final = 100
 # An outcome with all of its fields has 16, and its texts may hold a few more.
-_MAX_ELEMENTS: Final = 40 * MAX_OUTCOMES
+MAX_ELEMENTS: Final = 40 * MAX_OUTCOMES
 # Outcomes that are read without a pause, about a quarter of a millisecond.
 _STEP: Final = 50
 
-_JSON: Final = (b"content-type", b"application/json")
 Place = tuple[str | int, ...]
 
 
-async def take_outcomes(worker: Worker, request: Request, send: Send, sender: str | None) -> None:
-    """Answer `POST /outcomes`: 202 when Redis has them on disk. Raises `RouterError`.
+async def take_outcomes(worker: Worker, request: Request) -> None:
+    """Report what happened afterwards.
 
-    `sender` is the name of the API key; None where there are no keys.
+    All of the outcomes are taken, or none. 202 says that the state Redis has them on disk, and as many of its
+    replicas as EKIBEN_STATE_REPLICAS asks for. After a 503, or without an answer, they may be there or not.
+    Send them again with the same ids, and each counts once. The 503 says why where Redis has refused them or
+    would lose them.
     """
+    worker.web.note_proxy(request)
     try:
         body = await request.body(worker.max_body_bytes, worker.body_timeout_s)
-        steps = read_in_steps(body, time.time(), sender)
+        steps = read_in_steps(body, time.time(), request.key)
         if is_costly(body):
             outcomes = await worker.turns.run(steps, ANSWER_S)
         else:
@@ -48,8 +52,7 @@ async def take_outcomes(worker: Worker, request: Request, send: Send, sender: st
     except StateAway:
         worker.metrics.outcomes_turned_away("unavailable")
         raise
-    reply = {"accepted": len(outcomes), "request_id": request.id}
-    await request.respond(send, 202, (_JSON,), orjson.dumps(reply))
+    await answer_json(request, OutcomesAccepted(len(outcomes), request.id), 202)
 
 
 def read_outcomes(body: bytes, now: float) -> list[GivenOutcome]:
@@ -59,12 +62,12 @@ def read_outcomes(body: bytes, now: float) -> list[GivenOutcome]:
 
 def read_in_steps(body: bytes, now: float, sender: str | None = None) -> Steps[list[GivenOutcome]]:
     """Read the body; `now` (seconds since 1970) is the time of an outcome that tells none, and each `id` is
-    one of `sender`'s own.
+    one of `sender`'s own, the name of its API key (None without keys).
 
     Raises `BodyTooLarge`, and `OutcomesRefused` with the first `_MAX_ERRORS` things that are wrong, each with
     its place.
     """
-    check_elements(body, _MAX_ELEMENTS)
+    check_elements(body, MAX_ELEMENTS)
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -55,6 +55,7 @@ class Request:
         "_exchange",
         "_length",
         "_receive",
+        "_send",
         "answered",
         "authorization",
         "closing",
@@ -64,21 +65,26 @@ class Request:
         "host",
         "id",
         "id_header",
+        "key",
         "no_cache",
         "origin",
+        "scope",
         "span",
         "traceparent",
         "user_id",
     )
 
     def __init__(
-        self, scope: Scope, receive: Receive, new_id: Callable[[], str], closing: bool = False
+        self, scope: Scope, receive: Receive, send: Send, new_id: Callable[[], str], closing: bool = False
     ) -> None:
+        self.scope = scope
         self._receive = receive
+        self._send = send
         # Taken out, or scope and exchange would hold each other until a collection.
         self._exchange: Exchange | None = scope.pop(EXCHANGE, None)
         self.closing = closing
         self.answered = False
+        self.key: str | None = None  # the name of the API key; None where there are no keys
         self.span: Span | None = None
         self.cors: Sequence[Header] = ()
         # Of a field that stands there twice the last counts.
@@ -112,6 +118,12 @@ class Request:
         given = field(b"x-request-id", b"")
         return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else None
 
+    @property
+    def query(self) -> str:
+        """The query string; bytes that are not UTF-8 are surrogates in it."""
+        query: bytes = self.scope.get("query_string", b"")
+        return query.decode("utf-8", "surrogateescape")
+
     def begin_span(self, traces: Traces) -> None:
         """Trace this request: what it causes hangs below its span from now on."""
         parents = [] if self.traceparent is None else [self.traceparent]
@@ -138,7 +150,7 @@ class Request:
         except TimeoutError:
             raise TooSlow(f"a body has to arrive within {timeout_s:g} s") from None
 
-    async def respond(self, send: Send, status: int, headers: Sequence[Header], body: bytes) -> None:
+    async def respond(self, status: int, headers: Sequence[Header], body: bytes) -> None:
         """Answer, with this request's id among the headers."""
         self.answered = True
         exchange = self._exchange
@@ -147,8 +159,8 @@ class Request:
             if self.closing:
                 headers = [header for header in headers if header[0] != b"connection"]
                 headers.append((b"connection", b"close"))
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
+            await self._send({"type": "http.response.start", "status": status, "headers": headers})
+            await self._send({"type": "http.response.body", "body": body})
 
     async def _rest_of_body(self, message: MutableMapping[str, Any], limit: int) -> bytes:
         parts: list[bytes] = []

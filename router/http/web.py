@@ -12,10 +12,9 @@ from typing import Final
 
 from ekiben.process.http.names import ALLOWED_HOSTS, ALLOWED_ORIGINS, HostNames, own_origin
 from router.errors import EncodedBody, ForeignOrigin, NotJson, UnknownHost
-from router.http.asgi import Header, Request, Scope, Send
+from router.http.asgi import Header, Request
 
 JSON: Final = b"application/json"
-_PROBES: Final = frozenset({"/livez", "/readyz"})
 _MOST_KNOWN: Final = 1000
 _LONGEST_KNOWN: Final = 256
 _PREFLIGHT: Final[Sequence[Header]] = (
@@ -48,10 +47,10 @@ class WebRules:
             self._names is not None and self._names.only_here and not self._origins and not self._behind_proxy
         )
 
-    def admit(self, request: Request, path: str) -> None:
-        """Check the request's names. Raises `UnknownHost` and `ForeignOrigin`."""
+    def admit(self, request: Request, any_host: bool) -> None:
+        """Check the request's names; `any_host` is of probes. Raises `UnknownHost` and `ForeignOrigin`."""
         host = request.host
-        if host not in self.known and path not in _PROBES:
+        if host not in self.known and not any_host:
             self._check_host(host)
         origin = request.origin
         if origin is None:
@@ -78,10 +77,10 @@ class WebRules:
             self.known.clear()
         self.known.add(host)
 
-    def note_proxy(self, scope: Scope) -> None:
+    def note_proxy(self, request: Request) -> None:
         """Remember it if a proxy has passed on this request: then others than this machine's programs ask."""
         if self.only_here:
-            names = {name for name, _ in scope["headers"]}
+            names = {name for name, _ in request.scope["headers"]}
             self._behind_proxy = not names.isdisjoint((b"forwarded", b"via", b"x-forwarded-for"))
 
 
@@ -98,15 +97,15 @@ def require_json(request: Request) -> None:
         raise NotJson("send the body as JSON, with the header Content-Type: application/json")
 
 
-def is_preflight(request: Request, scope: Scope) -> bool:
+def is_preflight(request: Request) -> bool:
     """Whether a browser asks here what an allowed page may ask."""
     return bool(
         request.cors
-        and scope["method"] == "OPTIONS"
-        and any(name == b"access-control-request-method" for name, _ in scope["headers"])
+        and request.scope["method"] == "OPTIONS"
+        and any(name == b"access-control-request-method" for name, _ in request.scope["headers"])
     )
 
 
-async def answer_preflight(request: Request, send: Send) -> None:
+async def answer_preflight(_worker: object, request: Request) -> None:
     """The page may ask."""
-    await request.respond(send, 200, _PREFLIGHT, b"")
+    await request.respond(200, _PREFLIGHT, b"")

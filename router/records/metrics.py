@@ -7,7 +7,7 @@ import os
 from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -44,125 +44,105 @@ class Metrics:
             process = os.getpid()
             values.ValueClass = values.MultiProcessValue(lambda: process)  # type: ignore[no-untyped-call]
         registry = self.registry = CollectorRegistry()
-        self._versions: dict[tuple[str, str], VersionMetrics] = {}
-        version = ("model", "version")
-        self.requests = Counter(
+
+        def counter(name: str, what: str, *labels: str) -> Counter:
+            return Counter(name, what, labels, registry=registry)
+
+        def histogram(name: str, what: str, *labels: str, buckets: tuple[float, ...] = SECONDS) -> _Histogram:
+            return _Histogram(name, what, labels, buckets=buckets, registry=registry)
+
+        def gauge(name: str, what: str, *labels: str, mode: Literal["livesum", "liveall"]) -> Gauge:
+            return Gauge(name, what, labels, registry=registry, multiprocess_mode=mode)
+
+        of_version = ("model", "version")
+        against = (*of_version, "against")
+        self.requests = counter(
             "ekiben_requests_total",
             "Prediction requests by the version they were assigned and what became of them",
-            (*version, "result"),  # served | cached | fallback | refused | error
-            registry=registry,
+            *of_version,
+            "result",  # served | cached | fallback | refused | error
         )
-        self.request_seconds = _Histogram(
-            "ekiben_request_seconds",
-            "From the parsed request to the answer's last byte",
-            version,
-            buckets=SECONDS,
-            registry=registry,
+        self.request_seconds = histogram(
+            "ekiben_request_seconds", "From the parsed request to the answer's last byte", *of_version
         )
-        self.in_flight = Gauge(
+        self.in_flight = gauge(
             "ekiben_requests_in_flight",
             "Prediction requests that wait for their version, as it was a moment ago",
-            version,
-            registry=registry,
-            multiprocess_mode="livesum",
+            *of_version,
+            mode="livesum",
         )
-        self.problems = Counter(
-            "ekiben_problems_total", "Answers that were a problem, by status", ("status",), registry=registry
-        )
-        self.key_requests = Counter(
+        self.problems = counter("ekiben_problems_total", "Answers that were a problem, by status", "status")
+        self.key_requests = counter(
             "ekiben_key_requests_total",
             "Admitted requests by the first 12 hex digits of the key's SHA-256",
-            ("key",),
-            registry=registry,
+            "key",
         )
-        self.key_refusals = Counter(
-            "ekiben_key_refusals_total", "Requests turned away at the door", ("reason",), registry=registry
+        self.key_refusals = counter("ekiben_key_refusals_total", "Requests turned away at the door", "reason")
+        self.connections_ended = counter(
+            "ekiben_connections_ended_total", "Connections that the server ended, by reason", "reason"
         )
-        self.connections_ended = Counter(
-            "ekiben_connections_ended_total",
-            "Connections that the server ended, by reason",
-            ("reason",),
-            registry=registry,
+        self.batch_rows = histogram("ekiben_batch_rows", "Rows of a bulk call", *of_version, buckets=_ROWS)
+        self.call_seconds = histogram("ekiben_call_seconds", "Duration of a bulk call", *of_version)
+        self.queue_seconds = histogram(
+            "ekiben_queue_seconds", "How long rows waited until a batch took them", *of_version
         )
-        self._ended = BoundedProtocol.ended.copy()
-        self.batch_rows = Histogram(
-            "ekiben_batch_rows", "Rows of a bulk call", version, buckets=_ROWS, registry=registry
-        )
-        self.call_seconds = Histogram(
-            "ekiben_call_seconds", "Duration of a bulk call", version, buckets=SECONDS, registry=registry
-        )
-        self.queue_seconds = _Histogram(
-            "ekiben_queue_seconds",
-            "How long rows waited until a batch took them",
-            version,
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self.cache_look_ups = Counter(
+        self.cache_look_ups = counter(
             "ekiben_cache_look_ups_total",
             "Cache look-ups by tier (local, redis) and result (hit, miss)",
-            (*version, "tier", "result"),
-            registry=registry,
+            *of_version,
+            "tier",
+            "result",
         )
-        self.cache_failures = Counter(
-            "ekiben_cache_failures_total", "What went wrong with the cache", ("what",), registry=registry
-        )
-        self.shadow_comparisons = Counter(
+        self.cache_failures = counter("ekiben_cache_failures_total", "What went wrong with the cache", "what")
+        self.shadow_comparisons = counter(
             "ekiben_shadow_comparisons_total",
             "Shadow answers compared with the one that was served",
-            (*version, "against", "agree"),
-            registry=registry,
+            *against,
+            "agree",
         )
         self.shadow_difference = Summary(
             "ekiben_shadow_score_difference",
             "Absolute difference of the scores, shadow against served",
-            (*version, "against"),
+            against,
             registry=registry,
         )
-        self.shadow_dropped = Counter(
-            "ekiben_shadow_dropped_total", "Shadow copies that found no room", version, registry=registry
+        self.shadow_dropped = counter(
+            "ekiben_shadow_dropped_total", "Shadow copies that found no room", *of_version
         )
-        self.shadow_failed = Counter(
-            "ekiben_shadow_failed_total", "Shadow copies without an answer", version, registry=registry
+        self.shadow_failed = counter(
+            "ekiben_shadow_failed_total", "Shadow copies without an answer", *of_version
         )
-        self.events_sent = Counter("ekiben_events_sent_total", "Events that Redis has", registry=registry)
-        self.events_dropped = Counter(
-            "ekiben_events_dropped_total", "Events that found no room", registry=registry
+        self.events_sent = counter("ekiben_events_sent_total", "Events that Redis has")
+        self.events_dropped = counter("ekiben_events_dropped_total", "Events that found no room")
+        self.event_blocks_trimmed = counter(
+            "ekiben_event_blocks_trimmed_total", "Blocks trimmed before they were recorded"
         )
-        self.event_blocks_trimmed = Counter(
-            "ekiben_event_blocks_trimmed_total", "Blocks trimmed before they were recorded", registry=registry
+        self.outcomes_accepted = counter(
+            "ekiben_outcomes_accepted_total", "Outcomes that were answered with 202"
         )
-        self.outcomes_accepted = Counter(
-            "ekiben_outcomes_accepted_total", "Outcomes that were answered with 202", registry=registry
+        self.outcome_blocks = counter(
+            "ekiben_outcome_blocks_total", "Blocks of outcomes that Redis has on disk"
         )
-        self.outcome_blocks = Counter(
-            "ekiben_outcome_blocks_total", "Blocks of outcomes that Redis has on disk", registry=registry
+        self.outcome_seconds = histogram(
+            "ekiben_outcome_seconds", "From a request's outcomes until they are on disk"
         )
-        self.outcome_seconds = _Histogram(
-            "ekiben_outcome_seconds",
-            "From a request's outcomes until they are on disk",
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self.outcome_refusals = Counter(
+        self.outcome_refusals = counter(
             "ekiben_outcome_refusals_total",
             "Requests with outcomes that were not answered with 202",
-            ("reason",),  # invalid | full | unavailable
-            registry=registry,
+            "reason",  # invalid | full | unavailable
         )
-        self.outcomes_here = self.outcome_refusals_here = 0
-        self.loop_lag = _Histogram(
+        self.loop_lag = histogram(
             "ekiben_router_loop_lag_seconds",
             "How late a timer of 10 ms rang: what everything in the worker waited",
-            buckets=SECONDS,
-            registry=registry,
         )
-        self.revision = Gauge(
+        self.revision = gauge(
             "ekiben_snapshot_revision",
             "Revision of the experiments that this worker routes by",
-            registry=registry,
-            multiprocess_mode="liveall",
+            mode="liveall",
         )
+        self.outcomes_here = self.outcome_refusals_here = 0
+        self._versions: dict[tuple[str, str], VersionMetrics] = {}
+        self._ended = BoundedProtocol.ended.copy()
 
     def version(self, model: str, version: str) -> VersionMetrics:
         """The metrics of a version, the same ones each time."""

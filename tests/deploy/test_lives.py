@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from ekiben.control.api.health import health_routes
 from ekiben.control.app import Controller
-from router.doors import pages
+from router.doors.table import PLAIN
 from router.http import workers
 from router.lanes import probes
 from router.settings import LAST_STEPS_S
@@ -40,7 +40,7 @@ def paths() -> Mapping[str, set[str]]:
     """What each component answers to a GET."""
     controller = health_routes(cast("Any", None), cast("Any", None), cast("Any", None))
     return {
-        "router": set(pages.EXACT),
+        "router": set(PLAIN),
         "version": bentoml_paths(),
         "controller": {each.path for each in controller},
     }

@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from router.errors import BadRequest
-from router.http.asgi import Request
+from router.http.asgi import Receive, Request
 from router.http.server import RouterProtocol
 from tests.door.running import Connection, ModelServer, RouterProcess, running_router, write_experiments
 from tests.router.client import Response
@@ -161,6 +161,15 @@ async def test_on_a_real_connection_the_408_is_the_last_that_comes(body: bytes) 
         assert b"connection: close" in answer
 
 
+def arriving(receive: Receive) -> Request:
+    """A request whose body is on its way. It is never answered."""
+
+    async def send(_message: Any) -> None:
+        raise AssertionError
+
+    return Request({"headers": []}, receive, send, lambda: "id")
+
+
 async def test_a_slow_body_that_arrives_in_time_is_read_whole() -> None:
     parts = [b"a", b"b", b"", b"c"]
 
@@ -168,7 +177,7 @@ async def test_a_slow_body_that_arrives_in_time_is_read_whole() -> None:
         await asyncio.sleep(0.001)
         return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
 
-    assert await Request({"headers": []}, receive, lambda: "id").body(10) == b"abc"
+    assert await arriving(receive).body(10) == b"abc"
 
 
 async def test_a_caller_who_is_cancelled_while_its_body_is_awaited_takes_its_wait_along() -> None:
@@ -181,7 +190,7 @@ async def test_a_caller_who_is_cancelled_while_its_body_is_awaited_takes_its_wai
             cancelled.set()
         raise AssertionError
 
-    task = asyncio.create_task(Request({"headers": []}, receive, lambda: "id").body(10))
+    task = asyncio.create_task(arriving(receive).body(10))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -195,4 +204,4 @@ async def test_a_client_that_leaves_before_its_body_is_no_slow_one() -> None:
         return {"type": "http.disconnect"}
 
     with pytest.raises(BadRequest):
-        await Request({"headers": []}, receive, lambda: "id").body(10, 5.0)
+        await arriving(receive).body(10, 5.0)

@@ -19,7 +19,7 @@ from tests.router.waiting import settle
 
 
 def digest(features: bytes) -> str:
-    return row_digest(parse_envelope(b'{"features":' + features + b"}", None).features)
+    return row_digest(parse_envelope(b'{"features":' + features + b"}", None)[0])
 
 
 def key(tag: str, features: bytes, model: str = "credit", version: str = "v1") -> str:

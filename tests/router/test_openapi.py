@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from html.parser import HTMLParser
 from typing import Any
 
 import jsonschema_rs
 import pytest
 
-from router.doors.openapi.document import openapi_document
 from router.doors.openapi.page import docs_page
-from router.doors.openapi.schemas import PROBLEMS
-from router.doors.pages import EXACT, PREFIXED
+from router.doors.table import OPERATIONS, description
 from router.errors import StateAway
-from router.http.problems import _TABLE
+from router.http.problems import TABLE
 from tests.router.client import Response
 from tests.router.conftest import Router
 from tests.router.services import Service
 
-DOCUMENT = openapi_document()
+DOCUMENT = description()
 
 
 def operations() -> list[tuple[str, str, dict[str, Any]]]:
@@ -50,8 +47,8 @@ def promised(path: str, method: str, response: Response) -> None:
 
 
 def test_every_page_and_no_other_is_described() -> None:
-    pages = set(EXACT) | {prefix + "{}" for prefix in PREFIXED} | {"/predict/{}", "/outcomes"}
-    assert {re.sub(r"\{\w+\}", "{}", path) for path in DOCUMENT["paths"]} == pages
+    described = {(method.upper(), path) for path, method, _ in operations()}
+    assert described == {(each.method, each.path) for each in OPERATIONS}
 
 
 def test_every_reference_leads_somewhere() -> None:
@@ -80,7 +77,8 @@ def test_every_schema_is_a_valid_schema_and_every_example_fits_its_own() -> None
                     conforms(media["example"], media["schema"])
     for response in DOCUMENT["components"]["responses"].values():
         for media in response["content"].values():
-            conforms(media["example"], media["schema"])
+            for example in media["examples"].values():
+                conforms(example["value"], media["schema"])
     for path in ("/predict/{model}", "/outcomes"):
         (media,) = DOCUMENT["paths"][path]["post"]["requestBody"]["content"].values()
         conforms(media["example"], media["schema"])
@@ -95,11 +93,14 @@ def test_operations_have_ids_summaries_and_descriptions_of_their_parameters() ->
 
 
 def test_the_problems_described_are_those_of_the_table_of_problems() -> None:
-    table = {(status, kind, title) for _, status, kind, title in _TABLE}
-    for status, row in PROBLEMS.items():
-        assert (status, row.kind, row.title) in table
+    described = {
+        (example["value"]["status"], name)
+        for response in DOCUMENT["components"]["responses"].values()
+        for media in response["content"].values()
+        for name, example in media["examples"].items()
+    }
     # A wrong method has no operation of its own that could describe it.
-    assert {status for status, _, _ in table} - set(PROBLEMS) == {405}
+    assert described == {(row.status, row.name) for row in TABLE if row.status != 405}
 
 
 async def test_answers_are_what_the_document_promises(router: Router, v1: Service, v2: Service) -> None:
@@ -134,7 +135,7 @@ async def test_answers_are_what_the_document_promises(router: Router, v1: Servic
 
 async def test_the_page_of_the_document_is_the_document(router: Router) -> None:
     assert (await router.client.get("/openapi.json")).json == DOCUMENT
-    assert (await router.client.get("/docs")).body == docs_page()
+    assert (await router.client.get("/docs")).body == docs_page(DOCUMENT)
 
 
 class Page(HTMLParser):
@@ -163,7 +164,7 @@ class Page(HTMLParser):
 
 
 def test_the_docs_page_stands_alone_and_shows_every_operation() -> None:
-    html = docs_page().decode()
+    html = docs_page(DOCUMENT).decode()
     page = Page()
     page.feed(html)
     assert page.open == []
@@ -175,12 +176,12 @@ def test_the_docs_page_stands_alone_and_shows_every_operation() -> None:
         assert path in page.text
         assert method.upper() in page.text
         assert operation["operationId"] in page.ids
-    for status in PROBLEMS:
-        assert str(status) in page.text
+    for status in DOCUMENT["components"]["responses"]:
+        assert status in page.text
 
 
 def test_the_docs_page_is_made_for_light_dark_and_phones() -> None:
-    html = docs_page().decode()
+    html = docs_page(DOCUMENT).decode()
     assert 'name="viewport" content="width=device-width' in html
     assert "color-scheme: light dark" in html
     assert "prefers-color-scheme: dark" in html

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 import pytest
 
 from router import errors
@@ -58,6 +59,16 @@ BAD_BODIES = {
     "a user of 257 characters": b'{"user_id": "' + b"u" * 257 + b'", "features": {}}',
     "an unknown field": b'{"features": {}, "feature": {}}',
     "three fields": b'{"features": {}, "user_id": "u", "x": 1}',
+    "attributes null": b'{"features": {}, "attributes": null}',
+    "attributes an array": b'{"features": {}, "attributes": []}',
+    "nested attributes": b'{"features": {}, "attributes": {"plan": {"name": "pro"}}}',
+    "an attribute that is a list": b'{"features": {}, "attributes": {"tags": ["a"]}}',
+    "33 attributes": orjson.dumps({"features": {}, "attributes": {f"a{n}": n for n in range(33)}}),
+    "an attribute without a name": b'{"features": {}, "attributes": {"": 1}}',
+    "a long name of an attribute": orjson.dumps({"features": {}, "attributes": {"a" * 65: 1}}),
+    "a long text in an attribute": orjson.dumps({"features": {}, "attributes": {"a": "x" * 257}}),
+    "a version null": b'{"features": {}, "version": null}',
+    "a version that is a number": b'{"features": {}, "version": 2}',
     "a byte order mark": b'\xef\xbb\xbf{"features": {}}',
 }
 
@@ -223,7 +234,7 @@ def _subclasses(kind: type[errors.RouterError]) -> set[type[errors.RouterError]]
     "kind", sorted(_subclasses(errors.RouterError), key=lambda each: each.__name__), ids=lambda k: k.__name__
 )
 def test_every_error_has_a_row_in_the_table_of_problems(kind: type[errors.RouterError]) -> None:
-    needs_list = kind is errors.RowRefused
+    needs_list = kind in (errors.RowRefused, errors.OutcomesRefused)
     status, headers, body = render_problem(kind([] if needs_list else "why"), "id")  # type: ignore[arg-type]
     assert 400 <= status <= 599
     assert (b"content-type", b"application/problem+json") in headers

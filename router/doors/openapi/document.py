@@ -1,18 +1,27 @@
-"""The router's API as OpenAPI 3.1: every path, parameter, answer and problem, described once.
+"""The router's API as OpenAPI 3.1, derived from the table of operations, the bodies and the problems.
 
 `/docs` shows the same to people (`router.doors.openapi.page`). Tests hold the router to what stands here.
 """
 
 from __future__ import annotations
 
-from functools import cache
+import inspect
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
 from typing import Any, Final
 
-from router.doors.openapi.outcomes import OUTCOME_SCHEMAS
-from router.doors.openapi.paths import PATHS
-from router.doors.openapi.schemas import PROBLEMS, SCHEMAS
+import msgspec
 
+from router import errors
+from router.doors.operation import Answer, Operation, Parameter
+from router.http.problems import TABLE, BadRequest, Problem, Refusal, Row, problem_of
+
+_REF: Final = "#/components/{}/{}"
+_ANY_PROBLEM: Final = (403, 421, 500)
+"""What any operation may answer: to a page of another site, under a foreign name, after a fault."""
+_KEY_PROBLEMS: Final = (401, 429)
+_BODY_PROBLEMS: Final = (400, 408, 413, 415)
 _HEADERS: Final = {
     "X-Request-ID": {
         "description": "The request's id, taken or made",
@@ -20,8 +29,8 @@ _HEADERS: Final = {
         "schema": {"type": "string", "pattern": r"^[A-Za-z0-9_.\-]{1,128}$"},
     },
     "Server-Timing": {
-        "description": "Where the time went, in milliseconds: the cache's look-up, the wait for a "
-        "call, the call",
+        "description": "Where the time went, in milliseconds: the cache's look-up, the wait for a call, the "
+        "call",
         "required": True,
         "schema": {
             "type": "string",
@@ -41,44 +50,34 @@ _HEADERS: Final = {
         "schema": {"type": "string", "const": "Bearer"},
     },
 }
+_PROBLEM_HEADERS: Final = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
+_PROBLEM_BODIES: Final = {400: BadRequest, 422: Refusal}
+_REQUEST_ID: Final = Parameter(
+    "X-Request-ID",
+    "header",
+    "An id of your own for this request. It is taken when it has 1 to 128 letters, digits, `_`, `-` or `.`. "
+    "Another is made otherwise. Every answer names the one that counts.",
+    "checkout-7f3a",
+)
+_TAGS: Final = {
+    "Predictions": "What applications call",
+    "Outcomes": "What happened afterwards",
+    "Experiments": "Who gets which variant",
+    "Models": "What there is to ask",
+    "Health": "For load balancers and Prometheus; never asked for a key",
+    "Documentation": "",
+}
 
 
-def _problem_responses() -> dict[str, Any]:
-    """One response for each row of the table of errors in `docs/architecture.md`."""
-    responses = {}
-    for status, row in PROBLEMS.items():
-        example = {
-            "type": f"urn:ekiben:problem:{row.kind}",
-            "title": row.title,
-            "status": status,
-            "detail": row.detail,
-            "request_id": "checkout-7f3a",
-        }
-        name = "BadRequest" if status == 400 else "Problem"
-        if status == 422:
-            name = "Refusal"
-            example["errors"] = [{"loc": ["income"], "msg": "Input should be a valid number"}]
-        headers = ("X-Request-ID", *row.headers)
-        responses[f"{status}"] = {
-            "description": row.description,
-            "headers": {each: {"$ref": f"#/components/headers/{each}"} for each in headers},
-            "content": {
-                "application/problem+json": {
-                    "schema": {"$ref": f"#/components/schemas/{name}"},
-                    "example": example,
-                }
-            },
-        }
-    return responses
-
-
-@cache
-def openapi_document() -> dict[str, Any]:
-    """The OpenAPI document of the router. It is made once: nobody changes it."""
+def openapi_document(operations: Sequence[Operation]) -> dict[str, Any]:
+    """The OpenAPI document of these operations."""
     try:
         release = version("ekiben")
     except PackageNotFoundError:  # run from a checkout that was not installed
         release = "0"
+    paths: dict[str, dict[str, Any]] = {}
+    for each in operations:
+        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -93,17 +92,10 @@ def openapi_document() -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "security": [{}, {"key": []}],
-        "tags": [
-            {"name": "Predictions", "description": "What applications call"},
-            {"name": "Outcomes", "description": "What happened afterwards"},
-            {"name": "Experiments", "description": "Who gets which variant"},
-            {"name": "Models", "description": "What there is to ask"},
-            {"name": "Health", "description": "For load balancers and Prometheus; never asked for a key"},
-            {"name": "Documentation"},
-        ],
-        "paths": PATHS,
+        "tags": [{"name": name} | ({"description": text} if text else {}) for name, text in _TAGS.items()],
+        "paths": paths,
         "components": {
-            "schemas": SCHEMAS | OUTCOME_SCHEMAS,
+            "schemas": _schemas(operations),
             "headers": _HEADERS,
             "responses": _problem_responses(),
             "securitySchemes": {
@@ -115,3 +107,97 @@ def openapi_document() -> dict[str, Any]:
             },
         },
     }
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    summary, _, about = (inspect.getdoc(operation.handler) or "").partition("\n\n")
+    described: dict[str, Any] = {
+        "tags": [operation.tag],
+        "operationId": operation.id,
+        "summary": summary.removesuffix("."),
+        "parameters": [_parameter(each) for each in (*operation.parameters, _REQUEST_ID)],
+    }
+    problems = {*_ANY_PROBLEM, *operation.problems}
+    if about:
+        described["description"] = " ".join(about.split())
+    if operation.right is None:
+        described["security"] = []
+    else:
+        problems.update(_KEY_PROBLEMS)
+    if (asked := operation.asked) is not None:
+        problems.update(_BODY_PROBLEMS)
+        media = {"schema": _ref("schemas", asked.body.__name__), "example": asked.example}
+        described["requestBody"] = {
+            "required": True,
+            "description": asked.about,
+            "content": {"application/json": media},
+        }
+    responses = {str(each.status): _answer(each) for each in operation.answers}
+    described["responses"] = responses | {
+        str(status): _ref("responses", str(status)) for status in sorted(problems)
+    }
+    return described
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    required = {} if parameter.place == "header" else {"required": True}
+    return {
+        "name": parameter.name,
+        "in": parameter.place,
+        **required,
+        "description": parameter.about,
+        "schema": parameter.schema,
+        "example": parameter.example,
+    }
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    if isinstance(answer.body, str):
+        kind = "object" if answer.body.endswith("json") else "string"
+        content = {answer.body: {"schema": {"type": kind}}}
+    else:
+        example = msgspec.json.decode(msgspec.json.encode(answer.example))
+        content = {"application/json": {"schema": _ref("schemas", answer.body.__name__), "example": example}}
+    return _response(answer.about, answer.headers, content)
+
+
+def _problem_responses() -> dict[str, Any]:
+    """One response a status, with an example of each type of problem that has it."""
+    responses: dict[str, Any] = {}
+    by_status = sorted((row for row in TABLE if row.status != 405), key=lambda row: row.status)
+    for status, group in groupby(by_status, key=lambda row: row.status):
+        rows = list(group)
+        body = _PROBLEM_BODIES.get(status, Problem)
+        media = {
+            "schema": _ref("schemas", body.__name__),
+            "examples": {row.name: {"value": _example(row)} for row in rows},
+        }
+        about = " ".join(f"`{row.name}`: {inspect.getdoc(row.error)}" for row in rows)
+        headers = _PROBLEM_HEADERS.get(status, ())
+        responses[str(status)] = _response(about, headers, {"application/problem+json": media})
+    return responses
+
+
+def _example(row: Row) -> Any:
+    refused = row.error is errors.RowRefused
+    wrong = [{"loc": ["income"], "msg": "Input should be a valid number"}] if refused else None
+    return msgspec.to_builtins(problem_of(row, row.example, _REQUEST_ID.example, wrong))
+
+
+def _response(about: str, headers: Iterable[str], content: dict[str, Any]) -> dict[str, Any]:
+    named = {name: _ref("headers", name) for name in ("X-Request-ID", *headers)}
+    return {"description": about, "headers": named, "content": content}
+
+
+def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
+    bodies = [each.body for operation in operations for each in operation.answers]
+    asked = [operation.asked.body for operation in operations if operation.asked is not None]
+    types = [each for each in (*asked, *bodies) if not isinstance(each, str)]
+    _, schemas = msgspec.json.schema_components(
+        [*types, Problem, *_PROBLEM_BODIES.values()], ref_template=_REF.format("schemas", "{name}")
+    )
+    return schemas
+
+
+def _ref(room: str, name: str) -> dict[str, str]:
+    return {"$ref": _REF.format(room, name)}

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from html import escape
 from typing import Any, Final
-
-from router.doors.openapi.document import openapi_document
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1c1b19; --soft: #5f5b55; --paper: #fdfcfa; --card: #f3f0ea;
@@ -36,10 +33,8 @@ table { width: 100%; border-collapse: collapse; } th, td { padding: .35rem .5rem
 """
 
 
-@cache
-def docs_page() -> bytes:
-    """The page, in HTML. It needs no script, reads in light and dark, and fits a phone."""
-    document = openapi_document()
+def docs_page(document: dict[str, Any]) -> bytes:
+    """The page of a document, in HTML. It needs no script, reads in light and dark, and fits a phone."""
     info = document["info"]
     sections = "".join(_section(document, tag) for tag in document["tags"])
     return (
@@ -106,7 +101,8 @@ def _media(document: dict[str, Any], content: dict[str, Any]) -> str:
 
 
 def _problems(document: dict[str, Any]) -> str:
-    example = document["components"]["responses"]["400"]["content"]["application/problem+json"]["example"]
+    (media,) = document["components"]["responses"]["400"]["content"].values()
+    (example,) = (each["value"] for each in media["examples"].values())
     rows = "".join(
         _row(status, response["description"])
         for status, response in document["components"]["responses"].items()
