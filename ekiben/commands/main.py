@@ -7,15 +7,17 @@ import os
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.main
+from typer.core import TyperGroup
 
+from ekiben.commands import applying as applying_cli
 from ekiben.commands import backup as backup_cli
 from ekiben.commands import delivery as delivery_cli
 from ekiben.commands import outcomes as outcomes_command
 from ekiben.commands import reading as reading_cli
-from ekiben.commands import verbs as verbs_cli
 from ekiben.commands.arguments import check_user, read_features
 from ekiben.terminal.output import print_error, print_json
 from ekiben.terminal.settings import Settings, key_headers
@@ -40,8 +42,29 @@ class Kind(StrEnum):
     CLASSIFICATION = "classification"
 
 
+class _Commands(TyperGroup):
+    """All commands. Those of the verbs are made when one is asked for: a document's types take a tenth of a
+    second to load, for which no other command should wait.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        self._add_verbs()
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in self.commands:
+            self._add_verbs()
+        return super().get_command(ctx, cmd_name)
+
+    def _add_verbs(self) -> None:
+        from ekiben.commands.verbs import app as verbs
+
+        self.commands.update(typer.main.get_group(verbs).commands)
+
+
 app = typer.Typer(
     name="ekiben",
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -49,9 +72,9 @@ app = typer.Typer(
 app.add_typer(outcomes_command.commands, name="outcomes")
 app.add_typer(reading_cli.app)
 app.add_typer(delivery_cli.app)
-app.add_typer(verbs_cli.app)
+app.add_typer(applying_cli.app)
 app.add_typer(backup_cli.app)
-app.add_typer(verbs_cli.events, name="events", rich_help_panel=verbs_cli.PANEL)
+app.add_typer(applying_cli.events, name="events", rich_help_panel=applying_cli.PANEL)
 
 
 def _show_version(wanted: bool) -> None:

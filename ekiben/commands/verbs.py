@@ -1,253 +1,108 @@
-"""The commands that change experiments, through the controller: thin doors, one function a command."""
+"""The commands that use a verb on an experiment: each is made from the verb's row."""
 
 from __future__ import annotations
 
 import os
-from enum import StrEnum
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from enum import Enum
+from inspect import Parameter, Signature
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
+from pydantic.fields import FieldInfo
 
-from ekiben.terminal.errors import EkibenError, UsageError
-
-PANEL = "Change experiments (through a running controller)"
-
-app = typer.Typer()
-events = typer.Typer(
-    no_args_is_help=True,
-    help="Forget what was recorded of a user: `ekiben events forget`.",
-    rich_markup_mode="markdown",
-)
+from ekiben.clients.controller import ControllerClient
+from ekiben.commands.applying import PANEL, Why, Yes
+from ekiben.commands.changing import change
+from ekiben.experiments.changes.fields import is_flag, is_many, read_texts
+from ekiben.experiments.changes.verbs import VERBS, Verb
+from ekiben.experiments.problems import DocumentError
+from ekiben.showing.standing import show_ramp
+from ekiben.terminal.errors import UsageError
+from ekiben.terminal.screen import screen
 
 Experiment = Annotated[
     str, typer.Argument(help="The experiment's key, such as credit-boosting.", show_default=False)
 ]
-Why = Annotated[
-    str | None, typer.Option("--why", metavar="TEXT", help="The reason, for the history; asked for else.")
-]
-Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking; needs --why.")]
+
+app = typer.Typer()
 
 
-class Then(StrEnum):
-    """What a ramp does after its last step."""
+def _command(verb: Verb) -> Callable[..., None]:
+    def command(experiment: str, why: str | None, yes: bool, **given: Any) -> None:
+        body = _body(verb, given)
+        client = ControllerClient.from_environ(os.environ)
+        if verb.name == "ramp" and not body:
+            show_ramp(screen(), client.experiment(experiment))
+            return
+        path = f"/experiments/{quote(experiment, safe='')}/{verb.name}"
+        change(screen(), client, path, body, why=why, yes=yes)
 
-    WAIT = "wait"
-    PROMOTE = "promote"
-
-
-@app.command(rich_help_panel=PANEL)
-def apply(
-    file: Annotated[Path, typer.Argument(help="The experiments file.", show_default=False)],
-    why: Why = None,
-    yes: Yes = False,
-) -> None:
-    """Apply what a file changes of the one that was applied last, after showing it.
-
-    What a command or a ramp has done meanwhile stays. A value that both changed is refused with both, and so
-    is what cannot follow what is there, such as other weights while an experiment runs.
-    """
-    _change("/apply", {"document": _text(file)}, why, yes)
-
-
-@app.command(rich_help_panel=PANEL)
-def diff(file: Annotated[Path, typer.Argument(help="The experiments file.", show_default=False)]) -> None:
-    """Show what `ekiben apply` would change, and change nothing.
-
-    The exit code is 1 when the file cannot be applied, and 0 otherwise.
-    """
-    from ekiben.clients.controller import ControllerClient
-    from ekiben.terminal.screen import screen
-
-    body = {"document": _text(file), "why": "ekiben diff", "dry_run": True}
-    looked = ControllerClient.from_environ(os.environ).change("/apply", body)
-    for line in looked["changes"] or ["Nothing changes: that is how it is."]:
-        screen().print(line, soft_wrap=True, markup=False)
+    options = sorted(verb.body.model_fields.items(), key=lambda item: is_flag(item[1]))
+    parameters = [
+        _parameter("experiment", Experiment, Parameter.empty),
+        *(_field(verb, name, field) for name, field in options),
+        _parameter("why", Why, None),
+        _parameter("yes", Yes, False),
+    ]
+    command.__doc__ = verb.help
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    return command
 
 
-@app.command(rich_help_panel=PANEL)
-def check(file: Annotated[Path, typer.Argument(help="The experiments file.", show_default=False)]) -> None:
-    """Check an experiments file by itself, without a controller: for CI, before a change is merged.
-
-    Each problem is a line with its place in the file, and the exit code is 1.
-    """
-    from ekiben.clients.document import read_document
-    from ekiben.terminal.screen import screen
-
-    document = read_document(file).document
-    models, experiments = len(document.models), len(document.experiments)
-    screen().print(
-        f"{file} is sound: {models} models, {experiments} experiments", soft_wrap=True, markup=False
-    )
-
-
-@app.command(rich_help_panel=PANEL)
-def start(experiment: Experiment, why: Why = None, yes: Yes = False) -> None:
-    """Start a draft: it begins to give users their variants.
-
-    With a ramp it starts at the ramp's first step.
-    """
-    _verb(experiment, "start", {}, why, yes)
-
-
-@app.command(rich_help_panel=PANEL)
-def pause(experiment: Experiment, why: Why = None, yes: Yes = False) -> None:
-    """Pause an experiment: everyone gets live until it is resumed.
-
-    Nobody's variant is forgotten: after `ekiben resume` each user has the one of before.
-    """
-    _verb(experiment, "pause", {}, why, yes)
-
-
-@app.command(rich_help_panel=PANEL)
-def resume(experiment: Experiment, why: Why = None, yes: Yes = False) -> None:
-    """Resume a paused experiment: each user gets the variant of before.
-
-    A ramp's step begins anew.
-    """
-    _verb(experiment, "resume", {}, why, yes)
-
-
-@app.command(rich_help_panel=PANEL)
-def promote(
-    experiment: Experiment,
-    variant: Annotated[
-        str | None,
-        typer.Argument(help="The treatment; may be left out where there is one.", show_default=False),
-    ] = None,
-    why: Why = None,
-    yes: Yes = False,
-) -> None:
-    """End an experiment with a treatment: its version becomes live.
-
-    Everyone gets that version, in one change. It is an end: the next comparison is another experiment.
-    """
-    _verb(experiment, "promote", {} if variant is None else {"variant": variant}, why, yes)
-
-
-@app.command(rich_help_panel=PANEL)
-def roll_back(experiment: Experiment, why: Why = None, yes: Yes = False) -> None:
-    """End an experiment with the control: everyone gets live, within a second.
-
-    It is an end. To send everyone to live for a while use `ekiben pause`, or without a controller
-    `ekiben panic`.
-    """
-    _verb(experiment, "roll-back", {}, why, yes)
-
-
-@app.command(rich_help_panel=PANEL)
-def acknowledge(
-    experiment: Experiment,
-    model_version: Annotated[
-        list[str] | None,
-        typer.Option("--model-version", metavar="TAG", help="Only this one; may be given several times."),
-    ] = None,
-    why: Why = None,
-    yes: Yes = False,
-) -> None:
-    """Say that a redeployment in the middle of an experiment is harmless: it blocks the verdict no longer.
-
-    Without --model-version these are all that the last report shows.
-    """
-    _verb(experiment, "acknowledge", {"model_versions": model_version or []}, why, yes)
-
-
-@app.command(rich_help_panel=PANEL)
-def ramp(
-    experiment: Experiment,
-    steps: Annotated[
-        str | None, typer.Option("--steps", metavar="2,10,50,100", help="Coverage in percent, rising.")
-    ] = None,
-    every: Annotated[
-        str | None, typer.Option("--every", metavar="30m", help="How long a step lasts at least.")
-    ] = None,
-    min_users: Annotated[
-        int | None, typer.Option("--min-users", help="Users in each variant that each step adds at least.")
-    ] = None,
-    guardrails: Annotated[
-        str | None,
-        typer.Option("--guardrails", metavar="NAME,NAME", help="Those that are judged; all unless named."),
-    ] = None,
-    then: Annotated[Then | None, typer.Option("--then", help="After the last step.")] = None,
-    off: Annotated[bool, typer.Option("--off", help="Take the ramp away; coverage stays.")] = False,
-    why: Why = None,
-    yes: Yes = False,
-) -> None:
-    """Raise coverage by steps while the guardrails hold; without options, show where the ramp stands.
-
-    A violated guardrail rolls the experiment back within seconds. Options change the ramp that is there.
-    """
-    given: dict[str, Any] = {
-        "steps": None if steps is None else _numbers(steps),
-        "every": every,
-        "min_users_per_step": min_users,
-        "guardrails": None if guardrails is None else [name.strip() for name in guardrails.split(",")],
-        "then": None if then is None else then.value,
-    }
-    body = {name: value for name, value in given.items() if value is not None}
-    if off and body:
-        raise UsageError("--off takes the ramp away: give it alone")
-    if off or body:
-        _verb(experiment, "ramp", {"off": True} if off else body, why, yes)
-        return
-    from ekiben.clients.controller import ControllerClient
-    from ekiben.showing.standing import show_ramp
-    from ekiben.terminal.screen import screen
-
-    show_ramp(screen(), ControllerClient.from_environ(os.environ).experiment(experiment))
-
-
-@events.command()
-def forget(
-    user: Annotated[str, typer.Option("--user", metavar="USER", help="The user's id.", show_default=False)],
-    why: Why = None,
-    yes: Yes = False,
-) -> None:
-    """Remove a user's events from the files and the streams, and the user from all overrides.
-
-    There is no way back. Reports change with the next analysis. The exit code is 1 when there was nothing of
-    this user: the request is in the history all the same, but the id may be misspelt.
-    """
-    from ekiben.clients.controller import ControllerClient
-    from ekiben.commands.changing import confirm
-    from ekiben.terminal.screen import screen
-
-    client, console = ControllerClient.from_environ(os.environ), screen()
-    console.print("All events of this user are removed, for good, and the user from all overrides.")
-    why, _ = confirm(console, why=why, yes=yes)
-    removed = client.forget(user, why)
-    if not removed["overrides"] and not any(removed["events"].values()):
-        raise EkibenError(
-            "nothing was found of this user: no events, no overrides. The request was carried out; "
-            "check the spelling of the id, and EKIBEN_USER_SALT of the controller"
+def _field(verb: Verb, name: str, field: FieldInfo) -> Parameter:
+    """The option, or of a treatment the argument, that a field of the verb's body is given by."""
+    told = field.description or name
+    told = f"{told[0].upper()}{told[1:]}."
+    default: Any = ... if field.is_required() else None
+    if name == verb.treatment:
+        return _parameter(
+            name, Annotated[_typed(field), typer.Argument(help=told, show_default=False)], default
         )
-    told = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in removed["events"].items())
-    console.print(f"Done: {told or 'no events'}; {removed['overrides']} overrides.")
+    option = typer.Option(
+        "--" + verb.options.get(name, name.replace("_", "-")), metavar=_written(field), help=told
+    )
+    return _parameter(name, Annotated[_typed(field), option], False if is_flag(field) else default)
 
 
-def _text(file: Path) -> str:
+def _typed(field: FieldInfo) -> Any:
+    """The type of the option: what the field chooses from or counts as, else text."""
+    if is_flag(field):
+        return bool
+    if is_many(field):
+        return list[str] | None
+    known = isinstance(field.annotation, type) and issubclass(field.annotation, Enum | int | float)
+    return (field.annotation if known else str) | None  # type: ignore[operator]
+
+
+def _written(field: FieldInfo) -> str | None:
+    for example in field.examples or ():
+        return ",".join(map(str, example)) if is_many(field) else str(example)
+    return None
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> Parameter:
+    return Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+def _body(verb: Verb, given: dict[str, Any]) -> dict[str, Any]:
+    """What is given, as the verb is told it. Raises UsageError."""
     try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {file}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+        fields = read_texts(verb.body, dict(_texts(given)))
+    except DocumentError as error:
+        raise UsageError("; ".join(error.problems)) from None
+    return fields.model_dump(mode="json", exclude_unset=True)
 
 
-def _verb(experiment: str, verb: str, body: dict[str, Any], why: str | None, yes: bool) -> None:
-    from urllib.parse import quote
-
-    _change(f"/experiments/{quote(experiment, safe='')}/{verb}", body, why, yes)
-
-
-def _change(path: str, body: dict[str, Any], why: str | None, yes: bool) -> None:
-    from ekiben.clients.controller import ControllerClient
-    from ekiben.commands.changing import change
-    from ekiben.terminal.screen import screen
-
-    change(screen(), ControllerClient.from_environ(os.environ), path, body, why=why, yes=yes)
+def _texts(given: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in given.items():
+        if isinstance(value, list):
+            yield name, ",".join(value)
+        elif value not in (None, False):
+            yield name, str(value)
 
 
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError("--steps are percentages with commas between them, such as 2,10,50,100") from None
+for _verb in VERBS.values():
+    app.command(_verb.name, rich_help_panel=PANEL)(_command(_verb))

@@ -14,8 +14,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from ekiben.control.acting.applying import apply_file
+from ekiben.control.acting.editing import Editor
 from ekiben.control.acting.ramps import Ramps
-from ekiben.control.acting.verbs import Verbs
 from ekiben.control.analysis.analysing import Analysis
 from ekiben.control.analysis.analyst import Analyst
 from ekiben.control.api.admin import admin_app
@@ -69,8 +69,8 @@ class Controller:
         keeper = Housekeeper(files, lease, self._forgetting, settings.events_days, clocks=clocks)
         desk.clock_off = lambda: clocks.off
         desk.failing = lambda: _failing(recorder, analyst, keeper, clocks)
-        auth, verbs = Auth.from_settings(settings), Verbs(desk)
-        self._dashboard = Dashboard(desk, auth, verbs)
+        auth, editor = Auth.from_settings(settings), Editor(desk)
+        self._dashboard = Dashboard(desk, auth, editor)
 
         def leading(held: bool) -> None:
             desk.leading = held
@@ -92,7 +92,7 @@ class Controller:
         self.app = Starlette(
             routes=[
                 *health_routes(desk, recorder, analyst),
-                Mount("/api", admin_app(desk, verbs, auth, self._forget)),
+                Mount("/api", admin_app(desk, editor, auth, self._forget)),
                 Mount("/", self._dashboard),
             ],
             lifespan=self._lifespan,

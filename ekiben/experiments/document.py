@@ -172,18 +172,18 @@ class Ramp(_Part):
     """Raising coverage by steps while the guardrails hold."""
 
     steps: Annotated[tuple[Annotated[float, Field(gt=0, le=100)], ...], Field(min_length=1, strict=False)] = (
-        Field(examples=[[10, 50, 100]])
+        Field(title="Steps, coverage in percent", examples=[[2, 10, 50, 100]])
     )
     """Coverage in percent, each step larger than the one before."""
-    every: str = Field(default="1h", examples=["1d"])
+    every: str = Field(default="1h", title="Each step for at least", examples=["30m"])
     """How long a step lasts at least, as 30s, 30m, 6h or 2d."""
-    min_users_per_step: int = Field(default=500, ge=1)
+    min_users_per_step: int = Field(default=500, ge=1, title="Users in each variant before the next")
     """Users of each variant who must join in a step and mature before the next step."""
     guardrails: Annotated[tuple[str, ...], Field(strict=False)] | None = Field(
-        default=None, examples=[["approvals", "error_rate"]]
+        default=None, title="Guardrails that are judged", examples=[["approvals", "error_rate"]]
     )
     """Names of the guardrails that are judged. Without it all of them are."""
-    then: Annotated[RampEnd, Field(strict=False)] = RampEnd.WAIT
+    then: Annotated[RampEnd, Field(strict=False)] = Field(default=RampEnd.WAIT, title="After the last step")
     """What happens after the last step. `wait` leaves it to a person, `promote` promotes when the verdict
     says so.
     """

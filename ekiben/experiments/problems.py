@@ -124,6 +124,10 @@ _WORDS: Mapping[str, str] = {
     "int_type": "must be a whole number, not {shown}",
     "int_from_float": "must be a whole number, not {shown}",
     "float_type": "must be a number, not {shown}",
+    "int_parsing": "must be a whole number, not {shown}",
+    "float_parsing": "must be a number, not {shown}",
+    "json_invalid": "is no JSON: {error}",
+    "value_error": "{error}",
 }
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 

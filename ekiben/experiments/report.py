@@ -7,6 +7,7 @@ control.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Final
 
@@ -318,6 +319,14 @@ class Report(msgspec.Struct, frozen=True):
             if each.what == "outcomes":
                 found[each.code] = found.get(each.code, 0) + each.count
         return found
+
+    def unacknowledged(self, acknowledged: Collection[str]) -> tuple[Redeployment, ...]:
+        """The redeployments that block the verdict; what was `acknowledged` since the report blocks none."""
+        return tuple(
+            each
+            for each in self.redeployments
+            if not each.acknowledged and each.model_version not in acknowledged
+        )
 
     @property
     def deciding(self) -> MetricReport | None:

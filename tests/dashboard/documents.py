@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ekiben.experiments.changes import actions
+from ekiben.experiments.changes import edits
+from ekiben.experiments.changes.verbs import act
 from ekiben.experiments.document import Document
 from ekiben.experiments.parsing import parse_document
 from ekiben.state.documents.document import DocumentStore, Stored
@@ -84,11 +85,11 @@ async def grow(store: DocumentStore) -> Stored:
         nonlocal stored
         stored = await store.change(stored, document, who=who, why=why)
 
-    await step(actions.start(stored.document, "credit-boosting"), "mara", "the shadow report looks right")
-    await step(actions.start(stored.document, "churn-offers"), "tom", "agreed with marketing on Monday")
+    await step(act("start", stored.document, "credit-boosting"), "mara", "the shadow report looks right")
+    await step(act("start", stored.document, "churn-offers"), "tom", "agreed with marketing on Monday")
     for coverage, users in ((10.0, 514), (50.0, 2_130), (100.0, 5_871)):
         why = f"every guardrail holds with {users:,} users in the smaller variant"
-        await step(actions.set_coverage(stored.document, "credit-boosting", coverage), "ramp", why)
-    await step(actions.start(stored.document, "fraud-graph"), "mara", "first look at the graph features")
-    await step(actions.pause(stored.document, "fraud-graph"), "tom", "v2 was redeployed by mistake")
+        await step(edits.set_coverage(stored.document, "credit-boosting", coverage), "ramp", why)
+    await step(act("start", stored.document, "fraud-graph"), "mara", "first look at the graph features")
+    await step(act("pause", stored.document, "fraud-graph"), "tom", "v2 was redeployed by mistake")
     return stored

@@ -18,7 +18,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from ekiben.control.acting.verbs import Verbs
+from ekiben.control.acting.editing import Editor
 from ekiben.control.api.admin import admin_app
 from ekiben.control.auth import Auth
 from ekiben.control.dashboard import Dashboard
@@ -46,8 +46,8 @@ async def _beat(desk: Desk) -> None:
 def build(settings: Settings, *, router: bool) -> Starlette:
     redis = open_state(settings.state_url)
     desk = Desk(settings, redis, note=settings.note)
-    auth, verbs = Auth.from_settings(settings), Verbs(desk)
-    dashboard = Dashboard(desk, auth, verbs)
+    auth, editor = Auth.from_settings(settings), Editor(desk)
+    dashboard = Dashboard(desk, auth, editor)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -57,7 +57,7 @@ def build(settings: Settings, *, router: bool) -> Starlette:
         yield
         await end_tasks(*tasks)
 
-    routes = [Mount("/api", admin_app(desk, verbs, auth, _forget)), Mount("/", dashboard)]
+    routes = [Mount("/api", admin_app(desk, editor, auth, _forget)), Mount("/", dashboard)]
     return Starlette(routes=routes, lifespan=lifespan)
 
 

@@ -91,7 +91,7 @@ def test_what_was_decided_on_an_older_revision_does_not_happen(page: Page, acted
     log_in(page, acted, "/experiments/fraud-graph/roll-back")
     page.get_by_label("Why").fill("too slow")
     other = page.context.new_page()
-    log_in_again = f"{acted.url}/experiments/fraud-graph/ramp-on"
+    log_in_again = f"{acted.url}/experiments/fraud-graph/ramp"
     other.goto(log_in_again)
     other.get_by_label("Each step for at least").fill("2h")
     other.get_by_role("button", name="Show what happens").click()

@@ -23,7 +23,7 @@ PAGES = (
     "/models/credit/shadow",
     "/history",
     "/experiments/credit-boosting/promote",
-    "/experiments/credit-boosting/ramp-on",
+    "/experiments/credit-boosting/ramp",
 )
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 WIDTHS = (390, 1440)

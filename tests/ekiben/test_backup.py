@@ -32,7 +32,7 @@ from ekiben.control.recording.files import EventFiles
 from ekiben.control.recording.merging import Merging
 from ekiben.control.recording.recorder import Recorder
 from ekiben.control.recording.schemas import SCHEMAS
-from ekiben.experiments.changes.actions import pause
+from ekiben.experiments.changes.verbs import act
 from ekiben.state.documents.audit import Audit
 from ekiben.state.documents.document import DocumentStore, open_state
 from ekiben.state.embedded import EmbeddedRedis
@@ -423,7 +423,7 @@ async def test_a_router_that_knows_later_revisions_follows_the_restored_document
         saved = await until_async(store.load)
         assert saved is not None
         await asyncio.to_thread(back_up, screen(), tmp_path / "b", here.environ)
-        await store.change(saved, pause(saved.document, EXPERIMENT), who="ann", why="later")
+        await store.change(saved, act("pause", saved.document, EXPERIMENT), who="ann", why="later")
         await asyncio.to_thread(restore, screen(), tmp_path / "b", replace=True, environ=here.environ)
 
         async def held() -> Any:

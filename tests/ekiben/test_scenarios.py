@@ -15,9 +15,9 @@ import pytest
 from ekiben.clients.document import read_document
 from ekiben.demo.arrivals import Applicant, Arrivals, outcomes_of, read_applicants
 from ekiben.demo.scenario import fitted_scenario, scenario_file
-from ekiben.experiments.changes import actions
 from ekiben.experiments.changes.allowed import check_change
 from ekiben.experiments.changes.three_way import apply_text
+from ekiben.experiments.changes.verbs import act
 from ekiben.experiments.document import Document
 from ekiben.experiments.lifecycle import Status
 from ekiben.experiments.parsing import parse_document
@@ -58,7 +58,7 @@ def test_a_scenario_leaves_what_the_file_says_as_it_is(name: str) -> None:
     credit, held = scenario.models["credit"], here.models["credit"]
     assert credit.model_copy(update={"versions": held.versions}) == held
     # … so that the first edit of the file works, also when the demo has promoted.
-    promoted = actions.promote(parse_document(dump_document(scenario)), key)
+    promoted = act("promote", parse_document(dump_document(scenario)), key)
     data = dump_document(here)
     data["experiments"]["credit-boosting"]["coverage"] = 10
     edited = apply_text(here, parse_document(data), promoted)

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from ekiben.commands.main import guarded
-from ekiben.experiments.changes import actions
+from ekiben.experiments.changes import edits
 from ekiben.experiments.lifecycle import Status
 from ekiben.state.documents.document import dump_document
 from ekiben.state.documents.experiments_file import parse_experiments
@@ -108,7 +108,7 @@ async def test_a_ramp_is_set_changed_shown_and_taken_away(scene: Scene, command:
     steps = ("--steps", "2,10,50", "--every", "30m", "--min-users", "200", "--then", "promote")
     code, out, err = await command("ramp", EXPERIMENT, *steps, "--guardrails", "kept,error_rate", *SURE)
     assert (code, err) == (0, "")
-    assert "a violation rolls back by itself" in out
+    assert "A violation rolls back by itself" in out
     await command("ramp", EXPERIMENT, "--every", "1h", *SURE)
     shown = (await command("ramp", EXPERIMENT))[1]
     assert (
@@ -154,7 +154,7 @@ async def test_an_edit_of_a_file_undoes_no_verb_and_what_both_changed_is_refused
     assert (code, out) == (0, f"experiments.{EXPERIMENT}.coverage: 10 → 5\n")
     held = await scene.desk.store.load()
     assert held is not None
-    moved = actions.set_coverage(held.document, EXPERIMENT, 50)
+    moved = edits.set_coverage(held.document, EXPERIMENT, 50)
     await scene.desk.store.change(held, moved, who="ramp", why="a step")
     code, _, err = await command("diff", str(file))
     assert code == 1
@@ -325,8 +325,8 @@ async def test_forgetting_a_user_of_whom_nothing_is_known_says_so_and_fails(
         (["resume", EXPERIMENT, *SURE], 1, "is running, so you cannot resume it"),
         (["pause", "credit-bosting", *SURE], 1, "did you mean credit-boosting?"),
         (["promote", EXPERIMENT, "control", *SURE], 1, "to end with it, roll back"),
-        (["ramp", EXPERIMENT, "--steps", "a,b", *SURE], 2, "--steps are percentages"),
-        (["ramp", EXPERIMENT, "--off", "--every", "1h", *SURE], 2, "--off takes the ramp away"),
+        (["ramp", EXPERIMENT, "--steps", "a,b", *SURE], 2, "steps.0: must be a number"),
+        (["ramp", EXPERIMENT, "--off", "--every", "1h", *SURE], 2, "off takes the ramp away"),
         (["ramp", EXPERIMENT, "--every", "soon", "--steps", "5", *SURE], 1, "is no duration"),
         (["apply", "nowhere.yaml", *SURE], 2, "cannot read nowhere.yaml: No such file"),
         (["report", EXPERIMENT], 1, "there is no report of credit-boosting yet"),

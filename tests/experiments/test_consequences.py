@@ -1,68 +1,60 @@
-"""What a confirmation says of a change."""
+"""What a confirmation says of a verb."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from ekiben.experiments.changes import actions
-from ekiben.experiments.changes.consequences import consequence
-from ekiben.experiments.document import Document, Ramp
-from tests.experiments.test_actions import KEY, credit
+from ekiben.experiments.changes.fields import read_values
+from ekiben.experiments.changes.verbs import VERBS
+from ekiben.experiments.document import Document
+from tests.experiments.test_verbs import KEY, credit
 
-RAMP = Ramp(steps=(10.0, 100.0), every="30m")
-END = "the experiment ends for good."
-STAYS = "Nobody who still takes part changes variant."
+RAMP: dict[str, Any] = {"steps": [10.0, 100.0], "every": "30m"}
+END = "The experiment ends for good."
+SHARES = "100 % of users take part (control v1, treatment v2)."
 HOW = (
-    "The ramp takes coverage to 10, 100 %, each step for at least 30m while its guardrails hold; a violation "
-    "rolls back by itself; after the last step it waits for a person."
+    "The ramp takes coverage to 10, 100 %, each step for at least 30m while its guardrails hold. A violation "
+    "rolls back by itself. After the last step it waits for a person."
 )
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "words"),
+    ("before", "verb", "fields", "words"),
     [
         (
             credit("draft"),
-            actions.start(credit("draft"), KEY),
-            "100 % of users take part (control v1, treatment v2); the others get v1.",
+            "start",
+            {},
+            f"{SHARES} The others get v1. Coverage stays at 100 % until somebody changes it.",
+        ),
+        (credit(), "pause", {}, "Everyone gets v1 until it is resumed. Nobody's variant changes."),
+        (credit(), "roll-back", {}, f"Everyone gets v1 within a second. {END}"),
+        (
+            credit(),
+            "promote",
+            {},
+            f"v2 becomes the live version of credit instead of v1. Everyone gets it. {END}",
+        ),
+        (credit("paused"), "ramp", RAMP, f"Once it runs, {SHARES} {HOW}"),
+        (
+            credit(ramp=RAMP),
+            "ramp",
+            {"off": True},
+            f"{SHARES} Coverage stays at 100 % until somebody changes it.",
         ),
         (
             credit(),
-            actions.pause(credit(), KEY),
-            "Everyone gets v1 until it is resumed; nobody's variant changes.",
-        ),
-        (
-            credit(),
-            actions.roll_back(credit(), KEY),
-            f"Everyone gets v1 within a second, and {END}",
-        ),
-        (
-            credit(),
-            actions.promote(credit(), KEY),
-            f"v2 becomes the live version of credit instead of v1: everyone gets it, and {END}",
-        ),
-        (
-            credit("paused"),
-            actions.set_ramp(credit("paused"), KEY, RAMP),
-            f"Once it runs, 100 % of users take part (control v1, treatment v2). {HOW}",
-        ),
-        (
-            actions.set_ramp(credit(coverage=10), KEY, RAMP),
-            credit(coverage=10),
-            "Coverage stays at 10 % until somebody changes it.",
-        ),
-        (
-            credit(coverage=50),
-            actions.set_coverage(credit(), KEY, 5),
-            f"5 % of users take part (control v1, treatment v2); before it was 50 %. {STAYS}",
-        ),
-        (
-            credit(),
-            actions.acknowledge(credit(), KEY, ["credit_v2:b"]),
+            "acknowledge",
+            {"model_versions": ["credit_v2:b"]},
             "These redeployments block the verdict no longer.",
         ),
-        (credit(), credit(), "Nobody gets another version."),
     ],
 )
-def test_a_change_is_told_by_what_it_means_for_users(before: Document, after: Document, words: str) -> None:
-    assert consequence(before, after, KEY) == words
+def test_a_verb_says_what_it_means_for_users(
+    before: Document, verb: str, fields: dict[str, Any], words: str
+) -> None:
+    row = VERBS[verb]
+    after = row.act(before, KEY, read_values(row.body, fields))
+    assert row.meaning(before, after, KEY) == words

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from ekiben.experiments.changes import actions
 from ekiben.experiments.changes.releases import (
     BASE,
     keys_beyond_base,
@@ -16,6 +15,7 @@ from ekiben.experiments.changes.releases import (
     routing_data,
     write_document,
 )
+from ekiben.experiments.changes.verbs import act
 from ekiben.experiments.document import Experiment
 from ekiben.experiments.parsing import parse_document
 from ekiben.experiments.problems import DocumentError
@@ -38,7 +38,7 @@ def newer() -> dict[str, Any]:
 def test_fields_of_a_newer_release_are_kept_through_a_verb() -> None:
     document, kept = read_document(newer())
     assert kept.not_run == {}
-    paused = write_document(actions.pause(document, EXPERIMENT), kept)
+    paused = write_document(act("pause", document, EXPERIMENT), kept)
     expected = newer()
     expected["experiments"][EXPERIMENT]["status"] = "paused"
     assert paused == expected
@@ -107,7 +107,7 @@ def test_the_routing_document_says_who_gets_what_and_no_more() -> None:
     assert routing.models == document.models
     full = document.experiments[EXPERIMENT]
     assert routing.experiments[EXPERIMENT] == full.model_copy(update={"min_users": 500})
-    ended = actions.roll_back(document, EXPERIMENT)
+    ended = act("roll-back", document, EXPERIMENT)
     less, _ = read_routing(routing_data(write_document(ended)))
     assert less.experiments[EXPERIMENT].overrides == {}
     assert less.experiments[EXPERIMENT].status == "rolled_back"

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from ekiben.experiments.changes import actions
+from ekiben.experiments.changes import edits
 from ekiben.experiments.changes.safer import safer
+from ekiben.experiments.changes.verbs import act
 from ekiben.experiments.document import Document
 from ekiben.experiments.parsing import parse_document
 from tests.router.documents import EXPERIMENT, credit
@@ -18,12 +19,12 @@ RUNNING = parse_document(credit(experiment={"coverage": 50}))
 @pytest.mark.parametrize(
     ("one", "other", "status", "coverage"),
     [
-        (actions.roll_back(RUNNING, EXPERIMENT), RUNNING, "rolled_back", 50),
-        (actions.pause(RUNNING, EXPERIMENT), RUNNING, "paused", 50),
-        (actions.set_coverage(RUNNING, EXPERIMENT, 10), RUNNING, "running", 10),
-        (actions.promote(RUNNING, EXPERIMENT), actions.roll_back(RUNNING, EXPERIMENT), "rolled_back", 50),
-        (actions.promote(RUNNING, EXPERIMENT), actions.set_coverage(RUNNING, EXPERIMENT, 10), "promoted", 50),
-        (actions.pause(RUNNING, EXPERIMENT), actions.roll_back(RUNNING, EXPERIMENT), "rolled_back", 50),
+        (act("roll-back", RUNNING, EXPERIMENT), RUNNING, "rolled_back", 50),
+        (act("pause", RUNNING, EXPERIMENT), RUNNING, "paused", 50),
+        (edits.set_coverage(RUNNING, EXPERIMENT, 10), RUNNING, "running", 10),
+        (act("promote", RUNNING, EXPERIMENT), act("roll-back", RUNNING, EXPERIMENT), "rolled_back", 50),
+        (act("promote", RUNNING, EXPERIMENT), edits.set_coverage(RUNNING, EXPERIMENT, 10), "promoted", 50),
+        (act("pause", RUNNING, EXPERIMENT), act("roll-back", RUNNING, EXPERIMENT), "rolled_back", 50),
     ],
 )
 def test_the_safer_state_is_taken_whichever_side_it_is_on(

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ekiben.experiments.changes import actions
+from ekiben.experiments.changes import edits
+from ekiben.experiments.changes.verbs import act
 from ekiben.experiments.parsing import parse_document
 from ekiben.state.documents.applying import Applier, Waits
 from ekiben.state.documents.audit import Audit
@@ -70,9 +71,14 @@ class Host:
     async def experiment(self) -> Any:
         return (await self.stored()).document.experiments[EXPERIMENT]
 
-    async def act(self, verb: Any, *arguments: Any, who: str = "somebody") -> None:
+    async def act(self, verb: str) -> None:
         held = await self.stored()
-        await self.store.change(held, verb(held.document, EXPERIMENT, *arguments), who=who, why="test")
+        await self.store.change(held, act(verb, held.document, EXPERIMENT), who="somebody", why="test")
+
+    async def widen(self, coverage: float) -> None:
+        held = await self.stored()
+        widened = edits.set_coverage(held.document, EXPERIMENT, coverage)
+        await self.store.change(held, widened, who="ramp", why="test")
 
 
 @pytest.fixture
@@ -123,7 +129,7 @@ async def test_file_edited_what_is_new_is_applied(host: Host) -> None:
 
 
 async def test_file_edited_a_comment_leaves_a_paused_experiment_paused(host: Host) -> None:
-    await host.act(actions.pause)
+    await host.act("pause")
     host.write("# a remark\n" + host.file.read_text())
     assert await host.after(20) == "in force"
     assert (await host.experiment()).status == "paused"
@@ -133,7 +139,7 @@ async def test_file_edited_a_comment_leaves_a_paused_experiment_paused(host: Hos
 
 
 async def test_verb_used_and_ramp_acted_and_another_value_edited_all_of_it_stays(host: Host) -> None:
-    await host.act(actions.set_coverage, 50, who="ramp")
+    await host.widen(50)
     assert await host.save(coverage=10, min_users=1000) == "in force"
     experiment = await host.experiment()
     assert (experiment.coverage, experiment.min_users) == (50, 1000)
@@ -142,7 +148,7 @@ async def test_verb_used_and_ramp_acted_and_another_value_edited_all_of_it_stays
 async def test_both_changed_the_same_value_it_is_refused_with_both(
     host: Host, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await host.act(actions.set_coverage, 50, who="ramp")
+    await host.widen(50)
     with caplog.at_level(logging.ERROR):
         assert await host.save(coverage=20) == "refused"
         await host.after(20)
@@ -158,7 +164,7 @@ async def test_both_changed_the_same_value_it_is_refused_with_both(
 
 
 async def test_deleting_the_block_of_a_promoted_experiment_leaves_live_as_it_is(host: Host) -> None:
-    await host.act(actions.promote)
+    await host.act("promote")
     host.write({"models": credit()["models"]})
     assert await host.after(20) == "in force"
     stored = await host.stored()
@@ -219,7 +225,7 @@ async def test_controller_absent_nobody_applies(host: Host) -> None:
 
 
 async def test_redis_restored_with_a_new_lineage_is_not_overwritten_by_the_file(host: Host) -> None:
-    document = actions.pause((await host.stored()).document, EXPERIMENT)
+    document = act("pause", (await host.stored()).document, EXPERIMENT)
     await host.client.delete(DOCUMENT_KEY)
     await host.store.change(None, document, who="restore", why="backup")
     assert await host.after(20) == "refused"
@@ -330,7 +336,7 @@ async def test_one_that_only_seeds_never_applies_anything_again(redis: RedisServ
 
 
 async def test_a_new_experiment_in_the_file_is_added_beside_what_was_promoted(host: Host) -> None:
-    await host.act(actions.promote)
+    await host.act("promote")
     data = credit(experiment={"coverage": 10, "status": "promoted"})
     held = credit()["experiments"][EXPERIMENT] | {"status": "draft"}
     data["experiments"]["another"] = held

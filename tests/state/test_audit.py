@@ -9,7 +9,8 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from ekiben.experiments.changes import actions
+from ekiben.experiments.changes import edits
+from ekiben.experiments.changes.verbs import act
 from ekiben.experiments.document import Ramp
 from ekiben.experiments.parsing import parse_document
 from ekiben.state.documents.audit import Audit
@@ -38,7 +39,7 @@ async def client(redis: RedisServer) -> AsyncIterator[Redis]:
 async def test_a_change_is_read_back_with_who_when_why_before_after_and_its_lines(client: Redis) -> None:
     store = DocumentStore(client)
     first = await store.change(None, DRAFT, who="me", why="first")
-    started = actions.start(DRAFT, EXPERIMENT)
+    started = act("start", DRAFT, EXPERIMENT)
     await store.change(first, started, who="you", why="it is time")
     newest, oldest = await Audit(client).entries()
     assert (newest.who, newest.why, newest.revision, newest.lineage) == (
@@ -88,7 +89,7 @@ async def test_the_changes_of_one_experiment_are_its_own(client: Redis) -> None:
     held = await store.change(
         held, DRAFT.model_copy(update={"models": {"credit": model}}), who="me", why="not"
     )
-    await store.change(held, actions.start(held.document, EXPERIMENT), who="me", why="start")
+    await store.change(held, act("start", held.document, EXPERIMENT), who="me", why="start")
     assert [entry.why for entry in await Audit(client).entries(experiment=EXPERIMENT)] == ["start", "first"]
     assert await Audit(client).entries(experiment="another") == []
 
@@ -99,9 +100,9 @@ async def test_a_step_begins_with_the_last_change_of_status_coverage_phase_or_ra
     assert await audit.step("another") is None
     widened: list[float] = []
     for document in (
-        actions.start(DRAFT, EXPERIMENT),
-        actions.set_coverage(actions.start(DRAFT, EXPERIMENT), EXPERIMENT, 10),
-        actions.set_ramp(actions.start(DRAFT, EXPERIMENT), EXPERIMENT, Ramp(steps=(10.0,))),
+        act("start", DRAFT, EXPERIMENT),
+        edits.set_coverage(act("start", DRAFT, EXPERIMENT), EXPERIMENT, 10),
+        act("ramp", act("start", DRAFT, EXPERIMENT), EXPERIMENT, **Ramp(steps=(10.0,)).model_dump()),
     ):
         held = await store.change(held, document, who="me", why="a step")
         (newest,) = await audit.entries(limit=1)
@@ -111,7 +112,9 @@ async def test_a_step_begins_with_the_last_change_of_status_coverage_phase_or_ra
         widened.append(step.widened)
     began = newest.at
     assert widened[0] < widened[1] < widened[2] == began
-    await store.change(held, actions.acknowledge(held.document, EXPERIMENT, ["x"]), who="me", why="no step")
+    await store.change(
+        held, act("acknowledge", held.document, EXPERIMENT, model_versions=["x"]), who="me", why="no step"
+    )
     step = await audit.step(EXPERIMENT)
     assert step is not None
     assert step.began == began
@@ -184,8 +187,8 @@ async def test_what_is_added_later_comes_first_and_what_is_gone_is_left_out(clie
     held = await store.change(None, DRAFT, who="me", why="first")
     audit = Audit(client)
     assert [entry.why for entry in await audit.entries(experiment=EXPERIMENT)] == ["first"]
-    held = await store.change(held, actions.start(DRAFT, EXPERIMENT), who="me", why="start")
-    await store.change(held, actions.pause(held.document, EXPERIMENT), who="me", why="pause")
+    held = await store.change(held, act("start", DRAFT, EXPERIMENT), who="me", why="start")
+    await store.change(held, act("pause", held.document, EXPERIMENT), who="me", why="pause")
     entries = await audit.entries(experiment=EXPERIMENT)
     assert [entry.why for entry in entries] == ["pause", "start", "first"]
     await client.xdel(AUDIT_STREAM, entries[1].id)
@@ -195,7 +198,7 @@ async def test_what_is_added_later_comes_first_and_what_is_gone_is_left_out(clie
 async def test_an_experiment_that_never_was_is_unknown_without_reading_the_audit(client: Redis) -> None:
     store = DocumentStore(client)
     held = await store.change(None, DRAFT, who="me", why="first")
-    await store.change(held, actions.start(DRAFT, EXPERIMENT), who="me", why="start")
+    await store.change(held, act("start", DRAFT, EXPERIMENT), who="me", why="start")
     await fill_after(client, 500)
     before = await calls(client)
     audit = Audit(client)

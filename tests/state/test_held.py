@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from ekiben.experiments.changes import actions
+from ekiben.experiments.changes import edits
+from ekiben.experiments.changes.verbs import act
 from ekiben.experiments.document import Document
 from ekiben.experiments.parsing import parse_document
 from ekiben.state.documents.audit import Audit
@@ -83,21 +84,21 @@ async def test_what_was_known_before_a_restart_is_put_back_too(scene: Scene, tmp
 async def test_another_lineage_is_taken_and_not_undone(scene: Scene) -> None:
     await scene.know()
     await scene.client.delete(DOCUMENT_KEY)
-    restored = await scene.store.change(None, actions.pause(BEGIN, EXPERIMENT), who="restore", why="backup")
+    restored = await scene.store.change(None, act("pause", BEGIN, EXPERIMENT), who="restore", why="backup")
     assert (await scene.know()).lineage == restored.lineage
     assert (await scene.experiment()).status == "paused"
 
 
 async def test_what_came_of_what_was_known_is_taken(scene: Scene) -> None:
     await scene.know()
-    await scene.change(actions.set_coverage(BEGIN, EXPERIMENT, 60))
-    await scene.change(actions.set_coverage(BEGIN, EXPERIMENT, 70))
+    await scene.change(edits.set_coverage(BEGIN, EXPERIMENT, 60))
+    await scene.change(edits.set_coverage(BEGIN, EXPERIMENT, 70))
     assert (await scene.experiment()).coverage == 70
 
 
 async def test_revisions_that_redis_lost_are_put_back_with_what_a_person_stopped(scene: Scene) -> None:
     first = await scene.know()
-    await scene.change(actions.roll_back(BEGIN, EXPERIMENT))
+    await scene.change(act("roll-back", BEGIN, EXPERIMENT))
     known = await scene.know()
     await scene.put(first)  # a replica that lagged
     assert (await scene.experiment()).status == "rolled_back"
@@ -110,12 +111,12 @@ async def test_a_fork_keeps_what_a_person_stopped_whoever_was_busier(
 ) -> None:
     first = await scene.know()
     for step in (60, 70):
-        await scene.change(actions.set_coverage(BEGIN, EXPERIMENT, step))
+        await scene.change(edits.set_coverage(BEGIN, EXPERIMENT, step))
     await scene.know()  # revision 3, where the experiment runs
     await scene.put(first)  # a replica that lagged at revision 1 …
-    await scene.change(actions.roll_back(BEGIN, EXPERIMENT), "it went wrong")  # … on which somebody acts
+    await scene.change(act("roll-back", BEGIN, EXPERIMENT), "it went wrong")  # … on which somebody acts
     for number in range(busy):
-        await scene.change(actions.shadow(actions.roll_back(BEGIN, EXPERIMENT), "credit", "v3", number + 1))
+        await scene.change(edits.shadow(act("roll-back", BEGIN, EXPERIMENT), "credit", "v3", number + 1))
     with caplog.at_level(logging.ERROR):
         assert (await scene.experiment()).status == "rolled_back"
     assert "two histories were joined" in caplog.text
@@ -129,10 +130,10 @@ async def test_a_fork_keeps_what_a_person_stopped_whoever_was_busier(
 
 async def test_the_stop_is_kept_when_it_is_on_the_side_that_redis_lost(scene: Scene) -> None:
     first = await scene.know()
-    await scene.change(actions.pause(BEGIN, EXPERIMENT))
+    await scene.change(act("pause", BEGIN, EXPERIMENT))
     await scene.know()
     await scene.put(first)
-    await scene.change(actions.set_coverage(BEGIN, EXPERIMENT, 90))
+    await scene.change(edits.set_coverage(BEGIN, EXPERIMENT, 90))
     experiment = await scene.experiment()
     assert (experiment.status, experiment.coverage) == ("paused", 50)
 
@@ -140,11 +141,11 @@ async def test_the_stop_is_kept_when_it_is_on_the_side_that_redis_lost(scene: Sc
 async def test_whoever_knew_either_side_takes_the_joined_document(scene: Scene, tmp_path: Path) -> None:
     first = await scene.know()
     other = HeldDocument(DocumentStore(scene.client), tmp_path / "other.json")
-    await scene.change(actions.pause(BEGIN, EXPERIMENT))
+    await scene.change(act("pause", BEGIN, EXPERIMENT))
     one = await scene.know()
     other.take(one)
     await scene.put(first)
-    await scene.change(actions.set_coverage(BEGIN, EXPERIMENT, 90))
+    await scene.change(edits.set_coverage(BEGIN, EXPERIMENT, 90))
     joined = await scene.know()
     assert await other.load() == joined
     assert await scene.held.load() == joined
@@ -170,8 +171,8 @@ async def test_a_document_of_30e8d9b_is_read_and_goes_on(scene: Scene) -> None:
     await scene.client.hset(DOCUMENT_KEY, mapping=old)  # type: ignore[misc]
     await scene.know()
     # 30e8d9b changes it: what it does not know of stays as it was, and is not believed.
-    await scene.change(actions.set_coverage(BEGIN, EXPERIMENT, 60))
-    data = actions.set_coverage(BEGIN, EXPERIMENT, 70).model_dump_json(by_alias=True, exclude_defaults=True)
+    await scene.change(edits.set_coverage(BEGIN, EXPERIMENT, 60))
+    data = edits.set_coverage(BEGIN, EXPERIMENT, 70).model_dump_json(by_alias=True, exclude_defaults=True)
     await scene.client.hset(DOCUMENT_KEY, mapping={"revision": "3", "document": data})  # type: ignore[misc]
     record = await scene.know()
     assert record.routing == b""

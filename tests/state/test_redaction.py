@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ekiben.experiments.changes.actions import forget_user
+from ekiben.experiments.changes.edits import forget_user
 from ekiben.experiments.parsing import parse_document
 from ekiben.state.documents.audit import Audit
 from ekiben.state.documents.document import Conflict, DocumentStore, Stored, open_state

@@ -21,7 +21,8 @@ import msgspec
 from redis.exceptions import RedisError
 
 from ekiben.control.desk import RAMPS_KEY, Desk, RampState
-from ekiben.experiments.changes import actions
+from ekiben.experiments.changes.edits import set_coverage
+from ekiben.experiments.changes.verbs import act
 from ekiben.experiments.document import Document, Experiment
 from ekiben.experiments.durations import format_duration
 from ekiben.experiments.lifecycle import ACTIVE
@@ -152,10 +153,10 @@ _ACTS: Final = frozenset({RampKind.RAISE, RampKind.ROLL_BACK, RampKind.PROMOTE})
 
 def _changed(document: Document, key: str, action: RampAction) -> Document:
     if action.kind is RampKind.RAISE:
-        return actions.set_coverage(document, key, action.coverage)
+        return set_coverage(document, key, action.coverage)
     if action.kind is RampKind.PROMOTE:
-        return actions.promote(document, key, action.variant)
-    return actions.roll_back(document, key)
+        return act("promote", document, key, variant=action.variant)
+    return act("roll-back", document, key)
 
 
 def _waits(action: RampAction, experiment: Experiment, sentence: str) -> RampAction:

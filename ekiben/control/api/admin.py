@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache, partial
 from typing import Any, Final
 
 import msgspec
@@ -15,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ekiben.control.acting.verbs import Change, NoDocument, Order, UnknownExperiment, Verbs
-from ekiben.control.api.openapi import openapi
+from ekiben.control.acting.editing import Change, Editor, NoDocument, Order, UnknownExperiment
+from ekiben.control.api.openapi import Operation, describe
 from ekiben.control.api.problems import (
     BadRequest,
     Forbidden,
@@ -27,20 +28,18 @@ from ekiben.control.api.problems import (
 )
 from ekiben.control.api.requests import (
     MAX_APPLY_BYTES,
-    AcknowledgeBody,
     ApplyBody,
-    ChangeBody,
     ForgetBody,
-    PromoteBody,
-    RampBody,
+    HistoryQuery,
+    PlanQuery,
     ShadowBody,
     actor,
+    body_of,
     is_json,
-    number,
     order_of,
-    page,
     read_body,
     read_file,
+    read_query,
     words,
 )
 from ekiben.control.api.views import entry_view, experiment_view, experiment_views, shadow_views, status_view
@@ -48,42 +47,23 @@ from ekiben.control.auth import Auth, bearer_token
 from ekiben.control.callers import Callers
 from ekiben.control.desk import Desk
 from ekiben.experiments.changes.releases import write_document
+from ekiben.experiments.changes.verbs import VERBS, Verb
 from ekiben.experiments.document import Experiment
 from ekiben.experiments.parsing import parse_document
-from ekiben.experiments.planning import BadPlan, make_plan
+from ekiben.experiments.planning import BadPlan, Plan, make_plan
 from ekiben.experiments.problems import unknown
+from ekiben.experiments.report import Report
 
 log = logging.getLogger(__name__)
 
 Forget = Callable[[str], Awaitable[Mapping[str, int]]]
 """Removes a user's events from files and streams; returns what it removed, by what it was."""
 
-Handler = Callable[[Request], Awaitable[object]]
 
-
-def admin_app(desk: Desk, verbs: Verbs, auth: Auth, forget: Forget) -> Starlette:
+def admin_app(desk: Desk, editor: Editor, auth: Auth, forget: Forget) -> Starlette:
     """The API. Nothing it answers is cached, and every error is problem+json."""
-    api = Admin(desk, verbs, auth, forget)
-    reads: dict[str, Handler] = {
-        "/status": api.status,
-        "/experiments": api.experiments,
-        "/experiments/{key}": api.experiment,
-        "/experiments/{key}/report": api.report,
-        "/experiments/{key}/history": api.history,
-        "/experiments/{key}/plan": api.plan,
-        "/history": api.history,
-        "/models/{model}/shadow": api.shadow,
-        "/document": api.document,
-        "/openapi.json": api.openapi,
-    }
-    changes: dict[str, Handler] = {
-        "/apply": api.apply,
-        "/events/forget": api.forget,
-        "/models/{model}/shadow": api.set_shadow,
-        **{f"/experiments/{{key}}/{verb}": api.verb(verb) for verb in VERBS},
-    }
-    routes = [Route(path, api.reading(handler), methods=["GET"]) for path, handler in reads.items()]
-    routes += [Route(path, api.changing(handler), methods=["POST"]) for path, handler in changes.items()]
+    api = Admin(desk, editor, auth, forget)
+    routes = [Route(each.path, api.guarded(each), methods=[each.method]) for each in OPERATIONS]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _http_problem})
     app.router.redirect_slashes = False
     return app
@@ -92,26 +72,20 @@ def admin_app(desk: Desk, verbs: Verbs, auth: Auth, forget: Forget) -> Starlette
 class Admin:
     """The handlers. They return plain values or a msgspec structure, sent as JSON."""
 
-    def __init__(self, desk: Desk, verbs: Verbs, auth: Auth, forget: Forget) -> None:
+    def __init__(self, desk: Desk, editor: Editor, auth: Auth, forget: Forget) -> None:
         self._desk = desk
-        self._verbs = verbs
+        self._editor = editor
         self._auth = auth
         self._forget = forget
         self._audit = desk.audit
         self._callers = Callers(desk.settings)
 
-    def reading(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        """For those who may look."""
-        return self._guarded(handler, changes=False)
-
-    def changing(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        """For admins."""
-        return self._guarded(handler, changes=True)
-
     async def status(self, _request: Request) -> object:
+        """The installation at a glance."""
         return status_view(self._desk)
 
     async def document(self, _request: Request) -> object:
+        """The document in force, as `POST /apply` takes it."""
         stored = self._desk.stored
         if stored is None:
             raise NotFound("there are no experiments yet: apply a file")
@@ -119,13 +93,16 @@ class Admin:
         return {"lineage": stored.lineage, "revision": stored.revision, "document": document}
 
     async def experiments(self, _request: Request) -> object:
+        """Every experiment, with its verdict and its ramp."""
         return {"experiments": experiment_views(self._desk)}
 
     async def experiment(self, request: Request) -> object:
+        """One experiment, with its verdict and its ramp."""
         key, experiment = self._experiment(request)
         return experiment_view(self._desk, key, experiment)
 
     async def report(self, request: Request) -> object:
+        """The last report."""
         key, _ = self._experiment(request)
         report = self._desk.reports.get(key)
         if report is None:
@@ -133,77 +110,78 @@ class Admin:
         return report
 
     async def history(self, request: Request) -> object:
+        """The changes of an experiment or of all, newest first."""
         key = request.path_params.get("key")
-        limit, before = page(request)
-        documents = request.query_params.get("documents", "false") == "true"
+        query = read_query(request, HistoryQuery)
         if key is not None and not await self._audit.knows(key):
             self._experiment(request)  # one that is gone has a history, one that never was has not
-        entries = await self._audit.entries(limit, key, before)
-        return {"entries": [entry_view(each, key, documents=documents) for each in entries]}
+        entries = await self._audit.entries(query.limit, key, query.before)
+        return {"entries": [entry_view(each, key, documents=query.documents) for each in entries]}
 
     async def plan(self, request: Request) -> object:
+        """How many users and days an effect needs."""
         key, experiment = self._experiment(request)
-        effect = request.query_params.get("effect")
-        if effect is None or len(effect) > 40:
-            raise BadRequest("effect is missing: a share of the control's mean, such as 5%, or a number")
-        power = number(request, "power")
+        query = read_query(request, PlanQuery)
         try:
             return await asyncio.to_thread(
                 make_plan,
                 key,
                 experiment,
                 self._desk.reports.get(key),
-                effect,
-                power=0.8 if power is None else power / 100,
-                users_per_day=number(request, "users_per_day"),
-                mean=number(request, "mean"),
-                std=number(request, "std"),
+                query.effect,
+                power=query.power / 100,
+                users_per_day=query.users_per_day,
+                mean=query.mean,
+                std=query.std,
             )
         except BadPlan as error:
             raise BadRequest(str(error)) from None
 
     async def shadow(self, request: Request) -> object:
+        """Shadow versions beside what answered."""
         model = request.path_params["model"]
         if self._desk.stored is None or model not in self._desk.stored.document.models:
             raise NotFound(f"there is no model {model!r}")
         return {"model": model, "reports": shadow_views(self._desk.shadow_reports, model)}
 
     async def set_shadow(self, request: Request) -> object:
+        """Copy a share of the requests to a version."""
         body = await read_body(request, ShadowBody)
         order = order_of(request, body)
         model = request.path_params["model"]
-        return _told(await self._verbs.shadow(model, body.version, body.percent, order, body.endpoints))
+        return _told(await self._editor.shadow(model, body.version, body.percent, order, body.endpoints))
 
     async def openapi(self, _request: Request) -> object:
+        """This description."""
         return openapi()
 
     async def apply(self, request: Request) -> object:
+        """Apply what a file (YAML text) changes, or replace the document (JSON)."""
         body = await read_body(request, ApplyBody, MAX_APPLY_BYTES)
         order = order_of(request, body)
         if isinstance(body.document, str):
-            return _told(await self._verbs.apply_file(await read_file(body.document), order))
+            return _told(await self._editor.apply_file(await read_file(body.document), order))
         document = await asyncio.to_thread(parse_document, body.document)
-        return _told(await self._verbs.apply(document, order))
+        return _told(await self._editor.apply(document, order))
 
     async def forget(self, request: Request) -> object:
+        """Remove a user's events and overrides."""
         body = await read_body(request, ForgetBody)
         order = Order(actor(request), words(body.why))
         try:
-            overrides = await self._verbs.forget_overrides(body.user_id, order)
+            overrides = await self._editor.forget_overrides(body.user_id, order)
         except NoDocument:
             overrides = None
         removed = await self._forget(body.user_id)
         return {"overrides": len(overrides.changes) if overrides else 0, "events": dict(removed)}
 
-    def verb(self, name: str) -> Handler:
-        """The handler of one of `VERBS`."""
-        kind, act = VERBS[name]
-
-        async def handle(request: Request) -> object:
-            body = await read_body(request, kind)
-            return _told(await act(self._verbs, request.path_params["key"], order_of(request, body), body))
-
-        return handle
+    async def act(self, request: Request, verb: Verb) -> object:
+        """Do what a verb does with an experiment."""
+        body = await read_body(request, body_of(verb))
+        fields: Any = body  # of the verb's own `body` as well
+        return _told(
+            await self._editor.act(verb, request.path_params["key"], fields, order_of(request, body))
+        )
 
     def _experiment(self, request: Request) -> tuple[str, Experiment]:
         key = request.path_params["key"]
@@ -213,12 +191,15 @@ class Admin:
             raise UnknownExperiment(unknown("experiment", key, known))
         return key, stored.document.experiments[key]
 
-    def _guarded(self, handler: Handler, *, changes: bool) -> Callable[[Request], Awaitable[Response]]:
+    def guarded(self, operation: Operation) -> Callable[[Request], Awaitable[Response]]:
+        """The operation for those who may look, or, where it changes something, for admins."""
+        changes = operation.body is not None
+
         async def guarded(request: Request) -> Response:
             try:
                 if changes or not self._callers.may_look(request):
                     self._let_in(request, changes=changes)
-                response = _json(await handler(request))
+                response = _json(await operation.handler(self, request))
             except Exception as error:
                 response = problem_response(error)
                 if response.status_code == 500:
@@ -247,25 +228,34 @@ class Admin:
         request.state.caller = proxied
 
 
-async def _ramp(verbs: Verbs, key: str, order: Order, body: Any) -> Change:
-    fields = body.fields()
-    if body.off and fields:
-        raise BadRequest("off takes the ramp away: give it alone")
-    return await (verbs.end_ramp(key, order) if body.off else verbs.set_ramp(key, order, **fields))
-
-
-VERBS: Final[Mapping[str, tuple[type[ChangeBody], Callable[[Verbs, str, Order, Any], Awaitable[Change]]]]] = {
-    "start": (ChangeBody, lambda verbs, key, order, _: verbs.start(key, order)),
-    "pause": (ChangeBody, lambda verbs, key, order, _: verbs.pause(key, order)),
-    "resume": (ChangeBody, lambda verbs, key, order, _: verbs.resume(key, order)),
-    "promote": (PromoteBody, lambda verbs, key, order, body: verbs.promote(key, order, body.variant)),
-    "roll-back": (ChangeBody, lambda verbs, key, order, _: verbs.roll_back(key, order)),
-    "ramp": (RampBody, _ramp),
-    "acknowledge": (
-        AcknowledgeBody,
-        lambda verbs, key, order, body: verbs.acknowledge(key, order, body.model_versions),
+OPERATIONS: Final = (
+    Operation("/status", Admin.status),
+    Operation("/experiments", Admin.experiments),
+    Operation("/experiments/{key}", Admin.experiment),
+    Operation("/experiments/{key}/report", Admin.report, answer=Report),
+    Operation("/experiments/{key}/history", Admin.history, query=HistoryQuery),
+    Operation("/experiments/{key}/plan", Admin.plan, query=PlanQuery, answer=Plan),
+    Operation("/history", Admin.history, query=HistoryQuery),
+    Operation("/models/{model}/shadow", Admin.shadow),
+    Operation("/document", Admin.document),
+    Operation("/openapi.json", Admin.openapi),
+    Operation("/apply", Admin.apply, body=ApplyBody),
+    *(
+        Operation(
+            f"/experiments/{{key}}/{verb.name}", partial(Admin.act, verb=verb), verb.help, body_of(verb)
+        )
+        for verb in VERBS.values()
     ),
-}
+    Operation("/models/{model}/shadow", Admin.set_shadow, body=ShadowBody),
+    Operation("/events/forget", Admin.forget, body=ForgetBody),
+)
+"""All that the API does."""
+
+
+@cache
+def openapi() -> Mapping[str, Any]:
+    """The description of the API."""
+    return describe(OPERATIONS)
 
 
 def _told(change: Change) -> dict[str, object]:

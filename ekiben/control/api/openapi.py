@@ -1,142 +1,107 @@
-"""The admin API as OpenAPI 3.1: every path with its parameters, bodies and answers."""
+"""The admin API as OpenAPI 3.1, made from its operations and the types of their bodies."""
 
 from __future__ import annotations
 
-from functools import cache
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 
-from ekiben.control.api.requests import (
-    AcknowledgeBody,
-    ApplyBody,
-    ChangeBody,
-    ForgetBody,
-    PromoteBody,
-    RampBody,
-    ShadowBody,
+from ekiben.control.api.problems import (
+    BadRequest,
+    NotFound,
+    Problem,
+    Unauthorized,
+    titles,
 )
-from ekiben.experiments.planning import Plan
-from ekiben.experiments.report import Report
+from ekiben.control.auth import TooManyAttempts
+from ekiben.state.documents.document import StateUnavailable
 
-_KEY: Final = {"name": "key", "in": "path", "required": True, "schema": {"type": "string"}}
-_MODEL: Final = _KEY | {"name": "model"}
-
-
-def _query(name: str, schema: dict[str, Any], *, required: bool = False) -> dict[str, Any]:
-    return {"name": name, "in": "query", "required": required, "schema": schema}
+_REFERENCE: Final = "#/components/schemas/"
 
 
-_PAGE: Final = [
-    _query("limit", {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}),
-    _query("before", {"type": "string", "pattern": "^[0-9]{1,20}-[0-9]{1,20}$"}),
-    _query("documents", {"type": "boolean", "default": False}),
-]
-_NUMBER: Final = {"type": "number"}
-_PLAN: Final = [
-    _query("effect", {"type": "string", "maxLength": 40, "examples": ["5%", "2.5"]}, required=True),
-    *(_query(name, _NUMBER) for name in ("power", "users_per_day", "mean", "std")),
-]
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What is done at a path. With a `body` it is a POST that changes something, else a GET."""
 
-# path: what it tells, its parameters, the schema of its answer ("" for a plain object).
-_READS: Final[dict[str, tuple[str, list[dict[str, Any]], str]]] = {
-    "/status": ("The installation at a glance", [], ""),
-    "/experiments": ("Every experiment, with its verdict and its ramp", [], ""),
-    "/experiments/{key}": ("One experiment, with its verdict and its ramp", [_KEY], ""),
-    "/experiments/{key}/report": ("The last report", [_KEY], "Report"),
-    "/experiments/{key}/history": ("The changes of an experiment, newest first", [_KEY, *_PAGE], ""),
-    "/experiments/{key}/plan": ("How many users and days an effect needs", [_KEY, *_PLAN], "Plan"),
-    "/history": ("All changes, newest first", _PAGE, ""),
-    "/models/{model}/shadow": ("Shadow versions beside what answered", [_MODEL], ""),
-    "/document": ("The document in force, as `POST /apply` takes it", [], ""),
-    "/openapi.json": ("This description", [], ""),
-}
-# path: what it does, its parameters, its body.
-_CHANGES: Final[dict[str, tuple[str, list[dict[str, Any]], str]]] = {
-    "/apply": (
-        "Apply what a file (YAML text) changes, or replace the document (JSON)",
-        [],
-        "ApplyBody",
-    ),
-    "/experiments/{key}/start": ("A draft begins to assign users", [_KEY], "ChangeBody"),
-    "/experiments/{key}/pause": ("Everyone gets live until it is resumed", [_KEY], "ChangeBody"),
-    "/experiments/{key}/resume": ("A paused experiment goes on", [_KEY], "ChangeBody"),
-    "/experiments/{key}/promote": ("It ends, and a treatment becomes live", [_KEY], "PromoteBody"),
-    "/experiments/{key}/roll-back": ("It ends with the control", [_KEY], "ChangeBody"),
-    "/experiments/{key}/ramp": ("Set, change or take away its ramp", [_KEY], "RampBody"),
-    "/experiments/{key}/acknowledge": ("Redeployments block no verdict", [_KEY], "AcknowledgeBody"),
-    "/models/{model}/shadow": ("Copy a share of the requests to a version", [_MODEL], "ShadowBody"),
-    "/events/forget": ("Remove a user's events and overrides", [], "ForgetBody"),
-}
-_READ_PROBLEMS: Final = {
-    "400": "The request cannot be read",
-    "401": "The admin token is needed: off loopback for reading too",
-    "404": "Not found",
-    "429": "Too many wrong tokens",
-    "503": "The state Redis does not answer",
-}
-_CHANGE_PROBLEMS: Final = _READ_PROBLEMS | {
-    "403": "A viewer changes nothing",
-    "409": "The experiments are at another revision, or there are none",
-    "413": "The body is over 1 MiB",
-    "422": "The document or the change is refused",
-}
-_PROBLEM: Final = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "errors": {"type": "array", "items": {"type": "string"}},
-        "revision": {"type": "integer"},
-        "meanwhile": {"type": "array", "items": {"type": "object"}},
-    },
-}
+    path: str
+    handler: Callable[..., Any]
+    help: str = ""  # the handler's docstring unless given
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    answer: type[msgspec.Struct] | None = None
+
+    @property
+    def method(self) -> str:
+        """GET or POST."""
+        return "GET" if self.body is None else "POST"
 
 
-@cache
-def openapi() -> dict[str, Any]:
-    """The description."""
-    bodies = (ChangeBody, ApplyBody, PromoteBody, RampBody, AcknowledgeBody, ForgetBody, ShadowBody)
-    _, schemas = msgspec.json.schema_components(
-        (*bodies, Report, Plan), ref_template="#/components/schemas/{name}"
+def describe(operations: Iterable[Operation]) -> dict[str, Any]:
+    """The description of an API of these operations."""
+    operations = tuple(operations)
+    bodies = list(dict.fromkeys(each.body for each in operations if each.body is not None))
+    answers = [Problem, *(each.answer for each in operations if each.answer is not None)]
+    _, told = msgspec.json.schema_components(answers, ref_template=_REFERENCE + "{name}")
+    _, asked = models_json_schema(
+        [(body, "validation") for body in bodies], ref_template=_REFERENCE + "{model}"
     )
     paths: dict[str, Any] = {}
-    for path, (summary, parameters, answer) in _READS.items():
-        schema = {"$ref": f"#/components/schemas/{answer}"} if answer else {"type": "object"}
-        paths[path] = {"get": _operation(summary, parameters, schema, _READ_PROBLEMS)}
-    for path, (summary, parameters, body) in _CHANGES.items():
-        operation = _operation(summary, parameters, {"type": "object"}, _CHANGE_PROBLEMS)
-        content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{body}"}}}
-        operation["requestBody"] = {"required": True, "content": content}
-        operation["security"] = [{"token": []}]
-        paths.setdefault(path, {})["post"] = operation
+    for each in operations:
+        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Ekiben, admin API", "version": "1"},
         "servers": [{"url": "/api"}],
         "paths": paths,
         "components": {
-            "schemas": {**schemas, "Problem": _PROBLEM},
+            "schemas": {**told, **asked["$defs"]},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
 
 
-def _operation(
-    summary: str, parameters: list[dict[str, Any]], answer: dict[str, Any], problems: dict[str, str]
-) -> dict[str, Any]:
-    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {
-        "summary": summary,
-        "parameters": parameters,
+def _operation(operation: Operation) -> dict[str, Any]:
+    summary, _, rest = (operation.help or operation.handler.__doc__ or "").partition("\n")
+    answer = {"type": "object"} if operation.answer is None else _schema(operation.answer)
+    problem = {"application/problem+json": {"schema": _schema(Problem)}}
+    reading = (BadRequest, Unauthorized, NotFound, TooManyAttempts, StateUnavailable)
+    described: dict[str, Any] = {
+        "summary": summary.rstrip("."),
+        "parameters": [*_path_parameters(operation.path), *_query_parameters(operation.query)],
         "responses": {
             "200": {"description": "As asked", "content": {"application/json": {"schema": answer}}},
             **{
-                status: {"description": description, "content": problem}
-                for status, description in problems.items()
+                str(status): {"description": title, "content": problem}
+                for status, title in titles(reading if operation.body is None else None).items()
             },
         },
     }
+    if rest.strip():
+        described["description"] = rest.strip()
+    if operation.body is not None:
+        content = {"application/json": {"schema": _schema(operation.body)}}
+        described |= {"requestBody": {"required": True, "content": content}, "security": [{"token": []}]}
+    return described
+
+
+def _schema(kind: type) -> dict[str, Any]:
+    return {"$ref": _REFERENCE + kind.__name__}
+
+
+def _path_parameters(path: str) -> Iterable[dict[str, Any]]:
+    for name in re.findall(r"\{(\w+)\}", path):
+        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _query_parameters(query: type[BaseModel] | None) -> Iterable[dict[str, Any]]:
+    if query is None:
+        return
+    schema = query.model_json_schema()
+    for name, each in schema["properties"].items():
+        required = name in schema.get("required", ())
+        yield {"name": name, "in": "query", "required": required, "schema": each}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
-import orjson
+import msgspec
 from starlette.responses import Response
 
-from ekiben.control.acting.verbs import NoDocument, Stale, UnknownExperiment
+from ekiben.control.acting.editing import NoDocument, Stale, UnknownExperiment
 from ekiben.control.auth import TooManyAttempts
 from ekiben.control.recording.forgetting import NotForgotten
 from ekiben.experiments.problems import DocumentError
@@ -59,23 +60,41 @@ _TABLE: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
 )
 
 
+class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What every refusal says."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[str] = []
+    """Of a refused document: a line for each reason."""
+    revision: int | None = None
+    meanwhile: list[dict[str, Any]] = []
+    """Of a change that was decided on an older revision: what was changed since, newest first."""
+
+
+def titles(errors: Sequence[type[Exception]] | None = None) -> dict[int, str]:
+    """What the refusals with these errors, or all of them, are called, by their status."""
+    found: dict[int, list[str]] = {}
+    for error, status, _, title in _TABLE:
+        if errors is None or error in errors:
+            found.setdefault(status, []).append(title)
+    return {status: " / ".join(dict.fromkeys(each)) for status, each in found.items()}
+
+
 def problem_response(error: Exception) -> Response:
     """The response that tells of `error`; what nobody foresaw tells nothing of itself."""
     status, name, title = next(row[1:] for row in _TABLE if isinstance(error, row[0]))
     told = status < 500 or isinstance(error, NotForgotten | SaltMissing)
     detail = _detail(error) if told else title
-    problem: dict[str, Any] = {
-        "type": f"urn:ekiben:problem:{name}",
-        "title": title,
-        "status": status,
-        "detail": detail,
-    }
+    problem = Problem(type=f"urn:ekiben:problem:{name}", title=title, status=status, detail=detail)
     headers = {}
     if isinstance(error, DocumentError):
-        problem["errors"] = list(error.problems)
+        problem.errors = list(error.problems)
     elif isinstance(error, Stale):
-        problem["revision"] = error.revision
-        problem["meanwhile"] = [
+        problem.revision = error.revision
+        problem.meanwhile = [
             {"revision": each.revision, "who": each.who, "why": each.why, "changes": list(each.changes)}
             for each in error.meanwhile
         ]
@@ -87,7 +106,8 @@ def problem_response(error: Exception) -> Response:
         headers["Retry-After"] = str(error.retry_after_s)
     elif isinstance(error, StateUnavailable):
         headers["Retry-After"] = "1"
-    return Response(orjson.dumps(problem), status, headers=headers, media_type="application/problem+json")
+    content = msgspec.json.encode(problem)
+    return Response(content, status, headers=headers, media_type="application/problem+json")
 
 
 def _detail(error: Exception) -> str:

@@ -1,19 +1,19 @@
-"""Reading the admin API's requests: bodies whose every field is known, and who sends them."""
+"""Reading the admin API's requests: bodies and queries whose every field is known, and who sends them."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-from typing import Annotated, Any, Final, Literal, TypeVar
+from functools import cache
+from typing import Annotated, Any, Final, TypeVar, cast
 
-import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from starlette.requests import Request
 
-from ekiben.control.acting.verbs import Order, RampFields
+from ekiben.control.acting.editing import Order
 from ekiben.control.api.problems import BadRequest, BodyTooLarge
 from ekiben.control.callers import Caller
-from ekiben.experiments.problems import DocumentError
+from ekiben.experiments.changes.verbs import Verb
+from ekiben.experiments.problems import DocumentError, from_validation, problem
 from ekiben.state.documents.experiments_file import (
     MOST_BYTES,
     BadExperimentsFile,
@@ -24,80 +24,77 @@ from ekiben.state.documents.experiments_file import (
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_APPLY_BYTES: Final = 2 * MOST_BYTES  # JSON has more signs for a text
 ADMIN: Final = "admin"
-_MAX_WORDS: Final = 1000
 
-Why = Annotated[str, Meta(min_length=1, max_length=_MAX_WORDS, description="for the audit: why")]
-UserId = Annotated[str, Meta(min_length=1, max_length=256)]
-_T = TypeVar("_T")
+Why = Annotated[str, Field(min_length=1, max_length=1000, description="the reason, for the history")]
+_T = TypeVar("_T", bound=BaseModel)
 
 
-class ChangeBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ChangeBody(_Part):
     """What every change says."""
 
     why: Why
-    revision: (
-        Annotated[int, Meta(ge=0, le=2**53, description="refused when it is another by then")] | None
-    ) = None
-    dry_run: Annotated[bool, Meta(description="only tell what would change")] = False
+    revision: int | None = Field(
+        default=None, ge=0, le=2**53, description="the change is refused when it is another by then"
+    )
+    dry_run: bool = Field(default=False, description="only report what would change")
 
 
 class ApplyBody(ChangeBody):
     """An experiments file as YAML text, of which what is new is applied; or a whole document as JSON."""
 
-    document: str | dict[str, Any]
-
-
-class PromoteBody(ChangeBody):
-    """The treatment to promote; it may be left out where there is one."""
-
-    variant: str | None = None
-
-
-class RampBody(ChangeBody):
-    """The fields of the ramp that are to be other than they are; `off` takes the ramp away."""
-
-    off: bool = False
-    steps: list[float] | UnsetType = UNSET
-    every: str | UnsetType = UNSET
-    min_users_per_step: int | UnsetType = UNSET
-    guardrails: list[str] | UnsetType | None = UNSET
-    then: Literal["wait", "promote"] | UnsetType = UNSET
-
-    def fields(self) -> RampFields:
-        """Those that are given."""
-        fields: RampFields = {}
-        if self.steps is not UNSET:
-            fields["steps"] = tuple(self.steps)
-        if self.every is not UNSET:
-            fields["every"] = self.every
-        if self.min_users_per_step is not UNSET:
-            fields["min_users_per_step"] = self.min_users_per_step
-        if self.guardrails is not UNSET:
-            fields["guardrails"] = None if self.guardrails is None else tuple(self.guardrails)
-        if self.then is not UNSET:
-            fields["then"] = self.then
-        return fields
-
-
-class AcknowledgeBody(ChangeBody):
-    """The redeployments that were looked at; none named: all that the last report shows."""
-
-    model_versions: list[str] = []
+    document: str | dict[str, Any] = Field(description="the file's text, or the document")
 
 
 class ShadowBody(ChangeBody):
     """The version, the percent of requests that are copied to it, and where it answers if it is new."""
 
-    version: str
-    percent: Annotated[float, Meta(ge=0, le=100)]
-    endpoints: list[str] = []
+    version: str = Field(description="the version that is to be watched")
+    percent: float = Field(ge=0, le=100, description="percent of requests that are copied; 0 ends it")
+    endpoints: tuple[str, ...] = Field(default=(), description="where a new version answers")
 
 
-class ForgetBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class ForgetBody(_Part):
     """The user to forget."""
 
-    user_id: UserId
+    user_id: str = Field(min_length=1, max_length=256, description="the user's id")
     why: Why
+
+
+class HistoryQuery(_Part):
+    """Which part of a list that is read page by page."""
+
+    limit: int = Field(default=50, ge=1, le=500, description="how many entries")
+    before: str = Field(
+        default="", pattern="^([0-9]{1,20}-[0-9]{1,20})?$", description="the id of an entry: older ones only"
+    )
+    documents: bool = Field(default=False, description="with what was before and after each change")
+
+
+class PlanQuery(_Part):
+    """What a plan is made for; what is not given is taken from the report."""
+
+    effect: str = Field(
+        max_length=40, description="a share of the control's mean, such as 5%, or a number", examples=["5%"]
+    )
+    power: float = Field(default=80.0, description="percent: the probability of finding the effect")
+    users_per_day: float | None = Field(default=None, description="new users of the model a day")
+    mean: float | None = Field(default=None, description="the control's mean")
+    std: float | None = Field(default=None, description="the control's standard deviation between users")
+
+
+@cache
+def body_of(verb: Verb) -> type[ChangeBody]:
+    """The body of a verb's request: what every change says, and what the verb is told."""
+    if not verb.body.model_fields:
+        return ChangeBody
+    name = verb.name.title().replace("-", "") + "Body"
+    both: Any = (verb.body, ChangeBody)
+    made: Any = create_model(name, __base__=both, __doc__=verb.body.__doc__)
+    return cast(type[ChangeBody], made)
 
 
 async def read_body(request: Request, kind: type[_T], most_bytes: int = MAX_BODY_BYTES) -> _T:
@@ -110,9 +107,24 @@ async def read_body(request: Request, kind: type[_T], most_bytes: int = MAX_BODY
             raise BodyTooLarge(f"at most {most_bytes:,} bytes are taken")
         parts.append(part)
     try:
-        return msgspec.json.decode(b"".join(parts), type=kind)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise BadRequest(f"the body is not what is expected: {error}") from None
+        return kind.model_validate_json(b"".join(parts), strict=True)
+    except ValidationError as error:
+        raise BadRequest(f"the body is not what is expected: {_lines(kind, error)}") from None
+
+
+def read_query(request: Request, kind: type[_T]) -> _T:
+    """What the address says after its question mark; what is not known there is nobody's. Raises
+    `BadRequest`.
+    """
+    given = {name: text for name, text in request.query_params.items() if name in kind.model_fields}
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        raise BadRequest(_lines(kind, error)) from None
+
+
+def _lines(kind: type[BaseModel], error: ValidationError) -> str:
+    return "; ".join(problem(*each) for each in from_validation(kind, (), error))
 
 
 def order_of(request: Request, body: ChangeBody) -> Order:
@@ -162,28 +174,3 @@ async def read_file(text: str) -> ExperimentsFile:
         return await asyncio.to_thread(parse_experiments, text.encode())
     except BadExperimentsFile as error:
         raise DocumentError(str(error).splitlines()) from None
-
-
-def page(request: Request, most: int = 500) -> tuple[int, str]:
-    """`limit` and `before` of a list that is read page by page. Raises `BadRequest`."""
-    limit = request.query_params.get("limit", "50")
-    if not limit.isascii() or not limit.isdigit() or len(limit) > 6 or not 1 <= int(limit) <= most:
-        raise BadRequest(f"limit must be a whole number from 1 to {most}")
-    before = request.query_params.get("before", "")
-    if before and re.fullmatch(r"[0-9]{1,20}-[0-9]{1,20}", before, re.ASCII) is None:
-        raise BadRequest("before must be the id of an entry")
-    return int(limit), before
-
-
-def number(request: Request, name: str) -> float | None:
-    """A query parameter that is a finite number, None when it is not there. Raises `BadRequest`."""
-    text = request.query_params.get(name)
-    if text is None:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not abs(value) < 1e300:
-        raise BadRequest(f"{name} must be a number")
-    return value

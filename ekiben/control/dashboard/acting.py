@@ -2,64 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from ekiben.control.acting.verbs import Change, NoDocument, Order, Stale, UnknownExperiment, Verbs
+from ekiben.control.acting.editing import Change, Editor, NoDocument, Order, Stale, UnknownExperiment
 from ekiben.control.callers import Caller
-from ekiben.control.dashboard.experiment import ExperimentView, experiment_view
-from ekiben.control.dashboard.ramp_form import ramp_fields, ramp_values
+from ekiben.control.dashboard.experiment import experiment_view
+from ekiben.control.dashboard.forms import fields_of, given, title_of
 from ekiben.control.dashboard.site import Site, to_login
+from ekiben.experiments.changes.fields import read_texts, write_texts
+from ekiben.experiments.changes.verbs import VERBS, Verb
 from ekiben.experiments.problems import DocumentError
 from ekiben.state.documents.document import Conflict, StateUnavailable
 
 _LONGEST_WHY: Final = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """A button: what it is called, whether it ends something, and the verb behind it."""
-
-    name: str
-    title: str
-    ends: bool
-    do: Callable[[Verbs, str, Order, Mapping[str, str]], Awaitable[Change]]
-
-
-ACTIONS: Final[Mapping[str, Action]] = {
-    "start": Action("start", "Start", False, lambda verbs, key, order, _: verbs.start(key, order)),
-    "pause": Action("pause", "Pause", False, lambda verbs, key, order, _: verbs.pause(key, order)),
-    "resume": Action("resume", "Resume", False, lambda verbs, key, order, _: verbs.resume(key, order)),
-    "promote": Action(
-        "promote",
-        "Promote",
-        True,
-        lambda verbs, key, order, form: verbs.promote(key, order, form.get("variant") or None),
-    ),
-    "roll-back": Action(
-        "roll-back", "Roll back", True, lambda verbs, key, order, _: verbs.roll_back(key, order)
-    ),
-    "acknowledge": Action(
-        "acknowledge",
-        "Acknowledge the redeployment of",
-        False,
-        lambda verbs, key, order, form: verbs.acknowledge(key, order, form.get("model_versions", "").split()),
-    ),
-    "ramp-on": Action(
-        "ramp-on",
-        "Set the ramp of",
-        False,
-        lambda verbs, key, order, form: verbs.set_ramp(key, order, **ramp_fields(form)),
-    ),
-    "ramp-off": Action(
-        "ramp-off", "End the ramp of", False, lambda verbs, key, order, _: verbs.end_ramp(key, order)
-    ),
-}
 
 
 class Acting:
@@ -67,12 +27,12 @@ class Acting:
     anything there is none.
     """
 
-    def __init__(self, site: Site, verbs: Verbs) -> None:
+    def __init__(self, site: Site, editor: Editor) -> None:
         self._site = site
-        self._verbs = verbs
+        self._editor = editor
 
     async def ask(self, request: Request) -> Response:
-        """`GET /experiments/{key}/{action}`: what would happen."""
+        """`GET /experiments/{key}/{verb}`: what would happen."""
         caller = await self._site.caller(request)
         if caller is None:
             return to_login(request)
@@ -103,12 +63,12 @@ class Acting:
     async def _change(
         self, request: Request, caller: Caller, values: Mapping[str, str], why: str
     ) -> Response:
-        key, action = request.path_params["key"], self._action(request)
+        key, verb = request.path_params["key"], self._verb(request)
         revision = values.get("revision", "")
-        if action is None or not (revision.isascii() and revision.isdigit()):
+        if verb is None or not (revision.isascii() and revision.isdigit()):
             return self._unknown(request, caller)
         try:
-            await action.do(self._verbs, key, Order(caller.who, why, int(revision)), values)
+            await self._act(verb, key, values, Order(caller.who, why, int(revision)))
         except DocumentError as error:
             return await self._page(request, caller, values, status=409, problem=str(error))
         except Stale as error:
@@ -133,15 +93,14 @@ class Acting:
         problem: str | None = None,
         meanwhile: list[str] | None = None,
     ) -> Response:
-        key, action = request.path_params["key"], self._action(request)
+        key, verb = request.path_params["key"], self._verb(request)
         view = experiment_view(self._site.desk, key, ())
-        if action is None or view is None:
+        if verb is None or view is None:
             return self._unknown(request, caller)
-        values = {**_defaults(action, view), **values}
-        order = Order(caller.who, "", dry_run=True)
+        values = {**write_texts(verb.typed(view.experiment, view.report)), **values}
         outcome: Change | None = None
         try:
-            outcome = await action.do(self._verbs, key, order, values)
+            outcome = await self._act(verb, key, values, Order(caller.who, "", dry_run=True))
         except DocumentError as error:
             problem = problem or str(error)
             status = 409 if status == 200 else status
@@ -149,21 +108,26 @@ class Acting:
             return self._unknown(request, caller)
         except StateUnavailable:
             return self._away(request, caller)
-        context: dict[str, Any] = {"values": values, "outcome": outcome, "meanwhile": meanwhile or []}
+        context: dict[str, Any] = {"outcome": outcome, "meanwhile": meanwhile or []}
         return self._site.page(
             request,
             "confirm.html",
             caller,
             status=status,
-            title=f"{action.title} {key}",
-            action=action,
+            title=f"{title_of(verb, values)} {key}",
+            verb=verb,
+            fields=fields_of(verb, view.experiment, values),
+            why=values.get("why", ""),
             view=view,
             problem=problem,
             **context,
         )
 
-    def _action(self, request: Request) -> Action | None:
-        return ACTIONS.get(request.path_params["action"])
+    async def _act(self, verb: Verb, key: str, values: Mapping[str, str], order: Order) -> Change:
+        return await self._editor.act(verb, key, read_texts(verb.body, given(verb, values)), order)
+
+    def _verb(self, request: Request) -> Verb | None:
+        return VERBS.get(request.path_params["verb"])
 
     def _unknown(self, request: Request, caller: Caller) -> Response:
         text = "There is no such experiment, or nothing of that name can be done with it."
@@ -183,13 +147,3 @@ class Acting:
 
 def _values(form: FormData) -> dict[str, str]:
     return {name: value for name, value in form.multi_items() if isinstance(value, str)}
-
-
-def _defaults(action: Action, view: ExperimentView) -> dict[str, str]:
-    if action.name == "promote" and len(view.treatments) == 1:
-        return {"variant": view.treatments[0]}
-    if action.name == "acknowledge":
-        return {"model_versions": " ".join(each.model_version for each in view.unacknowledged)}
-    if action.name == "ramp-on":
-        return ramp_values(view.experiment)
-    return {}

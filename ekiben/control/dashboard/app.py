@@ -11,7 +11,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
-from ekiben.control.acting.verbs import Verbs
+from ekiben.control.acting.editing import Editor
 from ekiben.control.auth import Auth
 from ekiben.control.callers import Callers
 from ekiben.control.dashboard.acting import Acting
@@ -30,13 +30,13 @@ class Dashboard:
     `close` ends the event streams, so that the server can stop.
     """
 
-    def __init__(self, desk: Desk, auth: Auth, verbs: Verbs) -> None:
+    def __init__(self, desk: Desk, auth: Auth, editor: Editor) -> None:
         renderer = Renderer()
         sessions = Sessions(desk.redis, auth.bind, desk.clock)
         self._site = Site(desk, auth, Callers(desk.settings), sessions, renderer)
         self._pages = Pages(desk, renderer)
         self._live = Live(desk, self._pages)
-        login, acting = Login(self._site), Acting(self._site, verbs)
+        login, acting = Login(self._site), Acting(self._site, editor)
         self._app = Starlette(
             routes=[
                 Mount("/static", _Static(directory=HERE / "static")),
@@ -45,8 +45,8 @@ class Dashboard:
                 Route("/logout", login.log_out, methods=["POST"]),
                 Route("/events", self._events),
                 Route("/fragments/{name}", self._fragment),
-                Route("/experiments/{key}/{action}", acting.ask, methods=["GET"]),
-                Route("/experiments/{key}/{action}", acting.do, methods=["POST"]),
+                Route("/experiments/{key}/{verb}", acting.ask, methods=["GET"]),
+                Route("/experiments/{key}/{verb}", acting.do, methods=["POST"]),
                 Route("/{path:path}", self._page),
             ],
             middleware=[Middleware(Door, names=desk.settings.names)],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 from markupsafe import Markup
@@ -10,8 +11,8 @@ from markupsafe import Markup
 from ekiben.control.acting.ramps import refusal
 from ekiben.control.dashboard.charts import bands, distributions, forest
 from ekiben.control.desk import Desk, RampState
+from ekiben.experiments.changes.verbs import VERBS, Verb
 from ekiben.experiments.document import Experiment, Model
-from ekiben.experiments.lifecycle import ACTIVE, Status
 from ekiben.experiments.report import (
     Effect,
     MetricReport,
@@ -25,6 +26,15 @@ from ekiben.experiments.report import (
 from ekiben.state.documents.audit import Entry
 
 _SHARES: Final = frozenset({"proportion", "requests"})
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """What can be done: its address below the experiment's, its words, whether the verdict asks for it."""
+
+    address: str
+    title: str
+    asked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +88,8 @@ class ExperimentView:
     @property
     def unacknowledged(self) -> tuple[Redeployment, ...]:
         """Redeployments that block the verdict."""
-        held = self.report.redeployments if self.report else ()
         known = self.experiment.acknowledged_model_versions
-        return tuple(each for each in held if not each.acknowledged and each.model_version not in known)
+        return self.report.unacknowledged(known) if self.report else ()
 
     @property
     def labels(self) -> tuple[MetricView, ...]:
@@ -89,30 +98,28 @@ class ExperimentView:
         return tuple(view for view in every if view is not None and view.metric.labels)
 
     @property
-    def actions(self) -> tuple[tuple[str, str, bool], ...]:
-        """What can be done now: the verb in the address, its words, and whether the verdict asks for it."""
-        decision = self.report.verdict.decision if self.report else None
-        status = self.experiment.status
-        found = []
-        if status is Status.DRAFT:
-            found.append(("start", "Start", True))
-        if status is Status.PAUSED:
-            found.append(("resume", "Resume", False))
-        if status in ACTIVE:
-            for variant in self.treatments:
-                name = "Promote" if len(self.treatments) == 1 else f"Promote {variant}"
-                wanted = decision == "promote" and self.report is not None
-                chosen = wanted and self.report.verdict.variant in (None, variant)  # type: ignore[union-attr]
-                found.append((f"promote?variant={variant}", name, chosen))
-            found.append(("roll-back", "Roll back", decision == "roll_back"))
-        if status is Status.RUNNING:
-            found.append(("pause", "Pause", False))
-        return tuple(found)
+    def buttons(self) -> tuple[Button, ...]:
+        """What can be done now, but for what has its button beside what it changes."""
+        found = [
+            button for verb in VERBS.values() if not verb.aside and self.can(verb.name)
+            for button in self._buttons(verb)
+        ]  # fmt: skip
+        return (replace(found[0], asked=True),) if len(found) == 1 else tuple(found)
 
-    @property
-    def can_ramp(self) -> bool:
-        """Whether a ramp can be set or taken away."""
-        return self.experiment.status in {Status.DRAFT, *ACTIVE}
+    def _buttons(self, verb: Verb) -> Iterator[Button]:
+        verdict = self.report.verdict if self.report else None
+        asked = verdict is not None and verdict.decision == verb.asked_by
+        if verb.treatment is None:
+            yield Button(verb.name, verb.title, asked)
+            return
+        for variant in self.treatments:
+            title = verb.title if len(self.treatments) == 1 else f"{verb.title} {variant}"
+            meant = asked and verdict is not None and verdict.variant in (None, variant)
+            yield Button(f"{verb.name}?{verb.treatment}={variant}", title, meant)
+
+    def can(self, verb: str) -> bool:
+        """Whether the verb can be used now."""
+        return self.experiment.status in VERBS[verb].possible
 
 
 def experiment_view(desk: Desk, key: str, history: tuple[Entry, ...]) -> ExperimentView | None:

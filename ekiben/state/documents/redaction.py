@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from redis.asyncio.lock import Lock
 from redis.exceptions import LockError, RedisError, WatchError
 
-from ekiben.experiments.changes.actions import forget_user
+from ekiben.experiments.changes.edits import forget_user
 from ekiben.state.documents.applying import last_text
 from ekiben.state.documents.document import (
     AUDIT_STREAM,

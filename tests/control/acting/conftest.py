@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from ekiben.control.acting.verbs import Verbs
+from ekiben.control.acting.editing import Editor
 from ekiben.control.api.admin import admin_app
 from ekiben.control.auth import Auth
 from ekiben.control.desk import Desk
@@ -122,7 +122,7 @@ async def scene_over(url: str, folder: Path, host: str = "127.0.0.1") -> AsyncIt
         scene.forgotten.append(user_id)
         return {"files": scene.removes}
 
-    api = admin_app(desk, Verbs(desk), Auth.from_settings(settings), forget)
+    api = admin_app(desk, Editor(desk), Auth.from_settings(settings), forget)
     app = Starlette(routes=[Mount("/api", app=api)])
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="off"))
     serving = asyncio.create_task(server.serve())

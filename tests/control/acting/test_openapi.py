@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ekiben.control.api.openapi import openapi
+from ekiben.control.api.admin import openapi
 from tests.control.acting.conftest import Scene, document
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ekiben.control.acting.ramps import Ramps, refusal
-from ekiben.experiments.changes import actions
+from ekiben.experiments.changes.verbs import act
 from ekiben.experiments.document import Experiment
 from ekiben.experiments.lifecycle import Status
 from ekiben.experiments.report import State
@@ -133,7 +133,10 @@ async def test_a_violation_rolls_back_and_says_which_guardrail_and_by_how_much(r
 async def test_a_report_of_another_revision_decides_nothing(ramping: Ramping) -> None:
     before = await ramping.begin()
     later = await ramping.scene.desk.store.change(
-        before, actions.acknowledge(before.document, EXPERIMENT, ["x"]), who="me", why="meanwhile"
+        before,
+        act("acknowledge", before.document, EXPERIMENT, model_versions=["x"]),
+        who="me",
+        why="meanwhile",
     )
     assert (await ramping.judge(before, guardrail=State.VIOLATED)).status is Status.RUNNING
     assert (await ramping.judge(later, guardrail=State.VIOLATED)).status is Status.ROLLED_BACK
@@ -143,7 +146,7 @@ async def test_a_change_that_the_desk_does_not_know_yet_is_never_overwritten(ram
     before = await ramping.begin()
     await put_report(ramping.scene.redis, report(before, EXPERIMENT, ramping.now, guardrail=State.VIOLATED))
     await ramping.scene.desk.look()
-    paused = actions.pause(before.document, EXPERIMENT)
+    paused = act("pause", before.document, EXPERIMENT)
     await ramping.scene.desk.store.change(before, paused, who="me", why="between look and act")
     await ramping.ramps.round()
     assert (await ramping.held()).document == paused

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from ekiben.experiments.changes import actions
+from ekiben.experiments.changes import edits
 from ekiben.experiments.changes.differences import differences, lines_about
+from ekiben.experiments.changes.verbs import act
 from ekiben.experiments.document import Document, Ramp
 from ekiben.experiments.lifecycle import Status
 from ekiben.experiments.parsing import parse_document
 from ekiben.experiments.problems import DocumentError
 
 KEY = "credit-boosting"
-Verb = Callable[[Document, str], Document]
-VERBS: dict[str, Verb] = {
-    "start": actions.start,
-    "pause": actions.pause,
-    "resume": actions.resume,
-    "promote": actions.promote,
-    "roll back": actions.roll_back,
-}
+MOVES = ("start", "pause", "resume", "promote", "roll-back")
 
 
 def credit(status: str = "running", live: str = "v1", **experiment: Any) -> Document:
@@ -57,28 +50,29 @@ POSSIBLE = {
     ("resume", "paused"): "running",
     ("promote", "running"): "promoted",
     ("promote", "paused"): "promoted",
-    ("roll back", "running"): "rolled_back",
-    ("roll back", "paused"): "rolled_back",
+    ("roll-back", "running"): "rolled_back",
+    ("roll-back", "paused"): "rolled_back",
 }
 
 
 @pytest.mark.parametrize(("verb", "status"), POSSIBLE)
 def test_a_verb_leads_from_one_status_to_another(verb: str, status: str) -> None:
-    assert VERBS[verb](credit(status), KEY).experiments[KEY].status == POSSIBLE[verb, status]
+    assert act(verb, credit(status), KEY).experiments[KEY].status == POSSIBLE[verb, status]
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", MOVES)
 @pytest.mark.parametrize("status", Status)
 def test_what_is_not_possible_is_refused_with_what_is(verb: str, status: Status) -> None:
     document, said = credit(status), str(status).replace("_", " ")
     if (verb, str(status)) in POSSIBLE:
         return
-    with pytest.raises(DocumentError, match=f"credit-boosting: is {said}, so you cannot {verb} it: "):
-        VERBS[verb](document, KEY)
+    doing = verb.replace("-", " ")
+    with pytest.raises(DocumentError, match=f"credit-boosting: is {said}, so you cannot {doing} it: "):
+        act(verb, document, KEY)
 
 
 def test_promotion_makes_the_treatment_live_and_shadows_it_no_longer_in_one_change() -> None:
-    after = actions.promote(credit(), KEY)
+    after = act("promote", credit(), KEY)
     assert after.models["credit"].live == "v2"
     assert after.models["credit"].shadow == {"v3": 100}
     assert differences(credit(), after) == (
@@ -96,12 +90,12 @@ def test_of_several_treatments_one_has_to_be_named() -> None:
     }
     document = credit(variants=variants, overrides={})
     with pytest.raises(DocumentError, match="has 2 treatments: name one of one, two"):
-        actions.promote(document, KEY)
-    assert actions.promote(document, KEY, "two").models["credit"].live == "v3"
+        act("promote", document, KEY)
+    assert act("promote", document, KEY, variant="two").models["credit"].live == "v3"
     with pytest.raises(DocumentError, match="control is the control: to end with it, roll back"):
-        actions.promote(document, KEY, "control")
+        act("promote", document, KEY, variant="control")
     with pytest.raises(DocumentError, match='there is no treatment "tow"; did you mean two'):
-        actions.promote(document, KEY, "tow")
+        act("promote", document, KEY, variant="tow")
 
 
 def test_promotion_is_refused_while_another_experiment_runs_against_the_old_live_version() -> None:
@@ -112,57 +106,55 @@ def test_promotion_is_refused_while_another_experiment_runs_against_the_old_live
     dumped["experiments"]["other"]["namespace"] = {"name": "credit", "from": 50, "to": 100}
     both = parse_document(dumped)
     with pytest.raises(DocumentError, match=r"End other first .`ekiben roll-back other`., then promote"):
-        actions.promote(both, KEY)
-    ended = actions.roll_back(both, "other")
-    assert actions.promote(ended, KEY).models["credit"].live == "v2"
+        act("promote", both, KEY)
+    ended = act("roll-back", both, "other")
+    assert act("promote", ended, KEY).models["credit"].live == "v2"
 
 
 def test_an_experiment_that_is_not_there_is_named_with_those_that_are() -> None:
     with pytest.raises(DocumentError, match='there is no experiment "credit-bosting"; did you mean'):
-        actions.pause(credit(), "credit-bosting")
+        act("pause", credit(), "credit-bosting")
 
 
 def test_an_experiment_with_a_ramp_starts_at_its_first_step() -> None:
     document = credit("draft", ramp={"steps": [2, 10]})
-    assert actions.start(document, KEY).experiments[KEY].coverage == 2
-    assert actions.start(credit("draft"), KEY).experiments[KEY].coverage == 100
+    assert act("start", document, KEY).experiments[KEY].coverage == 2
+    assert act("start", credit("draft"), KEY).experiments[KEY].coverage == 100
 
 
-def test_coverage_and_ramp_can_be_set_until_the_experiment_has_ended() -> None:
+def test_a_ramp_can_be_set_until_the_experiment_has_ended() -> None:
     ramp = Ramp(steps=(10, 100), every="30m")
     for status in ("draft", "running", "paused"):
         document = credit(status)
-        assert actions.set_coverage(document, KEY, 5).experiments[KEY].coverage == 5
-        assert actions.set_ramp(document, KEY, ramp).experiments[KEY].ramp == ramp
-    for act in (actions.set_coverage, actions.set_ramp):
-        with pytest.raises(DocumentError, match="is rolled back: nobody takes part any more"):
-            act(credit("rolled_back"), KEY, 5 if act is actions.set_coverage else ramp)  # type: ignore[operator]
+        assert act("ramp", document, KEY, **ramp.model_dump()).experiments[KEY].ramp == ramp
+    with pytest.raises(DocumentError, match="is rolled back, so you cannot ramp it: that is an end"):
+        act("ramp", credit("rolled_back"), KEY, steps=[10])
 
 
 def test_a_ramp_that_makes_no_sense_is_refused_as_in_the_file() -> None:
     with pytest.raises(DocumentError, match=r"ramp\.steps: each step must be larger"):
-        actions.set_ramp(credit(), KEY, Ramp(steps=(10, 5)))
+        act("ramp", credit(), KEY, steps=[10, 5])
     with pytest.raises(DocumentError, match="coverage: must be at most 100"):
-        actions.set_coverage(credit(), KEY, 101)
+        edits.set_coverage(credit(), KEY, 101)
     with pytest.raises(DocumentError, match="has no ramp"):
-        actions.set_ramp(credit(), KEY, None)
+        act("ramp", credit(), KEY, off=True)
 
 
 def test_acknowledging_adds_what_was_not_acknowledged() -> None:
-    once = actions.acknowledge(credit(), KEY, ["credit_v2:b", "credit_v2:b"])
-    twice = actions.acknowledge(once, KEY, ["credit_v2:b", "credit_v2:c"])
+    once = act("acknowledge", credit(), KEY, model_versions=["credit_v2:b", "credit_v2:b"])
+    twice = act("acknowledge", once, KEY, model_versions=["credit_v2:b", "credit_v2:c"])
     assert twice.experiments[KEY].acknowledged_model_versions == ("credit_v2:b", "credit_v2:c")
     with pytest.raises(DocumentError, match="has no redeployment that is not acknowledged"):
-        actions.acknowledge(twice, KEY, ["credit_v2:b"])
+        act("acknowledge", twice, KEY, model_versions=["credit_v2:b"])
 
 
 def test_a_forgotten_user_is_overridden_nowhere() -> None:
-    assert actions.forget_user(credit(), "u-qa").experiments[KEY].overrides == {}
-    assert actions.forget_user(credit(), "u-other") == credit()
+    assert edits.forget_user(credit(), "u-qa").experiments[KEY].overrides == {}
+    assert edits.forget_user(credit(), "u-other") == credit()
 
 
 def test_a_difference_names_the_path_and_both_values_also_where_one_was_a_default() -> None:
-    assert differences(credit(), actions.set_coverage(credit(), KEY, 12.5)) == (
+    assert differences(credit(), edits.set_coverage(credit(), KEY, 12.5)) == (
         "experiments.credit-boosting.coverage: 100 → 12.5",
     )
 
@@ -193,7 +185,7 @@ def test_metrics_are_compared_by_their_names_and_their_order_counts() -> None:
 
 
 def test_a_ramp_that_appears_is_one_line() -> None:
-    after = actions.set_ramp(credit(), KEY, Ramp(steps=(10, 100), every="30m"))
+    after = act("ramp", credit(), KEY, **Ramp(steps=(10, 100), every="30m").model_dump())
     (line,) = differences(credit(), after)
     ramp = "{steps: [10, 100], every: 30m, min_users_per_step: 500, then: wait}"
     assert line == f"experiments.credit-boosting.ramp: nothing → {ramp}"

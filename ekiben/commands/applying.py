@@ -1,0 +1,110 @@
+"""The commands that bring a file to the controller, and those that forget a user: one function a command."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ekiben.terminal.errors import EkibenError, UsageError
+
+PANEL = "Change experiments (through a running controller)"
+
+app = typer.Typer()
+events = typer.Typer(
+    no_args_is_help=True,
+    help="Forget what was recorded of a user: `ekiben events forget`.",
+    rich_markup_mode="markdown",
+)
+
+Why = Annotated[
+    str | None, typer.Option("--why", metavar="TEXT", help="The reason, for the history; asked for else.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking; needs --why.")]
+
+
+@app.command(rich_help_panel=PANEL)
+def apply(
+    file: Annotated[Path, typer.Argument(help="The experiments file.", show_default=False)],
+    why: Why = None,
+    yes: Yes = False,
+) -> None:
+    """Apply what a file changes of the one that was applied last, after showing it.
+
+    What a command or a ramp has done meanwhile stays. A value that both changed is refused with both, and so
+    is what cannot follow what is there, such as other weights while an experiment runs.
+    """
+    from ekiben.clients.controller import ControllerClient
+    from ekiben.commands.changing import change
+    from ekiben.terminal.screen import screen
+
+    client = ControllerClient.from_environ(os.environ)
+    change(screen(), client, "/apply", {"document": _text(file)}, why=why, yes=yes)
+
+
+@app.command(rich_help_panel=PANEL)
+def diff(file: Annotated[Path, typer.Argument(help="The experiments file.", show_default=False)]) -> None:
+    """Show what `ekiben apply` would change, and change nothing.
+
+    The exit code is 1 when the file cannot be applied, and 0 otherwise.
+    """
+    from ekiben.clients.controller import ControllerClient
+    from ekiben.terminal.screen import screen
+
+    body = {"document": _text(file), "why": "ekiben diff", "dry_run": True}
+    looked = ControllerClient.from_environ(os.environ).change("/apply", body)
+    for line in looked["changes"] or ["Nothing changes: that is how it is."]:
+        screen().print(line, soft_wrap=True, markup=False)
+
+
+@app.command(rich_help_panel=PANEL)
+def check(file: Annotated[Path, typer.Argument(help="The experiments file.", show_default=False)]) -> None:
+    """Check an experiments file by itself, without a controller: for CI, before a change is merged.
+
+    Each problem is a line with its place in the file, and the exit code is 1.
+    """
+    from ekiben.clients.document import read_document
+    from ekiben.terminal.screen import screen
+
+    document = read_document(file).document
+    models, experiments = len(document.models), len(document.experiments)
+    screen().print(
+        f"{file} is sound: {models} models, {experiments} experiments", soft_wrap=True, markup=False
+    )
+
+
+@events.command()
+def forget(
+    user: Annotated[str, typer.Option("--user", metavar="USER", help="The user's id.", show_default=False)],
+    why: Why = None,
+    yes: Yes = False,
+) -> None:
+    """Remove a user's events from the files and the streams, and the user from all overrides.
+
+    There is no way back. Reports change with the next analysis. The exit code is 1 when there was nothing of
+    this user: the request is in the history all the same, but the id may be misspelt.
+    """
+    from ekiben.clients.controller import ControllerClient
+    from ekiben.commands.changing import confirm
+    from ekiben.terminal.screen import screen
+
+    client, console = ControllerClient.from_environ(os.environ), screen()
+    console.print("All events of this user are removed, for good, and the user from all overrides.")
+    why, _ = confirm(console, why=why, yes=yes)
+    removed = client.forget(user, why)
+    if not removed["overrides"] and not any(removed["events"].values()):
+        raise EkibenError(
+            "nothing was found of this user: no events, no overrides. The request was carried out; "
+            "check the spelling of the id, and EKIBEN_USER_SALT of the controller"
+        )
+    told = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in removed["events"].items())
+    console.print(f"Done: {told or 'no events'}; {removed['overrides']} overrides.")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {file}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None

@@ -1,0 +1,301 @@
+"""What people do with an experiment: each verb is one row of `VERBS`.
+
+Whatever offers a verb is made from its row: the admin API and its description, the dashboard's buttons and
+forms, the command line. A ramp acts by the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, NamedTuple, Self
+
+from pydantic import Field, ValidationError, create_model, model_validator
+
+from ekiben.experiments.changes.consequences import words_of
+from ekiben.experiments.changes.edits import edited, find_experiment, lawful, refusal
+from ekiben.experiments.changes.fields import Fields, Treatment, as_they_are, read_values, treatment_field
+from ekiben.experiments.document import Document, Experiment, Ramp
+from ekiben.experiments.lifecycle import ACTIVE, Status
+from ekiben.experiments.problems import DocumentError, from_validation, listed, problem, unknown, word
+from ekiben.experiments.report import Decision, Report
+
+
+class Case(NamedTuple):
+    """What a verb is used on, and with what. `report` is the experiment's last one, if there is one."""
+
+    document: Document
+    key: str
+    body: Any  # of the verb's own `body`
+    report: Report | None
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment itself."""
+        return self.document.experiments[self.key]
+
+    def edited(self, **update: Any) -> Document:
+        """The document with these fields of the experiment replaced."""
+        return edited(self.document, self.key, **update)
+
+    def refusal(self, message: str) -> DocumentError:
+        """Why the verb cannot do that."""
+        return refusal(self.key, message)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verb:
+    """One row: from which statuses the verb can be used, what it is told, what it does, and its words."""
+
+    name: str  # in addresses and on the command line
+    title: str  # the button; before an experiment's key the heading of the page that asks
+    help: str  # what it does in one line, and after an empty line what else is to be known
+    possible: frozenset[Status]
+    change: Callable[[Case], Document]
+    consequence: str  # what it means for users, with the names of `words_of` in braces
+    body: type[Fields] = Fields
+    asked_by: Decision | None = None  # the verdict that asks for it
+    ends: bool = False  # whether there is no way back
+    aside: bool = False  # whether its button stands beside what it changes, and not among the others
+    typed: Callable[[Experiment, Report | None], Mapping[str, Any]] = lambda _experiment, _report: {}
+    """What the dashboard's form holds at first."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What the command line calls a field, where that is not the field's name."""
+
+    @property
+    def summary(self) -> str:
+        """The first line of `help`."""
+        return self.help.partition("\n")[0].rstrip(".")
+
+    @property
+    def treatment(self) -> str | None:
+        """The field that names a treatment, where there is one."""
+        return treatment_field(self.body)
+
+    def act(
+        self, document: Document, key: str, body: Fields | None = None, report: Report | None = None
+    ) -> Document:
+        """The document after it. Raises DocumentError for what is not possible."""
+        status = find_experiment(document, key).status
+        if status not in self.possible:
+            others = [each.name for each in VERBS.values() if not each.aside and status in each.possible]
+            could = f"what can be done is {', '.join(others)}" if others else "that is an end"
+            raise refusal(
+                key, f"is {_spoken(status)}, so you cannot {self.name.replace('-', ' ')} it: {could}"
+            )
+        return lawful(document, self.change(Case(document, key, body or self.body(), report)))
+
+    def meaning(self, before: Document, after: Document, key: str) -> str:
+        """What it means for users that `after` follows `before`."""
+        return self.consequence.format_map(words_of(before, after, key))
+
+
+class Promotion(Fields):
+    """The treatment to promote."""
+
+    variant: Annotated[str | None, Treatment] = Field(
+        default=None, title="Which treatment", description="the treatment; may be left out where there is one"
+    )
+
+
+class Acknowledgement(Fields):
+    """The redeployments that somebody has looked at."""
+
+    model_versions: tuple[str, ...] = Field(
+        default=(),
+        title="Redeployments",
+        description="the tags to acknowledge; all that the last report shows unless named",
+        examples=[("TAG",)],
+    )
+
+
+class _Ramping(Fields):
+    """The fields of the ramp that change. Those that are left out stay as they are."""
+
+    off: bool = Field(
+        default=False, title="End the ramp of", description="take the ramp away; coverage stays"
+    )
+
+    @model_validator(mode="after")
+    def _alone(self) -> Self:
+        if self.off and self.model_fields_set & set(Ramp.model_fields):
+            raise ValueError("off takes the ramp away: give it alone")
+        return self
+
+
+Ramping: Final = create_model("Ramping", __base__=_Ramping, __doc__=_Ramping.__doc__, **as_they_are(Ramp))
+_USUAL_STEPS: Final = (2.0, 10.0, 50.0, 100.0)
+
+
+def _started(case: Case) -> Document:
+    ramp = case.experiment.ramp
+    coverage = {} if ramp is None else {"coverage": ramp.steps[0]}
+    return case.edited(status=Status.RUNNING, **coverage)
+
+
+def _promoted(case: Case) -> Document:
+    """A version that becomes live is shadowed no longer. Other active experiments of the model have to end
+    before, because they are compared with the version that is live.
+    """
+    experiment, document = case.experiment, case.document
+    version = experiment.variants[_treatment(case)].version
+    model = document.models[experiment.model]
+    others = [
+        other
+        for other, each in document.experiments.items()
+        if other != case.key and each.model == experiment.model and each.status in ACTIVE
+    ]
+    if others:
+        raise case.refusal(
+            f"cannot be promoted beside other active experiments of {word(experiment.model)}: they compare "
+            f"with {word(model.live)}, which would not be live any more. End {listed(others)} first (`ekiben "
+            f"roll-back {others[0]}`), then promote"
+        )
+    shadow = {name: percent for name, percent in model.shadow.items() if name != version}
+    promoted = model.model_copy(update={"live": version, "shadow": shadow})
+    models = {**document.models, experiment.model: promoted}
+    return case.edited(status=Status.PROMOTED).model_copy(update={"models": models})
+
+
+def _treatment(case: Case) -> str:
+    control, *treatments = case.experiment.variants
+    variant: str | None = case.body.variant
+    if variant is None:
+        if len(treatments) > 1:
+            raise case.refusal(f"has {len(treatments)} treatments: name one of {listed(treatments)}")
+        return treatments[0]
+    if variant == control:
+        raise case.refusal(f"{word(variant)} is the control: to end with it, roll back")
+    if variant not in treatments:
+        raise case.refusal(unknown("treatment", variant, treatments))
+    return variant
+
+
+def _ramped(case: Case) -> Document:
+    held = case.experiment.ramp
+    if case.body.off:
+        if held is None:
+            raise case.refusal("has no ramp")
+        return case.edited(ramp=None)
+    named = case.body.model_dump(include=set(Ramp.model_fields), exclude_unset=True)
+    try:
+        return case.edited(ramp=Ramp.model_validate({**(held.model_dump() if held else {}), **named}))
+    except ValidationError as error:
+        found = from_validation(Ramp, ("experiments", case.key, "ramp"), error)
+        raise DocumentError(problem(*each) for each in found) from None
+
+
+def _ramp_typed(experiment: Experiment, _report: Report | None) -> Mapping[str, Any]:
+    ahead = tuple(step for step in _USUAL_STEPS if step >= experiment.coverage)
+    return (experiment.ramp or Ramp(steps=ahead or (100.0,))).model_dump()
+
+
+def _acknowledged(case: Case) -> Document:
+    held = case.experiment.acknowledged_model_versions
+    named = case.body.model_versions or _unacknowledged(case.experiment, case.report)["model_versions"]
+    new = [each for each in dict.fromkeys(named) if each not in held]
+    if not new:
+        raise case.refusal("has no redeployment that is not acknowledged")
+    return case.edited(acknowledged_model_versions=(*held, *new))
+
+
+def _unacknowledged(experiment: Experiment, report: Report | None) -> Mapping[str, Any]:
+    known = experiment.acknowledged_model_versions
+    blocking = report.unacknowledged(known) if report is not None else ()
+    return {"model_versions": tuple(each.model_version for each in blocking)}
+
+
+def _spoken(status: Status) -> str:
+    return str(status).replace("_", " ")
+
+
+_END: Final = "The experiment ends for good."
+_ROWS: Final = (
+    Verb(
+        name="start",
+        title="Start",
+        help="Start a draft: it begins to give users their variants.\n\n"
+        "With a ramp it starts at the ramp's first step.",
+        possible=frozenset({Status.DRAFT}),
+        change=_started,
+        consequence="{takes_part} The others get {live}. {ramp}",
+    ),
+    Verb(
+        name="resume",
+        title="Resume",
+        help="Resume a paused experiment: each user gets the variant of before.\n\n"
+        "A ramp's step begins anew.",
+        possible=frozenset({Status.PAUSED}),
+        change=lambda case: case.edited(status=Status.RUNNING),
+        consequence="{takes_part} The others get {live}. {ramp}",
+    ),
+    Verb(
+        name="promote",
+        title="Promote",
+        help="End an experiment with a treatment: its version becomes live.\n\n"
+        "Everyone gets that version, in one change. It is an end: the next comparison is another experiment.",
+        possible=ACTIVE,
+        change=_promoted,
+        consequence="{live_then} becomes the live version of {model} instead of {live}. Everyone gets it. "
+        + _END,
+        body=Promotion,
+        asked_by=Decision.PROMOTE,
+        ends=True,
+    ),
+    Verb(
+        name="roll-back",
+        title="Roll back",
+        help="End an experiment with the control: everyone gets live, within a second.\n\n"
+        "It is an end. To send everyone to live for a while use `ekiben pause`, or without a controller "
+        "`ekiben panic`.",
+        possible=ACTIVE,
+        change=lambda case: case.edited(status=Status.ROLLED_BACK),
+        consequence="Everyone gets {live} within a second. " + _END,
+        asked_by=Decision.ROLL_BACK,
+        ends=True,
+    ),
+    Verb(
+        name="pause",
+        title="Pause",
+        help="Pause an experiment: everyone gets live until it is resumed.\n\n"
+        "Nobody's variant is forgotten: after `ekiben resume` each user has the one of before.",
+        possible=frozenset({Status.RUNNING}),
+        change=lambda case: case.edited(status=Status.PAUSED),
+        consequence="Everyone gets {live} until it is resumed. Nobody's variant changes.",
+    ),
+    Verb(
+        name="ramp",
+        title="Set the ramp of",
+        help="Raise coverage by steps while the guardrails hold.\n\n"
+        "A violated guardrail rolls the experiment back within seconds. Options change the ramp that is "
+        "there. Without options the command shows where the ramp stands.",
+        possible=frozenset({Status.DRAFT, *ACTIVE}),
+        change=_ramped,
+        consequence="{takes_part} {ramp}",
+        body=Ramping,
+        aside=True,
+        typed=_ramp_typed,
+        options={"min_users_per_step": "min-users"},
+    ),
+    Verb(
+        name="acknowledge",
+        title="Acknowledge the redeployment of",
+        help="Say that a redeployment in the middle of an experiment is harmless: it blocks the verdict no "
+        "longer.\n\nWithout --model-version these are all that the last report shows.",
+        possible=frozenset(Status),
+        change=_acknowledged,
+        consequence="These redeployments block the verdict no longer.",
+        body=Acknowledgement,
+        aside=True,
+        typed=_unacknowledged,
+        options={"model_versions": "model-version"},
+    ),
+)
+
+VERBS: Final[Mapping[str, Verb]] = {verb.name: verb for verb in _ROWS}
+
+
+def act(name: str, document: Document, key: str, report: Report | None = None, **fields: Any) -> Document:
+    """The document after the verb of that name. Raises DocumentError."""
+    verb = VERBS[name]
+    return verb.act(document, key, read_values(verb.body, fields), report)
