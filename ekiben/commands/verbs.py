@@ -54,8 +54,7 @@ def _command(verb: Verb) -> Callable[..., None]:
 
 def _field(verb: Verb, name: str, field: FieldInfo) -> Parameter:
     """The option, or of a treatment the argument, that a field of the verb's body is given by."""
-    told = field.description or name
-    told = f"{told[0].upper()}{told[1:]}."
+    told = " ".join((field.description or name).split())
     default: Any = ... if field.is_required() else None
     if name == verb.treatment:
         return _parameter(

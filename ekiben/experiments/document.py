@@ -12,6 +12,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ekiben.experiments.kinds.label import LabelMeasure
+from ekiben.experiments.kinds.table import MetricKind
 from ekiben.experiments.lifecycle import Status
 
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False, json_schema_extra={"unit": "percent"})]
@@ -86,29 +88,11 @@ class Namespace(_Part):
     """Percent where the share ends."""
 
 
-class MetricKind(StrEnum):
-    """What is computed from a user's outcomes."""
-
-    PROPORTION = "proportion"  # whether the user has an outcome with a value other than 0
-    MEAN = "mean"  # the sum of the user's outcomes, 0 without one
-    RATIO = "ratio"  # all users' sums of one outcome over their sums of another
-    LABEL = "label"  # ground truth for a prediction's score: 1 is positive, 0 is not
-
-
 class Better(StrEnum):
     """Which direction of a metric is the good one."""
 
     HIGHER = "higher"
     LOWER = "lower"
-
-
-class Measure(StrEnum):
-    """How well scores fit the labels."""
-
-    ROC_AUC = "roc_auc"
-    BRIER = "brier"
-    LOG_LOSS = "log_loss"
-    ACCURACY = "accuracy"
 
 
 class Guardrail(_Part):
@@ -125,7 +109,7 @@ class Metric(_Part):
     """What reports call it."""
     outcome: str = Field(min_length=1, max_length=100, examples=["approved"])
     """The name of the outcomes it is made of."""
-    kind: Annotated[MetricKind, Field(strict=False)] = Field(examples=["proportion"])
+    kind: MetricKind = Field(examples=["proportion"])
     """What is computed from them. `proportion` is whether a user has one other than 0. `mean` is their sum, 0
     without one. `ratio` is all users' sums of one over their sums of another. `label` is the truth for a
     prediction's score, 1 or 0.
@@ -140,12 +124,8 @@ class Metric(_Part):
     """The outcomes that a ratio divides by. Only a ratio has it."""
     covariate: str | None = Field(default=None, min_length=1, max_length=100, examples=["earlier_profit"])
     """Outcomes from before the first exposure that explain a part of the variance (CUPED)."""
-    measure: Annotated[Measure, Field(strict=False)] = Measure.ROC_AUC
+    measure: Annotated[LabelMeasure, Field(strict=False)] = LabelMeasure.ROC_AUC
     """Which measure of a label is compared. `brier` and `log_loss` need `better: lower`."""
-
-
-REQUEST_METRICS = ("error_rate", "fallback_rate", "slow_rate")
-"""The guardrails that every experiment has: metrics of requests, not of outcomes."""
 
 
 class RequestLimits(_Part):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ekiben.experiments.document import REQUEST_METRICS, Better, Experiment, Measure, MetricKind, RampEnd
+from ekiben.experiments.document import Experiment, RampEnd
 from ekiben.experiments.durations import parse_duration
+from ekiben.experiments.kinds.requests import REQUEST_METRICS
 from ekiben.experiments.problems import Path, show, unknown
 
 Problems = Iterator[tuple[Path, str]]
@@ -20,17 +21,8 @@ def metric_problems(experiment: Experiment) -> Problems:
             what = "is a guardrail of every experiment" if metric.name in REQUEST_METRICS else "is taken"
             yield (*path, "name"), f"{show(metric.name)} {what}: give this metric another name"
         seen.add(metric.name)
-        if (metric.kind is MetricKind.RATIO) != (metric.denominator is not None):
-            yield (*path, "denominator"), "belongs to a ratio: the outcomes that it divides by"
-        if metric.kind is MetricKind.RATIO and metric.covariate is not None:
-            yield (*path, "covariate"), "a ratio takes no covariate"
-        if metric.kind is MetricKind.LABEL:
-            if metric.measure in (Measure.BRIER, Measure.LOG_LOSS) and metric.better is Better.HIGHER:
-                yield (*path, "better"), f"{metric.measure} is a loss: write lower"
-            if metric.guardrail is not None:
-                yield (*path, "guardrail"), "a label cannot be a guardrail: it arrives too late to stop harm"
-            if metric.covariate is not None:
-                yield (*path, "covariate"), "a label takes no covariate"
+        for where, message in metric.kind.problems(metric):
+            yield (*path, *where), message
 
 
 def ramp_problems(experiment: Experiment) -> Problems:

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from ekiben.experiments.document import Experiment, MetricKind
+from ekiben.experiments.document import Experiment
 from ekiben.experiments.durations import format_duration
 from ekiben.experiments.report import Report, VariantMetric
 from ekiben.experiments.statistics.sample_size import (
@@ -69,7 +69,7 @@ def make_plan(
         raise BadPlan("the report knows no standard deviation yet: give one (std), and for a share the mean")
     absolute = _absolute(effect, mean)
     users_per_day = users_per_day if users_per_day is not None else _users_per_day(report)
-    share = mean if metric.kind is MetricKind.PROPORTION and mean is not None and 0 < mean < 1 else None
+    share = mean if metric.kind.is_share and mean is not None and 0 < mean < 1 else None
     try:
         size = sample_size(
             absolute,

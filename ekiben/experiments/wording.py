@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import floor, log10
 
+from ekiben.experiments.kinds.table import kind_of
 from ekiben.experiments.report import Effect, Interval, MetricReport, Report
-
-_SHARES = frozenset({"proportion", "requests"})
 
 
 def version_of(report: Report, variant: str) -> str:
@@ -29,11 +28,7 @@ def matured(metric: MetricReport, *variants: str) -> int:
 
 def title(metric: MetricReport) -> str:
     """What the sentence calls the metric: "profit per user", "the error rate"."""
-    if metric.kind == "requests":
-        return f"the {metric.name.replace('_', ' ')}"
-    if metric.kind == "label":
-        return f"the fit of the scores to {metric.name}"
-    return f"{metric.name} per user" if metric.kind == "mean" else metric.name
+    return kind_of(metric.kind).title(metric.name)
 
 
 def difference(report: Report, metric: MetricReport, variant: str) -> str:
@@ -41,7 +36,7 @@ def difference(report: Report, metric: MetricReport, variant: str) -> str:
     effect = metric.effects[variant]
     if effect.absolute is None:
         return f"{title(metric)} has no value yet"
-    number, unit = _writer(metric, effect), " percentage points" if metric.kind in _SHARES else ""
+    number, unit = _writer(metric, effect), " percentage points" if kind_of(metric.kind).is_share else ""
     treatment, control = version_of(report, variant), version_of(report, control_of(report))
     return (
         f"{title(metric)} is {number(effect.absolute)}{unit} {_way(effect.absolute)} with {treatment} "
@@ -51,15 +46,13 @@ def difference(report: Report, metric: MetricReport, variant: str) -> str:
 
 def allowed(metric: MetricReport, control_mean: float | None) -> str:
     """How much worse the guardrail may become: "1.0 percentage points", "0.50 (5 % of the control's)"."""
-    share = metric.max_worse or 0.0
-    if metric.kind == "requests":
-        return _points(share)
-    percent = f"{100 * share:.3g} %"
-    if control_mean is None:
-        return f"{percent} of the control's"
-    margin = share * abs(control_mean)
-    written = _points(margin) if metric.kind in _SHARES else _plain(margin, _decimals(margin))
-    return f"{written} ({percent} of the control's)"
+    kind, share = kind_of(metric.kind), metric.max_worse or 0.0
+    margin = kind.margin(share, control_mean)
+    of_control = f"{100 * share:.3g} % of the control's"
+    if margin is None:
+        return of_control
+    written = _points(margin) if kind.is_share else _plain(margin, _decimals(margin))
+    return written if kind.is_absolute else f"{written} ({of_control})"
 
 
 def count(number: int) -> str:
@@ -94,7 +87,7 @@ def _way(amount: float) -> str:
 def _writer(metric: MetricReport, effect: Effect) -> Callable[[float], str]:
     """Writes the effect and its ends without their sign, all with as many decimals."""
     ends = [end for end in (effect.absolute, effect.interval.low, effect.interval.high) if end is not None]
-    scale = 100.0 if metric.kind in _SHARES else 1.0
+    scale = 100.0 if kind_of(metric.kind).is_share else 1.0
     places = _decimals(max((abs(end) for end in ends), default=0.0) * scale)
     return lambda amount: _plain(scale * amount, places)
 

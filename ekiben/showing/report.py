@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from ekiben.experiments.durations import format_duration
+from ekiben.experiments.kinds.label import LabelMeasure
+from ekiben.experiments.kinds.table import kind_of
 from ekiben.experiments.report import Interval, LabelQuality, MetricReport, OutcomeCounts, Report
 from ekiben.terminal.tables import NONE, plain_table
-
-_SHARES = frozenset({"proportion", "requests"})
 
 
 def show_report(console: Console, report: Report) -> None:
@@ -103,7 +103,7 @@ def metrics_table(report: Report) -> Table:
 def labels_table(metric: MetricReport) -> Table:
     """How well each variant's scores fit the labels."""
     table = plain_table(f"{metric.name}: how well the scores fit the labels")
-    for name in ("variant", "labels", "positive", "ROC AUC", "Brier", "log loss", "accuracy"):
+    for name in ("variant", "labels", "positive", *(measure.called for measure in LabelMeasure)):
         table.add_column(name, justify="left" if name == "variant" else "right")
     for each in metric.labels:
         table.add_row(each.variant, f"{each.labels:,}", f"{each.positives:,}", *_measures(each))
@@ -111,12 +111,8 @@ def labels_table(metric: MetricReport) -> Table:
 
 
 def _measures(quality: LabelQuality) -> Iterator[str]:
-    for value, interval in (
-        (quality.roc_auc, quality.roc_auc_interval),
-        (quality.brier, quality.brier_interval),
-        (quality.log_loss, quality.log_loss_interval),
-        (quality.accuracy, quality.accuracy_interval),
-    ):
+    for measure in LabelMeasure:
+        value, interval = getattr(quality, measure), getattr(quality, f"{measure}_interval")
         yield NONE if value is None else f"{value:.4f} ({_end(interval.low)} to {_end(interval.high)})"
 
 
@@ -149,7 +145,7 @@ def _state(metric: MetricReport, variant: str) -> str:
 def _level(metric: MetricReport, value: float | None, *, signed: bool = False) -> str:
     if value is None:
         return NONE
-    if metric.kind in _SHARES:
+    if kind_of(metric.kind).is_share:
         return f"{100 * value:+.2f} pp" if signed else f"{100 * value:.2f} %"
     return f"{value:+.4g}" if signed else f"{value:.4g}"
 

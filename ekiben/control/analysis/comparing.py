@@ -15,59 +15,38 @@ import tea_tasting
 from tea_tasting.aggr import Aggregates
 
 from ekiben.control.analysis.metrics import Bucket
-from ekiben.experiments.document import Metric, MetricKind
+from ekiben.experiments.kinds.kind import Kind
 from ekiben.experiments.report import Effect, Point, VariantMetric
 from ekiben.experiments.statistics import effects
-from ekiben.experiments.statistics.effects import Estimate
 from ekiben.experiments.statistics.label_quality import fixed_interval
 from ekiben.experiments.statistics.moments import Moments
 from ekiben.experiments.statistics.normal import quantile
 from ekiben.experiments.verdict import JUDGED_FROM
 
-REQUESTS: Final = "requests"
-"""The kind of the metrics of requests."""
+_FIXED_TESTS: Final[Mapping[str, Any]] = {
+    "mean": tea_tasting.Mean("x"),
+    "proportion": tea_tasting.Proportion("x", method="norm", correction=False),
+    "ratio": tea_tasting.RatioOfMeans("x", "y"),
+}
 
 
-def kind_of(metric: Metric) -> str:
-    """How `compare` treats it: proportion, mean, cuped or ratio."""
-    if metric.kind is MetricKind.RATIO:
-        return "ratio"
-    return "cuped" if metric.covariate is not None else str(metric.kind)
-
-
-def estimate(kind: str, moments: Moments) -> Estimate | None:
-    """A variant's value; of a metric with a covariate the plain mean."""
-    if kind == REQUESTS:
-        return effects.rate(moments)
-    if kind == "ratio":
-        return effects.ratio(moments)
-    return effects.proportion(moments) if kind == "proportion" else effects.mean(moments)
-
-
-def compare(kind: str, control: Moments, treatment: Moments, alpha: float) -> Effect:
+def compare(kind: Kind, control: Moments, treatment: Moments, alpha: float) -> Effect:
     """Treatment minus control. `alpha` is what this comparison may use up."""
-    pair = effects.cuped(control, treatment) if kind == "cuped" else None
-    if pair is None:
-        first, second = estimate(kind, control), estimate(kind, treatment)
-    else:
-        first, second = pair
-    effect = effects.effect(first, second, alpha)
+    effect = effects.effect(*kind.pair(control, treatment), alpha)
     fixed = _fixed_p_value(kind, control, treatment) if _varies(control) and _varies(treatment) else None
     return effect if fixed is None else msgspec.structs.replace(effect, fixed_p_value=fixed)
 
 
-def in_variant(kind: str, variant: str, moments: Moments, alpha: float) -> VariantMetric:
+def in_variant(kind: Kind, variant: str, moments: Moments, alpha: float) -> VariantMetric:
     """A metric in one variant: its value, known from the first user on, with its fixed-sample interval."""
-    over_requests = kind in ("ratio", REQUESTS)
-    value = (moments.x / moments.y if moments.y else None) if over_requests else moments.mean
-    # Not `estimate`'s standard error: that of a share is never 0, and a metric without any outcome is.
-    plain = effects.ratio(moments) if over_requests else effects.mean(moments)
+    # Not the standard error of `estimate`: that of a share is never 0, and a metric without any outcome is.
+    plain = kind.plain(moments)
     return VariantMetric(
         variant=variant,
         users=moments.n,
-        mean=value,
+        mean=kind.value(moments),
         std=None if plain is None else plain.std_error * sqrt(plain.users),
-        interval=fixed_interval(estimate(kind, moments), quantile(1 - alpha / 2)),
+        interval=fixed_interval(kind.estimate(moments), quantile(1 - alpha / 2)),
     )
 
 
@@ -76,7 +55,7 @@ def total(moments: Mapping[Bucket, Moments], variant: int) -> Moments:
     return sum((each for bucket, each in moments.items() if bucket.variant == variant), start=Moments())
 
 
-def series(kind: str, moments: Mapping[Bucket, Moments], treatment: int, alpha: float) -> tuple[Point, ...]:
+def series(kind: Kind, moments: Mapping[Bucket, Moments], treatment: int, alpha: float) -> tuple[Point, ...]:
     """The effect of one treatment (its place; the control's is 0) as it was known at the end of each stretch
     of time, from the first with enough users on.
     """
@@ -88,18 +67,11 @@ def series(kind: str, moments: Mapping[Bucket, Moments], treatment: int, alpha: 
         control, treated = seen[0], seen[treatment]
         if min(control.n, treated.n) < JUDGED_FROM:
             continue
-        effect = _sequential(kind, control, treated, alpha)
+        effect = effects.effect(*kind.pair(control, treated), alpha)
         points.append(
             Point(at=at, users=control.n + treated.n, absolute=effect.absolute, interval=effect.interval)
         )
     return tuple(points)
-
-
-def _sequential(kind: str, control: Moments, treatment: Moments, alpha: float) -> Effect:
-    pair = effects.cuped(control, treatment) if kind == "cuped" else None
-    if pair is None:
-        return effects.effect(estimate(kind, control), estimate(kind, treatment), alpha)
-    return effects.effect(*pair, alpha)
 
 
 def _stretches(
@@ -118,17 +90,15 @@ def _varies(moments: Moments) -> bool:
     return bool(moments.n > 1 and moments.x and moments.var)
 
 
-def _fixed_p_value(kind: str, control: Moments, treatment: Moments) -> float | None:
+def _fixed_p_value(kind: Kind, control: Moments, treatment: Moments) -> float | None:
     """tea-tasting's two-sided p-value, None where it has none."""
-    metric: Any
-    if kind == "proportion":
-        metric = tea_tasting.Proportion("x", method="norm", correction=False)
-    elif kind in ("ratio", REQUESTS):
-        metric = tea_tasting.RatioOfMeans("x", "y")
-    else:
-        metric = tea_tasting.Mean("x", "y" if kind == "cuped" and (control + treatment).var_y else None)
+    test = _FIXED_TESTS.get(kind.fixed_test or "")
+    if kind.takes_covariate and (control + treatment).var_y:
+        test = tea_tasting.Mean("x", "y")
+    if test is None:
+        return None
     try:
-        found = metric.analyze_aggregates(_aggregates(control), _aggregates(treatment)).pvalue
+        found = test.analyze_aggregates(_aggregates(control), _aggregates(treatment)).pvalue
     except (ArithmeticError, ValueError):  # a mean of 0 where it divides by it, on its log scale
         return None
     return float(found) if isfinite(found) else None

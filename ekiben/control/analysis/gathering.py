@@ -13,12 +13,11 @@ from ekiben.control.analysis.labels import LabelSums
 from ekiben.control.analysis.metrics import Bucket, Clock, window_s
 from ekiben.control.analysis.reasons import ORDER, Line, Reason, name_reason
 from ekiben.control.analysis.tables import EventTables, Table
-from ekiben.experiments.document import Experiment, Metric, MetricKind
+from ekiben.experiments.document import Experiment, Metric
+from ekiben.experiments.kinds.requests import REQUEST_METRICS
 from ekiben.experiments.report import Step, StepUsers
 from ekiben.experiments.statistics.moments import Moments
 from ekiben.state.documents.document import Stored
-
-_REQUEST_COUNTS = {"error_rate": "errors", "fallback_rate": "fallbacks", "slow_rate": "slow"}
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -110,15 +109,15 @@ def _requests(split: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, Moments
         metric: {
             row["variant"]: Moments(
                 row["users"],
-                row[f"{count}_x"],
-                row[f"{count}_xx"],
+                row[f"{each.counted}_x"],
+                row[f"{each.counted}_xx"],
                 row["y"],
                 row["yy"],
-                row[f"{count}_xy"],
+                row[f"{each.counted}_xy"],
             )
             for row in split
         }
-        for metric, count in _REQUEST_COUNTS.items()
+        for metric, each in REQUEST_METRICS.items()
     }
 
 
@@ -127,8 +126,8 @@ def _with_outcomes(
 ) -> Evidence:
     assert evidence.started_at is not None
     experiment, started_at = stored.document.experiments[key], evidence.started_at
-    numbers = [metric for metric in experiment.metrics if metric.kind is not MetricKind.LABEL]
-    truths = [metric for metric in experiment.metrics if metric.kind is MetricKind.LABEL]
+    numbers = [metric for metric in experiment.metrics if not metric.kind.of_predictions]
+    truths = [metric for metric in experiment.metrics if metric.kind.of_predictions]
     names = metrics.names_of(experiment.metrics)
     elsewhere = {
         name
@@ -219,7 +218,7 @@ def _of_users(
     """What each outcome of a user who counts is to the metrics."""
     reasons = [
         labels.reason(theirs, metric, now, started_at, _mark(metric))
-        if metric.kind is MetricKind.LABEL
+        if metric.kind.of_predictions
         else metrics.reason(theirs, metric, now, started_at)
         for metric in experiment.metrics
     ]

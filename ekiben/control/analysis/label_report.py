@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import sqrt
+from typing import Any
 
 from ekiben.control.analysis.labels import BINS, LabelSums
-from ekiben.experiments.document import Measure, Metric
+from ekiben.experiments.document import Metric
+from ekiben.experiments.kinds.label import LabelMeasure
 from ekiben.experiments.report import LabelQuality, MetricReport, Role, VariantMetric
 from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.effects import Estimate
@@ -34,7 +36,7 @@ def label_report(
     control_value = compared[control]
     return MetricReport(
         name=metric.name,
-        kind=str(metric.kind),
+        kind=metric.kind.name,
         better=str(metric.better),
         role=role,
         window_hours=metric.window_hours,
@@ -59,15 +61,15 @@ def label_report(
     )
 
 
-def estimates(sums: LabelSums | None) -> dict[Measure, Estimate | None]:
+def estimates(sums: LabelSums | None) -> dict[LabelMeasure, Estimate | None]:
     """Every measure of one variant; None where there is too little for it."""
     if sums is None:
-        return dict.fromkeys(Measure)
+        return dict.fromkeys(LabelMeasure)
     return {
-        Measure.ROC_AUC: roc_auc(sums.auc),
-        Measure.BRIER: effects.ratio(sums.losses["brier"]),
-        Measure.LOG_LOSS: effects.ratio(sums.losses["log_loss"]),
-        Measure.ACCURACY: effects.rate(sums.losses["accuracy"]),
+        LabelMeasure.ROC_AUC: roc_auc(sums.auc),
+        LabelMeasure.BRIER: effects.ratio(sums.losses["brier"]),
+        LabelMeasure.LOG_LOSS: effects.ratio(sums.losses["log_loss"]),
+        LabelMeasure.ACCURACY: effects.rate(sums.losses["accuracy"]),
     }
 
 
@@ -85,13 +87,9 @@ def _quality(
     variant: str,
     model_versions: tuple[str, ...],
     sums: LabelSums | None,
-    measured: Mapping[Measure, Estimate | None],
+    measured: Mapping[LabelMeasure, Estimate | None],
     z: float,
 ) -> LabelQuality:
-    def value(measure: Measure) -> float | None:
-        found = measured[measure]
-        return None if found is None else found.value
-
     bins = (
         calibration_bin(place / BINS, (place + 1) / BINS, *each, z)
         for place, each in enumerate(sums.bins if sums is not None else ())
@@ -101,13 +99,13 @@ def _quality(
         model_versions=model_versions,
         labels=sums.labels if sums is not None else 0,
         positives=sums.auc.m if sums is not None else 0,
-        roc_auc=value(Measure.ROC_AUC),
-        roc_auc_interval=fixed_interval(measured[Measure.ROC_AUC], z, 0.0, 1.0),
-        brier=value(Measure.BRIER),
-        brier_interval=fixed_interval(measured[Measure.BRIER], z, 0.0),
-        log_loss=value(Measure.LOG_LOSS),
-        log_loss_interval=fixed_interval(measured[Measure.LOG_LOSS], z, 0.0),
-        accuracy=value(Measure.ACCURACY),
-        accuracy_interval=fixed_interval(measured[Measure.ACCURACY], z, 0.0, 1.0),
+        **dict(_values(measured, z)),
         calibration=tuple(each for each in bins if each is not None),
     )
+
+
+def _values(measured: Mapping[LabelMeasure, Estimate | None], z: float) -> Iterator[tuple[str, Any]]:
+    """Each measure and its interval, by the names that `LabelQuality` has for them."""
+    for measure, found in measured.items():
+        yield measure, None if found is None else found.value
+        yield f"{measure}_interval", fixed_interval(found, z, *measure.bounds)

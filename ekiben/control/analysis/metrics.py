@@ -17,7 +17,7 @@ import msgspec
 from ekiben.control.analysis.outcomes import code
 from ekiben.control.analysis.reasons import Reason
 from ekiben.control.analysis.tables import Table
-from ekiben.experiments.document import Metric, MetricKind
+from ekiben.experiments.document import Metric
 from ekiben.experiments.statistics.moments import Moments
 
 COVARIATE_DAYS: Final = 28
@@ -167,11 +167,7 @@ def _value(outcomes: Table, metric: Metric) -> dict[str, Any]:
     elif metric.covariate is not None:
         y = total(_as_covariate(outcomes, metric))
     own = inside & (outcomes.name == metric.outcome)
-    if metric.kind is MetricKind.PROPORTION:
-        x = (outcomes.count(where=own & (outcomes.value != 0)) > 0).cast("float64")
-    else:
-        x = total(own)
-    return {"x": x, "y": y}
+    return {"x": metric.kind.of_user(outcomes, own), "y": y}
 
 
 def _summed(metric: Metric) -> list[str]:

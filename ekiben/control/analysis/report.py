@@ -11,8 +11,11 @@ from ekiben.control.analysis.gathering import Evidence
 from ekiben.control.analysis.label_report import label_report
 from ekiben.control.analysis.metrics import Bucket, names_of, window_s
 from ekiben.control.analysis.reasons import OTHER, Reason, in_lines
-from ekiben.experiments.document import REQUEST_METRICS, Better, Experiment, Metric, MetricKind
+from ekiben.experiments.document import Better, Experiment, Metric
 from ekiben.experiments.durations import format_duration
+from ekiben.experiments.kinds.kind import Kind
+from ekiben.experiments.kinds.requests import REQUEST_METRICS
+from ekiben.experiments.kinds.table import REQUESTS
 from ekiben.experiments.report import (
     WAITING,
     Decision,
@@ -24,7 +27,6 @@ from ekiben.experiments.report import (
     Report,
     Role,
     Srm,
-    State,
     VariantUsers,
     Verdict,
 )
@@ -138,7 +140,7 @@ def _declared(experiment: Experiment, evidence: Evidence) -> Iterator[MetricRepo
         elif metric is experiment.deciding_metric:
             role = Role.DECIDES
         alpha = share_of_alpha(experiment, role)
-        if metric.kind is MetricKind.LABEL:
+        if metric.kind.of_predictions:
             versions = {
                 name: tuple(model_versions(name, variant.version, evidence))
                 for name, variant in experiment.variants.items()
@@ -158,86 +160,61 @@ def _of_outcomes(
     alpha: float,
     shown_alpha: float,
 ) -> MetricReport:
-    kind = comparing.kind_of(metric)
     totals = {name: comparing.total(moments, place) for place, name in enumerate(variants)}
-    report = _compared(metric.name, str(metric.kind), kind, role, metric.better, totals, alpha, shown_alpha)
     max_worse = metric.guardrail.max_worse if metric.guardrail is not None else None
-    control = report.variants[0]
-    return msgspec.structs.replace(
-        report,
-        window_hours=metric.window_hours,
-        max_worse=max_worse,
-        states={
-            each.variant: metric_state(
-                role,
-                str(metric.better),
-                report.effects[each.variant],
-                max_worse,
-                control.mean,
-                min(control.users, each.users),
-            )
-            for each in report.variants[1:]
-        },
-        series={
-            name: comparing.series(kind, moments, place, alpha)
-            for place, name in enumerate(variants)
-            if place
-        },
-    )
+    report = _compared(metric.name, metric.kind, role, metric.better, max_worse, totals, alpha, shown_alpha)
+    series = {
+        name: comparing.series(metric.kind, moments, place, alpha)
+        for place, name in enumerate(variants)
+        if place
+    }
+    return msgspec.structs.replace(report, window_hours=metric.window_hours, series=series)
 
 
 def _of_requests(experiment: Experiment, evidence: Evidence) -> Iterator[MetricReport]:
-    alpha = share_of_alpha(experiment, Role.GUARDRAIL)
+    role = Role.GUARDRAIL
+    alpha = share_of_alpha(experiment, role)
     for name in REQUEST_METRICS:
         found = evidence.requests.get(name, {})
         totals = {variant: found.get(place, Moments()) for place, variant in enumerate(experiment.variants)}
-        kind = comparing.REQUESTS
-        report = _compared(name, kind, kind, Role.GUARDRAIL, Better.LOWER, totals, alpha, experiment.alpha)
         max_worse = getattr(experiment.request_limits, name)
-        control = report.variants[0]
-        yield msgspec.structs.replace(
-            report,
-            max_worse=max_worse,
-            states={
-                each.variant: metric_state(
-                    Role.GUARDRAIL,
-                    report.better,
-                    report.effects[each.variant],
-                    max_worse,
-                    1.0,  # a share of requests, not of the control's
-                    min(control.users, each.users),
-                )
-                for each in report.variants[1:]
-            },
-        )
+        yield _compared(name, REQUESTS, role, Better.LOWER, max_worse, totals, alpha, experiment.alpha)
 
 
 def _compared(
     name: str,
-    shown_kind: str,
-    kind: str,
+    kind: Kind,
     role: Role,
     better: Better,
+    max_worse: float | None,
     totals: Mapping[str, Moments],
     alpha: float,
     shown_alpha: float,
 ) -> MetricReport:
-    control, *treatments = totals
+    control, *treatments = (
+        comparing.in_variant(kind, variant, each, shown_alpha) for variant, each in totals.items()
+    )
+    effects = {
+        each.variant: comparing.compare(kind, totals[control.variant], totals[each.variant], alpha)
+        for each in treatments
+    }
+    # The margin of requests is a share of all of them, not of the control's value.
+    base = 1.0 if kind.is_absolute else control.mean
     return MetricReport(
         name=name,
-        kind=shown_kind,
+        kind=kind.name,
         better=str(better),
         role=role,
         window_hours=0.0,
-        max_worse=None,
-        variants=tuple(
-            comparing.in_variant(kind, variant, each, shown_alpha) for variant, each in totals.items()
-        ),
-        effects={
-            variant: comparing.compare(kind, totals[control], totals[variant], alpha)
-            for variant in treatments
+        max_worse=max_worse,
+        variants=(control, *treatments),
+        effects=effects,
+        states={
+            each.variant: metric_state(
+                role, str(better), effects[each.variant], max_worse, base, min(control.users, each.users)
+            )
+            for each in treatments
         },
-        states=dict.fromkeys(treatments, State.NO_DATA),
     )
 
 

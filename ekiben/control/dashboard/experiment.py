@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Final
 
 from markupsafe import Markup
 
@@ -13,6 +12,7 @@ from ekiben.control.dashboard.charts import bands, distributions, forest
 from ekiben.control.desk import Desk, RampState
 from ekiben.experiments.changes.verbs import VERBS, Verb
 from ekiben.experiments.document import Experiment, Model
+from ekiben.experiments.kinds.table import kind_of
 from ekiben.experiments.report import (
     Effect,
     MetricReport,
@@ -24,8 +24,6 @@ from ekiben.experiments.report import (
     State,
 )
 from ekiben.state.documents.audit import Entry
-
-_SHARES: Final = frozenset({"proportion", "requests"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +178,7 @@ def margin(metric: MetricReport, control: float | None) -> float | None:
     """How far the effect may be on the bad side, in the metric's unit with its sign, None without one."""
     if metric.max_worse is None:
         return None
-    size: float | None = metric.max_worse
-    if metric.kind != "requests":
-        size = None if control is None else metric.max_worse * abs(control)
+    size = kind_of(metric.kind).margin(metric.max_worse, control)
     if size is None:
         return None
     return -size if metric.better == "higher" else size
@@ -202,6 +198,6 @@ def _bands(
     if len(known) < 2:
         return ()
     return tuple(
-        bands.band(known, state, limit, percent=metric.kind in _SHARES, width=width)
+        bands.band(known, state, limit, percent=kind_of(metric.kind).is_share, width=width)
         for width in (bands.WIDE, bands.NARROW)
     )

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 from ekiben.experiments.durations import format_duration
+from ekiben.experiments.kinds.table import kind_of
 from ekiben.experiments.report import Interval
 from ekiben.experiments.statistics.sequential import UNBOUNDED
 
 UNKNOWN: Final = "\N{EN DASH}"
 _MINUS: Final = "\N{MINUS SIGN}"
 _SPACE: Final = "\N{NARROW NO-BREAK SPACE}"
-_SHARES: Final = frozenset({"proportion", "requests"})
 
 
 def decimals(*values: float | None) -> int:
@@ -67,7 +67,9 @@ def p_value(value: float | None) -> str:
 
 def level(kind: str, value: float | None) -> str:
     """A metric's value in one variant."""
-    return percent(value, None if value and abs(value) < 0.01 else 2) if kind in _SHARES else number(value)
+    if not kind_of(kind).is_share:
+        return number(value)
+    return percent(value, None if value and abs(value) < 0.01 else 2)
 
 
 def change(kind: str, value: float | None, interval: Interval = UNBOUNDED) -> str:
@@ -88,7 +90,7 @@ def change_interval(kind: str, interval: Interval, value: float | None = None) -
 
 def level_interval(kind: str, interval: Interval) -> str:
     """The interval of `level`: its ends have no sign but a minus."""
-    if kind in _SHARES:
+    if kind_of(kind).is_share:
         low, high = _times(interval.low, 100), _times(interval.high, 100)
         return _ends(low, high, 2, signed=False) + f"{_SPACE}%"
     return _ends(interval.low, interval.high, decimals(interval.low, interval.high), signed=False)
@@ -135,7 +137,7 @@ def clock(at: float | None) -> str:
 
 
 def _unit(kind: str) -> tuple[float, str]:
-    return (100.0, f"{_SPACE}pp") if kind in _SHARES else (1.0, "")
+    return (100.0, f"{_SPACE}pp") if kind_of(kind).is_share else (1.0, "")
 
 
 def _places(factor: float, value: float | None, interval: Interval) -> int:

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from ekiben.control.dashboard import formatting, words
 from ekiben.control.dashboard.shadows import histograms
 from ekiben.experiments.changes.differences import lines_about
+from ekiben.experiments.kinds.table import kind_of
 
 HERE: Final = Path(__file__).parent
 
@@ -54,7 +55,12 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._environment.globals.update(
-            f=formatting, words=words, asset=self._asset, histograms=histograms, lines_about=lines_about
+            f=formatting,
+            words=words,
+            asset=self._asset,
+            histograms=histograms,
+            lines_about=lines_about,
+            kind_of=kind_of,
         )
 
     def page(self, template: str, /, **context: Any) -> str:

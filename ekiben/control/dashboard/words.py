@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ekiben.experiments.document import Measure
+from ekiben.experiments.kinds.label import LabelMeasure
+from ekiben.experiments.kinds.table import kind_of
 from ekiben.experiments.lifecycle import Status
 from ekiben.experiments.report import Decision, Role, State
 
@@ -45,31 +46,12 @@ BREAKERS: Final = {
     "open": ("open", "bad"),
 }
 
-MEASURES: Final = (
-    (Measure.ROC_AUC, "ROC AUC", "higher is better"),
-    (Measure.BRIER, "Brier score", "lower is better"),
-    (Measure.LOG_LOSS, "Log loss", "lower is better"),
-    (Measure.ACCURACY, "Accuracy", "higher is better"),
-)
-
-_REQUEST_METRICS: Final = {
-    "error_rate": "Requests that failed",
-    "fallback_rate": "Requests that live answered instead",
-    "slow_rate": "Slow requests",
-}
-
-KINDS: Final = {
-    "proportion": "share of users",
-    "mean": "mean of each user",
-    "ratio": "ratio of sums",
-    "label": "ground truth",
-    "requests": "share of requests",
-}
+MEASURES: Final = tuple(LabelMeasure)
 
 
 def metric(name: str, kind: str) -> str:
     """What the pages call a metric: its own name, and a phrase for those that nobody declared."""
-    return _REQUEST_METRICS.get(name, name) if kind == "requests" else name
+    return kind_of(kind).heading(name)
 
 
 def treatments(count: int) -> str:

@@ -94,7 +94,9 @@ class Promotion(Fields):
     """The treatment to promote."""
 
     variant: Annotated[str | None, Treatment] = Field(
-        default=None, title="Which treatment", description="the treatment; may be left out where there is one"
+        default=None,
+        title="Which treatment",
+        description="The treatment. It may be left out where there is only one.",
     )
 
 
@@ -104,7 +106,7 @@ class Acknowledgement(Fields):
     model_versions: tuple[str, ...] = Field(
         default=(),
         title="Redeployments",
-        description="the tags to acknowledge; all that the last report shows unless named",
+        description="The tags to acknowledge, by default all that the last report shows.",
         examples=[("TAG",)],
     )
 
@@ -113,7 +115,7 @@ class _Ramping(Fields):
     """The fields of the ramp that change. Those that are left out stay as they are."""
 
     off: bool = Field(
-        default=False, title="End the ramp of", description="take the ramp away; coverage stays"
+        default=False, title="End the ramp of", description="Take the ramp away. Coverage stays."
     )
 
     @model_validator(mode="after")

@@ -1,0 +1,1 @@
+"""What can be computed of outcomes, compared and shown: one object for each kind of metric."""

@@ -1,0 +1,84 @@
+"""What a kind of metric is: how it is computed of a user's outcomes, compared between variants, and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ekiben.experiments.problems import Path
+from ekiben.experiments.statistics import effects
+from ekiben.experiments.statistics.effects import Estimate
+from ekiben.experiments.statistics.moments import Moments
+
+if TYPE_CHECKING:
+    from ekiben.experiments.document import Metric
+
+
+class Kind:
+    """A value of each user, and its mean over users. Other kinds say what is other about them.
+
+    A kind has no state: there is one object of each (`ekiben.experiments.kinds.table`).
+    """
+
+    name: ClassVar[str] = ""
+    words: ClassVar[str] = "value of each user"
+    """What a page says that the metric is: "mean of each user"."""
+    is_share: ClassVar[bool] = False
+    """Between 0 and 1: shown as percent, and a difference in percentage points."""
+    is_absolute: ClassVar[bool] = False
+    """Whether how much worse a guardrail may become is absolute, and no share of the control's mean."""
+    takes_covariate: ClassVar[bool] = True
+    takes_denominator: ClassVar[bool] = False
+    of_predictions: ClassVar[bool] = False
+    """Whether outcomes belong to predictions and are compared with their scores, not summed for each user."""
+    fixed_test: ClassVar[str | None] = None
+    """The ordinary test beside the sequential one: mean, proportion or ratio. Without one it is the normal
+    approximation's.
+    """
+
+    def title(self, metric: str) -> str:
+        """What a sentence calls the metric of that name."""
+        return metric
+
+    def heading(self, metric: str) -> str:
+        """What a page calls the metric of that name."""
+        return metric
+
+    def problems(self, metric: Metric) -> Iterator[tuple[Path, str]]:
+        """Yield (path in the metric, message) for what this kind cannot have."""
+        if self.takes_denominator != (metric.denominator is not None):
+            yield ("denominator",), "belongs to a ratio: the outcomes that it divides by"
+        if metric.covariate is not None and not self.takes_covariate:
+            yield ("covariate",), f"a {self.name} takes no covariate"
+
+    def of_user(self, outcomes: Any, own: Any) -> Any:
+        """A user's value, as an expression of the engine (Ibis): of the table `outcomes`, grouped by user,
+        those rows count for which `own` is true.
+        """
+        return outcomes.value.sum(where=own).fill_null(0.0)
+
+    def value(self, moments: Moments) -> float | None:
+        """A variant's value, known from the first user on."""
+        return moments.mean
+
+    def plain(self, moments: Moments) -> Estimate | None:
+        """The value with its standard error between users, which is 0 where all are alike."""
+        return effects.mean(moments)
+
+    def estimate(self, moments: Moments) -> Estimate | None:
+        """The value with the standard error that it is compared by; None while it has none."""
+        return self.plain(moments)
+
+    def pair(self, control: Moments, treatment: Moments) -> tuple[Estimate | None, Estimate | None]:
+        """What is compared: both estimates, with what a covariate explains taken out where there is one."""
+        if self.takes_covariate and (control + treatment).var_y:
+            adjusted = effects.cuped(control, treatment)
+            if adjusted is not None:
+                return adjusted
+        return self.estimate(control), self.estimate(treatment)
+
+    def margin(self, max_worse: float, control_mean: float | None) -> float | None:
+        """How much worse a guardrail may become, in the metric's unit."""
+        if self.is_absolute:
+            return max_worse
+        return None if control_mean is None else max_worse * abs(control_mean)
