@@ -16,13 +16,12 @@ from typing import Final, Protocol
 from ekiben.experiments.snapshot import Snapshot
 from ekiben.state.documents.applying import FileStanding
 from ekiben.state.documents.document import Conflict, StateUnavailable, Stored, Unreadable, read_record
-from ekiben.state.documents.held import Documents, HeldDocument
+from ekiben.state.documents.held import Documents, HeldDocument, follow
 from ekiben.state.documents.record import Record
 from ekiben.state.trouble import Trouble
 
 log = logging.getLogger(__name__)
 
-_POLL_S: Final = 0.5
 # So long a worker does not start for experiments that are coming, at most, looking so often.
 _FIRST_S: Final = 10.0
 _FIRST_LOOK_S: Final = 0.05
@@ -105,14 +104,7 @@ class SnapshotSource:
 
     async def run(self, changed: asyncio.Event) -> None:
         """Follow changes: at once when `changed` is set, else every 500 ms."""
-        while True:
-            try:
-                async with asyncio.timeout(_POLL_S):
-                    await changed.wait()
-            except TimeoutError:
-                pass
-            changed.clear()
-            await self.sync()
+        await follow(self.sync, changed)
 
     async def sync(self) -> None:
         """One round: what Redis holds, put back or joined where it must be, is what is routed by."""

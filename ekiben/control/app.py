@@ -56,7 +56,8 @@ class Controller:
         lease = Lease(redis, f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
         files = EventFiles(settings.events_url)
         recorder = Recorder(redis, files, lease, settings.record_every_s)
-        desk.recorder_lag = lambda: recorder.lag_s
+        desk.leading = lease.held
+        desk.recorder_lag_s = lambda: recorder.lag_s
         analyst = Analyst(desk, lease, Analysis(files), settings.analyse_every_s, lambda: recorder.lag_s)
         applier = None
         if (file := settings.experiments_file) is not None:
@@ -72,8 +73,7 @@ class Controller:
         auth, editor = Auth.from_settings(settings), Editor(desk)
         self._dashboard = Dashboard(desk, auth, editor)
 
-        def leading(held: bool) -> None:
-            desk.leading = held
+        def leading(_held: bool) -> None:
             desk.touch()
             recorder.hurry()
 

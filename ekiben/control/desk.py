@@ -28,7 +28,7 @@ from ekiben.state.documents.document import (
     Unreadable,
     read_record,
 )
-from ekiben.state.documents.held import HeldDocument, listen
+from ekiben.state.documents.held import HeldDocument, follow, listen
 from ekiben.state.durability import Durability
 from ekiben.state.trouble import Trouble
 
@@ -39,7 +39,6 @@ _T = TypeVar("_T")
 REPORTS_KEY: Final = "ekiben:reports"
 SHADOW_REPORTS_KEY: Final = "ekiben:shadow-reports"
 RAMPS_KEY: Final = "ekiben:ramps"
-_LOOK_S: Final = 0.5
 _AS_IT_WAS: Final = "what is known stays as it was"
 _BEATS_EVERY_S: Final = 2.0
 
@@ -57,8 +56,9 @@ class RampState(msgspec.Struct, frozen=True):
 class Desk:
     """What is known now. Only `run` changes it; what stands here is replaced, never changed in place.
 
-    `changes` rises with everything that a page could show. `failing` returns which parts of this controller
-    fail at the moment, each with the reason.
+    `changes` rises with everything that a page could show. What other parts of this controller know is asked
+    of them, once `ekiben.control.app` has wired them: whether it is `leading`, which parts are `failing` and
+    why, how the experiments `file` stands, how late the recorder is, and whether the clock is off.
     """
 
     def __init__(
@@ -83,8 +83,8 @@ class Desk:
         self.traffic = Traffic()
         self.state_away = False
         self.durability = Durability(redis, settings.state_durable)
-        self.leading = False
-        self.recorder_lag: Callable[[], float | None] = lambda: None
+        self.leading: Callable[[], bool] = lambda: False
+        self.recorder_lag_s: Callable[[], float | None] = lambda: None
         self.clock_off: Callable[[], str | None] = lambda: None
         self.failing: Callable[[], Mapping[str, str]] = dict
         self.file: Callable[[], FileStanding | None] = lambda: None
@@ -97,25 +97,13 @@ class Desk:
         self._raw: dict[str, Any] = {}
         self._looked = asyncio.Condition()
 
-    @property
-    def recorder_lag_s(self) -> float | None:
-        """Everything older than this, in seconds, is recorded; None on a controller that does not record."""
-        return self.recorder_lag()
-
     async def run(self) -> None:
         """Follow Redis until cancelled: at once when the experiments change, else every 500 ms."""
         changed = asyncio.Event()
         listener = asyncio.create_task(listen(self.redis, changed))
         durability = asyncio.create_task(self.durability.run())
         try:
-            while True:
-                await self.look()
-                try:
-                    async with asyncio.timeout(_LOOK_S):
-                        await changed.wait()
-                except TimeoutError:
-                    pass
-                changed.clear()
+            await follow(self.look, changed)
         finally:
             await end_tasks(listener, durability)
 

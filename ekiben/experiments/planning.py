@@ -27,7 +27,7 @@ class BadPlan(ValueError):
     """The plan cannot be made; the message says what is missing or wrong."""
 
 
-class Plan(msgspec.Struct, frozen=True):
+class SamplePlan(msgspec.Struct, frozen=True):
     """Users and days for an effect on the metric that decides. `mean` and `std` are the control's."""
 
     experiment: str
@@ -54,7 +54,7 @@ def make_plan(
     users_per_day: float | None = None,
     mean: float | None = None,
     std: float | None = None,
-) -> Plan:
+) -> SamplePlan:
     """The plan for `effect`: "5%" of the control's mean, or an absolute number. Raises `BadPlan`.
 
     What is not given (`mean`, `std`, `users_per_day`: new users of the model a day) is taken from the report.
@@ -89,7 +89,7 @@ def make_plan(
         ) from None
     except ValueError as error:
         raise BadPlan(str(error)) from None
-    return Plan(
+    return SamplePlan(
         experiment=key,
         metric=metric.name,
         effect=absolute,

@@ -9,8 +9,7 @@ import pytest
 
 from ekiben.experiments.document import Document
 from ekiben.experiments.problems import DocumentError
-from ekiben.state.documents.document import DocumentStore, Stored, open_store
-from ekiben.state.documents.phases import PHASES_KEY
+from ekiben.state.documents.document import PHASES_KEY, DocumentStore, Stored, open_store
 from tests.router.documents import EXPERIMENT, credit_document
 from tests.router.redis_server import RedisServer
 

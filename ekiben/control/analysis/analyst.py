@@ -35,8 +35,8 @@ _RETRY_S: Final = 1.0
 _BLOCK_S: Final = 0.2
 
 
-class Analysis(Protocol):
-    """What computes; called in a thread."""
+class ReportSource(Protocol):
+    """What computes reports (`ekiben.control.analysis.analysing.Analysis`). It is called in a thread."""
 
     def report(self, experiment: str, stored: Stored, now: float, past: Past) -> Report: ...
 
@@ -52,7 +52,7 @@ class Analyst:
         self,
         desk: Desk,
         lease: Lease,
-        analysis: Analysis,
+        analysis: ReportSource,
         every_s: float,
         lag_s: Callable[[], float | None],
     ) -> None:

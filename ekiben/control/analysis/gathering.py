@@ -10,7 +10,7 @@ import msgspec
 
 from ekiben.control.analysis import exposures, labels, metrics, outcomes
 from ekiben.control.analysis.labels import LabelSums
-from ekiben.control.analysis.metrics import Bucket, Clock, window_s
+from ekiben.control.analysis.metrics import Bucket, Buckets, window_s
 from ekiben.control.analysis.reasons import ORDER, Line, Reason, name_reason
 from ekiben.control.analysis.tables import EventTables, Table
 from ekiben.experiments.document import Experiment, Metric
@@ -20,7 +20,7 @@ from ekiben.experiments.statistics.moments import Moments
 from ekiben.state.documents.document import Stored
 
 
-class Answer(msgspec.Struct, frozen=True):
+class AnswerCount(msgspec.Struct, frozen=True):
     """What answered: how many requests, when first and when last."""
 
     assigned_by: str | None
@@ -38,7 +38,7 @@ class Evidence(msgspec.Struct, frozen=True):
     two variants count in `users`, at the first, and in nothing else.
     """
 
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[AnswerCount, ...] = ()
     started_at: float | None = None
     users: Mapping[int, int] = {}
     crossed: int = 0
@@ -55,7 +55,7 @@ def gather(tables: EventTables, key: str, stored: Stored, now: float, step: Step
     """Ask the engine; `step` is the ramp's. Raises what the engine raises."""
     experiment = stored.document.experiments[key]
     exposed = exposures.of_phase(tables.exposures, key, experiment.phase)
-    answers = tuple(Answer(**row) for row in tables.rows(exposures.answers(exposed)))
+    answers = tuple(AnswerCount(**row) for row in tables.rows(exposures.answers(exposed)))
     started_at = min((each.first_at for each in answers if each.assigned_by == "hash"), default=None)
     overridden = 0
     if any(each.assigned_by == "override" for each in answers):
@@ -261,11 +261,11 @@ def _values(
     values = tables.keep(metrics.user_values(theirs, numbers))
     moments = {}
     for window in sorted({window_s(metric) for metric in numbers}):
-        clock = Clock.between(started_at + window, now)
+        buckets = Buckets.between(started_at + window, now)
         places = [place for place, metric in enumerate(numbers) if window_s(metric) == window]
-        counts = tables.rows(metrics.matured_users(users, window, clock, now))
-        sums = tables.rows(metrics.matured_sums(values, places, window, clock, now))
+        counts = tables.rows(metrics.matured_users(users, window, buckets, now))
+        sums = tables.rows(metrics.matured_sums(values, places, window, buckets, now))
         for place in places:
-            moments[numbers[place].name] = metrics.moments(counts, sums, place, clock, now)
+            moments[numbers[place].name] = metrics.moments(counts, sums, place, buckets, now)
     tables.drop(values)
     return moments

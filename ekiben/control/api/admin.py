@@ -50,7 +50,7 @@ from ekiben.experiments.changes.releases import write_document
 from ekiben.experiments.changes.verbs import VERBS, Verb
 from ekiben.experiments.document import Experiment
 from ekiben.experiments.parsing import parse_document
-from ekiben.experiments.planning import BadPlan, Plan, make_plan
+from ekiben.experiments.planning import BadPlan, SamplePlan, make_plan
 from ekiben.experiments.problems import unknown
 from ekiben.experiments.report import Report
 
@@ -234,7 +234,7 @@ OPERATIONS: Final = (
     Operation("/experiments/{key}", Admin.experiment),
     Operation("/experiments/{key}/report", Admin.report, answer=Report),
     Operation("/experiments/{key}/history", Admin.history, query=HistoryQuery),
-    Operation("/experiments/{key}/plan", Admin.plan, query=PlanQuery, answer=Plan),
+    Operation("/experiments/{key}/plan", Admin.plan, query=PlanQuery, answer=SamplePlan),
     Operation("/history", Admin.history, query=HistoryQuery),
     Operation("/models/{model}/shadow", Admin.shadow),
     Operation("/document", Admin.document),

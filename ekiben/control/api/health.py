@@ -28,7 +28,7 @@ def health_routes(desk: Desk, recorder: RecorderFigures, analyst: AnalystFigures
 
     async def healthz(_request: Request) -> Response:
         state = {
-            "leading": desk.leading,
+            "leading": desk.leading(),
             "state": not desk.state_away,
             "state_keeps": desk.durability.view(),
             "revision": desk.stored.revision if desk.stored else None,

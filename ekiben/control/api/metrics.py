@@ -50,7 +50,7 @@ class _FromDesk(Collector):
 
     def collect(self) -> Iterable[Metric]:
         desk = self._desk
-        yield _gauge("ekiben_controller_leading", "1 where this controller holds the lease", desk.leading)
+        yield _gauge("ekiben_controller_leading", "1 where this controller holds the lease", desk.leading())
         yield _gauge("ekiben_controller_state_up", "1 while the state Redis answers", not desk.state_away)
         if (durable := desk.durability.durable) is not None:
             yield _gauge(

@@ -26,10 +26,10 @@ def status_view(desk: Desk) -> Values:
     return {
         "lineage": stored.lineage if stored else None,
         "revision": stored.revision if stored else None,
-        "leading": desk.leading,
+        "leading": desk.leading(),
         "state_away": desk.state_away,
         "state": desk.durability.view(),
-        "recorder_lag_s": desk.recorder_lag_s,
+        "recorder_lag_s": desk.recorder_lag_s(),
         "failing": dict(desk.failing()),
         "ramps_refused": refusal(desk.beats),
         "note": desk.note,

@@ -15,7 +15,7 @@ from ekiben.control.acting.editing import Editor
 from ekiben.control.auth import Auth
 from ekiben.control.callers import Callers
 from ekiben.control.dashboard.acting import Acting
-from ekiben.control.dashboard.headers import Door
+from ekiben.control.dashboard.headers import PageGuard
 from ekiben.control.dashboard.live import Live
 from ekiben.control.dashboard.login import Login
 from ekiben.control.dashboard.pages import Pages, find_page
@@ -49,7 +49,7 @@ class Dashboard:
                 Route("/experiments/{key}/{verb}", acting.do, methods=["POST"]),
                 Route("/{path:path}", self._page),
             ],
-            middleware=[Middleware(Door, names=desk.settings.names)],
+            middleware=[Middleware(PageGuard, names=desk.settings.names)],
             exception_handlers={HTTPException: self._refused},
         )
 

@@ -26,7 +26,7 @@ _HEADERS: Final = {
 }
 
 
-class Door:
+class PageGuard:
     """Refuses what was asked of another host (421) or comes from another site's form (403)."""
 
     def __init__(self, app: ASGIApp, names: HostNames) -> None:

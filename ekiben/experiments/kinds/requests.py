@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from ekiben.experiments.kinds.ratio import Ratio
+from ekiben.experiments.kinds.of_users import Ratio
 from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.effects import Estimate
 from ekiben.experiments.statistics.moments import Moments

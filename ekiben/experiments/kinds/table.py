@@ -10,9 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from ekiben.experiments.kinds.kind import Kind
 from ekiben.experiments.kinds.label import Label
-from ekiben.experiments.kinds.mean import Mean
-from ekiben.experiments.kinds.proportion import Proportion
-from ekiben.experiments.kinds.ratio import Ratio
+from ekiben.experiments.kinds.of_users import Mean, Proportion, Ratio
 from ekiben.experiments.kinds.requests import Requests
 
 DECLARED: Final[Mapping[str, Kind]] = {kind.name: kind for kind in (Proportion(), Mean(), Ratio(), Label())}

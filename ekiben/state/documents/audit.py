@@ -21,8 +21,7 @@ from ekiben.experiments.lifecycle import ACTIVE, Status
 from ekiben.experiments.problems import DocumentError
 from ekiben.experiments.report import Ending, RuleChange, Step
 from ekiben.state.documents.audit_index import PAGE, AuditIndex
-from ekiben.state.documents.document import AUDIT_STREAM, StateUnavailable
-from ekiben.state.documents.phases import PHASES_KEY
+from ekiben.state.documents.document import AUDIT_STREAM, PHASES_KEY, StateUnavailable
 
 _FETCHED_AT_ONCE: Final = 10
 _MOST_MEANWHILE: Final = 50

@@ -17,6 +17,7 @@ import orjson
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError, ResponseError
 
+from ekiben.experiments.changes.phases import beginning, check_phases, ran_by
 from ekiben.experiments.changes.releases import (
     NOTHING_KEPT,
     Kept,
@@ -28,13 +29,14 @@ from ekiben.experiments.changes.releases import (
 )
 from ekiben.experiments.document import Document
 from ekiben.experiments.problems import DocumentError
-from ekiben.state.documents.phases import PHASES_KEY, beginning, check_phases, ran_by
 from ekiben.state.documents.record import SCHEMA, Record, stamp_of
 from ekiben.state.lease import LEASE_KEY, Lease, LeaseLost
 
 DOCUMENT_KEY: Final = "ekiben:experiments"
 AUDIT_STREAM: Final = "ekiben:audit"
 CHANGES_CHANNEL: Final = "ekiben:experiments:changed"
+PHASES_KEY: Final = "ekiben:phases"
+"""A hash: the experiment's key → the last phase in which it gave users a variant."""
 
 # KEYS: document, audit stream, lease, phases. ARGV: expected lineage and revision ("" and "0" for none), who,
 # why, channel, fence ("" for none), the number of fields, then field, value, … as `Record.fields` has them

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -29,6 +30,7 @@ from ekiben.state.documents.record import Record
 log = logging.getLogger(__name__)
 
 _AGAIN_S: Final = 0.5
+_LOOK_S: Final = 0.5
 
 
 class Documents(Protocol):
@@ -126,6 +128,18 @@ def _joined(record: Record, known: Record) -> tuple[Document, Kept, tuple[str, .
     document, lines = safer(here.document, ours.document)
     kept = Kept({**ours.kept.values, **here.kept.values}, {**ours.kept.not_run, **here.kept.not_run})
     return document, kept, lines
+
+
+async def follow(look: Callable[[], Awaitable[None]], changed: asyncio.Event) -> None:
+    """Look now, at once whenever `changed` is set, and every 500 ms, until cancelled."""
+    while True:
+        await look()
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                await changed.wait()
+        except TimeoutError:
+            pass
+        changed.clear()
 
 
 async def listen(redis: Redis, changed: asyncio.Event) -> None:

@@ -7,26 +7,15 @@ its name and phase would share them: what the first one's users did would decide
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from ekiben.experiments.document import Document
 from ekiben.experiments.lifecycle import ACTIVE, Status
 from ekiben.experiments.problems import DocumentError, problem
 
-PHASES_KEY: Final = "ekiben:phases"
-"""A hash: the experiment's key → the last phase in which it gave users a variant."""
-
-
-def phases_of(document: Document | None) -> dict[str, int]:
-    """The phase of each experiment that is no draft."""
-    if document is None:
-        return {}
-    found = document.experiments.items()
-    return {key: each.phase for key, each in found if each.status is not Status.DRAFT}
-
 
 def ran_by(data: Any) -> dict[str, int]:
-    """The same, of a document as plain values, of whatever release."""
+    """The phase of each experiment that is no draft, in a document as plain values, of whatever release."""
     experiments = data.get("experiments") if isinstance(data, dict) else None
     return {
         key: int(each.get("phase", 1))
@@ -39,7 +28,8 @@ def beginning(before: Document | None, after: Document) -> dict[str, int]:
     """The phase of each experiment that gives users a variant by `after` and was not there, or a draft, in
     `before`.
     """
-    known = phases_of(before)
+    held = before.experiments if before is not None else {}
+    known = {key for key, each in held.items() if each.status is not Status.DRAFT}
     found = after.experiments.items()
     return {key: each.phase for key, each in found if each.status in ACTIVE and key not in known}
 
