@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ekiben.commands.arguments import User, Why, Yes
 from ekiben.terminal.errors import EkibenError, UsageError
 
 PANEL = "Change experiments (through a running controller)"
@@ -19,15 +20,12 @@ events = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-Why = Annotated[
-    str | None, typer.Option("--why", metavar="TEXT", help="The reason, for the history; asked for else.")
-]
-Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking; needs --why.")]
+File = Annotated[Path, typer.Argument(help="The experiments file.", show_default=False)]
 
 
 @app.command(rich_help_panel=PANEL)
 def apply(
-    file: Annotated[Path, typer.Argument(help="The experiments file.", show_default=False)],
+    file: File,
     why: Why = None,
     yes: Yes = False,
 ) -> None:
@@ -45,7 +43,7 @@ def apply(
 
 
 @app.command(rich_help_panel=PANEL)
-def diff(file: Annotated[Path, typer.Argument(help="The experiments file.", show_default=False)]) -> None:
+def diff(file: File) -> None:
     """Show what `ekiben apply` would change, and change nothing.
 
     The exit code is 1 when the file cannot be applied, and 0 otherwise.
@@ -60,7 +58,7 @@ def diff(file: Annotated[Path, typer.Argument(help="The experiments file.", show
 
 
 @app.command(rich_help_panel=PANEL)
-def check(file: Annotated[Path, typer.Argument(help="The experiments file.", show_default=False)]) -> None:
+def check(file: File) -> None:
     """Check an experiments file by itself, without a controller: for CI, before a change is merged.
 
     Each problem is a line with its place in the file, and the exit code is 1.
@@ -77,7 +75,7 @@ def check(file: Annotated[Path, typer.Argument(help="The experiments file.", sho
 
 @events.command()
 def forget(
-    user: Annotated[str, typer.Option("--user", metavar="USER", help="The user's id.", show_default=False)],
+    user: User,
     why: Why = None,
     yes: Yes = False,
 ) -> None:

@@ -1,12 +1,24 @@
-"""Reading what commands are given: users and features."""
+"""What several commands are given, and reading it: experiments, reasons, users and features."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from ekiben.terminal.errors import UsageError
+
+Experiment = Annotated[
+    str, typer.Argument(help="The experiment's key, such as credit-boosting.", show_default=False)
+]
+Why = Annotated[
+    str | None, typer.Option("--why", metavar="TEXT", help="The reason, for the history; asked for else.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking; needs --why.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
+User = Annotated[str, typer.Option("--user", metavar="USER", help="The user's id.", show_default=False)]
 
 MAX_USER_CHARS = 256  # the router takes no longer ones
 

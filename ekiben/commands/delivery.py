@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ekiben.commands.arguments import Why, Yes
 from ekiben.terminal.errors import EkibenError
 from ekiben.terminal.settings import Settings
 
@@ -58,10 +59,8 @@ def shadow(
             "--endpoint", metavar="URL", help="Where a new version answers; may be given several times."
         ),
     ] = None,
-    why: Annotated[
-        str | None, typer.Option("--why", metavar="TEXT", help="The reason, for the history; asked for else.")
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking; needs --why.")] = False,
+    why: Why = None,
+    yes: Yes = False,
 ) -> None:
     """Copy a share of the requests to a version: its answers are compared and never served.
 

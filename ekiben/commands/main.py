@@ -18,12 +18,10 @@ from ekiben.commands import backup as backup_cli
 from ekiben.commands import delivery as delivery_cli
 from ekiben.commands import outcomes as outcomes_command
 from ekiben.commands import reading as reading_cli
-from ekiben.commands.arguments import check_user, read_features
+from ekiben.commands.arguments import AsJson, Experiment, User, check_user, read_features
 from ekiben.terminal.output import print_error, print_json
 from ekiben.terminal.settings import Settings, key_headers
 from ekiben.terminal.shell import run_command, run_process
-
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
 
 class Scenario(StrEnum):
@@ -217,13 +215,7 @@ def predict(
 
 
 @app.command()
-def explain(
-    experiment: Annotated[
-        str, typer.Argument(help="The experiment's key, such as credit-boosting.", show_default=False)
-    ],
-    user: Annotated[str, typer.Option("--user", metavar="USER", help="The user's id.", show_default=False)],
-    as_json: AsJson = False,
-) -> None:
+def explain(experiment: Experiment, user: User, as_json: AsJson = False) -> None:
     """Explain which variant a user gets, and why: bucket, ranges, what decided, which revision.
 
     Needs no running router: what the experiments are is read from the state Redis, else from the router's

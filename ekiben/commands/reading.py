@@ -8,16 +8,12 @@ from typing import Annotated
 
 import typer
 
+from ekiben.commands.arguments import AsJson, Experiment
 from ekiben.terminal.output import print_json
 
 PANEL = "Look at experiments (through a running controller)"
 
 app = typer.Typer()
-
-Experiment = Annotated[
-    str, typer.Argument(help="The experiment's key, such as credit-boosting.", show_default=False)
-]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
 
 @app.command(rich_help_panel=PANEL)

@@ -13,7 +13,8 @@ import typer
 from pydantic.fields import FieldInfo
 
 from ekiben.clients.controller import ControllerClient
-from ekiben.commands.applying import PANEL, Why, Yes
+from ekiben.commands.applying import PANEL
+from ekiben.commands.arguments import Experiment, Why, Yes
 from ekiben.commands.changing import change
 from ekiben.experiments.changes.fields import is_flag, is_many, read_texts
 from ekiben.experiments.changes.verbs import VERBS, Verb
@@ -21,10 +22,6 @@ from ekiben.experiments.problems import DocumentError
 from ekiben.showing.standing import show_ramp
 from ekiben.terminal.errors import UsageError
 from ekiben.terminal.screen import screen
-
-Experiment = Annotated[
-    str, typer.Argument(help="The experiment's key, such as credit-boosting.", show_default=False)
-]
 
 app = typer.Typer()
 

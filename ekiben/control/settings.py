@@ -46,11 +46,6 @@ class Settings:
     log_level: str = "info"
 
     @property
-    def on_loopback(self) -> bool:
-        """Whether only this machine reaches the controller."""
-        return is_loopback(self.host)
-
-    @property
     def names(self) -> HostNames:
         """The names that it answers to."""
         return HostNames(self.host, self.allowed_hosts)

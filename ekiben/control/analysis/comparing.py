@@ -6,7 +6,7 @@ looks once. Both stand on the same sums.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite, sqrt
 from typing import Any, Final
 
@@ -15,19 +15,55 @@ import tea_tasting
 from tea_tasting.aggr import Aggregates
 
 from ekiben.control.analysis.metrics import Bucket
+from ekiben.experiments.document import Better
 from ekiben.experiments.kinds.kind import Kind
-from ekiben.experiments.report import Effect, Point, VariantMetric
+from ekiben.experiments.report import Effect, MetricReport, Point, Role, VariantMetric
 from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.label_quality import fixed_interval
 from ekiben.experiments.statistics.moments import Moments
 from ekiben.experiments.statistics.normal import quantile
-from ekiben.experiments.verdict import JUDGED_FROM
+from ekiben.experiments.verdict import JUDGED_FROM, metric_state
 
 _FIXED_TESTS: Final[Mapping[str, Any]] = {
     "mean": tea_tasting.Mean("x"),
     "proportion": tea_tasting.Proportion("x", method="norm", correction=False),
     "ratio": tea_tasting.RatioOfMeans("x", "y"),
 }
+
+
+def metric_report(
+    name: str,
+    kind: Kind,
+    role: Role,
+    better: Better,
+    variants: Sequence[VariantMetric],
+    changes: dict[str, Effect],
+    max_worse: float | None = None,
+    **more: Any,
+) -> MetricReport:
+    """The report of a metric with its `variants`, the control first, and each treatment's effect; `more` are
+    further fields of the report.
+    """
+    control, *treatments = variants
+    # An absolute margin is no share of the control's value.
+    base = 1.0 if kind.is_absolute else control.mean
+    states = {
+        each.variant: metric_state(
+            role, str(better), changes[each.variant], max_worse, base, min(control.users, each.users)
+        )
+        for each in treatments
+    }
+    return MetricReport(
+        name=name,
+        kind=kind.name,
+        better=str(better),
+        role=role,
+        max_worse=max_worse,
+        variants=tuple(variants),
+        effects=changes,
+        states=states,
+        **{"window_hours": 0.0, **more},
+    )
 
 
 def compare(kind: Kind, control: Moments, treatment: Moments, alpha: float) -> Effect:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from math import sqrt
 from typing import Any
 
+from ekiben.control.analysis.comparing import metric_report
 from ekiben.control.analysis.labels import BINS, LabelSums
 from ekiben.experiments.document import Metric
 from ekiben.experiments.kinds.label import LabelMeasure
@@ -14,7 +15,6 @@ from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.effects import Estimate
 from ekiben.experiments.statistics.label_quality import calibration_bin, fixed_interval, roc_auc
 from ekiben.experiments.statistics.normal import quantile
-from ekiben.experiments.verdict import metric_state
 
 
 def label_report(
@@ -33,27 +33,14 @@ def label_report(
     users = {variant: each.auc.users if each is not None else 0 for variant, each in found.items()}
     changes = {variant: effects.effect(compared[control], compared[variant], alpha) for variant in treatments}
     z = quantile(1 - shown_alpha / 2)
-    control_value = compared[control]
-    return MetricReport(
-        name=metric.name,
-        kind=metric.kind.name,
-        better=str(metric.better),
-        role=role,
+    return metric_report(
+        metric.name,
+        metric.kind,
+        role,
+        metric.better,
+        [_in_variant(variant, users[variant], each, z) for variant, each in compared.items()],
+        changes,
         window_hours=metric.window_hours,
-        max_worse=None,
-        variants=tuple(_in_variant(variant, users[variant], each, z) for variant, each in compared.items()),
-        effects=changes,
-        states={
-            variant: metric_state(
-                role,
-                str(metric.better),
-                changes[variant],
-                None,
-                control_value.value if control_value is not None else None,
-                min(users[control], users[variant]),
-            )
-            for variant in treatments
-        },
         labels=tuple(
             _quality(variant, model_versions[variant], found[variant], measured[variant], z)
             for variant in model_versions

@@ -33,7 +33,7 @@ from ekiben.experiments.report import (
 from ekiben.experiments.shares import buckets_held
 from ekiben.experiments.statistics.moments import Moments
 from ekiben.experiments.statistics.srm import srm_test
-from ekiben.experiments.verdict import judge, metric_state
+from ekiben.experiments.verdict import judge
 from ekiben.state.documents.document import Stored
 
 _DAY_S = 86_400.0
@@ -191,31 +191,12 @@ def _compared(
     alpha: float,
     shown_alpha: float,
 ) -> MetricReport:
-    control, *treatments = (
-        comparing.in_variant(kind, variant, each, shown_alpha) for variant, each in totals.items()
-    )
-    effects = {
-        each.variant: comparing.compare(kind, totals[control.variant], totals[each.variant], alpha)
-        for each in treatments
+    control, *treatments = totals
+    changes = {
+        variant: comparing.compare(kind, totals[control], totals[variant], alpha) for variant in treatments
     }
-    # The margin of requests is a share of all of them, not of the control's value.
-    base = 1.0 if kind.is_absolute else control.mean
-    return MetricReport(
-        name=name,
-        kind=kind.name,
-        better=str(better),
-        role=role,
-        window_hours=0.0,
-        max_worse=max_worse,
-        variants=(control, *treatments),
-        effects=effects,
-        states={
-            each.variant: metric_state(
-                role, str(better), effects[each.variant], max_worse, base, min(control.users, each.users)
-            )
-            for each in treatments
-        },
-    )
+    variants = [comparing.in_variant(kind, name, each, shown_alpha) for name, each in totals.items()]
+    return comparing.metric_report(name, kind, role, better, variants, changes, max_worse)
 
 
 def _redeployments(experiment: Experiment, evidence: Evidence) -> Iterator[Redeployment]:

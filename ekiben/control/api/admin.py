@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ekiben.control.acting.editing import Change, Editor, NoDocument, Order, UnknownExperiment
+from ekiben.control.acting.editing import Editor, NoDocument, Order, UnknownExperiment
 from ekiben.control.api.openapi import Operation, describe
 from ekiben.control.api.problems import (
     BadRequest,
@@ -70,7 +70,7 @@ def admin_app(desk: Desk, editor: Editor, auth: Auth, forget: Forget) -> Starlet
 
 
 class Admin:
-    """The handlers. They return plain values or a msgspec structure, sent as JSON."""
+    """The handlers. They return plain values, dataclasses or a msgspec structure, sent as JSON."""
 
     def __init__(self, desk: Desk, editor: Editor, auth: Auth, forget: Forget) -> None:
         self._desk = desk
@@ -149,7 +149,7 @@ class Admin:
         body = await read_body(request, ShadowBody)
         order = order_of(request, body)
         model = request.path_params["model"]
-        return _told(await self._editor.shadow(model, body.version, body.percent, order, body.endpoints))
+        return await self._editor.shadow(model, body.version, body.percent, order, body.endpoints)
 
     async def openapi(self, _request: Request) -> object:
         """This description."""
@@ -160,9 +160,9 @@ class Admin:
         body = await read_body(request, ApplyBody, MAX_APPLY_BYTES)
         order = order_of(request, body)
         if isinstance(body.document, str):
-            return _told(await self._editor.apply_file(await read_file(body.document), order))
+            return await self._editor.apply_file(await read_file(body.document), order)
         document = await asyncio.to_thread(parse_document, body.document)
-        return _told(await self._editor.apply(document, order))
+        return await self._editor.apply(document, order)
 
     async def forget(self, request: Request) -> object:
         """Remove a user's events and overrides."""
@@ -179,9 +179,7 @@ class Admin:
         """Do what a verb does with an experiment."""
         body = await read_body(request, body_of(verb))
         fields: Any = body  # of the verb's own `body` as well
-        return _told(
-            await self._editor.act(verb, request.path_params["key"], fields, order_of(request, body))
-        )
+        return await self._editor.act(verb, request.path_params["key"], fields, order_of(request, body))
 
     def _experiment(self, request: Request) -> tuple[str, Experiment]:
         key = request.path_params["key"]
@@ -256,15 +254,6 @@ OPERATIONS: Final = (
 def openapi() -> Mapping[str, Any]:
     """The description of the API."""
     return describe(OPERATIONS)
-
-
-def _told(change: Change) -> dict[str, object]:
-    return {
-        "done": change.done,
-        "revision": change.revision,
-        "changes": list(change.changes),
-        "consequence": change.consequence,
-    }
 
 
 def _json(value: object) -> Response:

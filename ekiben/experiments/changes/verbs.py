@@ -63,11 +63,6 @@ class Verb:
     """What the command line calls a field, where that is not the field's name."""
 
     @property
-    def summary(self) -> str:
-        """The first line of `help`."""
-        return self.help.partition("\n")[0].rstrip(".")
-
-    @property
     def treatment(self) -> str | None:
         """The field that names a treatment, where there is one."""
         return treatment_field(self.body)
