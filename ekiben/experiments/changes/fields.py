@@ -14,7 +14,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
-from ekiben.experiments.problems import DocumentError, Path, from_validation, problem
+from ekiben.experiments.problems import DocumentError, from_validation, problem
 
 
 class Fields(BaseModel):
@@ -47,7 +47,7 @@ def may_be_none(field: FieldInfo) -> bool:
     return type(None) in get_args(field.annotation)
 
 
-def read_texts(kind: type[Fields], texts: Mapping[str, str], path: Path = ()) -> Fields:
+def read_texts(kind: type[Fields], texts: Mapping[str, str]) -> Fields:
     """What people typed into those fields that are there. Raises DocumentError."""
     values: dict[str, Any] = {}
     for name, text in texts.items():
@@ -58,7 +58,7 @@ def read_texts(kind: type[Fields], texts: Mapping[str, str], path: Path = ()) ->
             values[name] = [part.strip(" %") for part in text.split(",") if part.strip()]
         else:
             values[name] = text
-    return read_values(kind, values, path)
+    return read_values(kind, values)
 
 
 def _options(annotation: Any) -> Iterator[Any]:
@@ -69,12 +69,12 @@ def _options(annotation: Any) -> Iterator[Any]:
             yield from _options(each)
 
 
-def read_values(kind: type[Fields], values: Mapping[str, Any], path: Path = ()) -> Fields:
+def read_values(kind: type[Fields], values: Mapping[str, Any]) -> Fields:
     """The values as fields. Raises DocumentError."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise DocumentError(problem(*each) for each in from_validation(kind, path, error)) from None
+        raise DocumentError(problem(*each) for each in from_validation(kind, (), error)) from None
 
 
 def write_texts(values: Mapping[str, Any]) -> dict[str, str]:

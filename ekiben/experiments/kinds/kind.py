@@ -27,8 +27,9 @@ class Kind:
     """Between 0 and 1: shown as percent, and a difference in percentage points."""
     is_absolute: ClassVar[bool] = False
     """Whether how much worse a guardrail may become is absolute, and no share of the control's mean."""
+    is_ratio: ClassVar[bool] = False
+    """All users' sums of x by their sums of y, instead of a mean of x: its metric names a denominator."""
     takes_covariate: ClassVar[bool] = True
-    takes_denominator: ClassVar[bool] = False
     of_predictions: ClassVar[bool] = False
     """Whether outcomes belong to predictions and are compared with their scores, not summed for each user."""
     fixed_test: ClassVar[str | None] = None
@@ -46,7 +47,7 @@ class Kind:
 
     def problems(self, metric: Metric) -> Iterator[tuple[Path, str]]:
         """Yield (path in the metric, message) for what this kind cannot have."""
-        if self.takes_denominator != (metric.denominator is not None):
+        if self.is_ratio != (metric.denominator is not None):
             yield ("denominator",), "belongs to a ratio: the outcomes that it divides by"
         if metric.covariate is not None and not self.takes_covariate:
             yield ("covariate",), f"a {self.name} takes no covariate"
@@ -59,11 +60,13 @@ class Kind:
 
     def value(self, moments: Moments) -> float | None:
         """A variant's value, known from the first user on."""
+        if self.is_ratio:
+            return moments.x / moments.y if moments.y else None
         return moments.mean
 
     def plain(self, moments: Moments) -> Estimate | None:
         """The value with its standard error between users, which is 0 where all are alike."""
-        return effects.mean(moments)
+        return effects.ratio(moments) if self.is_ratio else effects.mean(moments)
 
     def estimate(self, moments: Moments) -> Estimate | None:
         """The value with the standard error that it is compared by; None while it has none."""

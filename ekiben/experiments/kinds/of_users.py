@@ -44,14 +44,6 @@ class Ratio(Kind):
 
     name = "ratio"
     words = "ratio of sums"
+    is_ratio = True
     takes_covariate = False
-    takes_denominator = True
     fixed_test = "ratio"
-
-    def value(self, moments: Moments) -> float | None:
-        """x by y; None where y adds up to 0."""
-        return moments.x / moments.y if moments.y else None
-
-    def plain(self, moments: Moments) -> Estimate | None:
-        """By the delta method."""
-        return effects.ratio(moments)
