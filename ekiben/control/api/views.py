@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -18,6 +18,8 @@ from ekiben.state.documents.audit import Entry
 from ekiben.state.documents.document import Stored
 
 Values = dict[str, Any]
+_OF_A_BEAT: Final = ("host", "pid", "revision", "draining", "loopback", "outcomes_open", "panic")
+_OF_AN_ENTRY: Final = ("id", "at", "who", "why", "lineage", "revision")
 
 
 def status_view(desk: Desk) -> Values:
@@ -38,18 +40,7 @@ def status_view(desk: Desk) -> Values:
         "joined": joined_view(stored),
         "models": _models(stored),
         "experiments": experiment_views(desk),
-        "workers": [
-            {
-                "host": beat.host,
-                "pid": beat.pid,
-                "revision": beat.revision,
-                "draining": beat.draining,
-                "loopback": beat.loopback,
-                "outcomes_open": beat.outcomes_open,
-                "panic": beat.panic,
-            }
-            for beat in desk.beats
-        ],
+        "workers": [{name: getattr(beat, name) for name in _OF_A_BEAT} for beat in desk.beats],
         "traffic": msgspec.to_builtins(desk.traffic),
     }
 
@@ -92,15 +83,8 @@ def experiment_view(desk: Desk, key: str, experiment: Experiment) -> Values:
 
 def entry_view(entry: Entry, key: str | None, *, documents: bool) -> Values:
     """One change; of an experiment only what concerns it, and with `documents` what was before and after."""
-    view: Values = {
-        "id": entry.id,
-        "at": entry.at,
-        "who": entry.who,
-        "why": entry.why,
-        "lineage": entry.lineage,
-        "revision": entry.revision,
-        "changes": list(entry.changes if key is None else lines_about(entry.changes, key)),
-    }
+    view: Values = {name: getattr(entry, name) for name in _OF_AN_ENTRY}
+    view["changes"] = list(entry.changes if key is None else lines_about(entry.changes, key))
     if documents:
         before, after = (_part(data, key) for data in entry.raw)
         view |= {"before": before, "after": after}

@@ -33,20 +33,16 @@ class Acting:
 
     async def ask(self, request: Request) -> Response:
         """`GET /experiments/{key}/{verb}`: what would happen."""
-        caller = await self._site.caller(request)
-        if caller is None:
-            return to_login(request)
-        if not caller.may_change:
-            return self._viewer(request, caller)
+        caller = await self._admin(request)
+        if isinstance(caller, Response):
+            return caller
         return await self._page(request, caller, dict(request.query_params))
 
     async def do(self, request: Request) -> Response:
         """`POST` of the same: it happens, if the experiments are still what the page showed."""
-        caller = await self._site.caller(request)
-        if caller is None:
-            return to_login(request)
-        if not caller.may_change:
-            return self._viewer(request, caller)
+        caller = await self._admin(request)
+        if isinstance(caller, Response):
+            return caller
         form = await self._site.form(request)
         if form is None:
             text = "The form is too old, or it is not ours. Nothing was changed."
@@ -133,7 +129,13 @@ class Acting:
         text = "There is no such experiment, or nothing of that name can be done with it."
         return self._site.message(request, caller, 404, "Not found", text)
 
-    def _viewer(self, request: Request, caller: Caller) -> Response:
+    async def _admin(self, request: Request) -> Caller | Response:
+        """Who asks, if they may change something, else the page that says so."""
+        caller = await self._site.caller(request)
+        if caller is None:
+            return to_login(request)
+        if caller.may_change:
+            return caller
         text = (
             f"{caller.who} may look at everything here and change nothing. To change something, log in with "
             "the admin token, or have EKIBEN_ADMINS list that name."
