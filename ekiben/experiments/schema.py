@@ -6,38 +6,44 @@ that do not add up to 100, so an editor that finds nothing wrong does not replac
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from ekiben.experiments.checks import ENDPOINT, NAME
-from ekiben.experiments.document import REQUEST_METRICS, Document, Measure, MetricKind
+from ekiben.experiments.document import Document
+from ekiben.experiments.kinds.kind import Kind
+from ekiben.experiments.kinds.label import LabelMeasure
+from ekiben.experiments.kinds.requests import REQUEST_METRICS
+from ekiben.experiments.kinds.table import DECLARED
 
 _NOTHING: Final = {"type": "null"}
-# From the metric's kind to what its other keys must or must not be.
-_RULES: Final = [
-    {
-        "if": {"properties": {"kind": {"const": MetricKind.RATIO}}},
-        "then": {"required": ["denominator"], "properties": {"denominator": {"type": "string"}}},
-        "else": {"properties": {"denominator": _NOTHING}},
-    },
-    {
-        "if": {"properties": {"kind": {"enum": [MetricKind.RATIO, MetricKind.LABEL]}}},
-        "then": {"properties": {"covariate": _NOTHING}},
-    },
-    {
-        "if": {"properties": {"kind": {"const": MetricKind.LABEL}}},
-        "then": {"properties": {"guardrail": _NOTHING}},
-    },
-    {
-        "if": {
-            "properties": {
-                "kind": {"const": MetricKind.LABEL},
-                "measure": {"enum": [Measure.BRIER, Measure.LOG_LOSS]},
-            },
-            "required": ["measure"],
+
+
+def _is(test: Callable[[Kind], bool]) -> dict[str, Any]:
+    """Whether a metric is of a kind for which `test` is true."""
+    return {"properties": {"kind": {"enum": [name for name, kind in DECLARED.items() if test(kind)]}}}
+
+
+def _rules() -> list[dict[str, Any]]:
+    """From the metric's kind to what its other keys must or must not be."""
+    losses = {"measure": {"enum": [measure for measure in LabelMeasure if measure.is_loss]}}
+    labels = _is(lambda kind: kind.of_predictions)
+    return [
+        {
+            "if": _is(lambda kind: kind.is_ratio),
+            "then": {"required": ["denominator"], "properties": {"denominator": {"type": "string"}}},
+            "else": {"properties": {"denominator": _NOTHING}},
         },
-        "then": {"properties": {"better": {"const": "lower"}}, "required": ["better"]},
-    },
-]
+        {
+            "if": _is(lambda kind: not kind.takes_covariate),
+            "then": {"properties": {"covariate": _NOTHING}},
+        },
+        {"if": labels, "then": {"properties": {"guardrail": _NOTHING}}},
+        {
+            "if": {"properties": labels["properties"] | losses, "required": ["measure"]},
+            "then": {"properties": {"better": {"const": "lower"}}, "required": ["better"]},
+        },
+    ]
 
 
 def experiments_schema() -> dict[str, Any]:
@@ -56,6 +62,6 @@ def experiments_schema() -> dict[str, Any]:
     parts["Experiment"]["properties"]["overrides"]["propertyNames"] = {"minLength": 1, "maxLength": 256}
     parts["Version"]["properties"]["endpoints"]["items"]["pattern"] = f"^({ENDPOINT.pattern})$"
     parts["Metric"]["properties"]["name"]["not"] = {"enum": list(REQUEST_METRICS)}
-    parts["Metric"]["allOf"] = _RULES
+    parts["Metric"]["allOf"] = _rules()
     parts["Ramp"]["properties"]["every"]["pattern"] = "^(?=[0-9]{1,6}[smhd]$)0*[1-9]"
     return schema | {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "experiments.yaml"}

@@ -63,7 +63,7 @@ def test_a_documented_command_is_understood_by_the_command_line(line: str) -> No
     command: Any = typer.main.get_command(app)
     given = words(line, MEANT)
     while isinstance(command, TyperGroup) and given:
-        found = command.commands.get(given.pop(0))
+        found = command.get_command(typer.Context(command), given.pop(0))
         assert found is not None, f"{COMMANDS[line]}: there is no such command"
         command = found
     assert not isinstance(command, TyperGroup) or not given

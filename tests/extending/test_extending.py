@@ -19,7 +19,7 @@ FIELDS = '''
 class Narrowing(Fields):
     """How far the experiment is narrowed."""
 
-    coverage: float = Field(ge=0, le=100, title="Users who still take part", description="percent of users")
+    coverage: float = Field(ge=0, le=100, title="Users who still take part", description="Percent of users")
 
 
 '''
