@@ -1,26 +1,37 @@
-"""For all tests: where `make test` runs them in several processes, each has a network of its own."""
+"""For all tests: what `make test-fast` leaves out."""
 
 from __future__ import annotations
 
-import ctypes
-import fcntl
 import os
-import socket
-import struct
+import sys
+from typing import Final
 
 import pytest
 
-_CLONE_NEWNET = 0x40000000
-_SIOCSIFFLAGS = 0x8914
-_IFF_UP = 1
+# What Python reports before it starts a process or a server listens, and before a port is handed out for one
+# (https://docs.python.org/3.11/library/audit_events.html).
+_STARTS: Final = frozenset({"os.fork", "os.posix_spawn", "os.system", "socket.bind", "subprocess.Popen"})
+_WHY: Final = "it starts a process or a server, which a fast run does not"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="skip every test that starts a process or a server")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give a process of pytest-xdist its own loopback: servers of different files have the same ports."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_CLONE_NEWNET) != 0:
-        raise pytest.UsageError(f"no network of its own: {os.strerror(ctypes.get_errno())}; leave out -n")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh", b"lo", _IFF_UP))
+    """Let a fast run skip a test at the moment when it starts something, so that no list can be wrong."""
+    if config.getoption("--fast"):
+        sys.addaudithook(_skip_what_starts_something)
+
+
+def _skip_what_starts_something(event: str, _: object) -> None:
+    # pytest sets this variable while a test runs or is set up. Outside of tests xdist may start its workers.
+    if event in _STARTS and "PYTEST_CURRENT_TEST" in os.environ:
+        pytest.skip(_WHY)
+
+
+@pytest.fixture(scope="session")
+def not_fast(request: pytest.FixtureRequest) -> None:
+    """For fixtures of libraries that do not take it well when they are kept from starting a process."""
+    if request.config.getoption("--fast"):
+        pytest.skip(_WHY)

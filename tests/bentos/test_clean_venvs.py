@@ -23,14 +23,14 @@ import yaml
 
 from deploy.requirements import FOLDER
 from tests.bentos.building import ROOT, environment, newest
+from tests.ports import free_port
 from tests.router.redis_server import RedisServer
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("EKIBEN_BENTOS_TEST") != "1", reason="`make bentos-test` runs these"
 )
 
-PORTS = {"credit_v1": 31501, "credit_v2": 31502, "credit_v3": 31503, "router": 31504, "controller": 31505}
-VERSIONS = [name for name in PORTS if name.startswith("credit")]
+VERSIONS = ["credit_v1", "credit_v2", "credit_v3"]
 
 
 @contextmanager
@@ -48,9 +48,10 @@ def clean_venv(folder: Path, name: str) -> Iterator[Path]:
 
 @contextmanager
 def serving(
-    command: list[str], port: int, folder: Path, environ: Mapping[str, str], within: Path | None = None
+    command: list[str], folder: Path, environ: Mapping[str, str], within: Path | None = None
 ) -> Iterator[str]:
     """`bentoml serve …` in the folder `within`, by default its log's, ready; its URL."""
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     log = folder / f"{port}.log"
     with log.open("wb") as output:
@@ -101,7 +102,7 @@ def applicant() -> dict[str, Any]:
 def test_a_version_predicts(whole_home: Path, tmp_path: Path, name: str, applicant: dict[str, Any]) -> None:
     with clean_venv(tmp_path, name) as folder:
         command = [str(folder / "bentoml"), "serve", f"{name}:latest"]
-        with serving(command, PORTS[name], tmp_path, environment(whole_home)) as url:
+        with serving(command, tmp_path, environment(whole_home)) as url:
             bulk = httpx.post(f"{url}/bulk", json=[applicant], timeout=10)
             assert "ok" in bulk.json()[0]
             assert bulk.headers["x-model-version"] == f"{name}:{newest(whole_home, name).name}"
@@ -147,12 +148,12 @@ def test_the_routers_bento_routes(
 ) -> None:
     version = [str(Path(sys.executable).with_name("bentoml")), "serve", "credit_v1:latest"]
     with (
-        serving(version, PORTS["credit_v1"], tmp_path, environment(whole_home)) as endpoint,
+        serving(version, tmp_path, environment(whole_home)) as endpoint,
         clean_venv(tmp_path, "router") as folder,
     ):
         command = [str(folder / "bentoml"), "serve", "ekiben_router:latest"]
         environ = environment(whole_home) | router_settings(tmp_path, redis, endpoint)
-        with serving(command, PORTS["router"], tmp_path, environ) as url:
+        with serving(command, tmp_path, environ) as url:
             assert predicts(url, applicant)
 
 
@@ -161,9 +162,9 @@ def test_bentoml_serve_in_the_root_of_the_repository_serves_the_router(
 ) -> None:
     program = str(Path(sys.executable).with_name("bentoml"))
     version = [program, "serve", "credit_v1:latest"]
-    with serving(version, PORTS["credit_v1"], tmp_path, environment(whole_home)) as endpoint:
+    with serving(version, tmp_path, environment(whole_home)) as endpoint:
         environ = environment(whole_home) | router_settings(tmp_path, redis, endpoint)
-        with serving([program, "serve"], PORTS["router"], tmp_path, environ, within=ROOT) as url:
+        with serving([program, "serve"], tmp_path, environ, within=ROOT) as url:
             assert predicts(url, applicant)
 
 
@@ -171,5 +172,5 @@ def test_the_controllers_bento_is_ready(whole_home: Path, tmp_path: Path, redis:
     environ = environment(whole_home) | {"REDIS_URL": redis, "EKIBEN_DATA_DIR": str(tmp_path / "data")}
     with clean_venv(tmp_path, "controller") as folder:
         command = [str(folder / "bentoml"), "serve", "ekiben_controller:latest"]
-        with serving(command, PORTS["controller"], tmp_path, environ) as url:
+        with serving(command, tmp_path, environ) as url:
             assert httpx.get(f"{url}/api/nothing", timeout=10).status_code in (401, 404)

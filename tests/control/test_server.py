@@ -9,7 +9,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.door.running import Connection, ask, free_port
+from tests.door.running import Connection, ask
+from tests.ports import free_port
 from tests.router.processes import Process
 from tests.router.redis_server import RedisServer
 

@@ -18,7 +18,7 @@ expect.set_options(timeout=_PATIENCE_MS)
 
 # Not of the session: while Playwright runs, no test that comes after could run an event loop of its own.
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
+def browser(not_fast: None) -> Iterator[Browser]:
     try:
         with chromium() as found:
             yield found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from ekiben.experiments.report import Report
 from ekiben.state.documents.document import DOCUMENT_KEY, DocumentStore, Stored, open_state
 from tests.dashboard.documents import NOTE
 from tests.dashboard.seeding import seed
+from tests.ports import free_port
 from tests.router.redis_server import RedisServer
 from tests.router.waiting import PATIENCE_S
 
@@ -109,7 +109,7 @@ def controller(*, filled: bool = True, router: bool = True, **environ: str) -> I
         folder = Path(name)
         redis = RedisServer(folder, "state")
         finish(redis.start())
-        port = _free_port()
+        port = free_port()
         variables = {"EKIBEN_ADMIN_TOKEN": TOKEN, "EKIBEN_NOTE": NOTE, **environ}
         if router:
             variables["EKIBEN_TEST_ROUTER"] = "1"
@@ -152,9 +152,3 @@ def until_answers(made: Running) -> None:
         except (URLError, ConnectionError):
             pass
         time.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])

@@ -22,6 +22,7 @@ import pytest
 from ekiben.experiments.lifecycle import Status
 from tests.dashboard.running import TOKEN, Running, controller
 from tests.dashboard.test_access import PROMOTE, Visitor, promotion
+from tests.ports import free_port
 from tests.router.waiting import PATIENCE_S
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/opt/homebrew/bin")
@@ -87,9 +88,7 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
     if NGINX is None:
         pytest.skip("nginx is not installed")
     folder = tmp_path_factory.mktemp("nginx")
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port = held.getsockname()[1]
+    port = free_port()
     settings = {
         "EKIBEN_TRUSTED_PROXIES": "127.0.0.1",
         "EKIBEN_TRUSTED_USER_HEADER": HEADER,

@@ -22,12 +22,11 @@ from typer.core import TyperGroup
 
 from ekiben.commands.main import app
 from tests.docs.commands import documented, words
-from tests.ekiben.running import PATIENCE_S, ROOT, Up, ekiben, environment, start_up
+from tests.ekiben.running import PATIENCE_S, ROOT, Up, ekiben, environment, on_free_ports, start_up
 from tests.ekiben.test_new import clone
 
 # Typer has a copy of click of its own.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
-ROUTER = 13700
 # Options of the program itself stand first; `--install-completion` would write into the tester's shell.
 COMMANDS = {line: page for line, page in documented("ekiben").items() if not line.startswith("ekiben -")}
 
@@ -77,8 +76,7 @@ def test_a_documented_command_is_understood_by_the_command_line(line: str) -> No
 def experiments_of_the_readme() -> str:
     """Our models, with the experiment that the README shows and a draft beside it."""
     ours = (ROOT / "experiments.yaml").read_text().split("\nexperiments:")[0]
-    for number in (1, 2, 3):
-        ours = ours.replace(f":300{number}", f":{ROUTER + number}")
+    ours = on_free_ports(ours)
     shown = re.search(r"```yaml\n# experiments.yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert shown is not None
     draft = """\
@@ -99,11 +97,11 @@ def from_nothing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pat
     root = clone(folder)
     (root / "experiments.yaml").write_text(experiments_of_the_readme())
     env = {
-        **environment(folder / "data", root / "experiments.yaml", ROUTER),
+        **environment(folder / "data", root / "experiments.yaml"),
         "BENTOML_HOME": str(folder / "bentoml"),
-        "EKIBEN_ROUTER_URL": f"http://127.0.0.1:{ROUTER}",
-        "EKIBEN_CONTROLLER_URL": f"http://127.0.0.1:{ROUTER + 90}",
     }
+    for process, port in (("ROUTER", env["EKIBEN_PORT"]), ("CONTROLLER", env["EKIBEN_CONTROLLER_PORT"])):
+        env[f"EKIBEN_{process}_URL"] = f"http://127.0.0.1:{port}"
     with start_up(["--scenario", "none"], env, cwd=root) as up:
         up.wait_for("Ctrl-C")
         yield root, up
@@ -188,6 +186,7 @@ def test_the_curl_lines_of_the_readme_get_an_answer(from_nothing: tuple[Path, Up
     lines = [line for line, page in documented("curl").items() if page == "README.md"]
     assert len(lines) >= 2
     for line in lines:
-        typed = line.replace("127.0.0.1:3000", f"127.0.0.1:{ROUTER}").replace("curl ", "curl -f ", 1)
+        typed = line.replace("http://127.0.0.1:3000", up.env["EKIBEN_ROUTER_URL"])
+        typed = typed.replace("curl ", "curl -f ", 1)
         done = subprocess.run(["bash", "-c", typed], capture_output=True, text=True, env=up.env, check=False)
         assert done.returncode == 0, (line, done.stdout, done.stderr)

@@ -19,10 +19,9 @@ from typing import Any
 
 import yaml
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).parents[2]
-# From anywhere in the range, so that two runs of the tests at once do not meet.
-_FIRST = os.getpid() % 99
-_PORTS = iter([13701 + (_FIRST + step) % 99 for step in range(99)])
 PATIENCE_S = 30.0
 
 FEATURES_SCHEMA = {"type": "object", "properties": {"row": {"type": "integer"}}}
@@ -175,13 +174,13 @@ def predict(port: int, user: str | None = "u-1", row: object = 1, **headers: str
     )
 
 
-def environment(folder: Path, port: int, **settings: str) -> dict[str, str]:
+def router_environment(folder: Path, **settings: str) -> dict[str, str]:
     """This environment with the router's settings, and no Redis anywhere."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("EKIBEN_", "REDIS_"))}
     kept.pop("PROMETHEUS_MULTIPROC_DIR", None)
     return {
         **kept,
-        "EKIBEN_PORT": str(port),
+        "EKIBEN_PORT": str(free_port()),
         "EKIBEN_DATA_DIR": str(folder / "data"),
         "EKIBEN_EXPERIMENTS_FILE": str(folder / "experiments.yaml"),
         **{f"EKIBEN_{name.upper()}": value for name, value in ({"drain_s": "0"} | settings).items()},
@@ -215,15 +214,16 @@ def write_experiments(folder: Path, services: Mapping[str, ModelServer], **model
 class RouterProcess:
     """A running `python -m router`; its output goes to a file."""
 
-    def __init__(self, folder: Path, port: int, **settings: str) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
-        self.port = port
+        env = router_environment(folder, **settings)
+        self.port = int(env["EKIBEN_PORT"])
         self.log = folder / "router.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "router"],
                 cwd=ROOT,
-                env=environment(folder, port, **settings),
+                env=env,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -264,26 +264,14 @@ class RouterProcess:
 
 
 @contextlib.contextmanager
-def running_router(folder: Path, port: int | None = None, **settings: str) -> Iterator[RouterProcess]:
+def running_router(folder: Path, **settings: str) -> Iterator[RouterProcess]:
     """Start a router over the experiments in `folder`, wait until it is ready, and end it."""
-    router = RouterProcess(folder, port or free_port(), **settings)
+    router = RouterProcess(folder, **settings)
     try:
         router.wait_until_ready()
         yield router
     finally:
         router.end()
-
-
-def free_port() -> int:
-    """A port that nobody listens on, and that this process has not given out before."""
-    for port in _PORTS:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                probe.listen()
-                return port
-    raise AssertionError("every port is taken")
 
 
 def wait_for(what: Any, within_s: float = PATIENCE_S) -> Any:

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from router.http.asgi import Receive, Scope, Send
 from tests.door.running import wait_for
+from tests.ports import free_port
 
 LARGE = bytes(range(256)) * 20_000  # 5 MB: more than any socket's buffer
 
@@ -59,10 +60,11 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 @contextlib.contextmanager
 def served(protocol: type[HttpToolsProtocol], serve: Any = app, **options: Any) -> Iterator[int]:
     """A real uvicorn on uvloop in a thread; its port."""
+    port = free_port()
     config = uvicorn.Config(
         serve,
         host="127.0.0.1",
-        port=0,
+        port=port,
         loop="uvloop",
         http=protocol,
         ws="none",
@@ -78,7 +80,7 @@ def served(protocol: type[HttpToolsProtocol], serve: Any = app, **options: Any) 
     thread.start()
     try:
         wait_for(lambda: server.started)
-        yield server.servers[0].sockets[0].getsockname()[1]
+        yield port
     finally:
         server.should_exit = True
         server.force_exit = True

@@ -34,7 +34,7 @@ def test_on_sigterm_it_says_not_ready_but_answers_and_on_a_second_one_it_ends(
     folder: Path, workers: str
 ) -> None:
     settings = {"workers": workers, "drain_s": "120", "shutdown_grace_s": "200"}
-    with running_router(folder, None, **settings) as router, Connection(router.port) as kept:
+    with running_router(folder, **settings) as router, Connection(router.port) as kept:
         kept.send(REQUEST)
         assert "connection" not in kept.read().headers
         router.terminate()

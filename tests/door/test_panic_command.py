@@ -111,7 +111,8 @@ def test_what_the_command_writes_a_running_router_obeys(tmp_path: Path) -> None:
     write_experiments(tmp_path, services)
     try:
         with running_router(tmp_path) as router:
-            env = environment(tmp_path / "data", tmp_path / "experiments.yaml", router.port)
+            env = environment(tmp_path / "data", tmp_path / "experiments.yaml")
+            env["EKIBEN_PORT"] = str(router.port)
             for arguments, version in ((["credit"], "v1"), (["credit", "--off"], "v2")):
                 ended = ekiben(["panic", *arguments], env)
                 assert (ended.returncode, ended.stderr) == (0, "")

@@ -12,7 +12,7 @@ import pytest
 from ekiben.process.environ import BadSetting
 from ekiben.state.user import SaltMissing, user_salt
 from router.settings import Settings
-from tests.door.running import ROOT, ask, environment, free_port, predict, running_router
+from tests.door.running import ROOT, ask, predict, router_environment, running_router
 
 KEY = "s3cret-of-shop"
 
@@ -22,7 +22,7 @@ def refusal(folder: Path, **settings: str) -> str:
     ended = subprocess.run(
         [sys.executable, "-m", "router"],
         cwd=ROOT,
-        env=environment(folder, free_port(), **settings),
+        env=router_environment(folder, **settings),
         capture_output=True,
         text=True,
         timeout=60,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ekiben.state.embedded import socket_dir
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 240.0
@@ -22,11 +25,12 @@ models:
   credit:
     live: v1
     versions:
-      v1: {{endpoints: ["http://127.0.0.1:{port}"]}}
+      v1: {endpoints: ["http://127.0.0.1:3001"]}
 """
+_SERVICE = re.compile(r"127\.0\.0\.1:(\d+)")
 
 
-def environment(data_dir: Path, experiments: Path, router_port: int) -> dict[str, str]:
+def environment(data_dir: Path, experiments: Path) -> dict[str, str]:
     """This environment, with a data directory and experiments of the test's own and the embedded Redis."""
     kept = {
         name: value
@@ -37,9 +41,20 @@ def environment(data_dir: Path, experiments: Path, router_port: int) -> dict[str
         **kept,
         "EKIBEN_DATA_DIR": str(data_dir),
         "EKIBEN_EXPERIMENTS_FILE": str(experiments),
-        "EKIBEN_PORT": str(router_port),
-        "EKIBEN_CONTROLLER_PORT": str(router_port + 90),
+        "EKIBEN_PORT": str(free_port()),
+        "EKIBEN_CONTROLLER_PORT": str(free_port()),
     }
+
+
+def on_free_ports(experiments: str) -> str:
+    """An experiments file with each of its services on a port that is free."""
+    free: dict[str, int] = defaultdict(free_port)
+    return _SERVICE.sub(lambda found: f"127.0.0.1:{free[found[1]]}", experiments)
+
+
+def service_ports(env: Mapping[str, str]) -> list[int]:
+    """The ports of the services in the experiments file, in its order."""
+    return [int(port) for port in _SERVICE.findall(Path(env["EKIBEN_EXPERIMENTS_FILE"]).read_text())]
 
 
 def ekiben(
@@ -116,11 +131,12 @@ def processes_of(data_dir: Path) -> dict[int, str]:
     return found
 
 
-def assert_nothing_left(data_dir: Path, ports: Sequence[int]) -> None:
+def assert_nothing_left(env: Mapping[str, str]) -> None:
     """No process, no socket, no listener."""
+    data_dir = Path(env["EKIBEN_DATA_DIR"])
     assert processes_of(data_dir) == {}
     for folder in (data_dir, data_dir / "bench"):
         assert not socket_dir(folder).exists()
-    for port in ports:
+    for port in (int(env["EKIBEN_PORT"]), int(env["EKIBEN_CONTROLLER_PORT"]), *service_ports(env)):
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0

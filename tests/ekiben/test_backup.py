@@ -40,7 +40,7 @@ from ekiben.state.lease import Lease
 from ekiben.state.streams.events import Exposure, Outcome
 from ekiben.terminal.errors import EkibenError, UsageError
 from tests.control.analysis.events import KEY, START, metric, stored
-from tests.control.recording.conftest import s3 as s3_service
+from tests.control.conftest import s3 as s3_service
 from tests.control.recording.events import Lease as Mine
 from tests.control.recording.events import add
 from tests.router.documents import EXPERIMENT, credit
@@ -49,9 +49,7 @@ from tests.router.redis_server import RedisServer
 from tests.router.waiting import until, until_async
 
 DOCUMENT = stored(metric()).document
-PORT = 31_140
 s3 = s3_service
-_ports = itertools.count(PORT)
 
 
 def screen() -> Console:
@@ -413,9 +411,7 @@ async def test_a_router_that_knows_later_revisions_follows_the_restored_document
 ) -> None:
     here = await asyncio.to_thread(place)
     (tmp_path / "experiments.yaml").write_text(yaml.safe_dump(credit()))
-    router = RouterProcess(
-        next(_ports), tmp_path, 1, EKIBEN_CACHE_URL=here.server.url, EKIBEN_STATE_URL=here.server.url
-    )
+    router = RouterProcess(tmp_path, 1, EKIBEN_CACHE_URL=here.server.url, EKIBEN_STATE_URL=here.server.url)
     redis = open_state(here.server.url)
     try:
         await asyncio.to_thread(router.start)

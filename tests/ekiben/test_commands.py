@@ -11,16 +11,15 @@ from pathlib import Path
 import pytest
 
 from ekiben.commands.main import app, guarded
-from tests.ekiben.running import PATIENCE_S, ekiben, environment, start_up
+from tests.ekiben.running import PATIENCE_S, ekiben, environment, on_free_ports, service_ports, start_up
 
-ROUTER = 13210
 EXPERIMENTS = """\
 models:
   credit:
     live: v1
     versions:
-      v1: {endpoints: ["http://127.0.0.1:13211"]}
-      v2: {endpoints: ["http://127.0.0.1:13212"]}
+      v1: {endpoints: ["http://127.0.0.1:3001"]}
+      v2: {endpoints: ["http://127.0.0.1:3002"]}
 experiments:
   credit-boosting:
     model: credit
@@ -39,8 +38,8 @@ APPLICANT = {
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
     folder = tmp_path_factory.mktemp("running")
-    (folder / "experiments.yaml").write_text(EXPERIMENTS)
-    env = environment(folder / "data", folder / "experiments.yaml", ROUTER)
+    (folder / "experiments.yaml").write_text(on_free_ports(EXPERIMENTS))
+    env = environment(folder / "data", folder / "experiments.yaml")
     with start_up(["--no-demo"], env) as up:
         up.wait_for("Ctrl-C")
         yield env
@@ -48,8 +47,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, s
 
 @pytest.fixture
 def alone(tmp_path: Path) -> Mapping[str, str]:
-    (tmp_path / "experiments.yaml").write_text(EXPERIMENTS)
-    return environment(tmp_path / "data", tmp_path / "experiments.yaml", ROUTER + 9)
+    (tmp_path / "experiments.yaml").write_text(on_free_ports(EXPERIMENTS))
+    return environment(tmp_path / "data", tmp_path / "experiments.yaml")
 
 
 def test_predict_prints_the_answer_as_json(running: Mapping[str, str]) -> None:
@@ -85,7 +84,8 @@ def test_status_shows_versions_health_experiment_and_revision(running: Mapping[s
     assert "ready, revision 1" in done.stdout
     assert "cache up, state up" in done.stdout
     assert "experiment credit-boosting" in done.stdout
-    for text in ("v1 (live)", "credit_v1:", "credit_v2:", "http://127.0.0.1:13212", "healthy"):
+    address = f"http://127.0.0.1:{service_ports(running)[1]}"
+    for text in ("v1 (live)", "credit_v1:", "credit_v2:", address, "healthy"):
         assert text in done.stdout
 
 
@@ -184,7 +184,7 @@ def test_an_experiments_file_that_cannot_be_read_is_wrong_usage(
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["status"], 1, "no router answers at http://127.0.0.1:13219"),
+        (["status"], 1, "no router answers at http://127.0.0.1:ROUTER"),
         (["predict", "credit", "--features", "{}"], 1, "start one with `ekiben up`"),
         (["predict", "credit", "--features", "{"], 2, "--features is not JSON"),
         (["predict", "credit", "--features", "[1]"], 2, "must be a JSON object"),
@@ -205,7 +205,7 @@ def test_what_cannot_work_is_one_line_on_stderr(
     assert (done.returncode, done.stdout) == (code, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("ekiben: ")
-    assert words in line
+    assert words.replace("ROUTER", alone["EKIBEN_PORT"]) in line
 
 
 def test_an_error_nobody_foresaw_is_one_line_and_its_traceback_is_in_the_log(

@@ -18,9 +18,17 @@ from ekiben.experiments.parsing import parse_document
 from ekiben.new.entry import next_port, with_version
 from ekiben.new.template import Schema, new_schema, read_schema, schema_module, service_module
 from ekiben.terminal.errors import EkibenError
-from tests.ekiben.running import ONE_VERSION, ROOT, assert_nothing_left, ekiben, environment, start_up
+from tests.ekiben.running import (
+    ONE_VERSION,
+    ROOT,
+    assert_nothing_left,
+    ekiben,
+    environment,
+    on_free_ports,
+    service_ports,
+    start_up,
+)  # fmt: skip
 
-ROUTER = 13220
 OWN_MODEL = Path(__file__).parent / "own_model"
 OURS = (ROOT / "experiments.yaml").read_text()
 FIELDS = ["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]
@@ -39,13 +47,13 @@ def without_docstrings(source: str) -> str:
 def clone(folder: Path) -> Path:
     """The repository as a new user has it, without what git ignores."""
     target = folder / "clone"
-    what = ("*.py", "control/dashboard", "ekiben/scenarios", "pyproject.toml", "training")
+    what = ("*.py", "ekiben", "pyproject.toml", "training")
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *what]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     for name in listed:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, target / name)
-    (target / "experiments.yaml").write_text(ONE_VERSION.format(port=ROUTER + 1))
+    (target / "experiments.yaml").write_text(on_free_ports(ONE_VERSION))
     return target
 
 
@@ -137,7 +145,7 @@ def test_what_new_refuses_is_one_line_and_nothing_is_written(
 ) -> None:
     root = clone(tmp_path)
     before = {file: file.read_bytes() for file in root.rglob("*") if file.is_file()}
-    env = environment(tmp_path / "data", root / "experiments.yaml", ROUTER)
+    env = environment(tmp_path / "data", root / "experiments.yaml")
     done = ekiben(["new", *arguments], env, cwd=root)
     assert (done.returncode, done.stdout) == (code, "")
     (line,) = done.stderr.splitlines()
@@ -155,11 +163,13 @@ def test_a_model_of_ones_own_is_served_through_the_router_with_under_40_lines_by
     if trained.is_dir():  # else `ekiben up` trains it
         (store / "models").mkdir(parents=True)
         shutil.copytree(trained, store / "models" / "credit_v1")
-    env = {**environment(tmp_path / "data", root / "experiments.yaml", ROUTER), "BENTOML_HOME": str(store)}
+    env = {**environment(tmp_path / "data", root / "experiments.yaml"), "BENTOML_HOME": str(store)}
 
     done = ekiben(["new", "diabetes", "v1", "--features", ",".join(FIELDS)], env, cwd=root)
     assert (done.returncode, done.stderr) == (0, "")
     assert "training.publishing" in done.stdout
+    experiments = root / "experiments.yaml"
+    experiments.write_text(on_free_ports(experiments.read_text()))
 
     with start_up(["--no-demo"], env, cwd=root) as up:  # what can start does, what cannot is named
         up.wait_for("Ctrl-C")
@@ -183,7 +193,7 @@ def test_a_model_of_ones_own_is_served_through_the_router_with_under_40_lines_by
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "diabetes_v1 cannot start (ValueError: not today): see" in line
-    assert re.search(rf"credit v1 +http://127.0.0.1:{ROUTER + 1}", done.stdout)
+    assert re.search(rf"credit v1 +http://127.0.0.1:{service_ports(env)[0]}", done.stdout)
     service.write_text(works)
 
     with start_up(["--no-demo"], env, cwd=root) as up:
@@ -204,4 +214,4 @@ def test_a_model_of_ones_own_is_served_through_the_router_with_under_40_lines_by
         status = ekiben(["status"], env, cwd=root).stdout
         assert "model diabetes" in status
         assert up.end() == 0
-    assert_nothing_left(tmp_path / "data", range(ROUTER, ROUTER + 3))
+    assert_nothing_left(env)

@@ -30,7 +30,6 @@ from tests.router.processes import RouterProcess
 from tests.router.redis_server import RedisServer
 from tests.state.reading import events_in
 
-PORT = 31111
 PLAIN = Columns()
 NOW = 1_795_255_200.0  # 2026-11-21T10:00:00Z
 GOOD = {"prediction_id": "p-1", "name": "profit", "value": "12.5"}
@@ -183,7 +182,7 @@ def router(state: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder = tmp_path_factory.mktemp("router")
     (folder / "experiments.yaml").write_text(yaml.safe_dump(credit()))
     settings = {"EKIBEN_CACHE_URL": state.url, "EKIBEN_STATE_URL": state.url}
-    router = RouterProcess(PORT, folder, 1, **settings, EKIBEN_MAX_BODY_BYTES="65536")
+    router = RouterProcess(folder, 1, **settings, EKIBEN_MAX_BODY_BYTES="65536")
     router.start()
     yield router
     router.kill()
@@ -361,7 +360,8 @@ def test_a_file_without_what_is_needed_is_refused_as_a_whole(tmp_path: Path, hea
 async def test_the_command_exits_with_1_where_a_line_was_bad_and_with_2_for_no_file(
     importing: Importing,
 ) -> None:
-    env = environment(importing.folder / "data", importing.folder / "experiments.yaml", PORT)
+    env = environment(importing.folder / "data", importing.folder / "experiments.yaml")
+    env["EKIBEN_PORT"] = str(importing.router.port)
     path = importing.folder / "few.csv"
     path.write_text("user_id,value\nu-1,1\nu-2,x\n")
     done = ekiben(["outcomes", "import", str(path), "--name", "profit"], env)
@@ -379,7 +379,7 @@ async def test_the_command_exits_with_1_where_a_line_was_bad_and_with_2_for_no_f
 def test_without_a_router_it_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "few.csv"
     path.write_text("user_id,value,name\nu-1,1,n\n")
-    env = environment(tmp_path / "data", tmp_path / "experiments.yaml", PORT + 8)
+    env = environment(tmp_path / "data", tmp_path / "experiments.yaml")
     done = ekiben(["outcomes", "import", str(path)], env)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()

@@ -14,9 +14,7 @@ import pytest
 
 from ekiben.process.printable import without_password
 from ekiben.process.private import keep_private, private_folder, private_opener
-from tests.ekiben.running import ONE_VERSION, PATIENCE_S, ROOT, environment, start_up
-
-ROUTER = 13390
+from tests.ekiben.running import ONE_VERSION, PATIENCE_S, ROOT, environment, on_free_ports, start_up
 
 
 @pytest.fixture(autouse=True)
@@ -36,12 +34,12 @@ def open_to_others(folder: Path) -> list[str]:
 
 
 def test_up_leaves_nothing_that_others_may_read_and_no_token_in_a_log(tmp_path: Path) -> None:
-    (tmp_path / "experiments.yaml").write_text(ONE_VERSION.format(port=ROUTER + 1))
+    (tmp_path / "experiments.yaml").write_text(on_free_ports(ONE_VERSION))
     data = tmp_path / "data"
     data.mkdir(mode=0o755)
     (data / "logs").mkdir(mode=0o755)
     (data / "logs" / "router.log").touch(mode=0o644)
-    env = environment(data, tmp_path / "experiments.yaml", ROUTER)
+    env = environment(data, tmp_path / "experiments.yaml")
     with start_up(["--no-demo"], env) as up:
         up.wait_for("Ctrl-C")
         deadline = time.monotonic() + PATIENCE_S

@@ -22,7 +22,7 @@ from ekiben.experiments.document import Document
 from ekiben.experiments.lifecycle import Status
 from ekiben.experiments.parsing import parse_document
 from ekiben.state.documents.document import dump_document
-from tests.ekiben.running import ROOT, ekiben, environment
+from tests.ekiben.running import ROOT, ekiben, environment, on_free_ports
 from tests.router.waiting import until
 
 NAMES = ["ramp", "no-difference", "bad-version"]
@@ -170,10 +170,8 @@ async def test_every_applicant_is_a_new_user_and_brings_its_outcomes_even_if_the
 @pytest.mark.parametrize(("name", "said"), [("ramp", "promoted"), ("bad-version", "rolled_back")])
 def test_a_scenario_ends_as_its_data_say(tmp_path: Path, name: str, said: str) -> None:
     text = (ROOT / "experiments.yaml").read_text()
-    for number in (1, 2, 3):
-        text = text.replace(f":300{number}", f":{13480 + number}")
-    (tmp_path / "experiments.yaml").write_text(text)
-    env = environment(tmp_path / "data", tmp_path / "experiments.yaml", 13480)
+    (tmp_path / "experiments.yaml").write_text(on_free_ports(text))
+    env = environment(tmp_path / "data", tmp_path / "experiments.yaml")
     done = ekiben(["up", "--once", "--scenario", name], env, timeout_s=400)
     assert done.returncode == 0, done.stderr
     assert said in done.stdout

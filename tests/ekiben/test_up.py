@@ -18,27 +18,26 @@ from tests.ekiben.running import (
     assert_nothing_left,
     ekiben,
     environment,
+    on_free_ports,
     processes_of,
+    service_ports,
     start_up,
 )  # fmt: skip
-
-ROUTER = 13200
-PORT = 13201
+from tests.ports import free_port
 
 
 def one_version(tmp_path: Path) -> dict[str, str]:
     experiments = tmp_path / "experiments.yaml"
-    experiments.write_text(ONE_VERSION.format(port=PORT))
-    return environment(tmp_path / "data", experiments, ROUTER)
+    experiments.write_text(on_free_ports(ONE_VERSION))
+    return environment(tmp_path / "data", experiments)
 
 
 def test_up_once_prints_the_table_and_leaves_nothing_behind(tmp_path: Path) -> None:
     # Who answers is the question here, not how fast: on a busy machine live would answer for some.
     ours = (ROOT / "experiments.yaml").read_text().replace("timeout_ms: 300", "timeout_ms: 30000")
-    for number in (1, 2, 3):
-        ours = ours.replace(f":300{number}", f":{ROUTER + number}")
-    (tmp_path / "experiments.yaml").write_text(ours)
-    done = ekiben(["up", "--once"], environment(tmp_path / "data", tmp_path / "experiments.yaml", ROUTER))
+    (tmp_path / "experiments.yaml").write_text(on_free_ports(ours))
+    env = environment(tmp_path / "data", tmp_path / "experiments.yaml")
+    done = ekiben(["up", "--once"], env)
     assert (done.returncode, done.stderr) == (0, "")
     rows = {
         found[1]: found.groups()[1:]
@@ -51,10 +50,11 @@ def test_up_once_prints_the_table_and_leaves_nothing_behind(tmp_path: Path) -> N
     assert 0.46 < users[1] / 1500 < 0.54
     assert rows["v3"] == ("shadow", "-", "2000", "-")
     assert re.search(r"v1: \d+\.\d %", done.stdout)
-    assert f"curl -s http://127.0.0.1:{ROUTER}/predict/credit" in done.stdout
-    assert f"http://127.0.0.1:{ROUTER}/docs" in done.stdout
+    router = f"http://127.0.0.1:{env['EKIBEN_PORT']}"
+    assert f"curl -s {router}/predict/credit" in done.stdout
+    assert f"{router}/docs" in done.stdout
     assert "could not answer" not in done.stdout
-    assert_nothing_left(tmp_path / "data", range(ROUTER, ROUTER + 4))
+    assert_nothing_left(env)
 
 
 def test_a_child_that_dies_is_one_line_with_its_log_and_everything_else_ends(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_child_that_dies_is_one_line_with_its_log_and_everything_else_ends(tmp
         (line,) = up.errors()
         assert "credit_v1 was killed by signal 9" in line
         assert line.endswith(f"see {tmp_path / 'data' / 'logs' / 'credit_v1.log'}")
-    assert_nothing_left(tmp_path / "data", (ROUTER, PORT))
+    assert_nothing_left(env)
 
 
 def test_a_killed_up_leaves_nothing_behind_and_the_next_one_starts(tmp_path: Path) -> None:
@@ -82,40 +82,42 @@ def test_a_killed_up_leaves_nothing_behind_and_the_next_one_starts(tmp_path: Pat
     with start_up(["--no-demo"], env) as up:  # at once: it waits until the first one's remains are gone
         up.wait_for("Ctrl-C")
         assert up.end(signal.SIGHUP) == 0
-    assert_nothing_left(tmp_path / "data", (ROUTER, PORT))
+    assert_nothing_left(env)
 
 
 def test_a_signal_while_it_starts_ends_it_too(tmp_path: Path) -> None:
-    with start_up(["--no-demo"], one_version(tmp_path)) as up:
+    env = one_version(tmp_path)
+    with start_up(["--no-demo"], env) as up:
         while not any(" bentoml serve " in command for command in processes_of(tmp_path / "data").values()):
             time.sleep(0.02)
         assert up.end(signal.SIGTERM) == 128 + signal.SIGTERM
         assert up.errors() == []
-    assert_nothing_left(tmp_path / "data", (ROUTER, PORT))
+    assert_nothing_left(env)
 
 
 def test_a_taken_port_is_one_line_and_nothing_is_started(tmp_path: Path) -> None:
     env = one_version(tmp_path)
+    (port,) = service_ports(env)
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(("127.0.0.1", PORT))
+        taken.bind(("127.0.0.1", port))
         taken.listen()
         done = ekiben(["up", "--once"], env)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert f"port {PORT}, wanted by credit_v1, is taken" in line
-    assert_nothing_left(tmp_path / "data", (ROUTER,))
+    assert f"port {port}, wanted by credit_v1, is taken" in line
+    assert_nothing_left(env)
 
 
 def test_every_problem_of_the_experiments_file_is_a_line_with_its_path(tmp_path: Path) -> None:
     env = one_version(tmp_path)
-    text = ONE_VERSION.format(port=PORT).replace("live: v1", "live: v7")
-    (tmp_path / "experiments.yaml").write_text(text)
+    experiments = tmp_path / "experiments.yaml"
+    experiments.write_text(experiments.read_text().replace("live: v1", "live: v7"))
     done = ekiben(["up"], env)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "models.credit.live" in line
-    assert_nothing_left(tmp_path / "data", (ROUTER, PORT))
+    assert_nothing_left(env)
 
 
 def test_a_change_that_may_not_follow_what_ran_before_is_told_before_anything_starts(tmp_path: Path) -> None:
@@ -127,47 +129,51 @@ experiments:
     status: running
     variants: {control: {version: v1, weight: 80}, treatment: {version: v9, weight: 20}}
 """
-    text = ONE_VERSION.format(port=PORT) + '      v9: {endpoints: ["http://127.0.0.1:13299"]}\n' + experiment
-    (tmp_path / "experiments.yaml").write_text(text)
+    elsewhere = f"http://127.0.0.1:{free_port()}"
+    experiments = tmp_path / "experiments.yaml"
+    text = experiments.read_text() + f'      v9: {{endpoints: ["{elsewhere}"]}}\n' + experiment
+    experiments.write_text(text)
     with start_up(["--no-demo"], env) as up:
         up.wait_for("Ctrl-C")
-        assert "http://127.0.0.1:13299 (taken as running)" in up.out.read_text()
+        assert f"{elsewhere} (taken as running)" in up.out.read_text()
         assert up.end() == 0
-    (tmp_path / "experiments.yaml").write_text(text.replace("80", "50").replace("20}", "50}"))
+    experiments.write_text(text.replace("weight: 80", "weight: 50").replace("weight: 20", "weight: 50"))
     done = ekiben(["up"], env)
     assert done.returncode == 1
     first, second = done.stderr.splitlines()
     assert "experiments.e.variants.control.weight: cannot change while the experiment is running" in first
     assert "experiments.e.variants.treatment.weight" in second
-    assert_nothing_left(tmp_path / "data", (ROUTER, PORT))
+    assert_nothing_left(env)
 
 
 def test_bench_runs_one_router_worker_on_equal_parts_without_shadow(tmp_path: Path) -> None:
     experiments = tmp_path / "experiments.yaml"
-    experiments.write_text(f"""
+    experiments.write_text(
+        on_free_ports("""
 models:
   credit:
     live: v1
     versions:
-      v1: {{endpoints: ["http://127.0.0.1:{PORT}"]}}
-      v2: {{endpoints: ["http://127.0.0.1:{PORT + 1}"]}}
-    shadow: {{v2: 100}}
+      v1: {endpoints: ["http://127.0.0.1:3001"]}
+      v2: {endpoints: ["http://127.0.0.1:3002"]}
+    shadow: {v2: 100}
 experiments:
   e:
     model: credit
     status: running
     coverage: 10
-    variants: {{control: {{version: v1, weight: 80}}, treatment: {{version: v2, weight: 20}}}}
+    variants: {control: {version: v1, weight: 80}, treatment: {version: v2, weight: 20}}
 """)
-    env = environment(tmp_path / "data", experiments, ROUTER)
+    )
+    env = environment(tmp_path / "data", experiments)
     with start_up(["--bench"], env) as up:
         up.wait_for("Ctrl-C")
         assert "1 worker" in up.out.read_text()
         for user in range(20):
-            url = f"http://127.0.0.1:{ROUTER}/assignment/e?user_id={user}"
+            url = f"http://127.0.0.1:{env['EKIBEN_PORT']}/assignment/e?user_id={user}"
             with urllib.request.urlopen(url) as answer:
                 assert json.load(answer)["in_experiment"]
         assert up.end(signal.SIGTERM) == 0
     derived = read_document(tmp_path / "data" / "bench" / "experiments.yaml").document
     assert derived == bench_document(read_document(experiments).document)
-    assert_nothing_left(tmp_path / "data", (ROUTER, PORT, PORT + 1))
+    assert_nothing_left(env)

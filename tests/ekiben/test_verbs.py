@@ -25,9 +25,12 @@ from ekiben.state.documents.experiments_file import parse_experiments
 from tests.control.acting.conftest import TOKEN, Scene, document, redis, scene_over  # noqa: F401 - a fixture
 from tests.control.acting.evidence import put_report, report
 from tests.ekiben.running import ROOT
+from tests.ports import free_port
 from tests.router.documents import EXPERIMENT
 from tests.router.redis_server import RedisServer
 
+# Nobody listens there.
+NOBODY = f"http://127.0.0.1:{free_port()}"
 Command = Callable[..., Awaitable[tuple[int, str, str]]]
 
 
@@ -40,7 +43,7 @@ async def scene(
     """A controller's API over a real Redis, which this process's environment names."""
     async with scene_over(redis.url, tmp_path / "controller") as made:
         monkeypatch.setenv("EKIBEN_CONTROLLER_URL", made.url.removesuffix("/api"))
-        monkeypatch.setenv("EKIBEN_ROUTER_URL", "http://127.0.0.1:14329")
+        monkeypatch.setenv("EKIBEN_ROUTER_URL", NOBODY)
         monkeypatch.setenv("EKIBEN_ADMIN_TOKEN", TOKEN)
         monkeypatch.setenv("EKIBEN_DATA_DIR", str(tmp_path / "data"))
         monkeypatch.setenv("USER", "jo")
@@ -245,7 +248,7 @@ async def test_status_shows_the_verdicts_when_a_controller_answers(scene: Scene,
     await scene.know(stored)
     code, out, _ = await command("status")
     assert code == 0
-    assert "no router answers at http://127.0.0.1:14329" in out
+    assert f"no router answers at {NOBODY}" in out
     assert "Keep running: not settled yet." in out
     assert "No newer report" not in out
 
@@ -292,12 +295,12 @@ async def test_status_says_so_when_no_controller_answers_beside_a_router(
     with HTTPServer(("127.0.0.1", 0), Starting) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("EKIBEN_ROUTER_URL", f"http://127.0.0.1:{server.server_port}")
-        monkeypatch.setenv("EKIBEN_CONTROLLER_URL", "http://127.0.0.1:14328")
+        monkeypatch.setenv("EKIBEN_CONTROLLER_URL", NOBODY)
         code, out, _ = await command("status")
         server.shutdown()
     assert code == 0
     assert f"router http://127.0.0.1:{server.server_port}: not ready" in out
-    assert "no controller answers at http://127.0.0.1:14328" in out
+    assert f"no controller answers at {NOBODY}" in out
 
 
 async def test_a_user_is_forgotten(scene: Scene, command: Command) -> None:
@@ -350,9 +353,9 @@ async def test_a_wrong_token_and_no_controller_are_one_line_that_says_how_to_men
     monkeypatch.setenv("EKIBEN_ADMIN_TOKEN", "wrong")
     code, _, err = await command("pause", EXPERIMENT, *SURE)
     assert (code, "set EKIBEN_ADMIN_TOKEN to the controller's" in err) == (1, True)
-    monkeypatch.setenv("EKIBEN_CONTROLLER_URL", "http://127.0.0.1:14328")
+    monkeypatch.setenv("EKIBEN_CONTROLLER_URL", NOBODY)
     code, _, err = await command("history")
-    assert (code, "no controller answers at http://127.0.0.1:14328" in err) == (1, True)
+    assert (code, f"no controller answers at {NOBODY}" in err) == (1, True)
 
 
 async def test_without_a_token_the_one_that_the_controller_keeps_on_this_machine_is_shown(

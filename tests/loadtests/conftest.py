@@ -12,62 +12,46 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ekiben.state.embedded import EmbeddedRedis
-from tests.loadtests.services import CROWD, LIAR, REFUSES, SLOW, V1, V2
+from tests.loadtests.services import NAMES
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
-ROUTER, MASTER = 13510, 13511
-ROUTER_URL = f"http://127.0.0.1:{ROUTER}"
-LIAR_URL = f"http://127.0.0.1:{LIAR}"
-
 # Generous: it is only ever reached when a test fails.
 PATIENCE_S = 60.0
 
 
-def _model(port: int, **more: Any) -> dict[str, Any]:
-    versions = {"v1": {"endpoints": [f"http://127.0.0.1:{port}"]}}
-    return {"live": "v1", "timeout_ms": 20_000, "cache_ttl_s": 0, "versions": versions} | more
+def _model(*urls: str, cache_ttl_s: int = 0) -> dict[str, Any]:
+    versions = {f"v{number}": {"endpoints": [url]} for number, url in enumerate(urls, start=1)}
+    return {"live": "v1", "timeout_ms": 20_000, "cache_ttl_s": cache_ttl_s, "versions": versions}
 
 
-DOCUMENT = {
-    "models": {
-        "credit": _model(V1, cache_ttl_s=300)
-        | {
-            "versions": {
-                "v1": {"endpoints": [f"http://127.0.0.1:{V1}"]},
-                "v2": {"endpoints": [f"http://127.0.0.1:{V2}"]},
-            }
+def document(services: Mapping[str, str]) -> dict[str, Any]:
+    """Models on the services at these URLs, and an experiment on `credit`."""
+    variants = {"control": {"version": "v1", "weight": 50}, "treatment": {"version": "v2", "weight": 50}}
+    return {
+        "models": {
+            "credit": _model(services["v1"], services["v2"], cache_ttl_s=300),
+            **{name: _model(services[name]) for name in ("slow", "crowd", "refuses")},
         },
-        "slow": _model(SLOW),
-        "crowd": _model(CROWD),
-        "refuses": _model(REFUSES),
-    },
-    "experiments": {
-        "credit-boosting": {
-            "model": "credit",
-            "status": "running",
-            "variants": {
-                "control": {"version": "v1", "weight": 50},
-                "treatment": {"version": "v2", "weight": 50},
-            },
-        }
-    },
-}
+        "experiments": {"credit-boosting": {"model": "credit", "status": "running", "variants": variants}},
+    }
 
 
 @contextlib.contextmanager
-def running(module: str, log: Path, environ: Mapping[str, str], ready: Callable[[], bool]) -> Iterator[None]:
+def running(
+    module: str, log: Path, environ: Mapping[str, str], ready: Callable[[], bool], *arguments: str
+) -> Iterator[None]:
     """`python -m module`, from when it is ready until it is ended."""
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", module], cwd=ROOT, env=dict(environ), stdout=output, stderr=output
-        )
+        command = [sys.executable, "-m", module, *arguments]
+        process = subprocess.Popen(command, cwd=ROOT, env=dict(environ), stdout=output, stderr=output)
     try:
         end = time.monotonic() + PATIENCE_S
         while not ready():
@@ -93,9 +77,9 @@ def get(url: str) -> Any:
         return None
 
 
-def router_is_ready() -> bool:
+def router_is_ready(url: str, models: Iterable[str]) -> bool:
     """It routes, and knows what every service is."""
-    described = [get(f"{ROUTER_URL}/models/{model}") for model in DOCUMENT["models"]]
+    described = [get(f"{url}/models/{model}") for model in models]
     return all(
         body is not None and all(version["info"] for version in body["versions"].values())
         for body in described
@@ -103,32 +87,45 @@ def router_is_ready() -> bool:
 
 
 @pytest.fixture(scope="session")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """The URL of each service of `NAMES`."""
     log = tmp_path_factory.mktemp("services") / "services.log"
-    with running(
-        "tests.loadtests.services", log, os.environ, lambda: get(f"{LIAR_URL}/outcomes") is not None
-    ):
-        yield
+    ports = {name: str(free_port()) for name in NAMES}
+    urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+
+    def ready() -> bool:
+        return get(f"{urls['liar']}/outcomes") is not None
+
+    with running("tests.loadtests.services", log, os.environ, ready, *ports.values()):
+        yield urls
 
 
 @pytest.fixture(scope="session")
-def router(services: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def router(services: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real router with a real Redis."""
     folder = tmp_path_factory.mktemp("router")
     experiments = folder / "experiments.yaml"
-    experiments.write_text(json.dumps(DOCUMENT))
+    served = document(services)
+    experiments.write_text(json.dumps(served))
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("EKIBEN_")}
     clean.pop("REDIS_URL", None)
     settings = {
         "EKIBEN_DATA_DIR": str(folder / "data"),
         "EKIBEN_EXPERIMENTS_FILE": str(experiments),
-        "EKIBEN_PORT": str(ROUTER),
+        "EKIBEN_PORT": str(port),
     }
     with (
         EmbeddedRedis(folder / "data"),
-        running("router", folder / "router.log", clean | settings, router_is_ready),
+        running(
+            "router",
+            folder / "router.log",
+            clean | settings,
+            lambda: router_is_ready(url, served["models"]),
+        ),
     ):
-        yield ROUTER_URL
+        yield url
 
 
 Locust = Callable[..., "subprocess.CompletedProcess[str]"]

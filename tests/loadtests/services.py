@@ -1,6 +1,6 @@
 """Real HTTP services for load tests, one process, a port each: model versions, and a router that lies.
 
-`python -m tests.loadtests.services` serves until it is ended.
+`python -m tests.loadtests.services PORT...` serves until it is ended: the services in the order of `NAMES`.
 """
 
 from __future__ import annotations
@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import uvicorn
 
-V1, V2, SLOW, CROWD, REFUSES, LIAR = range(13501, 13507)
+NAMES: Final = ("v1", "v2", "slow", "crowd", "refuses", "liar")
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 App = Callable[[dict[str, Any], Any, Send], Awaitable[None]]
@@ -95,21 +96,21 @@ def liar() -> App:
     return app
 
 
-APPS: Final[dict[int, App]] = {
-    V1: version("credit_v1"),
-    V2: version("credit_v2"),
-    SLOW: version("slow_v1", lambda rows: 0.2),
-    CROWD: version("crowd_v1", lambda rows: 2.5 if rows > 2 else 0.02),
-    REFUSES: version("refuses_v1", refuses=True),
-    LIAR: liar(),
+_APPS: Final[dict[str, App]] = {
+    "v1": version("credit_v1"),
+    "v2": version("credit_v2"),
+    "slow": version("slow_v1", lambda rows: 0.2),
+    "crowd": version("crowd_v1", lambda rows: 2.5 if rows > 2 else 0.02),
+    "refuses": version("refuses_v1", refuses=True),
+    "liar": liar(),
 }
 
 
 async def main() -> None:
     """Serve all of them."""
     servers = [
-        uvicorn.Server(uvicorn.Config(app, port=port, lifespan="off", log_level="warning"))
-        for port, app in APPS.items()
+        uvicorn.Server(uvicorn.Config(_APPS[name], port=int(port), lifespan="off", log_level="warning"))
+        for name, port in zip(NAMES, sys.argv[1:], strict=True)
     ]
     await asyncio.gather(*(server.serve() for server in servers))
 

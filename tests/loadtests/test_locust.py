@@ -7,10 +7,12 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.loadtests.conftest import LIAR_URL, MASTER, ROOT, Locust, get
+from tests.loadtests.conftest import ROOT, Locust, get
+from tests.ports import free_port
 
 # Nothing here is to depend on how fast the machine is.
 LENIENT = ("--slo-p99-ms", "5000", "--slo-error-rate", "0")
@@ -53,14 +55,8 @@ def test_a_p99_past_the_slo_exits_with_1_and_one_line_says_so(router: str, locus
 def test_errors_on_worker_processes_break_the_slo_on_the_master(
     router: str, locust: Locust, tmp_path: Path
 ) -> None:
-    ports = (
-        "--master-bind-host",
-        "127.0.0.1",
-        "--master-bind-port",
-        str(MASTER),
-        "--master-port",
-        str(MASTER),
-    )
+    port = str(free_port())
+    ports = ("--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port)
     soak = ("--shape", "soak", "--soak-s", "5", "--peak-users", "4")  # processes take seconds to meet
     run = locust(router, *soak, *LENIENT[:2], "--model", "refuses", "--processes", "2", *ports)
     assert run.returncode == 1, run.stdout
@@ -70,23 +66,28 @@ def test_errors_on_worker_processes_break_the_slo_on_the_master(
     assert "status 422: features-refused" in failures["Error"]
 
 
-def test_a_router_that_moves_a_user_is_caught(services: None, locust: Locust, tmp_path: Path) -> None:
-    run = locust(LIAR_URL, *SOAK, *LENIENT, "--population", "1")
+def test_a_router_that_moves_a_user_is_caught(
+    services: Mapping[str, str], locust: Locust, tmp_path: Path
+) -> None:
+    run = locust(services["liar"], *SOAK, *LENIENT, "--population", "1")
     assert run.returncode == 1, run.stdout
     assert run.stdout.splitlines()[-1].startswith("SLO broken: the error rate is ")
     errors = {row["Error"] for row in table(tmp_path / "run_failures.csv")}
     assert any("the user's version changed from v" in error for error in errors)
 
 
-def test_outcomes_say_what_each_decision_earned(services: None, locust: Locust, tmp_path: Path) -> None:
+def test_outcomes_say_what_each_decision_earned(
+    services: Mapping[str, str], locust: Locust, tmp_path: Path
+) -> None:
+    liar = services["liar"]
     applications = tmp_path / "applications.jsonl"
     applications.write_text(json.dumps({"features": {"amount": 1000, "age": 40}, "status": "bad"}))
     slo = (*LENIENT[:2], "--slo-error-rate", "1")
-    before = len(get(f"{LIAR_URL}/outcomes"))  # by other tests' runs
-    run = locust(LIAR_URL, *SOAK, *slo, "--outcomes-share", "1", "--population", "1",
+    before = len(get(f"{liar}/outcomes"))  # by other tests' runs
+    run = locust(liar, *SOAK, *slo, "--outcomes-share", "1", "--population", "1",
                  "--applications", str(applications))  # fmt: skip
     assert run.returncode == 0, run.stdout
-    reported = get(f"{LIAR_URL}/outcomes")[before:]
+    reported = get(f"{liar}/outcomes")[before:]
     assert reported
     for outcome in reported:
         assert (outcome["name"], outcome["value"]) == ("profit", -600.0)
@@ -108,9 +109,10 @@ def test_steps_stop_past_the_slo_and_report_the_knee(router: str, locust: Locust
 
 
 def test_without_a_router_the_run_ends_at_once_and_says_what_to_set(locust: Locust) -> None:
-    run = locust("http://127.0.0.1:13599", *SOAK)
+    url = f"http://127.0.0.1:{free_port()}"
+    run = locust(url, *SOAK)
     assert run.returncode == 2, run.stdout
-    assert "no router answers at http://127.0.0.1:13599 (set ROUTER_URL)" in run.stdout.splitlines()[-1]
+    assert f"no router answers at {url} (set ROUTER_URL)" in run.stdout.splitlines()[-1]
     assert "Traceback" not in run.stdout
 
 

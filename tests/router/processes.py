@@ -12,6 +12,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+from tests.ports import free_port
 from tests.router.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
@@ -87,7 +88,8 @@ class Process:
 class ServiceProcess(Process):
     """A version of `credit`, as `tests.router.service_app` serves it."""
 
-    def __init__(self, version: str, port: int, folder: Path) -> None:
+    def __init__(self, version: str, folder: Path) -> None:
+        port = free_port()
         super().__init__(
             f"service-{version}", folder, ["-m", "tests.router.service_app", version, str(port)], {}
         )
@@ -113,9 +115,10 @@ class ServiceProcess(Process):
 class RouterProcess(Process):
     """`python -m router`."""
 
-    def __init__(self, port: int, folder: Path, workers: int = 1, **settings: str) -> None:
+    def __init__(self, folder: Path, workers: int = 1, **settings: str) -> None:
+        self.port = free_port()
         environ = {
-            "EKIBEN_PORT": str(port),
+            "EKIBEN_PORT": str(self.port),
             "EKIBEN_WORKERS": str(workers),
             "EKIBEN_DATA_DIR": str(folder / "data"),
             "EKIBEN_EXPERIMENTS_FILE": str(folder / "experiments.yaml"),
@@ -125,8 +128,7 @@ class RouterProcess(Process):
             **settings,
         }
         super().__init__("router", folder, ["-m", "router"], environ)
-        self.url = f"http://127.0.0.1:{port}"
-        self.port = port
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         settle(Path(self._environ["EKIBEN_EXPERIMENTS_FILE"]))

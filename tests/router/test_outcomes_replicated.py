@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import os
-import socket
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from ekiben.state.streams.blocks import OUTCOMES_STREAM
 from router.errors import StateAway
 from router.records.events import IdMaker
 from router.records.outcome_writer import OutcomeWriter
+from tests.ports import free_port
 from tests.router.redis_server import RedisServer
 from tests.router.waiting import until, until_async
 from tests.state.reading import events_in
@@ -33,13 +33,6 @@ KEPT = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", 
 class Counts:
     def outcomes_written(self, outcomes: int, waited_s: Sequence[float]) -> None:
         """Nobody asks."""
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 class Pair:

@@ -17,13 +17,12 @@ import yaml
 from ekiben.state.beats import Beat, Beats
 from ekiben.state.documents.document import open_state
 from ekiben.state.streams.blocks import OUTCOMES_STREAM
+from tests.ports import free_port
 from tests.router.documents import credit
 from tests.router.processes import ROOT, Process, RouterProcess
 from tests.router.redis_server import RedisServer
 from tests.router.waiting import PATIENCE_S, until_async
 from tests.state.reading import events_in
-
-PORT, OTHER_PORT = 31101, 31102
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ def router(short_folder: Path, state: RedisServer) -> Iterator[RouterProcess]:
         "EKIBEN_STATE_URL": state.url,
         "EKIBEN_STATE_DURABLE": "check",
     }
-    router = RouterProcess(PORT, short_folder, 2, **settings)
+    router = RouterProcess(short_folder, 2, **settings)
     router.start()
     yield router
     router.kill()
@@ -232,8 +231,9 @@ async def test_each_worker_beats_and_its_farewell_takes_it_away(
 
 
 @pytest.fixture
-def mounted(short_folder: Path, state: RedisServer) -> Iterator[Process]:
-    """The same app in a BentoML service."""
+def mounted(short_folder: Path, state: RedisServer) -> Iterator[str]:
+    """The URL of the same app in a BentoML service."""
+    port = free_port()
     (short_folder / "experiments.yaml").write_text(yaml.safe_dump(credit()))
     environ = {
         "BENTOML_HOME": str(short_folder / "bentoml"),
@@ -244,18 +244,18 @@ def mounted(short_folder: Path, state: RedisServer) -> Iterator[Process]:
         "EKIBEN_EXPERIMENTS_FILE": str(short_folder / "experiments.yaml"),
     }
     serve = ["-m", "bentoml", "serve", "router.bento:EkibenRouter", "--host", "127.0.0.1"]
-    serve += ["--port", str(OTHER_PORT), "--working-dir", str(ROOT)]
+    serve += ["--port", str(port), "--working-dir", str(ROOT)]
     process = Process("mounted", short_folder, serve, environ)
     process.start()
-    process.wait_for(f"http://127.0.0.1:{OTHER_PORT}/readyz")
-    yield process
+    process.wait_for(f"http://127.0.0.1:{port}/readyz")
+    yield f"http://127.0.0.1:{port}"
     process.stop()  # BentoML's workers have sessions of their own, and end when they are told to
 
 
 async def test_it_works_mounted_in_bentoml_which_is_never_taken_for_loopback(
-    mounted: Process, state: RedisServer
+    mounted: str, state: RedisServer
 ) -> None:
-    sender = Sender(f"http://127.0.0.1:{OTHER_PORT}")
+    sender = Sender(mounted)
     await sender.until_accepted("o-1")
     await sender.close()
     assert await written(state) == ["o-1"]

@@ -13,7 +13,7 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,6 @@ from tests.router.redis_server import RedisServer
 from tests.router.waiting import until, until_async
 from tests.state.reading import events_in
 
-V1_PORT, V2_PORT, ROUTER_PORT = 13301, 13302, 13310
 # Long enough that no busy machine reaches them; the tests of time-outs name their own.
 TIMEOUT_MS = 20_000
 
@@ -40,10 +39,7 @@ TIMEOUT_MS = 20_000
 def services() -> Iterator[dict[str, ServiceProcess]]:
     """v1 and v2, started once; a test that kills one starts it again."""
     with tempfile.TemporaryDirectory(prefix="ek-", dir="/tmp") as folder:
-        started = {
-            name: ServiceProcess(name, port, Path(folder))
-            for name, port in (("v1", V1_PORT), ("v2", V2_PORT))
-        }
+        started = {name: ServiceProcess(name, Path(folder)) for name in ("v1", "v2")}
         try:
             for service in started.values():
                 service.start()
@@ -56,22 +52,23 @@ def services() -> Iterator[dict[str, ServiceProcess]]:
 class Running:
     """A router in processes of its own, its Redis, its experiments file, and a client."""
 
-    def __init__(self, folder: Path, redis: RedisServer) -> None:
+    def __init__(self, folder: Path, redis: RedisServer, services: Mapping[str, ServiceProcess]) -> None:
         self.folder = folder
         self.redis = redis
+        self._endpoints = {name: [service.url] for name, service in services.items()}
         self.router = self.make()
         self._session: aiohttp.ClientSession | None = None
 
     def make(self, workers: int = 1, **settings: str) -> RouterProcess:
         """A router on this installation, not started yet."""
         settings = {"EKIBEN_CACHE_URL": self.redis.url, "EKIBEN_STATE_URL": self.redis.url} | settings
-        self.router = RouterProcess(ROUTER_PORT, self.folder, workers, **settings)
+        self.router = RouterProcess(self.folder, workers, **settings)
         return self.router
 
     def write(self, **changes: Any) -> None:
         """The experiments file: `credit` on the real services."""
-        endpoints = {"v1": [f"http://127.0.0.1:{V1_PORT}"], "v2": [f"http://127.0.0.1:{V2_PORT}"]}
-        data = credit(endpoints, changes.pop("experiment", None), **({"timeout_ms": TIMEOUT_MS} | changes))
+        changed = {"timeout_ms": TIMEOUT_MS} | changes
+        data = credit(self._endpoints, changed.pop("experiment", None), **changed)
         draft = self.folder / "draft.yaml"
         draft.write_text(yaml.safe_dump(data, sort_keys=False))
         draft.replace(self.folder / "experiments.yaml")
@@ -128,7 +125,7 @@ async def running(
         if not service.running:
             service.start()
         service.mode("well")
-    running = Running(short_folder, redis)
+    running = Running(short_folder, redis, services)
     running.write()
     yield running
     await running.close()
@@ -358,7 +355,7 @@ async def test_clients_that_leave_or_send_rubbish_cost_nobody_anything(running: 
             assert answer.startswith(b"HTTP/1.1 400 "), answer
             assert b"application/problem+json" in answer
             # And one that asks, and is gone before it is answered.
-            _, writer = await asyncio.open_connection("127.0.0.1", ROUTER_PORT)
+            _, writer = await asyncio.open_connection("127.0.0.1", running.router.port)
             good = b'{"features":{"row":"gone"}}'
             writer.write((head + b"\r\n") % len(good) + good)
             await writer.drain()
@@ -426,7 +423,7 @@ def test_a_setting_that_cannot_be_used_is_one_line_and_exit_code_2(short_folder:
         ({"EKIBEN_API_KEYS": "short"}, "EKIBEN_API_KEYS"),
         ({"EKIBEN_USER_SALT": "s"}, "EKIBEN_USER_SALT"),
     ):
-        router = RouterProcess(ROUTER_PORT, short_folder, **settings)
+        router = RouterProcess(short_folder, **settings)
         router.log.unlink(missing_ok=True)
         RouterProcess.__mro__[1].start(router)
         assert router._process is not None
@@ -446,7 +443,7 @@ async def test_workers_whose_parent_was_killed_stop_too(running: Running) -> Non
     running.make(2).start()
     running.router.signal(signal.SIGKILL)
     await until(lambda: not running.router.running)
-    await until(lambda: _is_free(ROUTER_PORT))
+    await until(lambda: _is_free(running.router.port))
 
 
 async def test_a_dead_workers_revision_is_no_longer_shown(running: Running) -> None:

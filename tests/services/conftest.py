@@ -16,6 +16,8 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).parent.parent.parent
 BENTOML = Path(sys.executable).with_name("bentoml")
 JSON = {"content-type": "application/json"}
@@ -43,8 +45,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def serving(home: Path, service: str, port: int, log: Path) -> Iterator[str]:
+def serving(home: Path, service: str, log: Path) -> Iterator[str]:
     """`bentoml serve`, ready; its URL."""
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [BENTOML, "serve", service, "--host", "127.0.0.1", "--port", str(port)]
     with log.open("wb") as output:
@@ -81,19 +84,19 @@ def v1_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def v1(home: Path, v1_log: Path) -> Iterator[str]:
-    with serving(home, "services.credit_v1:CreditV1", 13111, v1_log) as url:
+    with serving(home, "services.credit_v1:CreditV1", v1_log) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def v2(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(home, "services.credit_v2:CreditV2", 13112, tmp_path_factory.mktemp("v2") / "log") as url:
+    with serving(home, "services.credit_v2:CreditV2", tmp_path_factory.mktemp("v2") / "log") as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def v3(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(home, "services.credit_v3:CreditV3", 13113, tmp_path_factory.mktemp("v3") / "log") as url:
+    with serving(home, "services.credit_v3:CreditV3", tmp_path_factory.mktemp("v3") / "log") as url:
         yield url
 
 

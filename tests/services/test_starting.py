@@ -10,12 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.ports import free_port
 from tests.services.conftest import BENTOML, ROOT, environment, serving
 
 
 def refusal(home: Path, service: str, log: Path) -> str:
     """The output of a `bentoml serve` that must not start."""
-    command = [BENTOML, "serve", service, "--host", "127.0.0.1", "--port", "13121"]
+    command = [BENTOML, "serve", service, "--host", "127.0.0.1", "--port", str(free_port())]
     with log.open("wb") as output:
         done = subprocess.run(
             command, cwd=ROOT, env=environment(home), stdout=output, stderr=subprocess.STDOUT, timeout=60
@@ -74,7 +75,7 @@ def test_a_bento_serves_the_model_it_was_built_with(
     )
     (newer / "model.onnx").write_bytes(b"no model")
     (copy / "models" / "credit_v1" / "latest").write_text("newer")
-    with serving(copy, "credit_v1:latest", 13122, tmp_path / "log") as url:
+    with serving(copy, "credit_v1:latest", tmp_path / "log") as url:
         response = httpx.post(f"{url}/bulk", json=[applicant])
         assert response.headers["x-model-version"] == f"credit_v1:{tag}"
         assert "ok" in response.json()[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.router.processes import ROOT, Process, RouterProcess
 from tests.router.redis_server import RedisServer
 from tests.traces.receiver import Receiver
@@ -19,13 +19,6 @@ EXPERIMENTS = """\
 models:
   credit: {{live: v1, timeout_ms: 5000, versions: {{v1: {{endpoints: ["http://127.0.0.1:{port}"]}}}}}}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +45,7 @@ def traced(receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iter
     serve = ["-m", "bentoml", "serve", "services.credit_v1:CreditV1", "--host", "127.0.0.1"]
     service = Process("service", folder, [*serve, "--port", str(port)], export)
     redis = RedisServer(folder, "redis")
-    router = RouterProcess(
-        free_port(), folder, EKIBEN_ACCESS_LOG_PERCENT="100", REDIS_URL=redis.url, **export
-    )
+    router = RouterProcess(folder, EKIBEN_ACCESS_LOG_PERCENT="100", REDIS_URL=redis.url, **export)
     try:
         redis.spawn()
         service.start()

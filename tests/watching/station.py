@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from typing import Any, Final
 import aiohttp
 import yaml
 
+from tests.ports import free_port
 from tests.router.processes import ROOT, Process, RouterProcess
 from tests.router.redis_server import RedisServer
 from tests.router.waiting import PATIENCE_S
@@ -30,7 +30,6 @@ EXPERIMENT: Final = "boosting"
 RULES: Final = ROOT / "deploy" / "prometheus" / "rules.yaml"
 _USERS: Final = 240
 _AT_ONCE: Final = 8
-_PORTS: Final = range(24_160, 24_260)
 
 
 class Station:
@@ -38,16 +37,15 @@ class Station:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.ports = dict(zip((*VERSIONS, "router", "controller", "prometheus"), free_ports(5), strict=True))
+        self.ports = {name: free_port() for name in (*VERSIONS, "controller", "prometheus")}
         self._bentoml = {"BENTOML_HOME": str(folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "true"}
         self.redis = {
             "state": RedisServer(folder, "state", "--appendonly", "yes", "--appendfsync", "always"),
             "cache": RedisServer(folder, "cache"),
         }
         told = {"EKIBEN_STATE_URL": self.redis["state"].url, "EKIBEN_USER_SALT": "salt of the station"}
-        self.router = RouterProcess(
-            self.ports["router"], folder, 2, EKIBEN_CACHE_URL=self.redis["cache"].url, **told
-        )
+        self.router = RouterProcess(folder, 2, EKIBEN_CACHE_URL=self.redis["cache"].url, **told)
+        self.ports["router"] = self.router.port
         self._controller = Process(
             "controller",
             folder,
@@ -232,24 +230,6 @@ class Station:
             session.post(f"{self.url(version)}/predict", json={"instances": [features]}) as answer,
         ):
             assert answer.status == 200, await answer.text()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, below those that the system hands out: Prometheus asks for them before
-    anybody listens, and would meet itself there.
-    """
-    found = []
-    for port in _PORTS:
-        with socket.socket() as each:
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                each.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            found.append(port)
-        if len(found) == count:
-            return found
-    raise AssertionError("no ports are free")
 
 
 def wait_until(what: Callable[[], Any], name: str, within_s: float = 2 * PATIENCE_S) -> Any:

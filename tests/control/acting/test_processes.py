@@ -23,20 +23,20 @@ from ekiben.state.documents.document import DocumentStore, Stored, dump_document
 from ekiben.state.lease import LEASE_KEY
 from tests.control.acting.conftest import TOKEN, document
 from tests.control.acting.evidence import put_report, report
+from tests.ports import free_port
 from tests.router.documents import EXPERIMENT
 from tests.router.processes import Process, RouterProcess, settle
 from tests.router.redis_server import RedisServer
 from tests.router.waiting import until_async
 
-# Below those that the system hands out: a connection to one that nobody serves yet may meet itself there.
-ROUTER_PORT, FIRST_PORT, SECOND_PORT = 14310, 14311, 14312
 WORKERS = 2
 
 
 class ControllerProcess(Process):
     """`python -m ekiben.control`, which analyses once, when it begins to lead."""
 
-    def __init__(self, name: str, port: int, folder: Path, redis: RedisServer) -> None:
+    def __init__(self, name: str, folder: Path, redis: RedisServer) -> None:
+        port = free_port()
         environ = {
             "EKIBEN_STATE_URL": redis.url,
             "EKIBEN_DATA_DIR": str(folder / name),
@@ -55,13 +55,8 @@ class Installation:
     def __init__(self, folder: Path, redis: RedisServer, client: Redis) -> None:
         self.client = client
         self.store = DocumentStore(client)
-        self.router = RouterProcess(
-            ROUTER_PORT, folder, WORKERS, EKIBEN_STATE_URL=redis.url, EKIBEN_CACHE_URL=redis.url
-        )
-        self.controllers = [
-            ControllerProcess("first", FIRST_PORT, folder, redis),
-            ControllerProcess("second", SECOND_PORT, folder, redis),
-        ]
+        self.router = RouterProcess(folder, WORKERS, EKIBEN_STATE_URL=redis.url, EKIBEN_CACHE_URL=redis.url)
+        self.controllers = [ControllerProcess(name, folder, redis) for name in ("first", "second")]
         (folder / "experiments.yaml").write_text(
             yaml.safe_dump(dump_document(document(ramp={"steps": [100]})), sort_keys=False)
         )

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.fs as pafs
 import pytest
-from moto.server import ThreadedMotoServer
 
 from ekiben.control.analysis.analysing import Analysis, analyse
 from ekiben.control.analysis.tables import DuckDBTables
@@ -17,19 +15,11 @@ from tests.control.analysis.events import DAY, KEY, START, Log, metric, stored
 
 
 @pytest.fixture
-def object_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """A real S3 API on loopback with a bucket `events`: the environment that leads to it."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    # pyarrow's own reader looks for the keys in the process's environment.
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "loopback")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "loopback")
-    pafs.S3FileSystem(
-        scheme="http", endpoint_override=f"127.0.0.1:{port}", region="us-east-1", allow_bucket_creation=True
-    ).create_dir("events")
-    yield {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_REGION": "us-east-1"}
-    server.stop()
+def object_store(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The environment of a real S3 API. pyarrow's own reader looks for its keys in that of the process."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, s3[name])
+    return s3
 
 
 def write_some(log: Log) -> None:

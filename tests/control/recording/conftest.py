@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pyarrow.fs as pafs
 import pytest
 from hypothesis import settings
-from moto.server import ThreadedMotoServer
 from redis.asyncio import Redis
 
 from ekiben.control.recording.files import EventFiles
@@ -38,30 +36,6 @@ async def redis(server: RedisServer) -> AsyncIterator[Redis]:
 def files(tmp_path: Path) -> EventFiles:
     """Event files in a directory."""
     return EventFiles(str(tmp_path / "events"))
-
-
-@pytest.fixture(scope="session")
-def s3() -> Iterator[dict[str, str]]:
-    """A real S3 API on loopback: the environment that leads to it, with a bucket `events`."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    environ = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "loopback",
-        "AWS_SECRET_ACCESS_KEY": "loopback",
-    }
-    pafs.S3FileSystem(
-        access_key="loopback",
-        secret_key="loopback",
-        scheme="http",
-        endpoint_override=f"127.0.0.1:{port}",
-        region="us-east-1",
-        allow_bucket_creation=True,
-    ).create_dir("events")
-    yield environ
-    server.stop()
 
 
 @pytest.fixture

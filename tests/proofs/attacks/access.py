@@ -13,10 +13,9 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from ekiben.state.documents.document import AUDIT_STREAM
+from tests.ports import free_port
 from tests.proofs.attacks.attack import Attack, Found
 from tests.proofs.attacks.installation import (
-    CONTROLLER_PORT,
-    OTHER_PORT,
     TOKEN,
     Installation,
 )
@@ -44,7 +43,7 @@ def open_files(folders: Iterable[Path]) -> list[str]:
 
 def files_for_everyone(installation: Installation) -> Found:
     """The data folders of a router and of a controller that made its own token."""
-    with installation.other("control", EKIBEN_ADMIN_TOKEN="", EKIBEN_EVENTS_URL="") as other:
+    with installation.other("ekiben.control", EKIBEN_ADMIN_TOKEN="", EKIBEN_EVENTS_URL="") as other:
         kept = other.data / "admin_token"
         installation.wait(kept.exists, "the controller made no token")
         token = kept.read_text().strip()
@@ -61,14 +60,14 @@ def files_of_ekiben_up(installation: Installation) -> Found:
     """What `ekiben up` leaves on disk: Redis's data, logs, the token, the salt."""
     folder = installation.folder / "up"
     ran = installation.command(
-        "up", "--once", "--no-demo", "--port", str(OTHER_PORT),
+        "up", "--once", "--no-demo", "--port", str(free_port()),
         within_s=50.0,
         EKIBEN_DATA_DIR=str(folder),
         EKIBEN_STATE_URL="",
         EKIBEN_CACHE_URL="",
         EKIBEN_ADMIN_TOKEN="",
         EKIBEN_EVENTS_URL="",
-        EKIBEN_CONTROLLER_PORT=str(OTHER_PORT + 1),
+        EKIBEN_CONTROLLER_PORT=str(free_port()),
     )  # fmt: skip
     assert ran.code == 0, ran.output
     token = (folder / "admin_token").read_text().strip()
@@ -126,13 +125,13 @@ def forgotten_user(installation: Installation) -> Found:
 
 def session_of_an_old_token(installation: Installation) -> Found:
     """Somebody who logged in with a token that has been replaced since."""
-    page = get(CONTROLLER_PORT, "/login")
+    page = get(installation.controller_port, "/login")
     cookie = page.headers["set-cookie"].partition(";")[0]
     match = re.search(rb'name="form_token" value="([^"]+)"', page.body)
     assert match is not None
     form = urlencode({"form_token": match[1].decode(), "next": "/", "who": "mallory", "token": TOKEN})
     said = post(
-        CONTROLLER_PORT,
+        installation.controller_port,
         "/login",
         form.encode(),
         cookie=cookie,
@@ -140,8 +139,8 @@ def session_of_an_old_token(installation: Installation) -> Found:
     )
     assert said.status == 303, said.status
     session = said.headers["set-cookie"].partition(";")[0]
-    before = get(CONTROLLER_PORT, "/login", cookie=session).status
-    with installation.other("control", EKIBEN_ADMIN_TOKEN="the-token-after-that") as other:
+    before = get(installation.controller_port, "/login", cookie=session).status
+    with installation.other("ekiben.control", EKIBEN_ADMIN_TOKEN="the-token-after-that") as other:
         after = get(other.port, "/login", cookie=session).status
     logged_in = {303: "logged in", 200: "not logged in"}
     return Found(
@@ -152,7 +151,7 @@ def session_of_an_old_token(installation: Installation) -> Found:
 
 def wrong_tokens(installation: Installation) -> Found:
     """Wrong tokens from the address that the right one comes from too."""
-    with installation.other("control") as other:
+    with installation.other("ekiben.control") as other:
         for number in range(_WRONG_TOKENS):
             get(other.port, "/api/status", host="x.example", authorization=f"Bearer wrong-{number}")
         right = post(
@@ -169,7 +168,7 @@ def wrong_tokens(installation: Installation) -> Found:
 def idle_connections_to_the_controller(installation: Installation) -> Found:
     """Connections that say nothing, more than a login shell lets a process open, and one that never ends."""
     with ExitStack() as stack:
-        other = stack.enter_context(installation.other("control", open_files=128))
+        other = stack.enter_context(installation.other("ekiben.control", open_files=128))
         for _ in range(_IDLE):
             stack.enter_context(socket.create_connection(("127.0.0.1", other.port), timeout=5.0))
         begun = time.monotonic()
@@ -181,10 +180,10 @@ def idle_connections_to_the_controller(installation: Installation) -> Found:
     )
 
 
-def head_without_end(_installation: Installation) -> Found:
+def head_without_end(installation: Installation) -> Found:
     """A head of the controller's that goes on and on, as fast as it is taken."""
     closed = False
-    with socket.create_connection(("127.0.0.1", CONTROLLER_PORT), timeout=5.0) as connection:
+    with socket.create_connection(("127.0.0.1", installation.controller_port), timeout=5.0) as connection:
         try:
             connection.sendall(b"GET /livez HTTP/1.1\r\nhost: 127.0.0.1\r\n")
             connection.sendall(b"x-more: 1\r\n" * (_LONGEST_HEAD // 11))
@@ -224,7 +223,8 @@ def page_of_nothing(installation: Installation) -> Found:
         try:
             for path in ("/experiments/never-was", "/api/experiments/never-was/history"):
                 begun = time.monotonic()
-                statuses.append(get(CONTROLLER_PORT, path, authorization=f"Bearer {TOKEN}").status)
+                said = get(installation.controller_port, path, authorization=f"Bearer {TOKEN}")
+                statuses.append(said.status)
                 slowest = max(slowest, time.monotonic() - begun)
         finally:
             with client.pipeline(transaction=False) as pipeline:

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from tests.proofs.faults.processes import ROOT, DidNotStart, Process, http_get
+from tests.proofs.faults.processes import ROOT, Process, http_get
 
 
 class Other(Process):
-    """`python -m router`, `control`, … on a port of its own, started with the block and ended with it."""
+    """`python -m router`, `ekiben.control`, … on its own port, started with the block and ended with it."""
 
     def __init__(
         self,
@@ -42,7 +42,6 @@ class Other(Process):
 
     def __enter__(self) -> Self:
         self.log.unlink(missing_ok=True)
-        check_free(self.port)
         try:
             self.start()
         except BaseException:
@@ -52,12 +51,6 @@ class Other(Process):
 
     def __exit__(self, *_: object) -> None:
         self.terminate(2.0)
-
-
-def check_free(port: int) -> None:
-    """Raise `DidNotStart` when somebody listens there: it would be attacked in place of what is started."""
-    if http_get(f"http://127.0.0.1:{port}/livez") is not None:
-        raise DidNotStart(f"something answers on port {port} already: end what an earlier run has left")
 
 
 class Ran(NamedTuple):

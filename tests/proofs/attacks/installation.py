@@ -8,29 +8,24 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from ekiben.experiments.parsing import parse_document
 from ekiben.state.documents.document import DOCUMENT_KEY, Conflict, StateUnavailable, Stored, open_store
-from tests.proofs.attacks.beside import Other, Ran, check_free, run_command
+from tests.ports import free_port
+from tests.proofs.attacks.beside import Other, Ran, run_command
 from tests.proofs.attacks.measured import SOCKET, TICK_S
 from tests.proofs.attacks.wire import Answer, get, post
 from tests.proofs.faults.answered import Expected
-from tests.proofs.faults.answers import LIVE, TREATMENT
 from tests.proofs.faults.load import Load
 from tests.proofs.faults.processes import Process, http_get
-from tests.proofs.faults.station import EXPERIMENT, Service, Station, document
+from tests.proofs.faults.station import EXPERIMENT, SERVED_BY, Service, Station, document
 
-ROUTER_PORT: Final = 13701
-CONTROLLER_PORT: Final = 13702
-OTHER_PORT: Final = 13703
-"""For what is started beside the rest, one at a time."""
 TIMEOUT_MS: Final = 300
 """The model's time-out: what a document has that names none."""
 TOKEN: Final = "token-of-the-attacked"
-_SERVICE_PORTS: Final = {"live-a": 13711, "live-b": 13712, "treatment": 13713}
 _PATIENCE_S: Final = 15.0
 
 
@@ -51,22 +46,18 @@ class Installation(Station):
 
     def __init__(self, timeout_ms: int = TIMEOUT_MS, with_controller: bool = True) -> None:
         self._timeout_ms = timeout_ms
-        super().__init__(ROUTER_PORT, timeout_ms)
+        super().__init__(timeout_ms)
         self.events = self.folder / "events"
         self.controller_data = self.folder / "controller"
+        self.controller_port = free_port()
         self.controller = Process(
             "controller",
             [sys.executable, "-m", "ekiben.control"],
             self.logs,
-            lambda: http_get(f"http://127.0.0.1:{CONTROLLER_PORT}/readyz") == 200,
+            lambda: http_get(f"http://127.0.0.1:{self.controller_port}/readyz") == 200,
             self.controller_environment,
         )
         self._with_controller = with_controller
-
-    def __enter__(self) -> Self:
-        for port in (ROUTER_PORT, CONTROLLER_PORT, *_SERVICE_PORTS.values()):
-            check_free(port)
-        return super().__enter__()
 
     @property
     def everything(self) -> list[Process]:
@@ -79,7 +70,7 @@ class Installation(Station):
 
     def document(self, **experiment: Any) -> dict[str, Any]:
         """The document that everything starts with, the experiment's fields replaced by these."""
-        data = document(self._ports(), timeout_ms=self._timeout_ms)
+        data = document(self.service_ports, timeout_ms=self._timeout_ms)
         data["experiments"][EXPERIMENT] |= experiment
         return data
 
@@ -160,19 +151,20 @@ class Installation(Station):
         """Ask the controller's API."""
         authorization = f"Bearer {token}"
         if data is None:
-            return get(CONTROLLER_PORT, f"/api{path}", authorization=authorization)
-        return post(CONTROLLER_PORT, f"/api{path}", data, authorization=authorization)
+            return get(self.controller_port, f"/api{path}", authorization=authorization)
+        return post(self.controller_port, f"/api{path}", data, authorization=authorization)
 
     def other(self, module: str = "router", open_files: int | None = None, **environment: str) -> Other:
-        """A router, or another module, of the same installation on `OTHER_PORT`, to be started."""
+        """A router, or another module, of the same installation, to be started."""
+        port = str(free_port())
         settings = {
             **(self.controller_environment if module != "router" else self.router_environment),
-            "EKIBEN_PORT": str(OTHER_PORT),
-            "EKIBEN_CONTROLLER_PORT": str(OTHER_PORT),
+            "EKIBEN_PORT": port,
+            "EKIBEN_CONTROLLER_PORT": port,
             "EKIBEN_DATA_DIR": str(self.folder / "other"),
             **environment,
         }
-        return Other(module, OTHER_PORT, self.logs, settings, open_files)
+        return Other(module, int(port), self.logs, settings, open_files)
 
     def command(self, *arguments: str, within_s: float = 15.0, **environment: str) -> Ran:
         """Run `ekiben` with these arguments against this installation."""
@@ -181,21 +173,17 @@ class Installation(Station):
             {
                 **self.controller_environment,
                 "EKIBEN_ROUTER_URL": self.url,
-                "EKIBEN_CONTROLLER_URL": f"http://127.0.0.1:{CONTROLLER_PORT}",
+                "EKIBEN_CONTROLLER_URL": f"http://127.0.0.1:{self.controller_port}",
                 **environment,
             },
             self.folder,
             within_s,
         )
 
-    def _ports(self) -> Mapping[str, int]:
-        return _SERVICE_PORTS
-
     def _services(self) -> dict[str, Process]:
-        versions = {"live-a": LIVE, "live-b": LIVE, "treatment": TREATMENT}
         return {
-            name: Service(name, versions[name], port, self.logs, "tests.proofs.attacks.service")
-            for name, port in self._ports().items()
+            name: Service(name, SERVED_BY[name], port, self.logs, "tests.proofs.attacks.service")
+            for name, port in self.service_ports.items()
         }
 
     def _command(self) -> list[str]:
@@ -214,7 +202,7 @@ class Installation(Station):
         return {
             **self.router_environment,
             "EKIBEN_DATA_DIR": str(self.controller_data),
-            "EKIBEN_CONTROLLER_PORT": str(CONTROLLER_PORT),
+            "EKIBEN_CONTROLLER_PORT": str(self.controller_port),
             "EKIBEN_EVENTS_URL": str(self.events),
             "EKIBEN_RECORD_EVERY_S": "1",
             "EKIBEN_ANALYSE_EVERY_S": "1",

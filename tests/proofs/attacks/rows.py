@@ -11,6 +11,7 @@ from typing import Final
 
 import aiohttp
 
+from tests.ports import free_port
 from tests.proofs.attacks.attack import Attack, Found
 from tests.proofs.attacks.installation import Installation
 from tests.proofs.attacks.wire import post
@@ -22,7 +23,6 @@ CLIENTS: Final = 4
 EACH_A_SECOND: Final = 20
 RATE: Final = 150.0
 _SECONDS: Final = 4.0
-_SAME_TAG_PORTS: Final = {"v1": 13721, "v2": 13722}
 
 
 def poisoned(poison: str, *versions: str) -> Callable[[Installation], Found]:
@@ -76,15 +76,16 @@ async def _poisoned(installation: Installation, poison: str, versions: tuple[str
 
 def one_tag_for_two_versions(installation: Installation) -> Found:
     """Two versions that both answer as 1.0 are asked the same rows, twice."""
+    ports = {version: free_port() for version in ("v1", "v2")}
     with ExitStack() as stack:
-        for version, port in _SAME_TAG_PORTS.items():
+        for version, port in ports.items():
             service = Service(
                 f"same-tag-{version}", version, port, installation.logs, "tests.proofs.attacks.same_tag"
             )
             stack.callback(service.terminate, 2.0)
             service.start()
         document = installation.document()
-        for version, port in _SAME_TAG_PORTS.items():
+        for version, port in ports.items():
             document["models"]["credit"]["versions"][version]["endpoints"] = [f"http://127.0.0.1:{port}"]
         installation.put(document)
         answers: dict[tuple[str, int], set[str]] = {}

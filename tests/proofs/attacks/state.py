@@ -14,6 +14,7 @@ from redis import Redis
 from ekiben.state.documents.document import DOCUMENT_KEY
 from ekiben.state.embedded import EmbeddedRedis
 from ekiben.state.streams.blocks import OUTCOMES_STREAM
+from tests.ports import free_port
 from tests.proofs.attacks.attack import Attack, Found
 from tests.proofs.attacks.beside import Other
 from tests.proofs.attacks.installation import Installation, put_in
@@ -22,7 +23,6 @@ from tests.proofs.faults.processes import ROOT, RedisServer
 from tests.proofs.faults.station import EXPERIMENT
 from tests.state.reading import events_in
 
-_PRIMARY_PORT: Final = 13731
 _KEEPS: Final = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
 _DAYS_AHEAD: Final = 500
 
@@ -104,11 +104,10 @@ def rolled_back_on_a_primary_that_is_lost(installation: Installation) -> Found:
 
 
 def _pair(installation: Installation, stack: ExitStack) -> tuple[RedisServer, RedisServer]:
-    primary = _redis(
-        installation, stack, "primary", *_KEEPS, "--port", str(_PRIMARY_PORT), "--bind", "127.0.0.1"
-    )
+    port = str(free_port())
+    primary = _redis(installation, stack, "primary", *_KEEPS, "--port", port, "--bind", "127.0.0.1")
     replica = _redis(
-        installation, stack, "replica", *_KEEPS, "--replicaof", "127.0.0.1", str(_PRIMARY_PORT),
+        installation, stack, "replica", *_KEEPS, "--replicaof", "127.0.0.1", port,
         "--replica-read-only", "no",
     )  # fmt: skip
 

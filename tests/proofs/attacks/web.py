@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 
 from tests.proofs.attacks.attack import Attack, Found
-from tests.proofs.attacks.installation import CONTROLLER_PORT, TOKEN, Installation
+from tests.proofs.attacks.installation import TOKEN, Installation
 from tests.proofs.attacks.wire import Answer, get, post, read_answer, request, send
 from tests.proofs.faults.station import EXPERIMENT
 
@@ -110,7 +110,7 @@ def admin_token_in_a_trailer(installation: Installation) -> Found:
     body = orjson.dumps({"why": "an attack", "dry_run": True})
     trailer = f"authorization: Bearer {TOKEN}\r\n".encode()
     path = f"/api/experiments/{EXPERIMENT}/pause"
-    answer = send(CONTROLLER_PORT, _chunked(path, body, trailer))
+    answer = send(installation.controller_port, _chunked(path, body, trailer))
     right = installation.admin(f"/experiments/{EXPERIMENT}/pause", {"why": "no attack", "dry_run": True})
     return Found(answer.status == 401 and right.status == 200, f"{answer.status}, in the head {right.status}")
 

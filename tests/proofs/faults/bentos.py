@@ -20,8 +20,6 @@ from tests.proofs.faults.processes import ROOT, Process, http_get
 from tests.proofs.faults.scene import killed, paused
 from tests.proofs.faults.station import EXPERIMENT, Station
 
-ROUTER_PORT: Final = 13602
-_PORTS: Final = {"live-a": 13631, "live-b": 13632, "treatment": 13641}
 _SERVED_BY: Final = {LIVE: "live-a", TREATMENT: "treatment"}
 _ROWS: Final = 200
 # Answers have 6 decimals; a row may land on the other side of the last one in another batch.
@@ -36,9 +34,6 @@ FAULTS: Final[tuple[Fault, ...]] = tuple(
 
 class BentoStation(Station):
     """A station whose services are `bentoml serve`, with models trained for it."""
-
-    def __init__(self) -> None:
-        super().__init__(ROUTER_PORT)
 
     def train(self) -> None:
         """Train and publish the versions into a store of the station's own."""
@@ -64,7 +59,7 @@ class BentoStation(Station):
         truth: dict[tuple[str, bytes], Any] = {}
         tags: dict[str, str] = {}
         for version, name in _SERVED_BY.items():
-            url = f"http://127.0.0.1:{_PORTS[name]}/bulk"
+            url = f"http://127.0.0.1:{self.service_ports[name]}/bulk"
             json_type = {"content-type": "application/json"}
             request = urllib.request.Request(url, orjson.dumps(rows), json_type, method="POST")
             with urllib.request.urlopen(request, timeout=30.0) as answer:
@@ -73,13 +68,10 @@ class BentoStation(Station):
                     truth[version, orjson.dumps(row)] = item["ok"]
         return Expected(EXPERIMENT, _same_as(truth), tags)
 
-    def _ports(self) -> Mapping[str, int]:
-        return _PORTS
-
     def _services(self) -> dict[str, Process]:
         return {
             name: self._service(name, "v2" if name == "treatment" else "v1", port)
-            for name, port in _PORTS.items()
+            for name, port in self.service_ports.items()
         }
 
     def _service(self, name: str, version: str, port: int) -> Process:

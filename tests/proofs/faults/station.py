@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 
 import yaml
 
+from tests.ports import free_port
 from tests.proofs.faults.answers import LIVE, TREATMENT
 from tests.proofs.faults.processes import (
     Process,
@@ -26,8 +27,8 @@ from tests.proofs.faults.processes import (
     wait_until,
 )  # fmt: skip
 
-ROUTER_PORT: Final = 13601
-SERVICE_PORTS: Final = {"live-a": 13611, "live-b": 13612, "treatment": 13621}
+SERVED_BY: Final = {"live-a": LIVE, "live-b": LIVE, "treatment": TREATMENT}
+"""Which version each service is."""
 EXPERIMENT: Final = "faults"
 TIMEOUT_MS: Final = 1000
 DRAIN_S: Final = 1
@@ -83,12 +84,13 @@ class Station:
 
     worker_count = WORKERS
 
-    def __init__(self, port: int = ROUTER_PORT, timeout_ms: int = TIMEOUT_MS) -> None:
+    def __init__(self, timeout_ms: int = TIMEOUT_MS) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ekiben-faults-"))
         self.logs = self.folder / "logs"
         self.logs.mkdir()
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}"
+        self.port = free_port()
+        self.service_ports = {name: free_port() for name in SERVED_BY}
+        self.url = f"http://127.0.0.1:{self.port}"
         self.timeout_s = timeout_ms / 1000
         self.data = self.folder / "data"
         self.experiments = self.folder / "experiments.yaml"
@@ -114,18 +116,16 @@ class Station:
             self._environment(),
             open_files=1024,  # what a login shell gives
         )
-        self.experiments.write_text(yaml.safe_dump(document(self._ports(), timeout_ms=timeout_ms)))
+        self.experiments.write_text(yaml.safe_dump(document(self.service_ports, timeout_ms=timeout_ms)))
         self.keep = False
-
-    def _ports(self) -> Mapping[str, int]:
-        return SERVICE_PORTS
 
     def _command(self) -> list[str]:
         return [sys.executable, "-m", "router"]
 
     def _services(self) -> dict[str, Process]:
-        versions = {"live-a": LIVE, "live-b": LIVE, "treatment": TREATMENT}
-        return {name: Service(name, versions[name], port, self.logs) for name, port in self._ports().items()}
+        return {
+            name: Service(name, SERVED_BY[name], port, self.logs) for name, port in self.service_ports.items()
+        }
 
     def _environment(self) -> dict[str, str]:
         others = {

@@ -4,34 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from typing import Final
 
 from ekiben.control.recording.files import EventFiles
 from ekiben.state.streams.blocks import EVENTS_STREAM, OUTCOMES_STREAM
+from tests.ports import free_port
 from tests.proofs.faults.processes import Process, http_get
 from tests.proofs.faults.station import Station
-
-ROUTER_PORT: Final = 31121
-CONTROLLER_PORT: Final = 31122
-_SERVICE_PORTS: Final = {"live-a": 31131, "live-b": 31132, "treatment": 31133}
 
 
 class KillsStation(Station):
     """A station with a controller. Services are not killed: `make faults` does that."""
 
     def __init__(self) -> None:
-        super().__init__(ROUTER_PORT)
+        super().__init__()
         self.events = self.folder / "events"
-        url = f"http://127.0.0.1:{CONTROLLER_PORT}"
+        port = free_port()
         self.controller = Process(
             "controller",
             [sys.executable, "-m", "ekiben.control"],
             self.logs,
-            lambda: http_get(f"{url}/readyz") == 200,
+            lambda: http_get(f"http://127.0.0.1:{port}/readyz") == 200,
             {
                 **self.router_environment,
-                "EKIBEN_CONTROLLER_PORT": str(CONTROLLER_PORT),
+                "EKIBEN_CONTROLLER_PORT": str(port),
                 "EKIBEN_EVENTS_URL": str(self.events),
                 "EKIBEN_RECORD_EVERY_S": "1",
                 "EKIBEN_ANALYSE_EVERY_S": "20",
@@ -53,9 +48,6 @@ class KillsStation(Station):
         """Whether the streams are empty: what was in them is in files."""
         with self.state.client() as client:
             return not any(int(client.xlen(stream)) for stream in (EVENTS_STREAM, OUTCOMES_STREAM))
-
-    def _ports(self) -> Mapping[str, int]:
-        return _SERVICE_PORTS
 
     def _environment(self) -> dict[str, str]:
         # The controller reads the same salt.
