@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export BENTOML_DO_NOT_TRACK := true
 
-.PHONY: help up setup docs train bentos test test-all screenshots check format bench-services load bench bench-peers bench-analysis bench-costs bench-costs-against faults stats-proof kills bentos-test requirements images images-test netns attacks
+.PHONY: help up setup docs train bentos test test-fast test-all screenshots check format bench-services load bench bench-peers bench-analysis bench-costs bench-costs-against faults stats-proof kills bentos-test requirements images images-test netns attacks
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 20
@@ -46,12 +46,16 @@ $(AXE): tests/dashboard/package-lock.json
 	@if command -v npm >/dev/null; then \
 		npm ci --prefix tests/dashboard --no-audit --no-fund --ignore-scripts --silent && touch $@ || true; fi
 
-# Three processes, each with a network of its own (as root): much of a test's time is waiting for what it starts.
-PYTEST := $(BIN)/pytest $(shell unshare -n true 2>/dev/null && echo --numprocesses=3 --dist=loadfile)
+# A scope is a folder (tests/conftest.py). Much of a test's time is waiting, so there may be more processes than cores.
+TEST_PROCESSES ?= 3
+PYTEST = $(BIN)/pytest --numprocesses=$(TEST_PROCESSES) --dist=loadscope $(ARGS)
 # The store's models are trained once and not by all.
 MODELS = $${BENTOML_HOME:-$$HOME/bentoml}/models
 
-test: setup $(AXE)  ## all tests
+test-fast: setup  ## the tests that start no process: less than a minute, for every commit
+	@$(BIN)/pytest --fast --numprocesses=auto --dist=worksteal --quiet $(ARGS)
+
+test: setup $(AXE)  ## all tests; TEST_PROCESSES=0 runs them one after the other, ARGS='-k breaker' some
 	@test -f $(MODELS)/credit_v3/latest || $(BIN)/ekiben train
 	@$(PYTEST)
 

@@ -1,4 +1,4 @@
-"""For all tests: what `make test-fast` leaves out."""
+"""For all tests: what a fast run leaves out, and which tests run in one process when there are several."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ import os
 import sys
 from typing import Final
 
+import hypothesis
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
-# What Python reports before it starts a process or a server listens, and before a port is handed out for one
+# What Python reports before it starts a process, before a server listens, and when `free_port` tries a port
 # (https://docs.python.org/3.11/library/audit_events.html).
 _STARTS: Final = frozenset({"os.fork", "os.posix_spawn", "os.system", "socket.bind", "subprocess.Popen"})
 _WHY: Final = "it starts a process or a server, which a fast run does not"
+
+# No deadline: a busy machine is slow. Derandomized: a run fails for what has changed, and never by luck.
+hypothesis.settings.register_profile("whole", deadline=None, derandomize=True, max_examples=150)
+hypothesis.settings.register_profile("fast", deadline=None, derandomize=True, max_examples=15)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,7 +27,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let a fast run skip a test at the moment when it starts something, so that no list can be wrong."""
-    if config.getoption("--fast"):
+    fast = config.getoption("--fast")
+    hypothesis.settings.load_profile("fast" if fast else "whole")
+    if fast:
         sys.addaudithook(_skip_what_starts_something)
 
 
@@ -35,3 +44,15 @@ def not_fast(request: pytest.FixtureRequest) -> None:
     """For fixtures of libraries that do not take it well when they are kept from starting a process."""
     if request.config.getoption("--fast"):
         pytest.skip(_WHY)
+
+
+class _ByFolder(LoadScopeScheduling):
+    """All tests of a folder run in one process, one after the other: they share what they have started."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.partition("::")[0].rpartition("/")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    """With `--dist=loadscope` a scope is a folder."""
+    return _ByFolder(config, log) if config.getoption("dist") == "loadscope" else None

@@ -64,7 +64,7 @@ _USER_HEADER: Final = Parameter(
     "header",
     "The user, where the body has none: 1 to 256 characters, in UTF-8",
     "u-17",
-    {"type": "string", "pattern": "^[!-~]([ -~]{0,254}[!-~])?$"},
+    {"type": "string", "pattern": "^[!-~]([\\t -~]{0,254}[!-~])?$"},
 )
 _CACHE_CONTROL: Final = Parameter(
     "Cache-Control", "header", "With `no-cache` the model is asked even when the answer is known", "no-cache"

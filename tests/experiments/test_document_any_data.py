@@ -116,7 +116,7 @@ def test_nothing_but_a_document_or_clear_lines_comes_of_any_data(data: object) -
 
 
 @given(st.data())
-@settings(max_examples=300)
+@settings(max_examples=2 * settings().max_examples)
 def test_any_value_anywhere_gives_clear_lines_or_a_document(data: st.DataObject) -> None:
     document: Any = credit(namespace={"name": "n", "from": 0, "to": 50}, seed="s")
     *parents, last = data.draw(st.sampled_from(places(document)[1:]))

@@ -30,9 +30,6 @@ from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.redis_server import RedisServer
 from tests.router.services import Service
 
-settings.register_profile("router", deadline=None)
-settings.load_profile("router")
-
 
 @dataclass
 class Router:

@@ -49,7 +49,7 @@ def echo(service: Service) -> Service:
     return service
 
 
-SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(suppress_health_check=list(HealthCheck))
 
 
 @SETTINGS

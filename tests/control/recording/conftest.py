@@ -5,14 +5,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 from redis.asyncio import Redis
 
 from ekiben.control.recording.files import EventFiles
 from tests.router.redis_server import RedisServer
-
-settings.register_profile("recording", deadline=None)
-settings.load_profile("recording")
 
 
 @pytest.fixture
