@@ -1,15 +1,20 @@
-"""For all tests: what a fast run leaves out, and which tests run in one process when there are several."""
+"""For all tests: what a fast run leaves out, a Redis, and which tests run in one process of several."""
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Final
 
 import hypothesis
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+
+from tests.router.redis_server import RedisServer
 
 # What Python reports before it starts a process, before a server listens, and when `free_port` tries a port
 # (https://docs.python.org/3.11/library/audit_events.html).
@@ -44,6 +49,22 @@ def not_fast(request: pytest.FixtureRequest) -> None:
     """For fixtures of libraries that do not take it well when they are kept from starting a process."""
     if request.config.getoption("--fast"):
         pytest.skip(_WHY)
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose path is short: that of a unix socket has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="ek-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+async def redis(short_folder: Path) -> AsyncIterator[RedisServer]:
+    """A real Redis, running and empty."""
+    server = RedisServer(short_folder, "r")
+    await server.start()
+    yield server
+    server.kill()
 
 
 class _ByFolder(LoadScopeScheduling):

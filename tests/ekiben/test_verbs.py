@@ -22,7 +22,7 @@ from ekiben.experiments.changes import edits
 from ekiben.experiments.lifecycle import Status
 from ekiben.state.documents.document import dump_document
 from ekiben.state.documents.experiments_file import parse_experiments
-from tests.control.acting.conftest import TOKEN, Scene, document, redis, scene_over  # noqa: F401 - a fixture
+from tests.control.acting.conftest import TOKEN, Scene, document, scene_over
 from tests.control.acting.evidence import put_report, report
 from tests.ekiben.running import ROOT
 from tests.ports import free_port
@@ -36,7 +36,7 @@ Command = Callable[..., Awaitable[tuple[int, str, str]]]
 
 @pytest.fixture
 async def scene(
-    redis: RedisServer,  # noqa: F811 - the fixture
+    redis: RedisServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Scene]:

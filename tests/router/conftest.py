@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -27,7 +25,6 @@ from router.records.peers import Peers
 from router.worker import Worker
 from tests.router.client import Client
 from tests.router.documents import V1, V2, V3, credit_document
-from tests.router.redis_server import RedisServer
 from tests.router.services import Service
 
 
@@ -130,19 +127,3 @@ async def router(v1: Service, v2: Service, v3: Service) -> AsyncIterator[Router]
     """The document of `credit`: v1 live, half of everyone on v2, nothing shadowed."""
     async with build_app(credit_document(), {V1: v1, V2: v2, V3: v3}) as running:
         yield running
-
-
-@pytest.fixture
-def short_folder() -> Iterator[Path]:
-    """A folder whose path is short: that of a unix socket has at most 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="ek-", dir="/tmp") as folder:
-        yield Path(folder)
-
-
-@pytest.fixture
-async def redis(short_folder: Path) -> AsyncIterator[RedisServer]:
-    """A real Redis, running and empty."""
-    server = RedisServer(short_folder, "r")
-    await server.start()
-    yield server
-    server.kill()

@@ -62,14 +62,6 @@ async def in_front_of(redis: RedisServer, folder: Path, address: str) -> AsyncIt
         server.close()
 
 
-@pytest.fixture
-async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
-    server = RedisServer(tmp_path, "redis")
-    await server.start()
-    yield server
-    server.kill()
-
-
 async def test_state_and_cache_are_reached_over_tls(redis: RedisServer, tmp_path: Path) -> None:
     async with in_front_of(redis, tmp_path, "127.0.0.1") as (port, trusted):
         url = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={trusted}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -99,15 +98,6 @@ class Scene:
 
     async def act(self, verb: str, **body: Any) -> Answer:
         return await self.ask("POST", f"/experiments/{EXPERIMENT}/{verb}", {"why": "a reason", **body})
-
-
-@pytest.fixture
-async def redis() -> AsyncIterator[RedisServer]:
-    with tempfile.TemporaryDirectory(prefix="ek-", dir="/tmp") as folder:
-        server = RedisServer(Path(folder), "r")
-        await server.start()
-        yield server
-        server.kill()
 
 
 @contextlib.asynccontextmanager

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,13 +11,12 @@ from tests.router.redis_server import RedisServer
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[RedisServer]:
+async def server(short_folder: Path) -> AsyncIterator[RedisServer]:
     """A real Redis, running and empty."""
-    with tempfile.TemporaryDirectory(prefix="ek-", dir="/tmp") as folder:
-        server = RedisServer(Path(folder), "r")
-        await server.start()
-        yield server
-        server.kill()
+    server = RedisServer(short_folder, "r")
+    await server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture
