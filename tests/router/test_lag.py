@@ -25,7 +25,7 @@ from router.records.metrics import Metrics
 from tests.router.conftest import build_app
 from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.services import OUTPUT, Service
-from tests.router.waiting import settle, until
+from tests.router.waiting import settle, undisturbed, until
 
 ROWS = [b'{"row":1}']
 BODY = orjson.dumps([{"ok": {"score": 1}}])
@@ -128,6 +128,7 @@ async def test_an_endpoint_that_hangs_is_charged_once_it_has_had_its_own_time(el
     running.cancel()
 
 
+@undisturbed
 async def test_a_request_whose_answer_came_while_the_router_stood_still_gets_it() -> None:
     v1 = Service("v1")
     arrived = asyncio.Event()
@@ -147,6 +148,7 @@ async def test_a_request_whose_answer_came_while_the_router_stood_still_gets_it(
         assert (await asked).status == 200
 
 
+@undisturbed
 async def test_a_second_stall_takes_no_time_from_who_was_in_time_before_it() -> None:
     v1 = Service("v1")
     gate = asyncio.Event()
