@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import http.client
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from urllib.parse import urlencode
 
 import pytest
 
 from ekiben.experiments.lifecycle import Status
 from tests.dashboard.running import TOKEN, Running, controller
-from tests.router.waiting import PATIENCE_S
+from tests.router.waiting import wait_for
 
 
 class Visitor:
@@ -53,13 +52,6 @@ class Visitor:
 
     def log_in(self, token: str = TOKEN) -> int:
         return self.ask("POST", "/login", {"form_token": self.form_token(), "token": token, "who": "mara"})[0]
-
-
-def wait_until(what: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not what():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -201,12 +193,12 @@ def test_a_log_out_holds_while_redis_hangs_and_afterwards_everywhere(public: Run
         with pytest.raises(TimeoutError):
             visitor.ask("POST", "/logout", {"form_token": form_token}, timeout_s=0.5)
         visitor.cookie = cookie
-        wait_until(lambda: visitor.ask("GET", "/")[0] == 303)
+        wait_for(lambda: visitor.ask("GET", "/")[0] == 303)
     finally:
         public.redis.resume()
     assert visitor.ask("GET", "/")[0] == 303
     assert other.ask("GET", "/")[0] == 200
-    wait_until(lambda: sessions() == before - 1)
+    wait_for(lambda: sessions() == before - 1)
 
 
 @pytest.mark.parametrize(

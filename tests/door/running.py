@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,9 +19,9 @@ from typing import Any
 import yaml
 
 from tests.ports import free_port
+from tests.router.waiting import PATIENCE_S, wait_for
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 30.0
 
 FEATURES_SCHEMA = {"type": "object", "properties": {"row": {"type": "integer"}}}
 
@@ -272,12 +271,3 @@ def running_router(folder: Path, **settings: str) -> Iterator[RouterProcess]:
         yield router
     finally:
         router.end()
-
-
-def wait_for(what: Any, within_s: float = PATIENCE_S) -> Any:
-    """Wait until `what()` is true and return it."""
-    end = time.monotonic() + within_s
-    while not (found := what()):
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.02)
-    return found

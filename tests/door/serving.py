@@ -12,8 +12,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from router.http.asgi import Receive, Scope, Send
-from tests.door.running import wait_for
 from tests.ports import free_port
+from tests.router.waiting import wait_for
 
 LARGE = bytes(range(256)) * 20_000  # 5 MB: more than any socket's buffer
 

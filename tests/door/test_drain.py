@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.door.running import Answer, Connection, ModelServer, ask, predict, running_router, wait_for
+from tests.door.running import Answer, Connection, ModelServer, ask, predict, running_router
+from tests.router.waiting import wait_for
 
 PREDICT = b'{"user_id": "u-1", "features": {"row": 7}}'
 REQUEST = (

@@ -14,12 +14,12 @@ from tests.door.running import (
     RouterProcess,
     predict,
     running_router,
-    wait_for,
     write_experiments,
 )
 from tests.router.conftest import build_app
 from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.services import Service
+from tests.router.waiting import wait_for
 
 EVERYONE = frozenset({ALL_MODELS})
 

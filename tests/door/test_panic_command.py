@@ -9,8 +9,9 @@ import pytest
 
 from ekiben.commands.main import guarded
 from ekiben.state.panic import ALL_MODELS, read_panic
-from tests.door.running import ModelServer, predict, running_router, wait_for, write_experiments
+from tests.door.running import ModelServer, predict, running_router, write_experiments
 from tests.ekiben.running import ekiben, environment
+from tests.router.waiting import wait_for
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from router.lanes.resolve import host_to_resolve, resolve_host, with_address
 from router.lanes.routes import resolve_endpoints
 from router.lanes.service import InMemoryService
 from tests.door.running import ModelServer, ask, predict, running_router, write_experiments
+from tests.router.waiting import wait_for
 
 POD = "http://credit-v1:3001"
 
@@ -158,12 +158,11 @@ def test_a_running_router_reaches_localhost_by_its_address(tmp_path: Path) -> No
     try:
         with running_router(tmp_path) as router:
             assert predict(router.port).status == 200
-            deadline = time.monotonic() + 60
-            while True:  # names are looked up beside the requests
+
+            def is_looked_up() -> bool:
                 (endpoint,) = ask(router.port, "/models/credit").json["versions"]["v1"]["endpoints"]
-                if endpoint["url"] == f"http://127.0.0.1:{v1.port}":
-                    break
-                assert time.monotonic() < deadline, endpoint
-                time.sleep(0.05)
+                return bool(endpoint["url"] == f"http://127.0.0.1:{v1.port}")
+
+            wait_for(is_looked_up)  # beside the requests
     finally:
         v1.close()

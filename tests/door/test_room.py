@@ -16,8 +16,9 @@ from ekiben.process.environ import BadSetting
 from ekiben.process.http.protocol import BoundedProtocol
 from ekiben.process.http.serving import Connections
 from router.http.asgi import Receive, Scope, Send
-from tests.door.running import Connection, wait_for
+from tests.door.running import Connection
 from tests.door.serving import LARGE, app, get, post, served
+from tests.router.waiting import wait_for
 
 MOST = 20
 

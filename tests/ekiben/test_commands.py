@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from ekiben.commands.main import app, guarded
-from tests.ekiben.running import PATIENCE_S, ekiben, environment, on_free_ports, service_ports, start_up
+from tests.ekiben.running import ekiben, environment, on_free_ports, service_ports, start_up
+from tests.router.waiting import wait_for
 
 EXPERIMENTS = """\
 models:
@@ -133,13 +133,6 @@ def test_a_refused_edit_of_the_file_is_told_on_the_terminal_and_by_status(
     finally:
         file.write_text(good)
     wait_for(lambda: "is in force." in terminal.read_text())
-
-
-def wait_for(what: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not what():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.05)
 
 
 def test_explain_without_a_router_reads_the_file_and_says_so(alone: Mapping[str, str]) -> None:

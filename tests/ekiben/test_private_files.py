@@ -7,7 +7,6 @@ import pty
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from ekiben.process.printable import without_password
 from ekiben.process.private import keep_private, private_folder, private_opener
 from tests.ekiben.running import ONE_VERSION, PATIENCE_S, ROOT, environment, on_free_ports, start_up
+from tests.router.waiting import wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -42,10 +42,7 @@ def test_up_leaves_nothing_that_others_may_read_and_no_token_in_a_log(tmp_path: 
     env = environment(data, tmp_path / "experiments.yaml")
     with start_up(["--no-demo"], env) as up:
         up.wait_for("Ctrl-C")
-        deadline = time.monotonic() + PATIENCE_S
-        while not (data / "controller.json").exists() or not (data / "snapshot.json").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for(lambda: (data / "controller.json").exists() and (data / "snapshot.json").exists())
         assert open_to_others(data) == []
         token = (data / "admin_token").read_text()
         assert f"in {data / 'admin_token'}" in up.out.read_text()

@@ -16,6 +16,15 @@ T = TypeVar("T")
 PATIENCE_S = 30.0
 
 
+def wait_for(what: Callable[[], T], within_s: float = PATIENCE_S) -> T:
+    """Wait until `what` is true and return it, where there is no event loop."""
+    end = time.monotonic() + within_s
+    while not (found := what()):
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.02)
+    return found
+
+
 async def settle(turns: int = 50) -> None:
     """Let everything run that can, without a clock: what is in memory needs only turns of the event loop."""
     for _ in range(turns):

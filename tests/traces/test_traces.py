@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -15,17 +13,11 @@ import pytest
 from ekiben.process.environ import BadSetting
 from ekiben.process.traces import open_traces, trace_id
 from tests.router.processes import ROOT, RouterProcess
+from tests.router.waiting import wait_for
 from tests.traces.receiver import Receiver
 
 TRACE, CLIENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 ROW = json.loads((ROOT / "training/data/held_out.jsonl").read_text().splitlines()[0])["features"]
-
-
-def until(met: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not met():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def ask(router: RouterProcess, **headers: str) -> httpx.Response:
@@ -39,8 +31,8 @@ def test_the_spans_of_router_bulk_call_and_service_hang_below_the_clients(
 ) -> None:
     answer = ask(traced, traceparent=f"00-{TRACE}-{CLIENT}-01")
     assert answer.status_code == 200
-    until(lambda: bool(receiver.named("credit_v1", "bulk")))
-    until(lambda: bool(receiver.named("ekiben-router", "predict")))
+    wait_for(lambda: bool(receiver.named("credit_v1", "bulk")))
+    wait_for(lambda: bool(receiver.named("ekiben-router", "predict")))
     (request,) = (each for each in receiver.named("ekiben-router", "predict") if each.trace == TRACE)
     (call,) = (each for each in receiver.named("ekiben-router", "bulk call") if each.trace == TRACE)
     (served,) = (each for each in receiver.named("credit_v1", "bulk") if each.trace == TRACE)
@@ -56,7 +48,7 @@ def test_a_client_that_does_not_trace_has_its_request_traced_too(
     traced: RouterProcess, receiver: Receiver
 ) -> None:
     request_id = ask(traced).json()["request_id"]
-    until(
+    wait_for(
         lambda: any(
             each.attributes.get("ekiben.request_id") == request_id and each.parent == ""
             for each in receiver.named("ekiben-router", "predict")
@@ -77,7 +69,7 @@ def test_the_access_log_has_request_trace_and_version_and_nothing_of_the_user(
         lines = [json.loads(each) for each in traced.log.read_text().splitlines()]
         return next((each for each in lines if each.get("request_id") == request_id), None)
 
-    until(lambda: line() is not None)
+    wait_for(lambda: line() is not None)
     found = line()
     assert found is not None
     assert (found["trace_id"], found["version"], found["status"]) == (TRACE, "v1", 200)
