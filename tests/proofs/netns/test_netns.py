@@ -15,6 +15,7 @@ from tests.proofs.netns.installation import Installation
 from tests.proofs.netns.network import Hosts, left, remove_what_dead_ones_left, why_not
 from tests.proofs.netns.report import render, table
 from tests.proofs.netns.trial import Row, run_trial
+from tests.router.waiting import wait_for
 
 REASON = why_not()
 # Far longer than a packet takes between two hosts of one machine.
@@ -55,18 +56,21 @@ def test_a_name_leads_to_every_address_that_is_behind_it_at_the_time() -> None:
             assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == found
 
 
+def left_by(pid: int) -> list[str]:
+    """The namespaces of this process, and not those of another run of the tests."""
+    return [name for name in left() if name.startswith(f"ekiben-{pid}-")]
+
+
 @on_hosts
 def test_nothing_is_left_when_something_fails() -> None:
-    before = left()
-
     def fail() -> None:
         with Hosts(["a"]):
-            assert len(left()) == len(before) + 2  # the host's and the bridge's own
+            assert len(left_by(os.getpid())) == 2  # the host's and the bridge's own
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    assert left() == before
+    assert left_by(os.getpid()) == []
     assert not list(Path("/etc/netns").glob(f"ekiben-{os.getpid()}-*"))
 
 
@@ -74,14 +78,14 @@ def test_nothing_is_left_when_something_fails() -> None:
 def test_what_a_killed_run_has_left_is_removed_by_the_next() -> None:
     code = (
         "import os, signal\nfrom tests.proofs.netns.network import Hosts\n"
-        "Hosts(['a']).__enter__()\nos.kill(os.getpid(), signal.SIGKILL)"
+        "Hosts(['a']).__enter__()\ninput()\nos.kill(os.getpid(), signal.SIGKILL)"
     )
-    killed = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[3])
-    killed.wait()
-    mine = f"ekiben-{killed.pid}-"
-    assert any(name.startswith(mine) for name in left())
+    root = Path(__file__).parents[3]
+    with subprocess.Popen([sys.executable, "-c", code], cwd=root, stdin=subprocess.PIPE) as killed:
+        wait_for(lambda: left_by(killed.pid))
+        killed.communicate(b"\n")
     remove_what_dead_ones_left()
-    assert not any(name.startswith(mine) for name in left())
+    assert left_by(killed.pid) == []
 
 
 @on_hosts
