@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+import functools
 from typing import Final
 
 from ekiben.control.settings import Settings as ControllerSettings
@@ -66,7 +66,8 @@ def experiments_of(manifests: Manifests) -> Document:
     return parse_experiments(content.encode()).document
 
 
-def variables_read(packages: Iterable[str], prefixes: tuple[str, ...]) -> set[str]:
+@functools.cache
+def variables_read(packages: tuple[str, ...], prefixes: tuple[str, ...]) -> set[str]:
     """The environment variables that modules of these packages name, by how they begin."""
     found: set[str] = set()
     for package in packages:

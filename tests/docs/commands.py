@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -9,13 +10,16 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
-PAGES: Final = tuple(
-    page
-    for page in sorted(ROOT.rglob("*.md"))
-    if not any(part.startswith(".") or part == "node_modules" for part in page.relative_to(ROOT).parts)
-    and "decisions" not in page.parts
-    and page.name != "CHANGELOG.md"
-)
+
+
+def _pages() -> Iterator[Path]:
+    """Every page but decisions and the changelog. What others have installed is not even looked into."""
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [each for each in folders if not each.startswith((".", "node_modules", "decisions"))]
+        yield from (Path(folder) / file for file in files if file.endswith(".md") and file != "CHANGELOG.md")
+
+
+PAGES: Final = tuple(sorted(_pages()))
 
 _BLOCK: Final = re.compile(r"^```\w*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _SPAN: Final = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")

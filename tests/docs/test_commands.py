@@ -28,6 +28,7 @@ from tests.ekiben.test_new import clone
 # Typer has a copy of click of its own.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 # Options of the program itself stand first; `--install-completion` would write into the tester's shell.
+COMMAND = typer.main.get_command(app)
 COMMANDS = {line: page for line, page in documented("ekiben").items() if not line.startswith("ekiben -")}
 
 # In this order each finds what it needs: what the demo has left, a running experiment, a paused one … What
@@ -59,7 +60,7 @@ def verb(line: str) -> str:
 
 @pytest.mark.parametrize("line", sorted(COMMANDS), ids=str)
 def test_a_documented_command_is_understood_by_the_command_line(line: str) -> None:
-    command: Any = typer.main.get_command(app)
+    command: Any = COMMAND
     given = words(line, MEANT)
     while isinstance(command, TyperGroup) and given:
         found = command.get_command(typer.Context(command), given.pop(0))

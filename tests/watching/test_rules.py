@@ -20,6 +20,7 @@ ALERTS: Final[dict[str, Any]] = {
     for group in yaml.safe_load((FOLDER / "rules.yaml").read_text())["groups"]
     for rule in group["rules"]
 }
+TESTED: Final[list[dict[str, Any]]] = yaml.safe_load((FOLDER / "tests.yaml").read_text())["tests"]
 RUNBOOK: Final = dict(
     re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", (ROOT / "docs" / "runbook.md").read_text(), re.M | re.S)
 )
@@ -54,10 +55,7 @@ def test_promtool_is_content(check: list[str]) -> None:
 @pytest.mark.parametrize("name", ALERTS)
 def test_an_alert_is_tested_with_what_makes_it_fire_and_with_what_does_not(name: str) -> None:
     found = [
-        case["exp_alerts"]
-        for test in yaml.safe_load((FOLDER / "tests.yaml").read_text())["tests"]
-        for case in test["alert_rule_test"]
-        if case["alertname"] == name
+        case["exp_alerts"] for test in TESTED for case in test["alert_rule_test"] if case["alertname"] == name
     ]
     assert any(found), "it never fires"
     assert sum(not each for each in found) >= 2, "it is not seen to wait and to be quiet"
