@@ -46,7 +46,7 @@ $(AXE): tests/dashboard/package-lock.json
 	@if command -v npm >/dev/null; then \
 		npm ci --prefix tests/dashboard --no-audit --no-fund --ignore-scripts --silent && touch $@ || true; fi
 
-# A scope is a folder (tests/conftest.py). Much of a test's time is waiting, so there may be more processes than cores.
+# tests/conftest.py has the scopes. Much of a test's time is waiting: there may be more processes than cores.
 TEST_PROCESSES ?= 3
 PYTEST = $(BIN)/pytest --numprocesses=$(TEST_PROCESSES) --dist=loadscope $(ARGS)
 # The store's models are trained once and not by all.

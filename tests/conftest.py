@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -69,13 +71,21 @@ async def redis(short_folder: Path) -> AsyncIterator[RedisServer]:
     server.kill()
 
 
-class _ByFolder(LoadScopeScheduling):
-    """All tests of a folder run in one process, one after the other: they share what they have started."""
+class _ByWhatIsShared(LoadScopeScheduling):
+    """The tests of a file run in one process. So do those of a folder that share what its conftest.py starts."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.partition("::")[0].rpartition("/")[0]
+        file = nodeid.partition("::")[0]
+        folder = file.rpartition("/")[0]
+        return folder if _shares(self.config.rootpath / folder) else file
+
+
+@functools.cache
+def _shares(folder: Path) -> bool:
+    conftest = folder / "conftest.py"
+    return conftest.exists() and re.search('scope="(package|session)"', conftest.read_text()) is not None
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
-    """With `--dist=loadscope` a scope is a folder."""
-    return _ByFolder(config, log) if config.getoption("dist") == "loadscope" else None
+    """`--dist=loadscope` has scopes of our own."""
+    return _ByWhatIsShared(config, log) if config.getoption("dist") == "loadscope" else None
