@@ -53,7 +53,7 @@ PYTEST = $(BIN)/pytest --numprocesses=$(TEST_PROCESSES) --dist=loadscope $(ARGS)
 MODELS = $${BENTOML_HOME:-$$HOME/bentoml}/models
 
 test-fast: setup  ## the tests that start no process: less than a minute, for every commit
-	@$(BIN)/pytest --fast --numprocesses=auto --dist=worksteal --quiet $(ARGS)
+	@$(BIN)/pytest --fast --numprocesses=auto --dist=worksteal --quiet -rfE $(ARGS)
 
 test: setup $(AXE)  ## all tests; TEST_PROCESSES=0 runs them one after the other, ARGS='-k breaker' some
 	@test -f $(MODELS)/credit_v3/latest || $(BIN)/ekiben train
