@@ -16,6 +16,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.bento_home import trained_home
 from tests.router.redis_server import RedisServer
 
 # What Python reports before it starts a process, before a server listens, and when `free_port` tries a port
@@ -53,6 +54,13 @@ def not_fast(request: pytest.FixtureRequest) -> None:
     """For fixtures of libraries that do not take it well when they are kept from starting a process."""
     if request.config.getoption("--fast"):
         pytest.skip(_WHY)
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BENTOML_HOME with the three versions of `credit`, to be read only."""
+    base = tmp_path_factory.getbasetemp()
+    return trained_home(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
 
 
 @pytest.fixture

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
+from tests.bento_home import environment
+
 ROOT = Path(__file__).parents[2]
-
-
-def environment(home: Path) -> dict[str, str]:
-    """Of this process, with that home."""
-    return {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}
 
 
 def build(home: Path, *names: str) -> subprocess.CompletedProcess[str]:

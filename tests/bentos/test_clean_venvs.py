@@ -22,7 +22,8 @@ import pytest
 import yaml
 
 from deploy.requirements import FOLDER
-from tests.bentos.building import ROOT, environment, newest
+from tests.bento_home import environment
+from tests.bentos.building import ROOT, newest
 from tests.ports import free_port
 from tests.router.redis_server import RedisServer
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
+from tests.bento_home import environment
 from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
@@ -29,19 +29,6 @@ class OneField(BaseModel):
     """A prediction of one number, whatever it is."""
 
     value: float
-
-
-def environment(home: Path) -> dict[str, str]:
-    return {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}
-
-
-@pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BENTOML_HOME with the three versions."""
-    home = tmp_path_factory.mktemp("bentoml")
-    command = [sys.executable, "-c", "from training.credit import train; train()"]
-    subprocess.run(command, cwd=ROOT, env=environment(home), check=True, timeout=120)
-    return home
 
 
 @contextmanager

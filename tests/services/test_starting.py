@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.bento_home import environment
 from tests.ports import free_port
-from tests.services.conftest import BENTOML, ROOT, environment, serving
+from tests.services.conftest import BENTOML, ROOT, serving
 
 
 def refusal(home: Path, service: str, log: Path) -> str:

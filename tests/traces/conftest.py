@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.ports import free_port
-from tests.router.processes import ROOT, Process, RouterProcess
+from tests.router.processes import Process, RouterProcess
 from tests.router.redis_server import RedisServer
 from tests.traces.receiver import Receiver
 
@@ -29,17 +26,17 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def traced(receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterProcess]:
+def traced(
+    receiver: Receiver, home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RouterProcess]:
     """A router before credit v1, both exporting to the receiver every 100 ms."""
     folder = tmp_path_factory.mktemp("traces")
     export = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
         "OTEL_BSP_SCHEDULE_DELAY": "100",
-        "BENTOML_HOME": str(folder / "bentoml"),
+        "BENTOML_HOME": str(home),
         "BENTOML_DO_NOT_TRACK": "true",
     }
-    training = [sys.executable, "-c", "from training.credit import train; train(['v1'])"]
-    subprocess.run(training, cwd=ROOT, env={**os.environ, **export}, check=True, timeout=120)
     port = free_port()
     (folder / "experiments.yaml").write_text(EXPERIMENTS.format(port=port))
     serve = ["-m", "bentoml", "serve", "services.credit_v1:CreditV1", "--host", "127.0.0.1"]

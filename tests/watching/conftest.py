@@ -13,12 +13,12 @@ from tests.watching.station import EXPERIMENT, Station
 
 
 @pytest.fixture(scope="package")
-def station() -> Iterator[Station]:
+def station(home: Path) -> Iterator[Station]:
     """It runs, has had traffic, and its experiment has a report on labels."""
     if shutil.which("prometheus") is None:
         pytest.skip("Prometheus is not installed")
     with tempfile.TemporaryDirectory(prefix="ek-", dir="/tmp") as folder:
-        station = Station(Path(folder))
+        station = Station(Path(folder), home)
         try:
             station.start()
             station.send(3)

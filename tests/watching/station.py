@@ -6,10 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import subprocess
-import sys
 import time
 import urllib.parse
 import urllib.request
@@ -33,12 +31,15 @@ _AT_ONCE: Final = 8
 
 
 class Station:
-    """Starts and ends everything. `folder` has a short path: a unix socket's has at most 107 bytes."""
+    """Starts and ends everything, with the models in `home`.
 
-    def __init__(self, folder: Path) -> None:
+    `folder` has a short path: a unix socket's has at most 107 bytes.
+    """
+
+    def __init__(self, folder: Path, home: Path) -> None:
         self.folder = folder
         self.ports = {name: free_port() for name in (*VERSIONS, "controller", "prometheus")}
-        self._bentoml = {"BENTOML_HOME": str(folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "true"}
+        self._bentoml = {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}
         self.redis = {
             "state": RedisServer(folder, "state", "--appendonly", "yes", "--appendfsync", "always"),
             "cache": RedisServer(folder, "cache"),
@@ -73,18 +74,11 @@ class Station:
 
     def start(self) -> None:
         """Everything, as far as possible at once."""
-        training = f"from training.credit import train; train({list(VERSIONS)})"
-        trained = subprocess.Popen(
-            [sys.executable, "-c", training], cwd=ROOT, env={**os.environ, **self._bentoml}
-        )
-        try:
-            for redis in self.redis.values():
-                redis.spawn()
-            (self.folder / "experiments.yaml").write_text(yaml.safe_dump(self._experiments()))
-            self._controller.start()
-            self._start_prometheus()
-        finally:
-            assert trained.wait(180) == 0
+        for redis in self.redis.values():
+            redis.spawn()
+        (self.folder / "experiments.yaml").write_text(yaml.safe_dump(self._experiments()))
+        self._controller.start()
+        self._start_prometheus()
         for service in self.services.values():
             service.start()
         for version, service in self.services.items():
