@@ -80,7 +80,7 @@ async def redis(short_folder: Path) -> AsyncIterator[RedisServer]:
 
 
 class _ByWhatIsShared(LoadScopeScheduling):
-    """The tests of a file run in one process. So do those of a folder that share what its conftest.py starts."""
+    """A scope is a file, or a folder whose conftest.py starts something for all of its tests."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
