@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import settings
 from msgspec.structs import asdict
 
 from ekiben.experiments.document import Document

@@ -13,12 +13,12 @@ from redis.asyncio import Redis
 from ekiben.control.analysis.tables import DuckDBTables
 from ekiben.control.recording.files import EventFiles
 from ekiben.control.recording.streams import STREAMS
+from tests.ports import free_port
 from tests.router.documents import credit
 from tests.router.processes import ROOT, Process, RouterProcess, ServiceProcess
 from tests.router.redis_server import RedisServer
 
 SALT: Final = "the salt of the upgrade"
-_FIRST_PORT: Final = 23_900
 _RECORDED_WITHIN_S: Final = 60.0
 
 
@@ -30,7 +30,6 @@ class Station:
         self._roots = {"former": former, "here": ROOT}
         self._started: list[Process] = []
         self.state = RedisServer(folder, "state", "--appendonly", "yes", "--appendfsync", "always")
-        self._ports = iter(range(_FIRST_PORT, _FIRST_PORT + 20))
 
     def __enter__(self) -> Station:
         self.state.spawn()
@@ -48,13 +47,11 @@ class Station:
         """A router, started and ready; `release` is "former" or "here"."""
         folder = self._made(f"router-{release}")
         (folder / "experiments.yaml").write_text((self._folder / "experiments.yaml").read_text())
-        return self._run(
-            RouterProcess(next(self._ports), folder, EKIBEN_CAPTURE_PERCENT="50", **self._environ(release))
-        )
+        return self._run(RouterProcess(folder, EKIBEN_CAPTURE_PERCENT="50", **self._environ(release)))
 
     def controller(self, release: str) -> Process:
         """A controller, started and answering."""
-        port = next(self._ports)
+        port = free_port()
         environ = self._environ(release) | {
             "EKIBEN_CONTROLLER_PORT": str(port),
             "EKIBEN_DATA_DIR": str(self._made(f"controller-{release}")),
@@ -92,7 +89,7 @@ class Station:
             }
 
     def _service(self, version: str) -> str:
-        return self._run(ServiceProcess(version, next(self._ports), self._folder)).url
+        return self._run(ServiceProcess(version, self._folder)).url
 
     def _environ(self, release: str) -> dict[str, str]:
         return {
