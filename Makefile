@@ -41,10 +41,10 @@ images-test: setup  ## run the images under the security settings of the Kuberne
 	@EKIBEN_IMAGES_TEST=1 $(BIN)/pytest tests/images -q $(ARGS)
 
 # axe-core, for the dashboard's tests, where npm is; without it they are skipped with the reason.
-AXE := tests/dashboard/node_modules/.package-lock.json
-$(AXE): tests/dashboard/package-lock.json
+AXE := tests/control/dashboard/node_modules/.package-lock.json
+$(AXE): tests/control/dashboard/package-lock.json
 	@if command -v npm >/dev/null; then \
-		npm ci --prefix tests/dashboard --no-audit --no-fund --ignore-scripts --silent && touch $@ || true; fi
+		npm ci --prefix tests/control/dashboard --no-audit --no-fund --ignore-scripts --silent && touch $@ || true; fi
 
 # tests/conftest.py has the scopes. Much of a test's time is waiting: there may be more processes than cores.
 TEST_PROCESSES ?= 3
@@ -74,7 +74,7 @@ docs: setup      ## docs/experiments-file.md and its JSON Schema, from the types
 	@$(BIN)/python -m tests.docs.experiments_file
 
 screenshots: setup  ## the dashboard in docs/images; ARGS='--url http://127.0.0.1:3100' for one that runs
-	@$(BIN)/python -m tests.dashboard.screenshots $(ARGS)
+	@$(BIN)/python -m tests.control.dashboard.screenshots $(ARGS)
 
 check: setup     ## ruff, mypy strict, import-linter
 	@$(BIN)/ruff check .

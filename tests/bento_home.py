@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.router.processes import ROOT
+from tests.processes import ROOT
 
 
 def environment(home: Path) -> dict[str, str]:

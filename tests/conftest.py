@@ -17,7 +17,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.bento_home import trained_home
-from tests.router.redis_server import RedisServer
+from tests.redis_server import RedisServer
 
 # What Python reports before it starts a process, before a server listens, and when `free_port` tries a port
 # (https://docs.python.org/3.11/library/audit_events.html).

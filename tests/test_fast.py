@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.router.processes import ROOT
+from tests.processes import ROOT
 
 TESTS = """
 import asyncio, os, socket, subprocess

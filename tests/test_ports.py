@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.ports import free_port
-from tests.router.processes import ROOT
+from tests.processes import ROOT
 
 EACH = 200
 TAKES = (

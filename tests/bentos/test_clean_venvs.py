@@ -25,7 +25,7 @@ from deploy.requirements import FOLDER
 from tests.bento_home import environment
 from tests.bentos.building import ROOT, newest
 from tests.ports import free_port
-from tests.router.redis_server import RedisServer
+from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("EKIBEN_BENTOS_TEST") != "1", reason="`make bentos-test` runs these"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from ekiben.control.parts import running
-from tests.router.waiting import until
+from tests.waiting import until
 
 
 async def test_a_part_that_fails_begins_again_and_the_others_go_on() -> None:

@@ -9,10 +9,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.door.running import Connection, ask
 from tests.ports import free_port
-from tests.router.processes import Process
-from tests.router.redis_server import RedisServer
+from tests.processes import Process
+from tests.redis_server import RedisServer
+from tests.router.running import Connection, ask
 
 TOKEN = "the-admin-token-of-the-tests"
 MOST = 50

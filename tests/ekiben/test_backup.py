@@ -43,10 +43,10 @@ from tests.control.analysis.events import KEY, START, metric, stored
 from tests.control.conftest import s3 as s3_service
 from tests.control.recording.events import Lease as Mine
 from tests.control.recording.events import add
+from tests.processes import RouterProcess
+from tests.redis_server import RedisServer
 from tests.router.documents import EXPERIMENT, credit
-from tests.router.processes import RouterProcess
-from tests.router.redis_server import RedisServer
-from tests.router.waiting import until, until_async
+from tests.waiting import until, until_async
 
 DOCUMENT = stored(metric()).document
 s3 = s3_service

@@ -11,7 +11,7 @@ import pytest
 
 from ekiben.commands.main import app, guarded
 from tests.ekiben.running import ekiben, environment, on_free_ports, service_ports, start_up
-from tests.router.waiting import wait_for
+from tests.waiting import wait_for
 
 EXPERIMENTS = """\
 models:

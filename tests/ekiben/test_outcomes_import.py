@@ -25,9 +25,9 @@ from ekiben.importing.summary import Imported
 from ekiben.state.streams.blocks import OUTCOMES_STREAM
 from ekiben.terminal.errors import EkibenError, UsageError
 from tests.ekiben.running import ekiben, environment
+from tests.processes import RouterProcess
+from tests.redis_server import RedisServer
 from tests.router.documents import credit
-from tests.router.processes import RouterProcess
-from tests.router.redis_server import RedisServer
 from tests.state.reading import events_in
 
 PLAIN = Columns()

@@ -14,7 +14,7 @@ import pytest
 from ekiben.experiments.lifecycle import Status
 from ekiben.terminal.screen import screen
 from ekiben.terminal.tables import plain_table
-from tests.control.acting.conftest import Scene, document
+from tests.control.conftest import Scene, document
 from tests.ekiben.running import ROOT
 from tests.ekiben.test_verbs import SURE, Command, command, scene, status_of  # noqa: F401 - fixtures
 from tests.router.documents import EXPERIMENT

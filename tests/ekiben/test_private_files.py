@@ -14,7 +14,7 @@ import pytest
 from ekiben.process.printable import without_password
 from ekiben.process.private import keep_private, private_folder, private_opener
 from tests.ekiben.running import ONE_VERSION, PATIENCE_S, ROOT, environment, on_free_ports, start_up
-from tests.router.waiting import wait_for
+from tests.waiting import wait_for
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,7 @@ from ekiben.experiments.lifecycle import Status
 from ekiben.experiments.parsing import parse_document
 from ekiben.state.documents.document import dump_document
 from tests.ekiben.running import ROOT, ekiben, environment, on_free_ports
-from tests.router.waiting import until
+from tests.waiting import until
 
 NAMES = ["ramp", "no-difference", "bad-version"]
 HELD_OUT = ROOT / "training/data/held_out.jsonl"

@@ -22,12 +22,12 @@ from ekiben.experiments.changes import edits
 from ekiben.experiments.lifecycle import Status
 from ekiben.state.documents.document import dump_document
 from ekiben.state.documents.experiments_file import parse_experiments
-from tests.control.acting.conftest import TOKEN, Scene, document, scene_over
-from tests.control.acting.evidence import put_report, report
+from tests.control.conftest import TOKEN, Scene, document, scene_over
+from tests.control.evidence import put_report, report
 from tests.ekiben.running import ROOT
 from tests.ports import free_port
+from tests.redis_server import RedisServer
 from tests.router.documents import EXPERIMENT
-from tests.router.redis_server import RedisServer
 
 # Nobody listens there.
 NOBODY = f"http://127.0.0.1:{free_port()}"

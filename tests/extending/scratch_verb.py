@@ -14,7 +14,7 @@ from ekiben.control.acting.editing import Editor
 from ekiben.control.api.admin import openapi
 from ekiben.control.auth import Auth
 from ekiben.control.dashboard.app import Dashboard
-from tests.control.acting.conftest import TOKEN, Scene, document
+from tests.control.conftest import TOKEN, Scene, document
 from tests.router.documents import EXPERIMENT
 
 

@@ -19,7 +19,7 @@ from tests.deploy.manifests import KUBERNETES, Workload, render
 from tests.images.bundle import specification
 from tests.images.containers import Container, Images
 from tests.images.network import HOST, STATE, Network
-from tests.router.redis_server import RedisServer
+from tests.redis_server import RedisServer
 
 VERSIONS: Final = ("v1", "v2", "v3")
 _NAMES: Final = {HOST: "ekiben-redis-cache", STATE: "ekiben-redis-state"}

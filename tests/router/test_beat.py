@@ -9,7 +9,7 @@ from router.records.metrics import SECONDS
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.services import Service
-from tests.router.waiting import settle
+from tests.waiting import settle
 
 WHO = Who("w-1", "here", 7, 990.0)
 

@@ -18,7 +18,7 @@ from tests.router.client import Response
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.services import Service
-from tests.router.waiting import settle
+from tests.waiting import settle
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ from ekiben.state.documents.document import AUDIT_STREAM, DOCUMENT_KEY, Document
 from ekiben.state.documents.held import listen
 from router.development import FileAlone
 from router.snapshots import SnapshotSource
+from tests.redis_server import RedisServer
 from tests.router.documents import EXPERIMENT, credit, credit_document
-from tests.router.redis_server import RedisServer
-from tests.router.waiting import until
+from tests.waiting import until
 
 
 async def always() -> bool:

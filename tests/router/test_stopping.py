@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.router.conftest import Router
-from tests.router.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S
 
 
 async def test_a_background_task_that_loses_a_cancellation_does_not_hold_the_worker_up(

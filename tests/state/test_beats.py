@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from ekiben.experiments.problems import DocumentError
 from ekiben.state.beats import SEEN_KEY, WORKERS_KEY, Beat, Beats, EndpointBeat, VersionBeat, quantile_s
 from ekiben.state.documents.document import DocumentStore, StateUnavailable, open_state
+from tests.redis_server import RedisServer
 from tests.router.documents import credit_document
-from tests.router.redis_server import RedisServer
 
 
 def beat(worker: str, **changed: Any) -> Beat:

@@ -12,7 +12,7 @@ from ekiben.process.environ import BadSetting
 from ekiben.state.documents.document import open_state
 from ekiben.state.durability import Durability, durable_choice, judge
 from ekiben.state.embedded import EmbeddedRedis
-from tests.router.redis_server import RedisServer
+from tests.redis_server import RedisServer
 
 GOOD: dict[str, Any] = {
     "aof_enabled": 1,

@@ -16,9 +16,9 @@ from redis.asyncio import Redis
 from ekiben.process.tasks import end_tasks
 from ekiben.state.documents.document import DocumentStore, open_state
 from ekiben.state.lease import LEASE_KEY, Lease, LeaseLost
+from tests.redis_server import RedisServer
 from tests.router.documents import credit_document
-from tests.router.redis_server import RedisServer
-from tests.router.waiting import until, until_async
+from tests.waiting import until, until_async
 
 ROOT = Path(__file__).parents[2]
 

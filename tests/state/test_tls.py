@@ -15,8 +15,8 @@ from redis.exceptions import RedisError
 
 from ekiben.state.documents.document import open_state
 from router.lanes.cache import RedisCache
-from tests.router.redis_server import RedisServer
-from tests.router.waiting import until_async
+from tests.redis_server import RedisServer
+from tests.waiting import until_async
 
 
 def certificate(folder: Path, address: str) -> tuple[Path, Path]:

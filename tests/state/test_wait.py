@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.router.redis_server import RedisServer
-from tests.router.waiting import PATIENCE_S, until
+from tests.redis_server import RedisServer
+from tests.waiting import PATIENCE_S, until
 
 ROOT = Path(__file__).parents[2]
 

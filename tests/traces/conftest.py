@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.ports import free_port
-from tests.router.processes import Process, RouterProcess
-from tests.router.redis_server import RedisServer
+from tests.processes import Process, RouterProcess
+from tests.redis_server import RedisServer
 from tests.traces.receiver import Receiver
 
 EXPERIMENTS = """\

@@ -12,9 +12,9 @@ import pytest
 
 from ekiben.process.environ import BadSetting
 from ekiben.process.traces import open_traces, trace_id
-from tests.router.processes import ROOT, RouterProcess
-from tests.router.waiting import wait_for
+from tests.processes import ROOT, RouterProcess
 from tests.traces.receiver import Receiver
+from tests.waiting import wait_for
 
 TRACE, CLIENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 ROW = json.loads((ROOT / "training/data/held_out.jsonl").read_text().splitlines()[0])["features"]

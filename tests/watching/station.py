@@ -19,9 +19,9 @@ import aiohttp
 import yaml
 
 from tests.ports import free_port
-from tests.router.processes import ROOT, Process, RouterProcess
-from tests.router.redis_server import RedisServer
-from tests.router.waiting import PATIENCE_S
+from tests.processes import ROOT, Process, RouterProcess
+from tests.redis_server import RedisServer
+from tests.waiting import PATIENCE_S
 
 VERSIONS: Final = ("v1", "v2")
 EXPERIMENT: Final = "boosting"

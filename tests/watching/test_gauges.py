@@ -13,7 +13,7 @@ from router.records.metrics import Metrics
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.services import Service
-from tests.router.waiting import until
+from tests.waiting import until
 
 
 class Shown:

@@ -18,10 +18,10 @@ from ekiben.state.beats import Beat
 from ekiben.state.documents.audit import Audit, Entry
 from ekiben.state.documents.document import Stored
 from ekiben.state.lease import LEASE_KEY, Lease, LeaseLost
-from tests.control.acting.conftest import Scene, document
-from tests.control.acting.evidence import beat, put_report, report
+from tests.control.conftest import Scene, document
+from tests.control.evidence import beat, put_report, report
 from tests.router.documents import EXPERIMENT
-from tests.router.waiting import until, until_async
+from tests.waiting import until, until_async
 
 RAMP: dict[str, Any] = {"steps": [10, 50, 100], "every": "1h", "min_users_per_step": 500, "then": "promote"}
 HOUR = 3600.0

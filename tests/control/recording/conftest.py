@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from ekiben.control.recording.files import EventFiles
-from tests.router.redis_server import RedisServer
+from tests.redis_server import RedisServer
 
 
 @pytest.fixture

@@ -40,8 +40,8 @@ from tests.control.recording.events import (
     recorder,
     shadow,
 )
-from tests.router.redis_server import RedisServer
-from tests.router.waiting import until
+from tests.redis_server import RedisServer
+from tests.waiting import until
 
 MS = int(NOON * 1000)
 

@@ -17,8 +17,8 @@ from ekiben.process.tasks import end_tasks
 from ekiben.state.streams.blocks import EVENTS_STREAM, OUTCOMES_STREAM
 from ekiben.state.streams.events import Event
 from tests.control.recording.events import Lease, add, exposure, outcome, read, recorder, shadow
-from tests.router.redis_server import RedisServer
-from tests.router.waiting import until, until_async
+from tests.redis_server import RedisServer
+from tests.waiting import until, until_async
 
 
 @contextlib.asynccontextmanager

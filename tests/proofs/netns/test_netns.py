@@ -15,7 +15,7 @@ from tests.proofs.netns.installation import Installation
 from tests.proofs.netns.network import Hosts, left, remove_what_dead_ones_left, why_not
 from tests.proofs.netns.report import render, table
 from tests.proofs.netns.trial import Row, run_trial
-from tests.router.waiting import wait_for
+from tests.waiting import wait_for
 
 REASON = why_not()
 # Far longer than a packet takes between two hosts of one machine.

@@ -14,9 +14,9 @@ from ekiben.control.analysis.tables import DuckDBTables
 from ekiben.control.recording.files import EventFiles
 from ekiben.control.recording.streams import STREAMS
 from tests.ports import free_port
+from tests.processes import ROOT, Process, RouterProcess, ServiceProcess
+from tests.redis_server import RedisServer
 from tests.router.documents import credit
-from tests.router.processes import ROOT, Process, RouterProcess, ServiceProcess
-from tests.router.redis_server import RedisServer
 
 SALT: Final = "the salt of the upgrade"
 _RECORDED_WITHIN_S: Final = 60.0

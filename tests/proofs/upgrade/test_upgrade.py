@@ -31,11 +31,11 @@ from router.records.events import IdMaker, RedisEvents
 from router.records.outcome_writer import OutcomeWriter
 from tests.control.recording.events import Lease, exposure, forget_in_files, shadow
 from tests.proofs.upgrade.station import SALT
+from tests.redis_server import RedisServer
 from tests.router.documents import EXPERIMENT
-from tests.router.redis_server import RedisServer
-from tests.router.test_events import Counts
-from tests.router.test_outcome_writer import Counts as OutcomeCounts
-from tests.router.test_outcome_writer import outcome
+from tests.router.records.test_events import Counts
+from tests.router.records.test_outcome_writer import Counts as OutcomeCounts
+from tests.router.records.test_outcome_writer import outcome
 from tests.state.reading import events_in
 
 DATA = Path(__file__).parent / "data"

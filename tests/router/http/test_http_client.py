@@ -1,0 +1,207 @@
+"""The HTTP client of the router: what a server may do to a connection, and to whom it may not do it."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from router.http.client import Client, NoResponse, Response, Session, TooLong, open_session
+from tests.waiting import settle, until
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+Serve = Callable[[int, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Server:
+    """Reads heads, and lets `serve` answer the request of each number."""
+
+    def __init__(self, session: Session, port: int) -> None:
+        self.session = session
+        self.client = Client(session, f"http://127.0.0.1:{port}")
+        self.connections = 0
+        self.heads: list[bytes] = []
+        self.open = 0
+
+
+@asynccontextmanager
+async def serving(serve: Serve) -> AsyncIterator[Server]:
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server.connections += 1
+        server.open += 1
+        try:
+            while True:
+                server.heads.append(await reader.readuntil(b"\r\n\r\n"))
+                await serve(len(server.heads), writer)
+        except (asyncio.IncompleteReadError, OSError):
+            pass
+        finally:
+            server.open -= 1
+            writer.close()
+
+    listening = await asyncio.start_server(connected, "127.0.0.1", 0)
+    async with open_session() as session:
+        server = Server(session, listening.sockets[0].getsockname()[1])
+        yield server
+    listening.close()
+    await until(lambda: not server.open)
+    await settle()
+
+
+async def answer(number: int, writer: asyncio.StreamWriter) -> None:
+    writer.write(OK + b"%02d" % number)
+
+
+async def test_requests_share_a_connection_and_each_has_its_own_answer() -> None:
+    async with serving(answer) as server:
+        bodies = [(await server.client.ask(b"/", 10)).body for _ in range(5)]
+        assert bodies == [b"01", b"02", b"03", b"04", b"05"]
+        assert server.connections == 1
+
+
+async def test_requests_at_the_same_time_have_connections_of_their_own() -> None:
+    gate = asyncio.Event()
+
+    async def gated(number: int, writer: asyncio.StreamWriter) -> None:
+        await gate.wait()
+        await answer(number, writer)
+
+    async with serving(gated) as server:
+        asked = [asyncio.create_task(server.client.ask(b"/", 10)) for _ in range(3)]
+        await until(lambda: len(server.heads) == 3)
+        gate.set()
+        assert {(await each).status for each in asked} == {200}
+        assert server.connections == 3
+
+
+@pytest.mark.parametrize("wait", [True, False], ids=["later", "with the answer"])
+@pytest.mark.parametrize("more", [OK + b"no", OK[:20], b"garbage"], ids=["whole", "a part", "garbage"])
+async def test_bytes_that_nobody_asked_for_never_become_the_answer_to_the_next_request(
+    wait: bool, more: bytes
+) -> None:
+    async def smuggle(number: int, writer: asyncio.StreamWriter) -> None:
+        writer.write(OK + b"%02d" % number + (b"" if wait else more))
+        if wait:
+            await writer.drain()
+            await settle()
+            writer.write(more)
+
+    async with serving(smuggle) as server:
+        for number in range(1, 4):
+            assert (await server.client.ask(b"/", 10)).body == b"%02d" % number
+            await until(lambda: not server.session.open)
+        assert server.connections == 3
+
+
+async def test_who_is_cancelled_leaves_no_connection_on_which_his_answer_could_reach_another() -> None:
+    gate = asyncio.Event()
+
+    async def late(number: int, writer: asyncio.StreamWriter) -> None:
+        if number == 1:
+            await gate.wait()
+        await answer(number, writer)
+
+    async with serving(late) as server:
+        first = asyncio.create_task(server.client.ask(b"/", 10))
+        await until(lambda: server.heads)
+        first.cancel()
+        await asyncio.wait([first])
+        gate.set()
+        assert (await server.client.ask(b"/", 10)).body == b"02"
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        b"Connection: close\r\nContent-Length: 2\r\n\r\nok",
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Tag: trailer\r\n\r\n",
+        b"\r\nok",
+    ],
+    ids=["closing", "chunked", "until the end"],
+)
+async def test_a_body_ends_where_its_head_says_and_trailers_are_no_headers(framing: bytes) -> None:
+    async def framed(_number: int, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nX-Tag: a\r\nX-Tag: b\r\n" + framing)
+        if b"chunked" not in framing:
+            await writer.drain()
+            writer.close()
+
+    async with serving(framed) as server:
+        for _ in range(2):
+            response = await server.client.ask(b"/", 10)
+            assert (response.body, response.headers[b"x-tag"]) == (b"ok", b"a")
+        assert server.connections == (1 if b"chunked" in framing else 2)
+
+
+async def test_an_interim_answer_is_no_answer() -> None:
+    async def interim(_number: int, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 103 Early Hints\r\nX-Tag: early\r\n\r\n" + OK + b"ok")
+
+    async with serving(interim) as server:
+        response = await server.client.ask(b"/", 10)
+        assert response == Response(200, {b"content-length": b"2"}, b"ok")
+
+
+NO_HTTP = {
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+    "a length and chunks": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "a folded field": b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+    "line feeds alone": b"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+    "another protocol": b"HTTP/1.1 101 Go\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    "an endless head": b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 20_000,
+}
+
+
+@pytest.mark.parametrize("text", NO_HTTP.values(), ids=NO_HTTP.keys())
+async def test_what_could_be_read_in_two_ways_is_no_response(text: bytes) -> None:
+    async def serve(_number: int, writer: asyncio.StreamWriter) -> None:
+        writer.write(text)
+
+    async with serving(serve) as server:
+        with pytest.raises(NoResponse):
+            await server.client.ask(b"/", 10)
+        await until(lambda: not server.session.open)
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 11", b"Transfer-Encoding: chunked"])
+async def test_a_body_beyond_the_limit_is_left(length: bytes) -> None:
+    async def long(_number: int, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n" + length + b"\r\n\r\nb\r\nhello world\r\n0\r\n\r\n")
+
+    async with serving(long) as server:
+        with pytest.raises(TooLong):
+            await server.client.ask(b"/", 10)
+        await until(lambda: not server.session.open)
+
+
+async def test_a_server_that_always_closes_is_asked_once_on_a_new_connection() -> None:
+    async def close(_number: int, writer: asyncio.StreamWriter) -> None:
+        raise OSError
+
+    async with serving(close) as server:
+        with pytest.raises(NoResponse, match="closed the connection"):
+            await server.client.ask(b"/", 10)
+        assert server.connections == 1
+
+
+async def test_the_host_is_the_name_that_was_given_and_json_has_its_length() -> None:
+    async with serving(answer) as server:
+        await Client(server.session, server_url(server), "credit-v1:3001").ask(b"/", 10, b"[1]", b"a: b\r\n")
+        head = server.heads[0].split(b"\r\n")
+        assert head[:3] == [b"POST / HTTP/1.1", b"host: credit-v1:3001", b"a: b"]
+        assert b"content-length: 3" in head
+
+
+async def test_a_server_that_speaks_no_tls_is_not_asked_over_https() -> None:
+    async with serving(answer) as server:
+        with pytest.raises((ssl.SSLError, OSError)):
+            await Client(server.session, server_url(server).replace("http:", "https:")).ask(b"/", 10)
+
+
+def server_url(server: Server) -> str:
+    host, port = server.client._address
+    return f"http://{host}:{port}"
