@@ -94,6 +94,7 @@ def _shares(folder: Path) -> bool:
     return conftest.exists() and re.search('scope="(package|session)"', conftest.read_text()) is not None
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
     """`--dist=loadscope` has scopes of our own."""
     return _ByWhatIsShared(config, log) if config.getoption("dist") == "loadscope" else None

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, cast
 
 from hiredis import pack_command
-from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.connection import AbstractConnection, ConnectionPool, RedisSSLContext, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
@@ -25,6 +25,7 @@ from router.lanes.breaker import Breaker
 
 LOOK_UP_TIMEOUT_S: Final = 0.020
 _STORE_TIMEOUT_S: Final = 1.0
+_CONNECT_TIMEOUT_S: Final = 1.0
 _MAX_STORES_PENDING: Final = 64
 
 # ARGV[1] is the TTL in seconds, the others are the values: one command costs less than a pipeline of SETs.
@@ -107,9 +108,11 @@ class RedisCache:
         # (With one, redis-py sends under asyncio.wait_for, which in Python 3.11 can swallow a cancellation:
         # a look-up then waited 5 s in place of 20 ms.)
         self._pool = ConnectionPool.from_url(
-            url, retry=Retry(NoBackoff(), 0), socket_timeout=None, socket_connect_timeout=1.0
+            url, retry=Retry(NoBackoff(), 0), socket_timeout=None, socket_connect_timeout=_CONNECT_TIMEOUT_S
         )
         self._idle: list[AbstractConnection] = []
+        self._connecting: asyncio.Task[None] | None = None
+        self._tls: RedisSSLContext | None = None
         self._clock = clock
         self._on_failure = on_failure
         self._stores: set[asyncio.Task[None]] = set()
@@ -117,12 +120,8 @@ class RedisCache:
 
     async def _ask(self, *command: str | bytes | int) -> Any:
         """The reply to one command. Raises `ResponseError` where that is an error."""
-        connection: AbstractConnection = (
-            self._idle.pop() if self._idle else self._pool.make_connection()  # type: ignore[no-untyped-call]
-        )
+        connection = await self._take()
         try:
-            if connection.is_connected and await connection.can_read():
-                await connection.disconnect(nowait=True)  # closed by Redis, or something is left in it
             await connection.send_packed_command(pack_command(cast("Any", command)), check_health=False)
             reply = await connection.read_response(disconnect_on_error=False)
         except ResponseError:
@@ -134,6 +133,37 @@ class RedisCache:
             raise
         self._idle.append(connection)
         return reply
+
+    async def _take(self) -> AbstractConnection:
+        """An idle connection. A new one is waited for, and it is made to the end whoever gives up waiting:
+        with TLS that takes longer than a look-up may.
+        """
+        while True:
+            while self._idle:
+                connection = self._idle.pop()
+                if connection.is_connected and not await connection.can_read():
+                    return connection
+                await connection.disconnect(nowait=True)  # closed by Redis, or something is left in it
+            if self._connecting is None:
+                self._connecting = asyncio.create_task(self._connect())
+                self._connecting.add_done_callback(_read_error)
+            await asyncio.shield(self._connecting)
+
+    async def _connect(self) -> None:
+        connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                if isinstance(connection, SSLConnection):
+                    # Certificates are read once, and in a thread: all who wait here have 20 ms.
+                    self._tls = connection.ssl_context = self._tls or connection.ssl_context
+                    await asyncio.to_thread(self._tls.get)
+                await connection.connect()
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            self._connecting = None
+        self._idle.append(connection)
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """One MGET, or all misses."""
@@ -191,9 +221,17 @@ class RedisCache:
         """Finish the stores under way and close the connections."""
         if self._stores:
             await asyncio.wait(self._stores, timeout=_STORE_TIMEOUT_S)
+        if self._connecting is not None:
+            await asyncio.wait([self._connecting])
         for connection in self._idle:
             await connection.disconnect(nowait=True)
         self._idle.clear()
+
+
+def _read_error(task: asyncio.Task[None]) -> None:
+    """Those who wait are told. Where everybody has given up, it is no error that nobody asks for."""
+    if not task.cancelled():
+        task.exception()
 
 
 class InMemoryCache:

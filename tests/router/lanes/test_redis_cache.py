@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from router.lanes.breaker import BreakerState
-from router.lanes.cache import RedisCache
+from router.lanes.cache import LOOK_UP_TIMEOUT_S, RedisCache
 from tests.redis_server import RedisServer, talk_rubbish
 from tests.router.conftest import build_app
 from tests.router.documents import V1, V2, V3, credit_document
@@ -121,6 +121,37 @@ async def test_a_redis_that_hangs_is_left_after_20_ms_and_then_not_asked(
     finally:
         redis.resume()
     assert await watched.found("tag:a") == [b"1"]
+
+
+async def test_a_connection_that_takes_longer_than_a_look_up_is_made_all_the_same(
+    redis: RedisServer, short_folder: Path
+) -> None:
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(asyncio.current_task())
+        inner, out = await asyncio.open_unix_connection(redis.path)
+        await asyncio.sleep(3 * LOOK_UP_TIMEOUT_S)
+        await asyncio.gather(pump(reader, out), pump(inner, writer))
+        connections.discard(asyncio.current_task())
+
+    connections: set[object] = set()
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(data)
+        writer.close()
+        await writer.wait_closed()
+
+    async with redis.client() as client:
+        await client.set("v1:a", b"1")
+    server = await asyncio.start_unix_server(slow, short_folder / "slow")
+    watched = Watched(f"unix://{short_folder / 'slow'}")
+    try:
+        assert await watched.found("v1:a") == [b"1"]
+        assert "timeout" in watched.failures  # the look-ups before it was there
+    finally:
+        await watched.cache.close()
+        server.close()
+        await until(lambda: not connections)
 
 
 async def test_answers_that_come_too_late_reach_nobody_else(redis: RedisServer, watched: Watched) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import os
 import re
 import signal
 import socket
 import tempfile
-import time
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -465,20 +463,29 @@ async def test_two_workers_capture_what_the_installation_may_in_every_second_tog
     running.write(capture={"per_second": 3, "scores_per_second": 20})
     running.make(2).start()
     load = Load(running)
-    end = time.monotonic() + 7.0
-    while time.monotonic() < end:
-        await load.more(20)
-    await load.stop()
-    served = Counter(math.floor(int(body["prediction_id"][:12], 16) / 1000) for _, body in load.answers)
+    budgets = {"features": 3, "scores": 20}
 
-    async def events() -> list[Any]:
+    async def rows() -> dict[str, list[Prediction]]:
         async with running.redis.client() as client:
-            return events_in(await client.xrange(EVENTS_STREAM))
+            events = events_in(await client.xrange(EVENTS_STREAM))
+        found = [each for each in events if type(each) is Prediction]
+        return {depth: [row for row in found if row.depth == depth] for depth in budgets}
 
-    await asyncio.sleep(1.5)  # the last second is over, and its block is sent
-    rows = [each for each in await events() if type(each) is Prediction]
-    for depth, budget in (("features", 3), ("scores", 20)):
-        found = Counter(math.floor(row.at) for row in rows if row.depth == depth)
-        assert 0 < max(found.values()) <= budget
-        weights = sum(row.weight for row in rows if row.depth == depth)
-        assert weights == pytest.approx(sum(served.values()))
+    async def captured() -> bool:
+        """Whether both samples have some seconds: the workers have agreed on who beats."""
+        await load.more(20)
+        return all(len({int(row.at) for row in each}) > 3 for each in (await rows()).values())
+
+    async def counted() -> bool:
+        """Whether the weights of both samples are all requests, once the last second is over and sent."""
+        more = await asyncio.gather(*(running.predict(f"u-{number}", [number, 0]) for number in range(16)))
+        load.answers.extend(more)
+        await asyncio.sleep(1.5)
+        weights = [sum(row.weight or 0 for row in each) for each in (await rows()).values()]
+        return weights == pytest.approx([len(load.answers)] * 2)
+
+    await until_async(captured)
+    await load.stop()
+    await until_async(counted)
+    for depth, each in (await rows()).items():
+        assert max(Counter(int(row.at) for row in each).values()) <= budgets[depth]
