@@ -11,10 +11,9 @@ from typing import Any, Final, Literal, cast
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from ekiben.experiments.problems import DocumentError, Path
-from ekiben.state.documents.document import StateUnavailable
+from ekiben.state.documents.document import state_answers
 
 WORKERS_KEY: Final = "ekiben:workers"
 SEEN_KEY: Final = "ekiben:workers:seen"
@@ -178,10 +177,8 @@ class Beats:
             raise DocumentError.at((key, reason) for key in sorted(keys, key=str))
 
     async def _run(self, script: Any, arguments: list[Any]) -> Any:
-        try:
+        with state_answers():
             return await script(keys=[WORKERS_KEY, SEEN_KEY], args=arguments)
-        except (RedisError, OSError) as error:
-            raise StateUnavailable(str(error)) from error
 
 
 def quantile_s(bounds: list[float], buckets: list[int], share: float) -> float | None:

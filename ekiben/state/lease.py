@@ -17,6 +17,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Final, cast
 
 from redis.asyncio import Redis
@@ -126,9 +127,7 @@ class Lease:
 
         Raises `LeaseLost`, and redis's own errors.
         """
-        arguments: list[bytes | str] = [self.fence]
-        for field, value in fields.items():
-            arguments += (field, value)
+        arguments = [self.fence, *chain.from_iterable(fields.items())]
         if not await self._write(keys=[LEASE_KEY, key], args=arguments):
             raise LeaseLost(f"{self.holder} no longer holds the lease")
 

@@ -17,39 +17,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
+
+from ekiben.state.streams.entry_id import EntryId
 
 GENERATION: Final = 2
 """Of the streams that this release's routers write to."""
 _NAME: Final = re.compile(
     r"day=(\d{4}-\d\d-\d\d)/(?:(\d{1,3})-)?(\d{14,20})\.(\d{6,20})-(\d{14,20})\.(\d{6,20})\.parquet", re.ASCII
 )
-
-
-class EntryId(NamedTuple):
-    """A stream entry's id: Redis's clock in milliseconds since 1970, and a count within one of them."""
-
-    ms: int
-    seq: int
-
-    @classmethod
-    def parse(cls, text: bytes | str) -> Self:
-        """Read `ms-seq`."""
-        ms, _, seq = (text.decode() if isinstance(text, bytes) else text).partition("-")
-        return cls(int(ms), int(seq))
-
-    def __str__(self) -> str:
-        return f"{self.ms}-{self.seq}"
-
-    @property
-    def received_at(self) -> float:
-        """Seconds since 1970, different for each entry of a stream (up to 1,000 in a millisecond)."""
-        return self.ms / 1000 + min(self.seq, 999) * 1e-6
-
-    @property
-    def next(self) -> EntryId:
-        """The lowest id above this one."""
-        return EntryId(self.ms, self.seq + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,13 +28,14 @@ from redis.exceptions import RedisError
 
 from ekiben.control.recording.files import EventFiles, Held
 from ekiben.control.recording.intake import Bad, Entry, Intake, NoGroup, Taken
-from ekiben.control.recording.ranges import GENERATION, EntryId, EventFile, unwritten_runs
+from ekiben.control.recording.ranges import GENERATION, EventFile, unwritten_runs
 from ekiben.control.recording.rows import entry_rows
 from ekiben.control.recording.schemas import SCHEMAS
 from ekiben.control.recording.streams import STREAMS, Stream
 from ekiben.process.tasks import end_tasks
 from ekiben.state.lease import LeaseLost
 from ekiben.state.streams.blocks import BadBlock
+from ekiben.state.streams.entry_id import EntryId
 from ekiben.state.streams.events import KINDS
 
 log = logging.getLogger(__name__)

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from ekiben.control.recording.ranges import EntryId
 from ekiben.control.recording.schemas import SCHEMAS
 from ekiben.control.recording.streams import Stream
 from ekiben.state.streams.blocks import BadBlock, decode_block, pack_block
+from ekiben.state.streams.entry_id import EntryId
 
 
 class Rows(NamedTuple):

@@ -11,7 +11,6 @@ from typing import Any, Final, cast
 
 import orjson
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from ekiben.experiments.changes.differences import data_differences, differences
 from ekiben.experiments.changes.releases import read_document
@@ -21,11 +20,12 @@ from ekiben.experiments.lifecycle import ACTIVE, Status
 from ekiben.experiments.problems import DocumentError
 from ekiben.experiments.report import Ending, RuleChange, Step
 from ekiben.state.documents.audit_index import PAGE, AuditIndex
-from ekiben.state.documents.document import AUDIT_STREAM, PHASES_KEY, StateUnavailable
+from ekiben.state.documents.document import AUDIT_STREAM, PHASES_KEY, StateUnavailable, state_answers
+from ekiben.state.streams.entry_id import EntryId
 
 _FETCHED_AT_ONCE: Final = 10
 _MOST_MEANWHILE: Final = 50
-_LARGEST: Final = 2**64 - 1
+_LARGEST: Final = 2**64 - 1  # number in an id, for Redis
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,8 @@ class Audit:
         """
         if self._index.knows(experiment):
             return True
-        try:
+        with state_answers():
             return bool(await cast("Any", self._redis.hexists(PHASES_KEY, experiment)))
-        except (RedisError, OSError) as error:
-            raise StateUnavailable(str(error)) from error
 
     async def entries(self, limit: int = 50, experiment: str | None = None, before: str = "") -> list[Entry]:
         """At most `limit` changes, newest first, of one experiment when it is named.
@@ -165,7 +163,7 @@ class Audit:
     async def _of(self, experiment: str, before: str = "") -> AsyncIterator[Entry]:
         """The entries that touch an experiment, newest first, and a few that only look as if they did."""
         ids: list[str] = []
-        try:
+        with state_answers():
             async for entry_id in self._index.newest_first(experiment, before):
                 ids.append(entry_id)
                 if len(ids) == _FETCHED_AT_ONCE:
@@ -174,8 +172,6 @@ class Audit:
                     ids.clear()
             for entry in await self._fetch(ids):
                 yield entry
-        except (RedisError, OSError) as error:
-            raise StateUnavailable(str(error)) from error
 
     async def _fetch(self, ids: list[str]) -> list[Entry]:
         """The entries of these ids, those that are gone left out."""
@@ -188,30 +184,18 @@ class Audit:
         )
 
     async def _newest_first(self, before: str) -> AsyncIterator[Entry]:
-        newest = _just_before(before) if before else "+"
-        while newest is not None:
-            try:
-                held = cast(
-                    "list[tuple[bytes, dict[bytes, bytes]]]",
-                    await self._redis.xrevrange(AUDIT_STREAM, max=newest, count=PAGE),
-                )
-            except (RedisError, OSError) as error:
-                raise StateUnavailable(str(error)) from error
+        limit = EntryId.parse(before) if before else None
+        if limit == (0, 0):
+            return  # Redis takes it for an error
+        newest = "+" if limit is None or max(limit) > _LARGEST else f"({limit}"
+        while True:
+            with state_answers():
+                held = cast("Any", await self._redis.xrevrange(AUDIT_STREAM, max=newest, count=PAGE))
             for entry_id, fields in held:
                 yield _entry(entry_id.decode(), fields)
             if len(held) < PAGE:
                 return
-            newest = _just_before(held[-1][0].decode())
-
-
-def _just_before(entry_id: str) -> str | None:
-    """The largest id that is smaller, None when there is none. Numbers beyond Redis's are its largest."""
-    ms, sequence = (int(part) for part in entry_id.split("-"))
-    if ms > _LARGEST or sequence > _LARGEST:
-        return "+"
-    if sequence:
-        return f"{ms}-{sequence - 1}"
-    return f"{ms - 1}-{_LARGEST}" if ms else None
+            newest = f"({held[-1][0].decode()}"
 
 
 def _step(experiment: Experiment | None) -> object:

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 import orjson
 from redis.asyncio import Redis
 
-Id = tuple[int, int]
+from ekiben.state.streams.entry_id import EntryId
 
 # An entry holds two documents, so a page of them is small.
 PAGE: Final = 50
@@ -27,10 +27,10 @@ class AuditIndex:
     def __init__(self, redis: Redis, key: str) -> None:
         self._redis = redis
         self._key = key
-        self._newer: dict[str, list[Id]] = {}  # added after the first look: oldest first
-        self._older: dict[str, list[Id]] = {}  # read at the first look and since: newest first
-        self._newest: Id | None = None
-        self._oldest: Id | None = None
+        self._newer: dict[str, list[EntryId]] = {}  # added after the first look: oldest first
+        self._older: dict[str, list[EntryId]] = {}  # read at the first look and since: newest first
+        self._newest: EntryId | None = None
+        self._oldest: EntryId | None = None
         self._complete = False
         self._page: asyncio.Task[None] | None = None
 
@@ -41,16 +41,16 @@ class AuditIndex:
     async def newest_first(self, experiment: str, before: str = "") -> AsyncIterator[str]:
         """The ids of the entries that touch the experiment, older than `before`."""
         await self._catch_up()
-        limit = parse_id(before) if before else None
+        limit = EntryId.parse(before) if before else None
         for entry in tuple(reversed(self._newer.get(experiment, []))):
             if limit is None or entry < limit:
-                yield format_id(entry)
+                yield str(entry)
         place = 0
         while True:
             held = self._older.get(experiment, [])
             while place < len(held):
                 if limit is None or held[place] < limit:
-                    yield format_id(held[place])
+                    yield str(held[place])
                 place += 1
             if self._complete:
                 return
@@ -61,7 +61,7 @@ class AuditIndex:
             await self._read_older()
             return
         while True:
-            newest = f"({format_id(self._newest)}"
+            newest = f"({self._newest}"
             page = cast("list[Any]", await self._redis.xrange(self._key, min=newest, count=PAGE))
             for entry, touched in await asyncio.to_thread(_read, page):
                 if entry > self._newest:  # another has not noted it meanwhile
@@ -77,7 +77,7 @@ class AuditIndex:
         await asyncio.shield(self._page)
 
     async def _read_page(self) -> None:
-        end = "+" if self._oldest is None else f"({format_id(self._oldest)}"
+        end = "+" if self._oldest is None else f"({self._oldest}"
         page = cast("list[Any]", await self._redis.xrevrange(self._key, max=end, count=PAGE))
         for entry, touched in await asyncio.to_thread(_read, page):
             self._newest = self._newest or entry
@@ -86,22 +86,11 @@ class AuditIndex:
                 self._older.setdefault(experiment, []).append(entry)
         if len(page) < PAGE:
             self._complete = True
-            self._newest = self._newest or (0, 0)
+            self._newest = self._newest or EntryId(0, 0)
 
 
-def parse_id(entry_id: str) -> Id:
-    """An entry's id as what it is ordered by."""
-    ms, _, sequence = entry_id.partition("-")
-    return int(ms), int(sequence)
-
-
-def format_id(entry: Id) -> str:
-    """The id as Redis writes it."""
-    return f"{entry[0]}-{entry[1]}"
-
-
-def _read(page: list[Any]) -> list[tuple[Id, list[str]]]:
-    return [(parse_id(entry_id.decode()), _touched(fields)) for entry_id, fields in page]
+def _read(page: list[Any]) -> list[tuple[EntryId, list[str]]]:
+    return [(EntryId.parse(entry_id), _touched(fields)) for entry_id, fields in page]
 
 
 def _touched(fields: dict[bytes, bytes]) -> list[str]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Final, cast
 
 import orjson
@@ -79,6 +81,21 @@ class Unreadable(StateUnavailable):
 
 class Conflict(Exception):
     """The document was changed by someone else since it was read: read it again and decide anew."""
+
+
+@contextmanager
+def state_answers(*also: type[Exception]) -> Iterator[None]:
+    """Raise as `StateUnavailable` what redis-py raises in this block, and `also` other errors; what Redis
+    refuses is `Unreadable`."""
+    try:
+        yield
+    except (RedisError, OSError, *also) as error:
+        # redis-py tells of a missing password in more than one class.
+        if isinstance(error, AuthenticationError) or "authenticat" in str(error).lower():
+            raise Unreadable(f"the state Redis refuses the password: {error}") from error
+        if isinstance(error, ResponseError):
+            raise Unreadable(f"the state Redis refuses the command: {error}") from error
+        raise StateUnavailable(str(error) or f"no answer ({type(error).__name__})") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,15 +177,14 @@ class DocumentStore:
         Raises `Unreadable` for what is no record.
         """
         try:
-            seen = cast("list[bytes | None]", await cast("Any", self._redis.hmget(DOCUMENT_KEY, _MARK)))
-            if self._record is not None and seen == self._seen:
-                return self._record
-            held = cast("dict[bytes, bytes]", await cast("Any", self._redis.hgetall(DOCUMENT_KEY)))
+            with state_answers():
+                seen = cast("list[bytes | None]", await cast("Any", self._redis.hmget(DOCUMENT_KEY, _MARK)))
+                if self._record is not None and seen == self._seen:
+                    return self._record
+                held = cast("dict[bytes, bytes]", await cast("Any", self._redis.hgetall(DOCUMENT_KEY)))
             record = await asyncio.to_thread(Record.from_fields, held) if held else None
         except ValueError as error:
             raise Unreadable(f"{DOCUMENT_KEY} holds no experiments document: {error}") from error
-        except (RedisError, OSError) as error:
-            raise _unavailable(error) from error
         self._seen = [held.get(name.encode()) for name in _MARK]
         self._record = record
         return record
@@ -198,10 +214,8 @@ class DocumentStore:
         begins = beginning(held.document if held else None, document)
         if held is None or not begins:
             return
-        try:
+        with state_answers():
             ran = await cast("Any", self._redis.hmget(PHASES_KEY, list(begins)))
-        except (RedisError, OSError) as error:
-            raise _unavailable(error) from error
         check_phases(begins, {key: int(last) for key, last in zip(begins, ran, strict=True) if last})
 
     async def change(
@@ -232,13 +246,10 @@ class DocumentStore:
         noted = record.next(record.document, record.routing, text)
         fields = {name: noted.fields()[name] for name in ("applied", "text", "earlier")}
         fields["noted"] = noted.applied  # so that everybody reads the text, also where only that is new
-        try:
+        with state_answers():
             done = await self._note(
-                keys=[DOCUMENT_KEY],
-                args=[held.lineage, held.revision, *(part for item in fields.items() for part in item)],
+                keys=[DOCUMENT_KEY], args=[held.lineage, held.revision, *chain.from_iterable(fields.items())]
             )
-        except (RedisError, OSError) as error:
-            raise _unavailable(error) from error
         if not done:
             raise Conflict
 
@@ -265,7 +276,7 @@ class DocumentStore:
         fields = new.fields()
         # Of both: an experiment that an earlier release let run and that is removed now is known too.
         phases = await asyncio.to_thread(_phases, held, new)
-        try:
+        with state_answers():
             done = await self._compare_and_set(
                 keys=[DOCUMENT_KEY, AUDIT_STREAM, LEASE_KEY, PHASES_KEY],
                 args=[
@@ -276,12 +287,10 @@ class DocumentStore:
                     CHANGES_CHANNEL,
                     fence,
                     len(fields),
-                    *(part for item in fields.items() for part in item),
-                    *(str(part) for item in phases.items() for part in item),
+                    *chain.from_iterable(fields.items()),
+                    *chain.from_iterable(phases.items()),
                 ],
             )
-        except (RedisError, OSError) as error:
-            raise _unavailable(error) from error
         if done < 0:
             raise LeaseLost("the lease has passed to another controller")
         if not done:
@@ -316,13 +325,3 @@ def _ran_in(record: Record) -> Mapping[str, int]:
         return ran_by(orjson.loads(record.document))
     except ValueError:
         return {}
-
-
-def _unavailable(error: Exception) -> StateUnavailable:
-    """Why there was no answer, in words; what cannot be read is no Redis that is away."""
-    # redis-py tells of a missing password in more than one class.
-    if isinstance(error, AuthenticationError) or "authenticat" in str(error).lower():
-        return Unreadable(f"the state Redis refuses the password: {error}")
-    if isinstance(error, ResponseError):
-        return Unreadable(f"the state Redis refuses the command: {error}")
-    return StateUnavailable(str(error) or f"no answer ({type(error).__name__})")

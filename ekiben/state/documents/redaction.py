@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 import orjson
 from redis.asyncio import Redis
 from redis.asyncio.lock import Lock
-from redis.exceptions import LockError, RedisError, WatchError
+from redis.exceptions import LockError, WatchError
 
 from ekiben.experiments.changes.edits import forget_user
 from ekiben.state.documents.applying import last_text
@@ -24,6 +24,7 @@ from ekiben.state.documents.document import (
     DocumentStore,
     StateUnavailable,
     dump_document,
+    state_answers,
 )
 
 _DRAFT: Final = "ekiben:audit:draft"
@@ -47,13 +48,10 @@ async def redact_user(redis: Redis, store: DocumentStore, user_id: str, stand_in
     In the documents before and after a change it is the name of an override, in the reasons that people gave
     a word. Raises `StateUnavailable`; done again it goes on.
     """
-    try:
+    with state_answers():
         await _redact_text(store, user_id, stand_in)
-        lock = redis.lock(_LOCK, timeout=_LOCK_S, blocking_timeout=_PATIENCE_S)
-        async with lock:
+        async with redis.lock(_LOCK, timeout=_LOCK_S, blocking_timeout=_PATIENCE_S) as lock:
             return await _redact_audit(redis, lock, user_id, stand_in)
-    except (RedisError, OSError) as error:
-        raise StateUnavailable(str(error)) from error
 
 
 async def _redact_text(store: DocumentStore, user_id: str, stand_in: str) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -90,24 +91,18 @@ class Producer:
         Raises `NotStored` when Redis or too few replicas have it, and `StateUnavailable` when that is not
         known: send the same block again, or give it up.
         """
-        arguments: list[Any] = [block.number, _REMEMBERED_S]
-        for name, value in block.fields.items():
-            arguments += (name, value)
+        arguments = [block.number, _REMEMBERED_S, *chain.from_iterable(block.fields.items())]
         try:
             async with asyncio.timeout(timeout_s):
                 if self._replicas:
                     await self._append_and_wait(arguments)
                 else:
                     await self._append(keys=self._keys, args=arguments)
-        except TimeoutError as error:
-            raise StateUnavailable(str(error) or f"Redis did not answer within {timeout_s:g} s") from error
-        except ResponseError as error:
-            for word, meaning in _REFUSALS:
-                if word in str(error):
-                    raise NotStored(meaning) from error
-            raise StateUnavailable(str(error)) from error
         except (RedisError, OSError, ValueError, RuntimeError) as error:  # uvloop's, of a closed transport
-            raise StateUnavailable(str(error)) from error
+            for word, meaning in _REFUSALS:
+                if isinstance(error, ResponseError) and word in str(error):
+                    raise NotStored(meaning) from error
+            raise StateUnavailable(str(error) or f"Redis did not answer within {timeout_s:g} s") from error
 
     async def _append_and_wait(self, arguments: list[Any]) -> None:
         # Not a transaction: nothing may wait inside one.

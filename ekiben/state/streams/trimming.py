@@ -6,9 +6,9 @@ import asyncio
 from typing import Any, Final
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from ekiben.state.documents.document import StateUnavailable
+from ekiben.state.documents.document import state_answers
+from ekiben.state.streams.entry_id import EntryId
 
 _TIMEOUT_S: Final = 2.0
 # Trimmed to a little less, so that a stream at its limit is not trimmed with every look.
@@ -21,7 +21,7 @@ async def trim_to(redis: Redis, stream: str, max_bytes: int) -> int:
     Returns how many entries went that some consumer group, or nobody at all, had yet to acknowledge: they
     are lost. Raises `StateUnavailable`.
     """
-    try:
+    with state_answers(ValueError):
         async with asyncio.timeout(_TIMEOUT_S):
             if (await redis.memory_usage(stream) or 0) <= max_bytes:
                 return 0
@@ -33,21 +33,15 @@ async def trim_to(redis: Redis, stream: str, max_bytes: int) -> int:
                 return 0
             keep = int(await redis.xlen(stream) * _ROOM * max_bytes / used)
             return int(await redis.xtrim(stream, maxlen=keep, approximate=False))
-    except (RedisError, OSError, TimeoutError, ValueError) as error:
-        raise StateUnavailable(str(error)) from error
 
 
-async def _acknowledged(redis: Redis, stream: str) -> bytes | None:
+async def _acknowledged(redis: Redis, stream: str) -> str | None:
     """The id before which every group has acknowledged everything; None without a group."""
     ends = []
     for group in await redis.xinfo_groups(stream):
         name, delivered = group["name"], group["last-delivered-id"]
         # Asked after the last delivered: what was delivered since lies behind it, and changes nothing.
         pending: dict[str, Any] = await redis.xpending(stream, name)
-        milliseconds, _, number = delivered.partition(b"-")
-        end = (int(milliseconds), int(number) + 1)
-        if pending["min"] is not None:
-            first, _, place = pending["min"].partition(b"-")
-            end = min(end, (int(first), int(place)))
-        ends.append(end)
-    return b"%d-%d" % min(ends) if ends else None
+        end = EntryId.parse(delivered).next
+        ends.append(end if pending["min"] is None else min(end, EntryId.parse(pending["min"])))
+    return str(min(ends)) if ends else None
