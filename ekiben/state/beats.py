@@ -36,12 +36,6 @@ if #gone > 0 then
 end
 return redis.call('ZRANGEBYSCORE', KEYS[2], at - ARGV[4], '+inf')
 """
-# KEYS as above. ARGV: the worker.
-_LEAVE: Final = """
-redis.call('HDEL', KEYS[1], ARGV[1])
-redis.call('ZREM', KEYS[2], ARGV[1])
-return 1
-"""
 # KEYS as above. ARGV: the oldest age in seconds. Returns the beats.
 _READ: Final = """
 local now = redis.call('TIME')
@@ -137,8 +131,8 @@ class Beats:
     """The beats in one Redis. Every method raises `StateUnavailable` when Redis is away."""
 
     def __init__(self, redis: Redis) -> None:
+        self._redis = redis
         self._write = redis.register_script(_WRITE)
-        self._leave = redis.register_script(_LEAVE)
         self._read = redis.register_script(_READ)
 
     async def write(self, beat: Beat) -> list[str]:
@@ -149,7 +143,11 @@ class Beats:
 
     async def leave(self, worker: str) -> None:
         """Forget a worker that ends."""
-        await self._run(self._leave, [worker])
+        with state_answers():
+            pipeline = self._redis.pipeline()
+            pipeline.hdel(WORKERS_KEY, worker)
+            pipeline.zrem(SEEN_KEY, worker)
+            await pipeline.execute()
 
     async def read(self, within_s: float = IGNORED_AFTER_S) -> list[Beat]:
         """The last beats of the workers that run, sorted by host and process.

@@ -15,10 +15,9 @@ import stat
 import subprocess
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 from ekiben.process.private import private_folder, private_opener
@@ -95,16 +94,12 @@ class EmbeddedRedis:
         self._data_dir = data_dir.resolve()
         self._environ = dict(os.environ if environ is None else environ)
         self._start_timeout_s = start_timeout_s
-        self._servers: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        """The running servers by name (`cache`, `state`), to be watched, not to be ended."""
         self._lock: IO[bytes] | None = None
         self.addresses = Addresses(
             _url(socket_dir(data_dir), CACHE), _url(socket_dir(data_dir), STATE), embedded=True
         )
-
-    @property
-    def processes(self) -> Mapping[str, subprocess.Popen[bytes]]:
-        """The running servers by name (`cache`, `state`), to be watched, not to be ended."""
-        return self._servers
 
     def log(self, name: str) -> Path:
         """Where the server of that name writes."""
@@ -117,24 +112,24 @@ class EmbeddedRedis:
             folder = self._prepare()
             binary = _binary()
             for name in (CACHE, STATE):
-                self._servers[name] = self._spawn(binary, name, folder)
+                self.processes[name] = self._spawn(binary, name, folder)
             deadline = time.monotonic() + self._start_timeout_s
-            for name in (CACHE, STATE):
+            for name in self.processes:
                 self._wait(name, folder, deadline)
             undo.pop_all()
 
     def close(self, grace_s: float = 5.0) -> None:
         """End both servers (killed when they take longer than `grace_s` together) and remove the sockets."""
         deadline = time.monotonic() + grace_s
-        for server in self._servers.values():
+        for server in self.processes.values():
             server.terminate()
-        for server in self._servers.values():
+        for server in self.processes.values():
             try:
                 server.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
-        self._servers.clear()
+        self.processes.clear()
         if self._lock is not None:
             remove_sockets(self._data_dir)
             self._lock.close()
@@ -144,9 +139,7 @@ class EmbeddedRedis:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def _prepare(self) -> Path:
@@ -188,7 +181,7 @@ class EmbeddedRedis:
             )
 
     def _wait(self, name: str, folder: Path, deadline: float) -> None:
-        server = self._servers[name]
+        server = self.processes[name]
         while not _answers(folder / f"{name}.sock"):
             if server.poll() is not None:
                 raise EmbeddedRedisError(f"Redis ({name}) ended while starting: see {self.log(name)}")
@@ -208,10 +201,8 @@ def remove_sockets(data_dir: Path) -> None:
         return
     for name in (CACHE, STATE):
         (folder / f"{name}.sock").unlink(missing_ok=True)
-    try:
+    with suppress(OSError):  # something else lies in it: not ours to remove
         folder.rmdir()
-    except OSError:
-        pass  # something else lies in it: not ours to remove
 
 
 def _url(folder: Path, name: str) -> str:

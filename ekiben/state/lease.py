@@ -17,8 +17,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from itertools import chain
-from typing import Final, cast
+from typing import Final
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -104,13 +103,8 @@ class Lease:
         """
         asked = self._clock()
         fence = f"{self._token} {self.holder}" if self._token is not None else ""
-        token = cast(
-            "int",
-            await self._acquire(
-                keys=[LEASE_KEY, LEASE_TOKENS_KEY], args=[fence, self.holder, int(self._ttl_s * 1000)]
-            ),
-        )
-        self._token = token or None
+        arguments = [fence, self.holder, int(self._ttl_s * 1000)]
+        self._token = await self._acquire(keys=[LEASE_KEY, LEASE_TOKENS_KEY], args=arguments) or None
         self._until = asked + self._ttl_s
         return self.held()
 
@@ -127,7 +121,7 @@ class Lease:
 
         Raises `LeaseLost`, and redis's own errors.
         """
-        arguments = [self.fence, *chain.from_iterable(fields.items())]
+        arguments = [self.fence, *(part for item in fields.items() for part in item)]
         if not await self._write(keys=[LEASE_KEY, key], args=arguments):
             raise LeaseLost(f"{self.holder} no longer holds the lease")
 

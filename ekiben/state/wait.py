@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from itertools import count
 from typing import Final
 
 from redis.exceptions import RedisError
@@ -21,37 +21,25 @@ _EVERY_S: Final = 0.5
 _TELL_EVERY: Final = 20  # looks
 
 
-async def wait_for_state(url: str, tell: Callable[[str], None]) -> None:
-    """Return once the Redis at `url` answers. Every 10 s `tell` hears why it has not."""
-    redis = open_state(url)
-    looks = 0
-    try:
-        while True:
+async def wait_for_state(url: str) -> None:
+    """Return once the Redis at `url` answers. Says on standard error every 10 s why it has not."""
+    async with open_state(url) as redis:
+        for look in count():
             try:
                 await redis.ping()
-            except (RedisError, OSError) as error:
-                if looks % _TELL_EVERY == 0:
-                    tell(f"waiting for the state Redis: {error}")
-                looks += 1
-                await asyncio.sleep(_EVERY_S)
-            else:
                 return
-    finally:
-        await redis.aclose()
+            except (RedisError, OSError) as error:
+                if look % _TELL_EVERY == 0:
+                    sys.stderr.write(f"waiting for the state Redis: {error}\n")
+            await asyncio.sleep(_EVERY_S)
 
 
 def main() -> int:
     """Wait for the Redis that the environment names. Returns the exit code: 2 for a bad address."""
-
-    def tell(line: str) -> None:
-        sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
-
     try:
-        found = addresses(os.environ, data_dir(os.environ))
-        asyncio.run(wait_for_state(found.state_url, tell))
+        asyncio.run(wait_for_state(addresses(os.environ, data_dir(os.environ)).state_url))
     except (EmbeddedRedisError, ValueError) as error:
-        tell(f"ekiben.state.wait: {error}")
+        sys.stderr.write(f"ekiben.state.wait: {error}\n")
         return 2
     return 0
 

@@ -104,5 +104,4 @@ def allowed_origins(environ: Mapping[str, str]) -> frozenset[str]:
 
 
 def _listed(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
-    parts = (part.strip() for part in environ.get(name, "").split(","))
-    return tuple(part for part in parts if part)
+    return tuple(filter(None, map(str.strip, environ.get(name, "").split(","))))

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from typing import Any, Final, cast
 
 import orjson
@@ -87,9 +86,10 @@ class Conflict(Exception):
 def state_answers(*also: type[Exception]) -> Iterator[None]:
     """Raise as `StateUnavailable` what redis-py raises in this block, and `also` other errors; what Redis
     refuses is `Unreadable`."""
+    errors: tuple[type[Exception], ...] = (RedisError, OSError, *also)
     try:
         yield
-    except (RedisError, OSError, *also) as error:
+    except errors as error:
         # redis-py tells of a missing password in more than one class.
         if isinstance(error, AuthenticationError) or "authenticat" in str(error).lower():
             raise Unreadable(f"the state Redis refuses the password: {error}") from error
@@ -248,7 +248,8 @@ class DocumentStore:
         fields["noted"] = noted.applied  # so that everybody reads the text, also where only that is new
         with state_answers():
             done = await self._note(
-                keys=[DOCUMENT_KEY], args=[held.lineage, held.revision, *chain.from_iterable(fields.items())]
+                keys=[DOCUMENT_KEY],
+                args=[held.lineage, held.revision, *(part for item in fields.items() for part in item)],
             )
         if not done:
             raise Conflict
@@ -287,8 +288,8 @@ class DocumentStore:
                     CHANGES_CHANNEL,
                     fence,
                     len(fields),
-                    *chain.from_iterable(fields.items()),
-                    *chain.from_iterable(phases.items()),
+                    *(part for item in fields.items() for part in item),
+                    *(str(part) for item in phases.items() for part in item),
                 ],
             )
         if done < 0:
@@ -316,12 +317,9 @@ def open_state(state_url: str) -> Redis:
     )
 
 
-def _phases(held: Record | None, new: Record) -> Mapping[str, int]:
-    return {key: phase for each in (held, new) if each is not None for key, phase in _ran_in(each).items()}
-
-
-def _ran_in(record: Record) -> Mapping[str, int]:
-    try:
-        return ran_by(orjson.loads(record.document))
-    except ValueError:
-        return {}
+def _phases(*records: Record | None) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for record in filter(None, records):
+        with suppress(ValueError):
+            found |= ran_by(orjson.loads(record.document))
+    return found

@@ -15,6 +15,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -134,11 +135,9 @@ async def follow(look: Callable[[], Awaitable[None]], changed: asyncio.Event) ->
     """Look now, at once whenever `changed` is set, and every 500 ms, until cancelled."""
     while True:
         await look()
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(_LOOK_S):
                 await changed.wait()
-        except TimeoutError:
-            pass
         changed.clear()
 
 

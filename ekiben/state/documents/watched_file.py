@@ -10,7 +10,6 @@ from typing import Final
 
 SETTLE_S: Final = 2.0
 """A file that has not changed for so long, by time and size, is taken for whole."""
-_Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class WatchedFile:
         self._most_bytes = most_bytes
         self._clock = clock
         self._wall = wall
-        self._stamp: _Stamp | None = None
+        self._stamp: tuple[int, int, int] | None = None
         self._since = 0.0
         self._content = b""
         self._looked = False
@@ -47,7 +46,8 @@ class WatchedFile:
         clock of a file server is another's.
         """
         try:
-            stamp = self._stamp_now()
+            found = self.path.stat()
+            stamp = found.st_mtime_ns, found.st_size, found.st_ino
             if stamp != self._stamp:
                 with self.path.open("rb") as file:
                     self._content = file.read(self._most_bytes + 1)
@@ -60,7 +60,3 @@ class WatchedFile:
             self._stamp, self._since = stamp, now - age_s
         self._looked = True
         return Seen(self._content, now - self._since)
-
-    def _stamp_now(self) -> _Stamp:
-        found = self.path.stat()
-        return found.st_mtime_ns, found.st_size, found.st_ino

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -91,7 +90,8 @@ class Producer:
         Raises `NotStored` when Redis or too few replicas have it, and `StateUnavailable` when that is not
         known: send the same block again, or give it up.
         """
-        arguments = [block.number, _REMEMBERED_S, *chain.from_iterable(block.fields.items())]
+        fields = (part for item in block.fields.items() for part in item)
+        arguments = [block.number, _REMEMBERED_S, *fields]
         try:
             async with asyncio.timeout(timeout_s):
                 if self._replicas:
