@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -18,10 +18,8 @@ MAX_VALUE: Final = 1e30
 # Clocks differ; an outcome of tomorrow is a mistake.
 _MAX_AHEAD_S: Final = 300.0
 
-_FIELDS: Final = frozenset({"prediction_id", "user_id", "name", "value", "at", "id"})
 _UNKNOWN: Final = "unknown field: an outcome has prediction_id, user_id, name, value, at, id"
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
-_Wrong = Callable[[str | None, str], None]
 
 
 class GivenOutcome(msgspec.Struct, frozen=True, gc=False):
@@ -49,71 +47,60 @@ def read_outcome(item: Any, now: float) -> GivenOutcome:
 
     Raises `BadOutcome`.
     """
-    errors: list[tuple[str | None, str]] = []
-
-    def wrong(field: str | None, message: str) -> None:
-        errors.append((field, message))
-
     if type(item) is not dict:
         raise BadOutcome([(None, "an outcome must be an object")])
-    if not item.keys() <= _FIELDS:
+    errors: list[tuple[str | None, str]] = []
+    if not item.keys() <= _FIELDS.keys():
         unknown = next(field for field in item if field not in _FIELDS)
-        wrong(unknown[:100], _UNKNOWN)
+        errors.append((unknown[:100], _UNKNOWN))
     if ("prediction_id" in item) == ("user_id" in item):
-        wrong(None, "give either `prediction_id` or `user_id`")
-    prediction_id = _text(item, "prediction_id", MAX_ID_CHARS, wrong)
-    user_id = _text(item, "user_id", MAX_USER_ID_CHARS, wrong)
-    if "name" not in item:
-        wrong("name", "`name` is missing")
-    name = _text(item, "name", MAX_NAME_CHARS, wrong)
-    outcome_id = _text(item, "id", MAX_ID_CHARS, wrong)
-    value = _value(item, wrong)
-    at = _at(item, now, wrong)
+        errors.append((None, "give either `prediction_id` or `user_id`"))
+    found: dict[str, Any] = {"prediction_id": None, "user_id": None, "at": now}
+    for field, (read, most) in _FIELDS.items():
+        if field in item:
+            try:
+                found[field] = read(item[field], most, now)
+            except ValueError as error:
+                errors.append((field, str(error)))
+        elif field in ("name", "value"):
+            errors.append((field, f"`{field}` is missing"))
     if errors:
         raise BadOutcome(errors)
-    assert name is not None
-    return GivenOutcome(prediction_id, user_id, name, value, at, outcome_id)
+    return GivenOutcome(**found)
 
 
-def _text(item: dict[str, Any], field: str, most: int, wrong: _Wrong) -> str | None:
-    if field not in item:
-        return None
-    value = item[field]
+def _text(value: Any, most: int, _now: float) -> str:
     if type(value) is not str:
-        wrong(field, "must be a string")
-    elif not 0 < len(value) <= most:
-        wrong(field, f"must have 1 to {most} characters")
-    else:
-        return value
-    return None
+        raise ValueError("must be a string")
+    if not 0 < len(value) <= most:
+        raise ValueError(f"must have 1 to {most} characters")
+    return value
 
 
-def _value(item: dict[str, Any], wrong: _Wrong) -> float:
-    if "value" not in item:
-        wrong("value", "`value` is missing")
-        return 0.0
-    value = item["value"]
+def _number(value: Any, most: float, _now: float) -> float:
     # bool is an int in Python, and no number in JSON.
     if type(value) not in (int, float) or not abs(value) < math.inf:
-        wrong("value", "must be a finite number")
-        return 0.0
-    if abs(value) > MAX_VALUE:
-        wrong("value", f"must lie between {-MAX_VALUE:g} and {MAX_VALUE:g}")
-        return 0.0
+        raise ValueError("must be a finite number")
+    if abs(value) > most:
+        raise ValueError(f"must lie between {-most:g} and {most:g}")
     return float(value)
 
 
-def _at(item: dict[str, Any], now: float, wrong: _Wrong) -> float:
-    if "at" not in item:
-        return now
-    text = item["at"]
+def _time(value: Any, most_ahead_s: float, now: float) -> float:
     try:
-        if type(text) is not str:
-            raise ValueError
-        at = msgspec.convert(text, _Time).timestamp()
+        at = msgspec.convert(value, _Time, strict=True).timestamp()
     except (ValueError, OverflowError):
-        wrong("at", "must be a time as RFC 3339 has it, such as 2026-11-21T10:00:00Z")
-        return now
-    if at > now + _MAX_AHEAD_S:
-        wrong("at", "lies more than 5 minutes in the future")
+        raise ValueError("must be a time as RFC 3339 has it, such as 2026-11-21T10:00:00Z") from None
+    if at > now + most_ahead_s:
+        raise ValueError("lies more than 5 minutes in the future")
     return at
+
+
+_FIELDS: Final[Mapping[str, tuple[Callable[[Any, Any, float], Any], float]]] = {
+    "prediction_id": (_text, MAX_ID_CHARS),
+    "user_id": (_text, MAX_USER_ID_CHARS),
+    "name": (_text, MAX_NAME_CHARS),
+    "id": (_text, MAX_ID_CHARS),
+    "value": (_number, MAX_VALUE),
+    "at": (_time, _MAX_AHEAD_S),
+}
