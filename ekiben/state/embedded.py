@@ -18,12 +18,15 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from ekiben.process.private import private_folder, private_opener
 
 CACHE = "cache"
 STATE = "state"
+
+_START_TIMEOUT_S: Final = 30.0
+_GRACE_S: Final = 5.0
 
 _COMMON = ("--port", "0", "--unixsocketperm", "700", "--save", "", "--dir", ".", "--daemonize", "no",
            # A rewritten title would overwrite the environment that `ekiben up` recognises its children by.
@@ -88,12 +91,9 @@ class EmbeddedRedis:
     as one of them lives, even when their parent was killed. Raises EmbeddedRedisError.
     """
 
-    def __init__(
-        self, data_dir: Path, environ: Mapping[str, str] | None = None, start_timeout_s: float = 30.0
-    ) -> None:
+    def __init__(self, data_dir: Path, environ: Mapping[str, str] | None = None) -> None:
         self._data_dir = data_dir.resolve()
-        self._environ = dict(os.environ if environ is None else environ)
-        self._start_timeout_s = start_timeout_s
+        self._environ = environ
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         """The running servers by name (`cache`, `state`), to be watched, not to be ended."""
         self._lock: IO[bytes] | None = None
@@ -113,14 +113,14 @@ class EmbeddedRedis:
             binary = _binary()
             for name in (CACHE, STATE):
                 self.processes[name] = self._spawn(binary, name, folder)
-            deadline = time.monotonic() + self._start_timeout_s
+            deadline = time.monotonic() + _START_TIMEOUT_S
             for name in self.processes:
                 self._wait(name, folder, deadline)
             undo.pop_all()
 
-    def close(self, grace_s: float = 5.0) -> None:
-        """End both servers (killed when they take longer than `grace_s` together) and remove the sockets."""
-        deadline = time.monotonic() + grace_s
+    def close(self) -> None:
+        """End both servers (killed when they take longer than 5 s together) and remove the sockets."""
+        deadline = time.monotonic() + _GRACE_S
         for server in self.processes.values():
             server.terminate()
         for server in self.processes.values():
@@ -187,7 +187,7 @@ class EmbeddedRedis:
                 raise EmbeddedRedisError(f"Redis ({name}) ended while starting: see {self.log(name)}")
             if time.monotonic() > deadline:
                 raise EmbeddedRedisError(
-                    f"Redis ({name}) gave no answer in {self._start_timeout_s:.0f} s: see {self.log(name)}"
+                    f"Redis ({name}) gave no answer in {_START_TIMEOUT_S:.0f} s: see {self.log(name)}"
                 )
             time.sleep(0.01)
 

@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
@@ -135,7 +136,7 @@ class Applier:
         self._clock = clock
         self._wall = wall
         self._who = f"{file} on {socket.gethostname()}"
-        self._read: tuple[str, ExperimentsFile | BadExperimentsFile] | None = None
+        self._read = lru_cache(maxsize=1)(_read)
         self._last: tuple[str, Document] | None = None
         self._met: str | None = None  # the text that was first met, or is in force, since this one applies
         self._watches = False  # another text has come in its place since
@@ -173,7 +174,7 @@ class Applier:
             self._empty_since = None
         if stored is not None and digest == stored.applied:
             self._met, self._watches = digest, False
-            read = await self._parse(digest, seen.content)
+            read = await asyncio.to_thread(self._read, seen.content)
             if isinstance(read, ExperimentsFile) and (self._last is None or self._last[0] != digest):
                 if stored.record is not None and stored.record.applied_text is None:
                     await self._documents.note_text(stored, read.text)  # an earlier release applied it
@@ -186,7 +187,7 @@ class Applier:
         if self._met is None:
             self._met = digest
         self._watches |= digest != self._met
-        read = await self._parse(digest, seen.content)
+        read = await asyncio.to_thread(self._read, seen.content)
         if isinstance(read, BadExperimentsFile):
             self._stand("refused", *str(read).splitlines())
         elif stored is None:
@@ -256,11 +257,6 @@ class Applier:
             found = await last_text(stored)
             self._last = None if found is None else (stored.applied, found)
         return None if self._last is None else self._last[1]
-
-    async def _parse(self, digest: str, content: bytes) -> ExperimentsFile | BadExperimentsFile:
-        if self._read is None or self._read[0] != digest:
-            self._read = digest, await asyncio.to_thread(_read, content)
-        return self._read[1]
 
     def _stand(self, state: FileState, *lines: str) -> None:
         """Know how the file stands; what is new is logged."""

@@ -199,13 +199,11 @@ class Audit:
 
 
 def _step(experiment: Experiment | None) -> object:
-    if experiment is None:
-        return None
-    return experiment.status, experiment.coverage, experiment.phase, experiment.ramp
+    return experiment and (experiment.status, experiment.coverage, experiment.phase, experiment.ramp)
 
 
 def _width(experiment: Experiment | None) -> object:
-    return None if experiment is None else (experiment.coverage, experiment.phase)
+    return experiment and (experiment.coverage, experiment.phase)
 
 
 def _entry(entry_id: str, fields: dict[bytes, bytes]) -> Entry:
