@@ -121,7 +121,7 @@ class Lease:
 
         Raises `LeaseLost`, and redis's own errors.
         """
-        arguments = [self.fence, *(part for item in fields.items() for part in item)]
+        arguments: list[bytes | str] = [self.fence, *(part for item in fields.items() for part in item)]
         if not await self._write(keys=[LEASE_KEY, key], args=arguments):
             raise LeaseLost(f"{self.holder} no longer holds the lease")
 

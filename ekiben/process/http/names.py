@@ -85,23 +85,17 @@ def own_origin(origin: str, host: str) -> bool:
 
 def allowed_hosts(environ: Mapping[str, str]) -> tuple[str, ...]:
     """The names in `EKIBEN_ALLOWED_HOSTS`. Raises `BadSetting`."""
-    names = _listed(environ, ALLOWED_HOSTS)
-    for name in names:
-        if not _HOST.fullmatch(name.lower()):
-            raise BadSetting(f"{ALLOWED_HOSTS} must hold names such as ekiben.example.com, not {name!r}")
-    return names
+    return _listed(environ, ALLOWED_HOSTS, _HOST, "names such as ekiben.example.com")
 
 
 def allowed_origins(environ: Mapping[str, str]) -> frozenset[str]:
     """The origins in `EKIBEN_ALLOWED_ORIGINS`. Raises `BadSetting`."""
-    origins = frozenset(origin.lower() for origin in _listed(environ, ALLOWED_ORIGINS))
-    for origin in origins:
-        if not _ORIGIN.fullmatch(origin):
-            raise BadSetting(
-                f"{ALLOWED_ORIGINS} must hold origins such as https://shop.example.com, not {origin!r}"
-            )
-    return origins
+    return frozenset(_listed(environ, ALLOWED_ORIGINS, _ORIGIN, "origins such as https://shop.example.com"))
 
 
-def _listed(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
-    return tuple(filter(None, map(str.strip, environ.get(name, "").split(","))))
+def _listed(environ: Mapping[str, str], name: str, form: re.Pattern[str], what: str) -> tuple[str, ...]:
+    parts = tuple(filter(None, map(str.strip, environ.get(name, "").lower().split(","))))
+    for part in parts:
+        if not form.fullmatch(part):
+            raise BadSetting(f"{name} must hold {what}, not {part!r}")
+    return parts

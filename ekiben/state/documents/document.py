@@ -155,7 +155,7 @@ def _written(document: Document, kept: Kept) -> tuple[bytes, bytes]:
     return orjson.dumps(data), orjson.dumps(routing_data(data))
 
 
-def _changed(held: Record | None, document: Document, kept: Kept, text: bytes | None) -> Record:
+def _changed(held: Record | None, document: Document, kept: Kept, text: bytes | None = None) -> Record:
     data, routing = _written(document, kept)
     return (held or Record(secrets.token_hex(8), 0, "", b"")).next(data, routing, text)
 
@@ -260,15 +260,14 @@ class DocumentStore:
 
     async def join(self, held: Record, document: Document, known: Record, kept: Kept, why: str) -> Record:
         """Go on from both of two histories with `document`. Raises `Conflict` when another was faster."""
-        data, routing = await asyncio.to_thread(_written, document, kept)
-        now = float(cast("tuple[int, int]", await cast("Any", self._redis.time()))[0])
-        joined = held.next(data, routing)
+        joined = await asyncio.to_thread(_changed, held, document, kept)
+        seconds, _ = await cast("Any", self._redis.time())
         past = dict.fromkeys([held.here, known.here, *held.past, *known.past])
         joined = replace(
             joined,
             revision=max(held.revision, known.revision) + 1,
             past=tuple(past)[:100],
-            joined=f"{now:.0f}|{why}",
+            joined=f"{seconds}|{why}",
         )
         await self._set(held, joined, "ekiben", why)
         return joined

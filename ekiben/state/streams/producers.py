@@ -91,7 +91,7 @@ class Producer:
         known: send the same block again, or give it up.
         """
         fields = (part for item in block.fields.items() for part in item)
-        arguments = [block.number, _REMEMBERED_S, *fields]
+        arguments: list[Any] = [block.number, _REMEMBERED_S, *fields]
         try:
             async with asyncio.timeout(timeout_s):
                 if self._replicas:
@@ -123,7 +123,3 @@ class Producer:
                 raise NotStored("the state Redis has not synced it to disk in time")
         if reached < self._replicas:
             raise NotStored(f"{reached} of {self._replicas} replicas of the state Redis have it in time")
-
-    async def append(self, events: Sequence[Event]) -> None:
-        """Append events as a block of their own, tried once. Raises `StateUnavailable`."""
-        await self.send(self.block(events))

@@ -80,7 +80,7 @@ async def test_blocks_are_in_the_stream_in_the_order_in_which_they_were_sent(
 ) -> None:
     one = producer(state)
     for number in range(3):
-        await one.append([event(f"{number}a"), event(f"{number}b")])
+        await one.send(one.block([event(f"{number}a"), event(f"{number}b")]))
     assert await read(redis) == [["0a", "0b"], ["1a", "1b"], ["2a", "2b"]]
 
 
@@ -90,7 +90,7 @@ async def test_a_block_that_is_sent_again_after_a_lost_reply_is_in_the_stream_on
     async with losing_replies(redis) as way:
         client = open_state(way.url)
         one = producer(client)
-        await one.append([event("first")])
+        await one.send(one.block([event("first")]))
         block = one.block([event("second")])
         way.losing = True
         for _ in range(3):
@@ -99,7 +99,7 @@ async def test_a_block_that_is_sent_again_after_a_lost_reply_is_in_the_stream_on
         assert await read(redis) == [["first"], ["second"]]
         way.losing = False
         await one.send(block)
-        await one.append([event("third")])
+        await one.send(one.block([event("third")]))
         assert await read(redis) == [["first"], ["second"], ["third"]]
         await client.aclose()
 
@@ -109,14 +109,15 @@ async def test_a_block_that_arrives_behind_a_later_one_is_not_appended(
 ) -> None:
     one = producer(state)
     given_up = one.block([event("given up")])
-    await one.append([event("later")])
+    await one.send(one.block([event("later")]))
     await one.send(given_up)
     assert await read(redis) == [["later"]]
 
 
 async def test_producers_do_not_stand_in_each_others_way(state: Redis, redis: RedisServer) -> None:
     for name in ("p", "q", "r"):
-        await producer(state, name).append([event(name)])
+        one = producer(state, name)
+        await one.send(one.block([event(name)]))
     assert await read(redis) == [["p"], ["q"], ["r"]]
 
 
@@ -145,19 +146,19 @@ async def test_a_transport_that_was_closed_meanwhile_is_a_redis_that_is_away(
     with monkeypatch.context() as patch:
         patch.setattr(one, "_append", closed)
         with pytest.raises(StateUnavailable, match="handler is closed"):
-            await one.append([event("1")])
-    await one.append([event("2")])
+            await one.send(one.block([event("1")]))
+    await one.send(one.block([event("2")]))
     assert await read(redis) == [["2"]]
 
 
 async def test_a_redis_that_came_back_empty_takes_the_next_block(state: Redis, redis: RedisServer) -> None:
     one = producer(state)
-    await one.append([event("lost")])
+    await one.send(one.block([event("lost")]))
     redis.kill()
     with pytest.raises(StateUnavailable):
-        await one.append([event("nowhere to go")])
+        await one.send(one.block([event("nowhere to go")]))
     await redis.start()
-    await one.append([event("next")])
+    await one.send(one.block([event("next")]))
     assert await read(redis) == [["next"]]
 
 
@@ -165,7 +166,7 @@ async def test_a_redis_that_hangs_is_waited_for_no_longer_than_asked(
     state: Redis, redis: RedisServer
 ) -> None:
     one = producer(state)
-    await one.append([event("1")])
+    await one.send(one.block([event("1")]))
     redis.pause()
     block = one.block([event("2")])
     with pytest.raises(StateUnavailable, match="did not answer"):
