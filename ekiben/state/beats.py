@@ -159,7 +159,7 @@ class Beats:
         for held in cast("list[bytes | None]", await self._run(self._read, [within_s])):
             try:
                 beats.append(msgspec.json.decode(held or b"", type=Beat))
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except ValueError:
                 continue
         return sorted(beats, key=lambda beat: (beat.host, beat.pid, beat.started_at))
 

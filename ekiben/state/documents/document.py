@@ -29,7 +29,6 @@ from ekiben.experiments.changes.releases import (
     write_document,
 )
 from ekiben.experiments.document import Document
-from ekiben.experiments.problems import DocumentError
 from ekiben.state.documents.record import SCHEMA, Record, stamp_of
 from ekiben.state.lease import LEASE_KEY, Lease, LeaseLost
 
@@ -138,7 +137,7 @@ def read_record(record: Record, *, routing: bool = False) -> Stored:
             document, kept = read_routing(orjson.loads(record.routing))
         else:
             document, kept = read_document(orjson.loads(record.document))
-    except (DocumentError, ValueError) as error:
+    except ValueError as error:
         line = str(error).splitlines()[0]
         raise Unreadable(f"{DOCUMENT_KEY} holds no experiments document: {line}") from error
     return Stored(record.lineage, record.revision, record.applied, document, record, kept)

@@ -14,13 +14,12 @@ from typing import Any, Final
 
 import yaml
 
+from ekiben.experiments.problems import Path, problem
+
 MOST_VALUES: Final = 200_000
 """Values in a file, with what aliases and merge keys stand for: 630 bytes of them can mean millions."""
 DEEPEST: Final = 40
 _REST_EVERY: Final = 500
-
-Place = tuple[str | int, ...]
-"""Where a value stands, as in the messages about a document: `("models", "credit", "live")`."""
 
 
 class BadYaml(ValueError):
@@ -36,9 +35,9 @@ class YamlData:
     """What was read, and the line (from 1) of every key and item."""
 
     data: Any
-    lines: Mapping[Place, int]
+    lines: Mapping[Path, int]
 
-    def line(self, place: Place) -> int | None:
+    def line(self, place: Path) -> int | None:
         """The line of `place`, or of the nearest thing around it that stands in the text."""
         while place and place not in self.lines:
             place = place[:-1]
@@ -67,7 +66,7 @@ class _Open:
     """A list or a mapping whose end has not come."""
 
     value: Any
-    place: Place
+    place: Path
     anchor: str | None
     began: int  # how many values there were before it
     key: str | None = None  # of a mapping: the key whose value comes next
@@ -79,7 +78,7 @@ class _Open:
 @dataclass(slots=True)
 class _Reader:
     data: Any = None
-    lines: dict[Place, int] = field(default_factory=dict)
+    lines: dict[Path, int] = field(default_factory=dict)
     _open: list[_Open] = field(default_factory=list)
     _anchors: dict[str, tuple[Any, int]] = field(default_factory=dict)
     _values: int = 0
@@ -125,7 +124,7 @@ class _Reader:
         value = _plain_value(text, line) if plain else text
         if not isinstance(value, str):
             quoted = f'write it in quotes: "{text}"' if text else "it is missing"
-            raise BadYaml(f"{_dotted(here.place)}the key must be text: {quoted}", line)
+            raise BadYaml(problem(here.place, f"the key must be text: {quoted}"), line)
         if value in here.given:
             raise BadYaml(f"the key {value!r} stands here twice", line)
         here.given.add(value)
@@ -152,7 +151,7 @@ class _Reader:
             self._anchors[done.anchor] = done.value, weight
         self._add(done.value, 1, line)
 
-    def _place(self, line: int) -> Place:
+    def _place(self, line: int) -> Path:
         """Where the value that comes now stands."""
         if not self._open:
             return ()
@@ -213,7 +212,3 @@ def _plain_value(text: str, line: int) -> Any:
     if _DECIMAL.fullmatch(text):
         return float(text.replace("_", ""))
     return float(_NO_NUMBER[text.lower()]) if text.lower() in _NO_NUMBER else text
-
-
-def _dotted(place: Place) -> str:
-    return ".".join(str(part) for part in place) + ": " if place else ""
