@@ -126,7 +126,7 @@ class BoundedProtocol(HttpToolsProtocol):
         # uvicorn's own check would refuse requests on connections that are there already.
         most, self.limit_concurrency = self.limit_concurrency, None
         if most is not None and len(self.connections) > most and not self._has_room():
-            self._end("no_room")
+            self.ended["no_room"] += 1
             detail = f"this server holds {most} connections, all of them busy"
             self.transport.write(Refused(503, "overloaded", "Too busy", detail).render())
             self.transport.close()
@@ -137,7 +137,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         if isinstance(exc, TimeoutError):
-            self._end("not_read")
+            self.ended["not_read"] += 1
         self._keep_charged(0)
         super().connection_lost(exc)
 
@@ -163,8 +163,7 @@ class BoundedProtocol(HttpToolsProtocol):
         cast("JoiningTransport", self.transport).flush()
         if self._said or not (self._last_words or self._others_wait()):
             return False
-        if self._last_words is None:
-            self._last_words = b""
+        self._last_words = self._last_words or b""
         return True
 
     def pause_writing(self) -> None:
@@ -186,7 +185,7 @@ class BoundedProtocol(HttpToolsProtocol):
         closing = self.transport.is_closing()
         if self._write_due is not None and now >= self._write_due:
             if self.transport.get_write_buffer_size() > self._unread - _PROGRESS_BYTES:
-                self._end("not_read")
+                self.ended["not_read"] += 1
                 self.transport.abort()
                 return
             self._await_reading()
@@ -195,15 +194,12 @@ class BoundedProtocol(HttpToolsProtocol):
         if not closing:
             if self._head_due is not None and now >= self._head_due:
                 if self._taken:
-                    self._end("head_late")
+                    self.ended["head_late"] += 1
                 self.transport.close()
             elif self._head_due is None and now - (self.idle_since or now) >= self.timeout_keep_alive:
                 self.transport.close()
         due_s = self.head_timeout_s if self._write_due is None else self._write_due - now
         self._look = self.loop.call_later(min(self.head_timeout_s, max(due_s, 0.01)), self._look_at_it)
-
-    def _end(self, reason: str) -> None:
-        self.ended[reason] += 1
 
     # Reading
 
@@ -230,14 +226,14 @@ class BoundedProtocol(HttpToolsProtocol):
             refused = error.__context__
             if not isinstance(refused, Refused):
                 refused = unreadable(f"it is no HTTP/1.1: {error}")
-            self._end(_REASONS.get(refused.status, "not_http"))
+            self.ended[_REASONS.get(refused.status, "not_http")] += 1
             self._say_last(refused)
             return
         if self._bodyless > self.max_head_bytes and (self._head_due is not None or self._framed):
-            self._end("head_large")
+            self.ended["head_large"] += 1
             self._say_last(_too_large(f"{self.max_head_bytes} bytes"))
         elif self._taken > self.max_request_bytes:
-            self._end("body_large")
+            self.ended["body_large"] += 1
             self.transport.abort()
 
     def _take_slices(self, data: memoryview) -> None:
@@ -480,14 +476,10 @@ def _close_idle(connections: Iterable[BoundedProtocol]) -> int:
     """Close a sixteenth of the connections that wait, and return how many: those first that have never asked
     for anything, then those that have waited longest.
     """
-    idle = [
-        (each.cycle is not None, since, each)
-        for each in connections
-        if (since := each.idle_since) is not None
-    ]
-    idle.sort(key=lambda found: found[:2])
+    idle = [each for each in connections if each.idle_since is not None]
+    idle.sort(key=lambda each: (each.cycle is not None, each.idle_since))
     closed = idle[: -(-len(idle) // _ROOM_MADE)]
-    for _, _, connection in closed:
-        connection._end("no_room")
+    for connection in closed:
+        connection.ended["no_room"] += 1
         connection.transport.close()
     return len(closed)
