@@ -18,7 +18,6 @@ from redis.exceptions import RedisError, ResponseError
 
 from ekiben.process.environ import choice
 
-CHOICES: Final = ("check", "yes", "no")
 _EVERY_S: Final = 5.0
 _AGAIN_S: Final = 0.5
 _MANAGED: Final = "if the service guarantees it, say so with EKIBEN_STATE_DURABLE=yes"
@@ -112,7 +111,7 @@ class Durability:
             async with asyncio.timeout(2.0):
                 info = await _allowed(self._redis.info()) or {}
                 config = await _allowed(self._redis.config_get("*appendfsync*"))
-        except (RedisError, OSError, TimeoutError):
+        except (RedisError, OSError):
             return
         found = judge(info, config)
         if found != self.found and found.broken and self.choice != "yes":
@@ -140,4 +139,4 @@ async def _allowed(asked: Awaitable[Mapping[Any, Any]]) -> Mapping[Any, Any] | N
 
 def durable_choice(environ: Mapping[str, str]) -> str:
     """`EKIBEN_STATE_DURABLE`. Raises `BadSetting`."""
-    return choice(environ, "EKIBEN_STATE_DURABLE", "check", CHOICES)
+    return choice(environ, "EKIBEN_STATE_DURABLE", "check", ("check", "yes", "no"))

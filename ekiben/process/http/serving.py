@@ -37,8 +37,12 @@ class Connections:
         )
 
     def options(self) -> dict[str, Any]:
-        """uvicorn's options for them: as many as files can be opened for, after the limit was raised."""
-        files = raise_file_limit()
+        """uvicorn's options for them: as many as files can be opened for. Lets this process open as many as
+        the system lets it first: a login shell's 1,024 would be full long before the machine is.
+        """
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        files = sys.maxsize if most == resource.RLIM_INFINITY else most
         return {
             "timeout_keep_alive": self.keep_alive_s,
             "limit_concurrency": min(self.most, int(files * (1 - _FILES_BESIDES))),
@@ -66,12 +70,3 @@ def bound_bentoml() -> None:
     replaced.
     """
     auto.AutoHTTPProtocol = BoundedProtocol
-
-
-def raise_file_limit() -> int:
-    """Let this process open as many files as the system lets it, and return how many: a login shell's 1,024
-    would be full long before the machine is.
-    """
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return sys.maxsize if most == resource.RLIM_INFINITY else most
