@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _MOST_LINKS: Final = 64
 
-Value = str | int | float | bool
-
 
 def trace_id(traceparent: bytes | None) -> str | None:
     """The trace id (32 hex digits) in a `traceparent` header, None without one."""
@@ -41,7 +39,7 @@ class Span:
             f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}".encode()
         )
 
-    def set(self, **attributes: Value | None) -> None:
+    def set(self, **attributes: str | int | float | bool | None) -> None:
         """Describe it; dots in names are written as two underscores, None is left out."""
         if self._span.is_recording():
             for name, value in attributes.items():

@@ -103,7 +103,7 @@ class Lease:
         """
         asked = self._clock()
         fence = f"{self._token} {self.holder}" if self._token is not None else ""
-        arguments = [fence, self.holder, int(self._ttl_s * 1000)]
+        arguments: list[str | int] = [fence, self.holder, int(self._ttl_s * 1000)]
         self._token = await self._acquire(keys=[LEASE_KEY, LEASE_TOKENS_KEY], args=arguments) or None
         self._until = asked + self._ttl_s
         return self.held()

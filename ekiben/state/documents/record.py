@@ -21,9 +21,6 @@ _MOST_PAST: Final = 100
 _MOST_EARLIER: Final = 50
 _MOST_TEXT_BYTES: Final = 16 * 1024 * 1024
 
-Mark = tuple[str, int, str, str]
-"""What tells one state of the hash from another: lineage, revision, applied, stamp."""
-
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -50,8 +47,8 @@ class Record:
     """The SHA-1 of `document`: what a revision is known by, whoever wrote it."""
 
     @property
-    def mark(self) -> Mark:
-        """Equal for equal states of the hash."""
+    def mark(self) -> tuple[str, int, str, str]:
+        """What tells one state of the hash from another."""
         return self.lineage, self.revision, self.applied, self.stamp
 
     @property
