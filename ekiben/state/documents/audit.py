@@ -25,7 +25,7 @@ from ekiben.state.streams.entry_id import EntryId
 
 _FETCHED_AT_ONCE: Final = 10
 _MOST_MEANWHILE: Final = 50
-_LARGEST: Final = 2**64 - 1  # number in an id, for Redis
+_LARGEST: Final = 2**64 - 1  # the largest number that Redis takes in an id
 
 
 @dataclass(frozen=True)
