@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite, sqrt
+from statistics import NormalDist
 from typing import Any, Final
 
 import msgspec
@@ -21,7 +22,6 @@ from ekiben.experiments.report import Effect, MetricReport, Point, Role, Variant
 from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.label_quality import fixed_interval
 from ekiben.experiments.statistics.moments import Moments
-from ekiben.experiments.statistics.normal import quantile
 from ekiben.experiments.verdict import JUDGED_FROM, metric_state
 
 _FIXED_TESTS: Final[Mapping[str, Any]] = {
@@ -82,7 +82,7 @@ def in_variant(kind: Kind, variant: str, moments: Moments, alpha: float) -> Vari
         users=moments.n,
         mean=kind.value(moments),
         std=None if plain is None else plain.std_error * sqrt(plain.users),
-        interval=fixed_interval(kind.estimate(moments), quantile(1 - alpha / 2)),
+        interval=fixed_interval(kind.estimate(moments), NormalDist().inv_cdf(1 - alpha / 2)),
     )
 
 

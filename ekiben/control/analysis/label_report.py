@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from math import sqrt
+from statistics import NormalDist
 from typing import Any
 
 from ekiben.control.analysis.comparing import metric_report
@@ -14,7 +15,6 @@ from ekiben.experiments.report import LabelQuality, MetricReport, Role, VariantM
 from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.effects import Estimate
 from ekiben.experiments.statistics.label_quality import calibration_bin, fixed_interval, roc_auc
-from ekiben.experiments.statistics.normal import quantile
 
 
 def label_report(
@@ -32,7 +32,7 @@ def label_report(
     compared = {variant: each[metric.measure] for variant, each in measured.items()}
     users = {variant: each.auc.users if each is not None else 0 for variant, each in found.items()}
     changes = {variant: effects.effect(compared[control], compared[variant], alpha) for variant in treatments}
-    z = quantile(1 - shown_alpha / 2)
+    z = NormalDist().inv_cdf(1 - shown_alpha / 2)
     return metric_report(
         metric.name,
         metric.kind,

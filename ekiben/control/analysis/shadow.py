@@ -7,6 +7,7 @@ in an experiment.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import NormalDist
 from typing import Any, Final
 
 import ibis
@@ -14,7 +15,6 @@ import ibis
 from ekiben.control.analysis.tables import EventTables, Table
 from ekiben.experiments.report import ScoreBin, ShadowReport
 from ekiben.experiments.statistics.label_quality import wilson_interval
-from ekiben.experiments.statistics.normal import quantile
 from ekiben.state.documents.document import Stored
 
 SHADOW_DAYS: Final = 7
@@ -92,7 +92,7 @@ def _reports(
     bins: Sequence[Mapping[str, Any]],
     distances: Sequence[Mapping[str, Any]],
 ) -> Iterator[ShadowReport]:
-    z = quantile(1 - _ALPHA / 2)
+    z = NormalDist().inv_cdf(1 - _ALPHA / 2)
     for row in sorted(figures, key=_pair):
         counts = {each["bin"]: each["count"] for each in bins if _pair(each) == _pair(row)}
         yield ShadowReport(

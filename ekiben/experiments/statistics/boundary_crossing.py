@@ -23,11 +23,10 @@ from typing import Final
 from ekiben.experiments.statistics.sequential import TUNING
 
 _BETWEEN_LOOKS: Final = 0.5825971579390107  # -zeta(1/2) / sqrt(2 pi)
+_STEPS: Final = 100  # of the grid
 
 
-def crossing_probability(
-    drift: float, users: float, alpha: float, looks: int = 100, tuning: float = TUNING, steps: int = 100
-) -> float:
+def crossing_probability(drift: float, users: float, alpha: float, looks: int = 100) -> float:
     """The probability that the interval at `alpha` has left 0 out on the right side at one of `looks` evenly
     spaced looks, the last after `users` users.
 
@@ -35,17 +34,17 @@ def crossing_probability(
     effect / (std_error · sqrt(users)).
     """
     twice = 2 * log(1 / alpha)
-    rho2 = (twice + log1p(twice)) / tuning
+    rho2 = (twice + log1p(twice)) / TUNING
     moved = _BETWEEN_LOOKS * sqrt(users / looks)
     # The first look is where passing begins: before it nothing is seen.
-    times = [users * step / steps for step in range(1, steps + 1)]
+    times = [users * step / _STEPS for step in range(1, _STEPS + 1)]
     curve, slope = [], []
     for t in times:
         level = (t + 1 / rho2) * (log1p(t * rho2) + twice)
         root = sqrt(level)
         curve.append(root + moved - drift * t)
         slope.append((log1p(t * rho2) + twice + 1) / (2 * root) - drift)
-    step = users / steps
+    step = users / _STEPS
     passage: list[float] = []
     for k, t in enumerate(times):
         total = -2 * _psi(curve[k], slope[k], t)

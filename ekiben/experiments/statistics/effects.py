@@ -49,18 +49,16 @@ UNKNOWN: Final = Effect(
 
 def mean(moments: Moments) -> Estimate | None:
     """The mean of x; None below two users."""
-    value, variance = moments.mean, moments.var
-    return None if value is None or variance is None else _estimate(value, variance, moments.n)
+    return _estimate(moments.mean, moments.var, moments.n)
 
 
 def ratio(moments: Moments) -> Estimate | None:
     """The sum of x by the sum of y, its variance by the delta method (A. Deng, U. Knoblich, J. Lu, "Applying
     the delta method in metric analytics", KDD 2018); None below two users or where y adds up to 0.
     """
-    if moments.n < 2 or moments.y == 0:
+    if moments.y == 0 or (variance := moments.var_beside(value := moments.x / moments.y)) is None:
         return None
-    value = moments.x / moments.y
-    return _estimate(value, _ratio_variance(moments, value) / (moments.y / moments.n) ** 2, moments.n)
+    return _estimate(value, variance / (moments.y / moments.n) ** 2, moments.n)
 
 
 def rate(moments: Moments) -> Estimate | None:
@@ -87,16 +85,18 @@ def cuped(control: Moments, treatment: Moments) -> tuple[Estimate, Estimate] | N
     None below two users in a variant; the plain means where y does not vary.
     """
     both = control + treatment
-    plain = mean(control), mean(treatment)
-    if plain[0] is None or plain[1] is None or both.cov is None or both.mean_y is None:
+    if min(control.n, treatment.n) < 2 or both.cov is None or both.mean_y is None:
         return None
-    if not both.var_y:
-        return plain[0], plain[1]
-    coefficient = both.cov / both.var_y
-    return (
-        _adjusted(control, coefficient, both.mean_y),
-        _adjusted(treatment, coefficient, both.mean_y),
+    coefficient = both.cov / both.var_y if both.var_y else 0.0
+    first, second = (
+        _estimate(
+            (each.x - coefficient * each.y) / each.n + coefficient * both.mean_y,
+            each.var_beside(coefficient),
+            each.n,
+        )
+        for each in (control, treatment)
     )
+    return None if first is None or second is None else (first, second)
 
 
 def effect(control: Estimate | None, treatment: Estimate | None, alpha: float) -> Effect:
@@ -171,21 +171,5 @@ def relative_interval(control: Estimate, treatment: Estimate, alpha: float) -> I
     return Interval(low=low, high=high) if control.value > 0 else Interval(low=-high, high=-low)
 
 
-def _estimate(value: float, variance: float, users: int) -> Estimate:
-    return Estimate(value, sqrt(variance / users), users)
-
-
-def _ratio_variance(moments: Moments, value: float) -> float:
-    """The sample variance of x - value · y."""
-    n = moments.n
-    total = moments.x - value * moments.y
-    squares = moments.xx - 2 * value * moments.xy + value * value * moments.yy
-    return max(squares - total * total / n, 0.0) / (n - 1)
-
-
-def _adjusted(moments: Moments, coefficient: float, mean_y: float) -> Estimate:
-    n = moments.n
-    total = moments.x - coefficient * moments.y
-    squares = moments.xx - 2 * coefficient * moments.xy + coefficient**2 * moments.yy
-    variance = max(squares - total * total / n, 0.0) / (n - 1)
-    return _estimate(total / n + coefficient * mean_y, variance, n)
+def _estimate(value: float | None, variance: float | None, users: int) -> Estimate | None:
+    return None if value is None or variance is None else Estimate(value, sqrt(variance / users), users)

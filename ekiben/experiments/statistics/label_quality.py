@@ -87,7 +87,7 @@ def fixed_interval(
 ) -> Interval:
     """estimate ± z standard errors, kept within [low, high]: a fixed-sample interval.
 
-    `z` is the normal quantile, `normal.quantile(1 - alpha / 2)`. A share's variance counts
+    `z` is the normal quantile, `NormalDist().inv_cdf(1 - alpha / 2)`. A share's variance counts
     COUNTED_EXTRA more users, as its effect's does. Both ends None where the standard error is 0 or there is
     no estimate.
     """

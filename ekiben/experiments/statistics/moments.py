@@ -7,7 +7,10 @@ a constant off the values before they are summed where that is so.
 
 from __future__ import annotations
 
+from operator import add
+
 import msgspec
+from msgspec.structs import astuple
 
 
 class Moments(msgspec.Struct, frozen=True):
@@ -24,14 +27,7 @@ class Moments(msgspec.Struct, frozen=True):
 
     def __add__(self, other: Moments) -> Moments:
         """The moments of both sets of users together; nobody may be in both."""
-        return Moments(
-            self.n + other.n,
-            self.x + other.x,
-            self.xx + other.xx,
-            self.y + other.y,
-            self.yy + other.yy,
-            self.xy + other.xy,
-        )
+        return Moments(*map(add, astuple(self), astuple(other)))
 
     @property
     def mean(self) -> float | None:
@@ -46,19 +42,23 @@ class Moments(msgspec.Struct, frozen=True):
     @property
     def var(self) -> float | None:
         """The sample variance of x (n - 1 in the denominator), None below two users."""
-        return _variance(self.n, self.x, self.xx)
+        return self.var_beside(0.0)
+
+    def var_beside(self, coefficient: float) -> float | None:
+        """The sample variance of x - coefficient · y (n - 1 in the denominator), None below two users."""
+        if self.n < 2:
+            return None
+        total = self.x - coefficient * self.y
+        squares = self.xx - 2 * coefficient * self.xy + coefficient * coefficient * self.yy
+        # Rounding can leave a constant's variance just below 0.
+        return max(squares - total * total / self.n, 0.0) / (self.n - 1)
 
     @property
     def var_y(self) -> float | None:
         """The sample variance of y (n - 1 in the denominator), None below two users."""
-        return _variance(self.n, self.y, self.yy)
+        return Moments(self.n, self.y, self.yy).var
 
     @property
     def cov(self) -> float | None:
         """The sample covariance of x and y (n - 1 in the denominator), None below two users."""
         return (self.xy - self.x * self.y / self.n) / (self.n - 1) if self.n > 1 else None
-
-
-def _variance(n: int, total: float, squares: float) -> float | None:
-    # Rounding can leave a constant's variance just below 0.
-    return max(squares - total * total / n, 0.0) / (n - 1) if n > 1 else None

@@ -7,17 +7,16 @@ users with which a guardrail holds that is in truth unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import ceil, hypot, sqrt
+from statistics import NormalDist
 
 import msgspec
 
 from ekiben.experiments.statistics.boundary_crossing import crossing_probability
 from ekiben.experiments.statistics.effects import Estimate, steadied
-from ekiben.experiments.statistics.normal import quantile
 from ekiben.experiments.verdict import JUDGED_FROM
 
-LOOKS = 100
 MOST_POWER = 0.999
 """Nearer to 1 the boundary's approximation no longer holds."""
 _LARGEST_DRIFT = 3.0  # standard deviations a user: seen at the first look, whatever the rest
@@ -64,30 +63,51 @@ def sample_size(
     *,
     alpha: float,
     power: float = 0.8,
-    comparisons: int | None = None,
     min_users: int = JUDGED_FROM,
-    looks: int = LOOKS,
 ) -> SampleSize:
     """The users with which `effect` (treatment minus control, absolute, not 0) is found with `power`.
 
-    `weights` are the variants', control first, in any unit. `alpha` is the experiment's; it is divided by
-    `comparisons`, the number of treatments unless said (for guardrails: times the number of guardrails). Each
-    variant gets at least `min_users`. The treatment with the least weight decides. Raises ValueError for what
-    is no plan.
+    `weights` are the variants', control first, in any unit. `alpha` is the experiment's; it is divided by the
+    number of treatments. Each variant gets at least `min_users`. The treatment with the least weight decides.
+    Raises ValueError for what is no plan.
     """
     if not effect:
         raise ValueError("a plan needs an effect: the smallest that would matter, not 0")
-    pair = _Pair(spread, weights, alpha, power, comparisons, looks)
-    ordinary = hypot(pair.std / sqrt(pair.shares[0]), pair.std_treatment / sqrt(pair.shares[1]))
-    fixed = ((quantile(1 - pair.alpha / 2) + quantile(power)) * ordinary / effect) ** 2
+    if len(weights) < 2 or not min(weights) > 0:
+        raise ValueError("a plan needs a control and a treatment, each with a weight above 0")
+    if not spread.std > 0 or not 0 < power <= MOST_POWER or not 0 < alpha < 1:
+        raise ValueError(
+            "a plan needs a standard deviation above 0, an alpha between 0 and 1, and a power of at most "
+            f"{MOST_POWER:.1%}"
+        )
+    alpha /= len(weights) - 1
+    pair = weights[0], min(weights[1:])
+    shares = [weight / sum(pair) for weight in pair]
+    stds = spread.std, spread.std if spread.std_treatment is None else spread.std_treatment
+
+    def finds(users: float) -> bool:
+        """Whether so many users of the pair find the effect."""
+        control, treatment = (
+            Estimate(0.0, std / sqrt(share * users), max(round(share * users), 1), spread.share)
+            for std, share in zip(stds, shares, strict=True)
+        )
+        drift = min(abs(effect) / (hypot(*steadied(control, treatment)) * sqrt(users)), _LARGEST_DRIFT)
+        return crossing_probability(drift, users, alpha) >= power
+
+    ordinary = hypot(*(std / sqrt(share) for std, share in zip(stds, shares, strict=True)))
+    quantiles = NormalDist().inv_cdf(1 - alpha / 2) + NormalDist().inv_cdf(power)
+    fixed = (quantiles * ordinary / effect) ** 2
     low, high = 0.0, max(fixed, 4.0)
-    while not pair.finds(effect, high):
+    while not finds(high):
         low, high = high, 2 * high
-    needed = _bisect(low, high, lambda users: pair.finds(effect, users))
+    for _ in range(24):  # to one part in 2²⁴ of high - low
+        middle = (low + high) / 2
+        low, high = (low, middle) if finds(middle) else (middle, high)
     total = sum(weights)
-    users = max(needed / pair.part, min_users * total / min(weights))
+    part = sum(pair) / total
+    users = max(high / part, min_users * total / min(weights))
     by_variant = tuple(ceil(users * weight / total) for weight in weights)
-    fixed_users = max(ceil(fixed / pair.part), 2)
+    fixed_users = max(ceil(fixed / part), 2)
     return SampleSize(
         effect=effect,
         power=power,
@@ -96,28 +116,6 @@ def sample_size(
         fixed_users=fixed_users,
         price=sum(by_variant) / fixed_users,
     )
-
-
-def detectable_effect(
-    users: int,
-    spread: Spread,
-    weights: Sequence[float],
-    *,
-    alpha: float,
-    power: float = 0.8,
-    comparisons: int | None = None,
-    looks: int = LOOKS,
-) -> float:
-    """The smallest absolute effect that `users` of all variants together find with `power`.
-
-    The arguments are `sample_size`'s.
-    """
-    pair = _Pair(spread, weights, alpha, power, comparisons, looks)
-    pair_users = users * pair.part
-    low, high = 0.0, spread.std / sqrt(pair_users)
-    while not pair.finds(high, pair_users):
-        low, high = high, 2 * high
-    return _bisect(low, high, lambda effect: pair.finds(effect, pair_users))
 
 
 def duration(
@@ -135,48 +133,3 @@ def duration(
         window_days=window,
         held_up_by_min_days=joining + window < min_days,
     )
-
-
-class _Pair:
-    """The control and the treatment with the least weight."""
-
-    def __init__(
-        self,
-        spread: Spread,
-        weights: Sequence[float],
-        alpha: float,
-        power: float,
-        comparisons: int | None,
-        looks: int,
-    ) -> None:
-        if len(weights) < 2 or not min(weights) > 0:
-            raise ValueError("a plan needs a control and a treatment, each with a weight above 0")
-        if not spread.std > 0 or not 0 < power <= MOST_POWER or not 0 < alpha < 1:
-            raise ValueError(
-                "a plan needs a standard deviation above 0, an alpha between 0 and 1, and a power of at most "
-                f"{MOST_POWER:.1%}"
-            )
-        weight = weights[0] + min(weights[1:])
-        self.part = weight / sum(weights)
-        self.shares = weights[0] / weight, min(weights[1:]) / weight
-        self.alpha = alpha / (comparisons or len(weights) - 1)
-        self.std, self.share = spread.std, spread.share
-        self.std_treatment = spread.std if spread.std_treatment is None else spread.std_treatment
-        self._power, self._looks = power, looks
-
-    def finds(self, effect: float, users: float) -> bool:
-        """Whether `users` of both variants find `effect` with the power asked for."""
-        control, treatment = (
-            Estimate(0.0, std / sqrt(share * users), max(round(share * users), 1), self.share)
-            for std, share in zip((self.std, self.std_treatment), self.shares, strict=True)
-        )
-        drift = min(abs(effect) / (hypot(*steadied(control, treatment)) * sqrt(users)), _LARGEST_DRIFT)
-        return crossing_probability(drift, users, self.alpha, self._looks) >= self._power
-
-
-def _bisect(low: float, high: float, enough: Callable[[float], bool]) -> float:
-    """The least value that is enough, to one part in 2²⁴ of high - low."""
-    for _ in range(24):
-        middle = (low + high) / 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high

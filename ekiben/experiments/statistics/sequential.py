@@ -26,13 +26,13 @@ TUNING: Final = 5000.0
 UNBOUNDED: Final = Interval(low=None, high=None)
 
 
-def half_width(std_error: float, users: float, alpha: float, tuning: float = TUNING) -> float:
+def half_width(std_error: float, users: float, alpha: float) -> float:
     """Half the width of the interval that covers the truth at all looks together with probability 1 - alpha.
 
     `std_error` is the ordinary one of the estimate after `users` users, those of both variants counted;
     `alpha` is two-sided, between 0 and 1. Infinite without users.
     """
-    return std_error * sqrt(_boundary_squared(log(1 / alpha), users, tuning)) if users > 0 else inf
+    return std_error * sqrt(_boundary_squared(log(1 / alpha), users)) if users > 0 else inf
 
 
 def confidence_sequence(estimate: float, std_error: float, users: float, alpha: float) -> Interval:
@@ -66,14 +66,14 @@ def sequential_p_value(estimate: float, std_error: float, users: float) -> float
         middle = (low + high) / 2
         if middle in (low, high):
             return exp(-high)
-        if _boundary_squared(middle, users, TUNING) < wanted:
+        if _boundary_squared(middle, users) < wanted:
             low = middle
         else:
             high = middle
 
 
-def _boundary_squared(log_inverse_alpha: float, users: float, tuning: float) -> float:
+def _boundary_squared(log_inverse_alpha: float, users: float) -> float:
     """The squared z score that an effect has to pass after `users` users."""
     twice = 2 * log_inverse_alpha
-    spread = users * (twice + log1p(twice)) / tuning  # t rho²
+    spread = users * (twice + log1p(twice)) / TUNING  # t rho²
     return (1 + 1 / spread) * (log1p(spread) + twice)

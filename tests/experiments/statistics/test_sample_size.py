@@ -5,7 +5,6 @@ import pytest
 from ekiben.experiments.statistics.boundary_crossing import crossing_probability
 from ekiben.experiments.statistics.sample_size import (
     Spread,
-    detectable_effect,
     duration,
     proportion,
     sample_size,
@@ -27,12 +26,6 @@ def test_a_smaller_effect_less_alpha_more_power_and_unequal_weights_need_more_us
     known = users()
     assert known < min(users(effect=13), users(alpha=0.01), users(power=0.9), users(weights=(80, 20)))
     assert users(weights=(50, 25, 25)) > users(weights=(50, 25))
-
-
-def test_the_detectable_effect_is_the_one_whose_sample_was_planned() -> None:
-    size = sample_size(-26, Spread(165), (80, 20), alpha=0.05)
-    found = detectable_effect(size.users, Spread(165), (80, 20), alpha=0.05)
-    assert found == pytest.approx(26, rel=1e-3)
 
 
 def test_each_variant_gets_its_minimum() -> None:

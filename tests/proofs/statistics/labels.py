@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -10,7 +11,6 @@ from ekiben.experiments.report import Role, State
 from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.effects import Estimate, effect
 from ekiben.experiments.statistics.label_quality import fixed_interval, roc_auc
-from ekiben.experiments.statistics.normal import quantile
 from ekiben.experiments.verdict import metric_state
 from tests.proofs.statistics.labelled import Bools, Floats, Ints, auc_sums, loss_moments, simulate
 from tests.proofs.statistics.peeking import ALPHA, misses
@@ -32,7 +32,7 @@ class LabelsSeen:
 def look_at_labels(seed: int, experiments: int = 1000, peeked: int = 300, looks: int = 40) -> LabelsSeen:
     rng = np.random.default_rng((seed, 1))
     truth = _values(*simulate(rng, 400_000))
-    z = quantile(1 - ALPHA / 2)
+    z = NormalDist().inv_cdf(1 - ALPHA / 2)
     covered = dict.fromkeys(truth, 0)
     unclustered = 0
     for _ in range(experiments):

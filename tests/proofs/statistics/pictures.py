@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import NormalDist
 
 import altair as alt
 import numpy as np
 
 from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.effects import effect
-from ekiben.experiments.statistics.normal import quantile
 from tests.proofs.statistics.agreement import moments_of
 from tests.proofs.statistics.peeking import ALPHA, Seen
 
@@ -54,7 +54,7 @@ def band(seed: int) -> None:
         assert before is not None
         assert after is not None
         known = effect(before, after, ALPHA)
-        width = quantile(1 - ALPHA / 2) * np.hypot(before.std_error, after.std_error)
+        width = NormalDist().inv_cdf(1 - ALPHA / 2) * np.hypot(before.std_error, after.std_error)
         value = after.value - before.value
         for test, low, high in (
             (_ANY_TIME, known.interval.low, known.interval.high),
