@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from itertools import combinations
 from typing import Any
 
 from ekiben.experiments.document import Document, Experiment, Model
 from ekiben.experiments.lifecycle import ACTIVE
 from ekiben.experiments.metric_checks import metric_problems, ramp_problems
-from ekiben.experiments.problems import Path, listed, show, unknown, word
-
-Problems = Iterator[tuple[Path, str]]
+from ekiben.experiments.problems import Path, Problems, below, listed, show, unknown, word
 
 # A small file can stand for endless data, through YAML's aliases; more than this is no experiments document.
 MOST_VALUES = 200_000
@@ -104,16 +102,13 @@ def document_problems(document: Document, known_models: Collection[str]) -> Prob
     reported as unknown too.
     """
     for name, model in document.models.items():
-        for path, message in _model_problems(name, model):
-            yield ("models", name, *path), message
+        yield from below(("models", name), _model_problems(name, model))
     for key, experiment in document.experiments.items():
-        for path, message in _experiment_problems(key, experiment, document, known_models):
-            yield ("experiments", key, *path), message
+        yield from below(("experiments", key), _experiment_problems(key, experiment, document, known_models))
     active = [(key, each) for key, each in document.experiments.items() if each.status in ACTIVE]
     for (first_key, first), (key, experiment) in combinations(active, 2):
         if first.model == experiment.model:
-            for path, message in _pair_problems(first_key, first, experiment):
-                yield ("experiments", key, *path), message
+            yield from below(("experiments", key), _pair_problems(first_key, first, experiment))
 
 
 def _model_problems(name: str, model: Model) -> Problems:
@@ -122,17 +117,14 @@ def _model_problems(name: str, model: Model) -> Problems:
         yield ("live",), unknown("version", model.live, model.versions)
     taken: dict[str, str] = {}
     for version_name, version in model.versions.items():
-        for _, message in _name_problems("a version's name", version_name):
-            yield ("versions", version_name), message
+        yield from below(("versions", version_name), _name_problems("a version's name", version_name))
         for index, endpoint in enumerate(version.endpoints):
             path = ("versions", version_name, "endpoints", index)
             if (why := _endpoint_problem(endpoint)) is not None:
                 yield path, why
             elif (owner := taken.setdefault(endpoint, version_name)) != version_name:
-                yield (
-                    path,
-                    f"{endpoint} already serves version {word(owner)}: each version has its own service",
-                )
+                words = f"{endpoint} already serves version {word(owner)}: each version has its own service"
+                yield path, words
             elif endpoint in version.endpoints[:index]:
                 yield path, f"{endpoint} is listed twice"
     for version_name in model.shadow:
@@ -177,8 +169,7 @@ def _experiment_problems(
 def _variant_problems(experiment: Experiment, model: Model | None) -> Problems:
     """What is wrong with the variants; `model` is None when it is unknown or has errors of its own."""
     for name, variant in experiment.variants.items():
-        for _, message in _name_problems("a variant's name", name):
-            yield ("variants", name), message
+        yield from below(("variants", name), _name_problems("a variant's name", name))
         if model is not None and variant.version not in model.versions:
             yield ("variants", name, "version"), unknown("version", variant.version, model.versions)
     if len(experiment.variants) < 2:

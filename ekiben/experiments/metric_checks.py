@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from ekiben.experiments.document import Experiment, RampEnd
 from ekiben.experiments.durations import parse_duration
 from ekiben.experiments.kinds.requests import REQUEST_METRICS
-from ekiben.experiments.problems import Path, show, unknown
-
-Problems = Iterator[tuple[Path, str]]
+from ekiben.experiments.problems import Path, Problems, below, show, unknown
 
 
 def metric_problems(experiment: Experiment) -> Problems:
@@ -21,8 +17,7 @@ def metric_problems(experiment: Experiment) -> Problems:
             what = "is a guardrail of every experiment" if metric.name in REQUEST_METRICS else "is taken"
             yield (*path, "name"), f"{show(metric.name)} {what}: give this metric another name"
         seen.add(metric.name)
-        for where, message in metric.kind.problems(metric):
-            yield (*path, *where), message
+        yield from below(path, metric.kind.problems(metric))
 
 
 def ramp_problems(experiment: Experiment) -> Problems:

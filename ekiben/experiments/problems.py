@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ValidationError
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 Path = tuple[str | int, ...]
+Problems = Iterator[tuple[Path, str]]
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _LONGEST_SHOWN = 60
@@ -48,6 +49,11 @@ class DocumentError(ValueError):
 def problem(path: Path, message: str) -> str:
     """Return the line for a problem at `path`; keys that are not plain words are quoted."""
     return f"{dotted(path)}: {message}" if path else message
+
+
+def below(path: Path, found: Iterable[tuple[Path, str]]) -> Problems:
+    """What was found in a part that lies at `path`, with that before each path."""
+    return (((*path, *where), message) for where, message in found)
 
 
 def dotted(path: Path) -> str:
@@ -135,9 +141,10 @@ _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 def _words(model: type[BaseModel], error: ErrorDetails) -> str:
     kind, loc, value = error["type"], error["loc"], error["input"]
     if kind == "missing":
-        return f"is missing: {_description(model, loc)}"
+        field = _fields_at(model, loc[:-1]).get(loc[-1])
+        return f"is missing: {'it has no default' if field is None else described(field)}"
     if kind == "extra_forbidden":
-        return unknown("key", str(loc[-1]), _keys(model, loc[:-1]))
+        return unknown("key", str(loc[-1]), map(str, _fields_at(model, loc[:-1])))
     if kind == "enum":
         expected = error["ctx"]["expected"].replace(" or ", ", ").replace("'", "")
         return f"must be one of {expected}, not {show(value)}"
@@ -151,35 +158,27 @@ def _words(model: type[BaseModel], error: ErrorDetails) -> str:
     return words
 
 
-def _keys(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
-    """The keys of the model that lies at `loc` below `model`."""
-    here = _model_at(model, loc)
-    return [] if here is None else [field.alias or name for name, field in here.model_fields.items()]
-
-
 def described(field: FieldInfo) -> str:
     """What a field is, as a part of a line."""
     words = " ".join((field.description or "it has no default").split())
     return words[0].lower() + words[1:].removesuffix(".")
 
 
-def _description(model: type[BaseModel], loc: Sequence[str | int]) -> str:
-    here = _model_at(model, loc[:-1])
-    for name, field in here.model_fields.items() if here is not None else ():
-        if loc[-1] in (name, field.alias):
-            return described(field)
-    return "it has no default"
-
-
-def _model_at(model: type[BaseModel], loc: Sequence[str | int]) -> type[BaseModel] | None:
+def _fields_at(model: type[BaseModel], loc: Sequence[str | int]) -> Mapping[str | int, FieldInfo]:
+    """The fields by their keys of the model that lies at `loc` below `model`; none where no model does."""
     here: Any = model
     for step in loc:
-        if isinstance(here, type) and issubclass(here, BaseModel):
-            fields = {field.alias or name: field for name, field in here.model_fields.items()}
-            here = fields[str(step)].annotation if str(step) in fields else None
+        if fields := _fields(here):
+            here = fields[step].annotation if step in fields else None
         else:
             here = getattr(here, "__args__", (None,))[-1]
         options = [arg for arg in getattr(here, "__args__", ()) if isinstance(arg, type)]
         if len(options) == 2 and type(None) in options:
             here = next(arg for arg in options if arg is not type(None))
-    return here if isinstance(here, type) and issubclass(here, BaseModel) else None
+    return _fields(here)
+
+
+def _fields(here: Any) -> Mapping[str | int, FieldInfo]:
+    if not (isinstance(here, type) and issubclass(here, BaseModel)):
+        return {}
+    return {field.alias or name: field for name, field in here.model_fields.items()}

@@ -13,7 +13,7 @@ from typing import Final
 from ekiben.experiments.assignment import BUCKETS, bucket_ranges
 from ekiben.experiments.document import Experiment, Namespace
 from ekiben.experiments.lifecycle import ACTIVE, Status
-from ekiben.experiments.problems import Path, word
+from ekiben.experiments.problems import Path, Problems, word
 
 PLACES: Final = 1_000
 """Hash version 1, which decides namespaces, knows so many places."""
@@ -33,38 +33,31 @@ def buckets_held(experiment: Experiment, coverage: float) -> tuple[int, ...]:
     return tuple(held)
 
 
-def share_problems(experiment: Experiment) -> Iterator[tuple[Path, str]]:
+def share_problems(experiment: Experiment) -> Problems:
     """Yield (path in the experiment, message) for each share that gets nobody, with the nearest that does."""
     if experiment.status not in (Status.DRAFT, *ACTIVE):
         return
     nobody = [name for name, variant in experiment.variants.items() if variant.weight < _LEAST_WEIGHT]
     for name in nobody:
-        yield (
-            ("variants", name, "weight"),
-            (
-                f"a weight of {experiment.variants[name].weight:g} gets nobody: give it at least "
-                f"{_LEAST_WEIGHT:g}, or leave the variant out"
-            ),
+        words = (
+            f"a weight of {experiment.variants[name].weight:g} gets nobody: give it at least "
+            f"{_LEAST_WEIGHT:g}, or leave the variant out"
         )
+        yield ("variants", name, "weight"), words
     if experiment.namespace is not None and not _places_held(experiment.namespace):
         yield ("namespace",), _namespace_words(experiment.namespace)
     if nobody:
         return
     for path, coverage in _coverages(experiment):
-        empty = [
-            name
-            for name, held in zip(experiment.variants, buckets_held(experiment, coverage), strict=True)
-            if not held
-        ]
-        if coverage > 0 and empty:
+        held = buckets_held(experiment, coverage)
+        if coverage > 0 and 0 in held:
+            empty = list(experiment.variants)[held.index(0)]
             least = _least_coverage(experiment, coverage)
-            yield (
-                path,
-                (
-                    f"at {coverage:g} % variant {word(empty[0])} has none of the {BUCKETS:,} buckets, so "
-                    f"nobody gets it: the least coverage at which every variant has one is {least:g} %"
-                ),
+            words = (
+                f"at {coverage:g} % variant {word(empty)} has none of the {BUCKETS:,} buckets, so "
+                f"nobody gets it: the least coverage at which every variant has one is {least:g} %"
             )
+            yield path, words
 
 
 def same_shares(before: Experiment, after: Experiment) -> bool:

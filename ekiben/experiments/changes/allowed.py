@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from ekiben.experiments.document import Document, Experiment
 from ekiben.experiments.lifecycle import ACTIVE, TRANSITIONS, Status
-from ekiben.experiments.problems import DocumentError, Path, problem, word
+from ekiben.experiments.problems import DocumentError, Path, Problems, below, word
 from ekiben.experiments.shares import same_shares, share_problems
 
 _OWN_SEED = "a new phase has a seed that was not used before"
@@ -32,27 +32,21 @@ def check_change(before: Document | None, after: Document) -> None:
     is refused where it comes in and not where it stands already: what is stored has to load.
     """
     held = before.experiments if before is not None else {}
-    problems = [
-        problem(("experiments", key, *where), message)
-        for key, new in after.experiments.items()
-        if key not in held or not same_shares(held[key], new)
-        for where, message in share_problems(new)
-    ]
+    found: list[tuple[Path, str]] = []
+    for key, new in after.experiments.items():
+        if key not in held or not same_shares(held[key], new):
+            found += below(("experiments", key), share_problems(new))
     for key, old in held.items():
-        new = after.experiments.get(key)
         path = ("experiments", key)
-        if new is None:
-            if old.status in ACTIVE:
-                problems.append(
-                    problem(path, f"is {old.status}: set its status to rolled_back before you remove it")
-                )
-            continue
-        problems += [problem((*path, *where), message) for where, message in _changes(old, new, key, after)]
-    if problems:
-        raise DocumentError(problems)
+        if (new := after.experiments.get(key)) is not None:
+            found += below(path, _changes(old, new, key, after))
+        elif old.status in ACTIVE:
+            found.append((path, f"is {old.status}: set its status to rolled_back before you remove it"))
+    if found:
+        raise DocumentError.at(found)
 
 
-def _changes(old: Experiment, new: Experiment, key: str, after: Document) -> Iterator[tuple[Path, str]]:
+def _changes(old: Experiment, new: Experiment, key: str, after: Document) -> Problems:
     """Yield (path in the experiment, message) for each change from `old` to `new` that is not allowed."""
     if new.status != old.status:
         if new.status not in TRANSITIONS[old.status]:
@@ -92,7 +86,7 @@ def _fixed_paths_changed(old: Experiment, new: Experiment) -> Iterator[Path]:
         yield ("namespace",)
 
 
-def _promotion_problems(new: Experiment, after: Document) -> Iterator[tuple[Path, str]]:
+def _promotion_problems(new: Experiment, after: Document) -> Problems:
     treatments = [variant.version for variant in list(new.variants.values())[1:]]
     if after.models[new.model].live not in treatments:
         message = "promoted means that a treatment has become live: set"

@@ -14,7 +14,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
-from ekiben.experiments.problems import DocumentError, from_validation, problem
+from ekiben.experiments.problems import DocumentError, from_validation
 
 
 class Fields(BaseModel):
@@ -74,7 +74,7 @@ def read_values(kind: type[Fields], values: Mapping[str, Any]) -> Fields:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise DocumentError(problem(*each) for each in from_validation(kind, (), error)) from None
+        raise DocumentError.at(from_validation(kind, (), error)) from None
 
 
 def write_texts(values: Mapping[str, Any]) -> dict[str, str]:

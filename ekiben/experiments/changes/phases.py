@@ -11,7 +11,7 @@ from typing import Any
 
 from ekiben.experiments.document import Document
 from ekiben.experiments.lifecycle import ACTIVE, Status
-from ekiben.experiments.problems import DocumentError, problem
+from ekiben.experiments.problems import DocumentError, Path
 
 
 def ran_by(data: Any) -> dict[str, int]:
@@ -36,7 +36,7 @@ def beginning(before: Document | None, after: Document) -> dict[str, int]:
 
 def check_phases(begins: Mapping[str, int], ran: Mapping[str, int]) -> None:
     """Raise DocumentError where what begins ran before, in that phase or a later one."""
-    problems = []
+    found: list[tuple[Path, str]] = []
     for key, phase in begins.items():
         last = ran.get(key, 0)
         if phase <= last:
@@ -44,6 +44,6 @@ def check_phases(begins: Mapping[str, int], ran: Mapping[str, int]) -> None:
                 f"another experiment of this name ran up to phase {last}, and its users would count: begin "
                 f"with phase {last + 1} and a seed of its own, such as {key}-{last + 1}, or take another name"
             )
-            problems.append(problem(("experiments", key, "phase"), message))
-    if problems:
-        raise DocumentError(problems)
+            found.append((("experiments", key, "phase"), message))
+    if found:
+        raise DocumentError.at(found)

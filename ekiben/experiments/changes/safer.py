@@ -48,8 +48,9 @@ def safer(first: Document, second: Document) -> tuple[Document, tuple[str, ...]]
         if first.models.get(name, model) != model
     ]
     merged = Document.model_construct(models=models, experiments=experiments)
+    data = merged.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     try:
-        return _checked(merged), tuple(lines)
+        return parse_document(data), tuple(lines)
     except DocumentError:
         # They do not fit together: what Redis holds goes on, and whatever is in doubt waits for a person.
         doubtful = {
@@ -76,10 +77,6 @@ def _paused(experiment: Experiment) -> Experiment:
     if experiment.status is not Status.RUNNING:
         return experiment
     return experiment.model_copy(update={"status": Status.PAUSED})
-
-
-def _checked(document: Document) -> Document:
-    return parse_document(document.model_dump(mode="json", by_alias=True, exclude_defaults=True))
 
 
 def _said(experiment: Experiment | None) -> str:

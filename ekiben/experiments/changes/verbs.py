@@ -17,7 +17,7 @@ from ekiben.experiments.changes.edits import edited, find_experiment, lawful, re
 from ekiben.experiments.changes.fields import Fields, Treatment, as_they_are, read_values, treatment_field
 from ekiben.experiments.document import Document, Experiment, Ramp
 from ekiben.experiments.lifecycle import ACTIVE, Status
-from ekiben.experiments.problems import DocumentError, from_validation, listed, problem, unknown, word
+from ekiben.experiments.problems import DocumentError, from_validation, listed, unknown, word
 from ekiben.experiments.report import Decision, Report
 
 
@@ -178,8 +178,8 @@ def _ramped(case: Case) -> Document:
     try:
         return case.edited(ramp=Ramp.model_validate({**(held.model_dump() if held else {}), **named}))
     except ValidationError as error:
-        found = from_validation(Ramp, ("experiments", case.key, "ramp"), error)
-        raise DocumentError(problem(*each) for each in found) from None
+        path = ("experiments", case.key, "ramp")
+        raise DocumentError.at(from_validation(Ramp, path, error)) from None
 
 
 def _ramp_typed(experiment: Experiment, _report: Report | None) -> Mapping[str, Any]:

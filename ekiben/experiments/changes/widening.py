@@ -6,13 +6,12 @@ A file that is half written is often a valid one: without the line `coverage: 10
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from ekiben.experiments.document import Capture, Document, Experiment, Ramp, RampEnd
 from ekiben.experiments.durations import parse_duration
 from ekiben.experiments.lifecycle import Status
-from ekiben.experiments.problems import Path, problem
+from ekiben.experiments.problems import Path, Problems, below, problem
 
 # Lower or higher is less care.
 _MINIMA: Final = ("min_users", "min_days")
@@ -34,13 +33,10 @@ def widens(before: Document | None, after: Document) -> tuple[str, ...]:
             found.append((("models", name, "live"), f"everyone outside experiments gets {model.live}"))
         if kept := _kept_more(old.capture if old is not None else None, model.capture):
             found.append((("models", name, "capture"), kept))
-    found += [
-        (("experiments", key), "is removed") for key in before.experiments if key not in after.experiments
-    ]
+    gone = (key for key in before.experiments if key not in after.experiments)
+    found += [(("experiments", key), "is removed") for key in gone]
     for key, new in after.experiments.items():
-        found += [
-            (("experiments", key, *path), said) for path, said in _wider(before.experiments.get(key), new)
-        ]
+        found += below(("experiments", key), _wider(before.experiments.get(key), new))
     return tuple(problem(*each) for each in found)
 
 
@@ -53,7 +49,7 @@ def _kept_more(old: Capture | None, new: Capture | None) -> str | None:
     return f"{', '.join(kept)} of predictions is kept" if kept else None
 
 
-def _wider(old: Experiment | None, new: Experiment) -> Iterator[tuple[Path, str]]:
+def _wider(old: Experiment | None, new: Experiment) -> Problems:
     if new.status is not Status.RUNNING:
         return
     if old is None or old.status is not Status.RUNNING:
@@ -65,7 +61,7 @@ def _wider(old: Experiment | None, new: Experiment) -> Iterator[tuple[Path, str]
     yield from _less_care(old, new)
 
 
-def _less_care(old: Experiment, new: Experiment) -> Iterator[tuple[Path, str]]:
+def _less_care(old: Experiment, new: Experiment) -> Problems:
     for name in _MINIMA:
         if getattr(new, name) < getattr(old, name):
             yield (name,), f"falls from {getattr(old, name):g} to {getattr(new, name):g}"
@@ -82,7 +78,7 @@ def _less_care(old: Experiment, new: Experiment) -> Iterator[tuple[Path, str]]:
         yield ("ramp",), "begins"
 
 
-def _wider_guardrails(old: Experiment, new: Experiment) -> Iterator[tuple[Path, str]]:
+def _wider_guardrails(old: Experiment, new: Experiment) -> Problems:
     kept = {metric.name: metric.guardrail for metric in new.metrics}
     for metric in old.metrics:
         if metric.guardrail is None:
@@ -94,7 +90,7 @@ def _wider_guardrails(old: Experiment, new: Experiment) -> Iterator[tuple[Path, 
             yield ("metrics", metric.name), f"may worsen by {guardrail.max_worse:g}"
 
 
-def _wider_ramp(old: Ramp, new: Ramp | None) -> Iterator[tuple[Path, str]]:
+def _wider_ramp(old: Ramp, new: Ramp | None) -> Problems:
     if new is None:
         yield ("ramp",), "is taken away"
         return
@@ -103,13 +99,10 @@ def _wider_ramp(old: Ramp, new: Ramp | None) -> Iterator[tuple[Path, str]]:
     if (parse_duration(new.every) or 0) < (parse_duration(old.every) or 0):
         yield ("ramp", "every"), f"falls from {old.every} to {new.every}"
     if new.min_users_per_step < old.min_users_per_step:
-        yield (
-            ("ramp", "min_users_per_step"),
-            f"falls from {old.min_users_per_step:,} to {new.min_users_per_step:,}",
-        )
-    if new.guardrails is not None and (
-        old.guardrails is None or not set(old.guardrails) <= set(new.guardrails)
-    ):
+        words = f"falls from {old.min_users_per_step:,} to {new.min_users_per_step:,}"
+        yield ("ramp", "min_users_per_step"), words
+    judged = None if old.guardrails is None else set(old.guardrails)
+    if new.guardrails is not None and (judged is None or not judged <= set(new.guardrails)):
         yield ("ramp", "guardrails"), "fewer are judged"
     if new.then is RampEnd.PROMOTE and old.then is not RampEnd.PROMOTE:
         yield ("ramp", "then"), "it promotes by itself"
