@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -171,8 +171,9 @@ def _fields_at(model: type[BaseModel], loc: Sequence[str | int]) -> Mapping[str 
         if fields := _fields(here):
             here = fields[step].annotation if step in fields else None
         else:
-            here = getattr(here, "__args__", (None,))[-1]
-        options = [arg for arg in getattr(here, "__args__", ()) if isinstance(arg, type)]
+            inner = [arg for arg in get_args(here) if arg is not ...]  # a mapping's values, a list's items
+            here = inner[-1] if inner else None
+        options = [arg for arg in get_args(here) if isinstance(arg, type)]
         if len(options) == 2 and type(None) in options:
             here = next(arg for arg in options if arg is not type(None))
     return _fields(here)

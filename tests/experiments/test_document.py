@@ -179,6 +179,10 @@ def test_a_bad_weight_is_named_by_its_path(weight: object, why: str) -> None:
             f"{NET}.namespace.to: is missing: percent where the share ends",
         ),
         (
+            credit(metrics=[{"name": "x", "kind": "mean"}]),
+            f"{NET}.metrics.0.outcome: is missing: the name of the outcomes it is made of",
+        ),
+        (
             credit(namespace={"name": "n", "from_": 0, "from": 0, "to": 1}),
             f'{NET}.namespace.from_: there is no key "from_"; did you mean from? (known: name, from, to)',
         ),

@@ -38,8 +38,8 @@ def check_change(before: Document | None, after: Document) -> None:
             found += below(("experiments", key), share_problems(new))
     for key, old in held.items():
         path = ("experiments", key)
-        if (new := after.experiments.get(key)) is not None:
-            found += below(path, _changes(old, new, key, after))
+        if key in after.experiments:
+            found += below(path, _changes(old, after.experiments[key], key, after))
         elif old.status in ACTIVE:
             found.append((path, f"is {old.status}: set its status to rolled_back before you remove it"))
     if found:

@@ -84,12 +84,8 @@ def read_document(data: Any) -> tuple[Document, Kept]:
     Raises DocumentError where not even the models can be read.
     """
     values: dict[Path, Any] = {}
-    not_run: dict[str, str] = {}
     known = _known(Document, data, (), values)
-    for key, each in _mapping(known, "experiments").items():
-        missing = sorted(set(each.pop(REQUIRES, None) or ()) - set(Experiment.model_fields))
-        if missing:
-            not_run[key] = _lacks(missing)
+    not_run = _lacking(known)
     _leave_out(known, data, not_run, values)
     try:
         return parse_document(known), Kept(values, not_run)
@@ -108,26 +104,28 @@ def read_routing(data: Any) -> tuple[Document, Kept]:
     agree is taken for granted. What is not known is not kept. Raises DocumentError.
     """
     known = _known(Document, data, (), {})
-    not_run: dict[str, str] = {}
+    not_run = _lacking(known)
     experiments: dict[str, Experiment] = {}
     try:
         models = {name: Model.model_validate(each) for name, each in _mapping(known, "models").items()}
     except ValidationError as error:
         raise DocumentError([f"models: {error.error_count()} problems"]) from None
     for key, each in _mapping(known, "experiments").items():
-        missing = sorted(set(each.pop(REQUIRES, None) or ()) - set(Experiment.model_fields))
-        if missing:
-            not_run[key] = _lacks(missing)
-            continue
-        try:
-            experiments[key] = Experiment.model_validate(each)
-        except ValidationError:
-            not_run[key] = "this release cannot read it"
+        if key not in not_run:
+            try:
+                experiments[key] = Experiment.model_validate(each)
+            except ValidationError:
+                not_run[key] = "this release cannot read it"
     return Document.model_construct(models=models, experiments=experiments), Kept({}, not_run)
 
 
-def _lacks(missing: list[str]) -> str:
-    return f"it needs {', '.join(missing)}, which this release does not have"
+def _lacking(known: Any) -> dict[str, str]:
+    """Why those experiments are not run that require what this release does not have."""
+    not_run = {}
+    for key, each in _mapping(known, "experiments").items():
+        if missing := sorted(set(each.pop(REQUIRES, None) or ()) - set(Experiment.model_fields)):
+            not_run[key] = f"it needs {', '.join(missing)}, which this release does not have"
+    return not_run
 
 
 def write_document(document: Document, kept: Kept = NOTHING_KEPT) -> dict[str, Any]:
