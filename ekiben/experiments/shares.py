@@ -21,16 +21,21 @@ PLACES: Final = 1_000
 _LEAST_WEIGHT: Final = 100 / BUCKETS
 
 
-def buckets_held(experiment: Experiment, coverage: float) -> tuple[int, ...]:
-    """How many buckets each variant has at a coverage in percent, in the document's order."""
+def buckets_of(experiment: Experiment, coverage: float) -> tuple[range, ...]:
+    """The buckets that each variant has at a coverage in percent, in the document's order."""
     weights = [variant.weight / 100 for variant in experiment.variants.values()]
     held, taken = [], 0
     for start, end in bucket_ranges(len(weights), coverage / 100, weights):
         # As `choose_variation` decides: the first range that holds a bucket has it.
         first = max(_first_from(start, BUCKETS), taken)
         taken = max(_first_from(end, BUCKETS), first)
-        held.append(taken - first)
+        held.append(range(first, taken))
     return tuple(held)
+
+
+def buckets_held(experiment: Experiment, coverage: float) -> tuple[int, ...]:
+    """How many buckets each variant has at a coverage in percent, in the document's order."""
+    return tuple(map(len, buckets_of(experiment, coverage)))
 
 
 def share_problems(experiment: Experiment) -> Problems:

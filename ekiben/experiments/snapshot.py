@@ -162,14 +162,6 @@ class Snapshot:
                 return experiment.outside(user_id, "override")
         return experiment.decide(user_id)
 
-    def ranges(self, experiment_key: str) -> list[tuple[str, float, float]]:
-        """Return (variant, start, end) for each variant, as shares of all users. KeyError as `explain`."""
-        compiled = self._compiled(experiment_key)
-        return [
-            (variant, start, end)
-            for (variant, _), (start, end) in zip(compiled.variants, compiled.ranges, strict=True)
-        ]
-
     def _compiled(self, key: str) -> _Compiled:
         experiment = self.document.experiments[key]
         return _compile(key, experiment, self.document.models[experiment.model].live)

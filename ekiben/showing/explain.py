@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
 
@@ -10,14 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from ekiben.clients.document import load_stored, read_copy, read_document
-from ekiben.experiments.assignment import hash_v1
+from ekiben.experiments.assignment import BUCKETS, hash_v1
+from ekiben.experiments.shares import buckets_of
 from ekiben.experiments.snapshot import Snapshot
 from ekiben.process.printable import without_password
 from ekiben.state.embedded import EmbeddedRedisError, addresses
 from ekiben.terminal.errors import EkibenError
 from ekiben.terminal.settings import Settings
-
-BUCKETS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +98,7 @@ def explain(source: Source, experiment_key: str, user_id: str) -> Explanation:
         ) from None
     experiment = snapshot.document.experiments[experiment_key]
     namespace = experiment.namespace
+    buckets = buckets_of(experiment, experiment.coverage)
     return Explanation(
         experiment=experiment_key,
         status=str(experiment.status),
@@ -109,8 +108,8 @@ def explain(source: Source, experiment_key: str, user_id: str) -> Explanation:
         user=user_id,
         bucket=assignment.bucket,
         ranges=tuple(
-            Range(variant, experiment.variants[variant].version, *_buckets(start, end))
-            for variant, start, end in snapshot.ranges(experiment_key)
+            Range(name, variant.version, *((held[0], held[-1]) if held else (None, None)))
+            for (name, variant), held in zip(experiment.variants.items(), buckets, strict=True)
         ),
         namespace=None
         if namespace is None
@@ -153,12 +152,6 @@ def show_explanation(console: Console, told: Explanation) -> None:
     table.add_row("result", f"{served}, version {told.version}")
     table.add_row("revision", f"{'none' if told.revision is None else told.revision}, from {told.source}")
     console.print(table, soft_wrap=False)
-
-
-def _buckets(start: float, end: float) -> tuple[int, int] | tuple[None, None]:
-    # A bucket belongs to a range when start <= bucket / 10,000 < end; shares such as 0.8 are not exact.
-    first, after = (math.ceil(round(share * BUCKETS, 6)) for share in (start, end))
-    return (first, after - 1) if after > first else (None, None)
 
 
 def _decision(told: Explanation) -> str:

@@ -158,18 +158,9 @@ def test_explain_says_what_assign_does(user_id: str) -> None:
     assert one.explain("credit-net", user_id) == one.plans["credit"].assign(user_id)
 
 
-def test_ranges_are_shares_of_all_users_by_variant() -> None:
-    assert snapshot(coverage=50).ranges("credit-net") == [
-        ("control", 0.0, 0.4),
-        ("treatment", 0.8, pytest.approx(0.9)),
-    ]
-
-
 def test_an_unknown_experiment_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         snapshot().explain("nothing", "u-1")
-    with pytest.raises(KeyError):
-        snapshot().ranges("nothing")
 
 
 def test_every_user_id_is_assigned_whatever_its_letters() -> None:
