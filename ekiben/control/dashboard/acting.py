@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
 
-from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -31,51 +30,60 @@ class Acting:
         self._site = site
         self._editor = editor
 
-    async def ask(self, request: Request) -> Response:
-        """`GET /experiments/{key}/{verb}`: what would happen."""
-        caller = await self._admin(request)
-        if isinstance(caller, Response):
-            return caller
-        return await self._page(request, caller, dict(request.query_params))
+    async def answer(self, request: Request) -> Response:
+        """`GET /experiments/{key}/{verb}` says what would happen. `POST` makes it happen, if the experiments
+        are still what the page showed.
+        """
+        caller, verb = await self._site.caller(request), VERBS.get(request.path_params["verb"])
+        if caller is None:
+            return to_login(request)
+        if not caller.may_change:
+            text = (
+                f"{caller.who} may look at everything here and change nothing. To change something, log in "
+                "with the admin token, or have EKIBEN_ADMINS list that name."
+            )
+            return self._site.message(request, caller, 403, "Only for admins", text)
+        if verb is None:
+            return self._unknown(request, caller)
+        try:
+            if request.method == "POST":
+                return await self._do(request, caller, verb)
+            return await self._page(request, caller, verb, dict(request.query_params))
+        except StateUnavailable:
+            text = "The state Redis does not answer: nothing can be changed. Nothing was."
+            return self._site.message(request, caller, 503, "Nothing was changed", text)
 
-    async def do(self, request: Request) -> Response:
-        """`POST` of the same: it happens, if the experiments are still what the page showed."""
-        caller = await self._admin(request)
-        if isinstance(caller, Response):
-            return caller
+    async def _do(self, request: Request, caller: Caller, verb: Verb) -> Response:
         form = await self._site.form(request)
         if form is None:
             text = "The form is too old, or it is not ours. Nothing was changed."
             return self._site.message(request, caller, 403, "Refused", text)
-        values = _values(form)
+        values = {name: value for name, value in form.multi_items() if isinstance(value, str)}
         if values.pop("preview", None):
-            return await self._page(request, caller, values)
+            return await self._page(request, caller, verb, values)
         why = values.get("why", "").strip()
         if not why or len(why) > _LONGEST_WHY:
             text = "Say why: it is kept in the history." if not why else "The reason is too long."
-            return await self._page(request, caller, values, status=400, problem=text)
-        return await self._change(request, caller, values, why)
+            return await self._page(request, caller, verb, values, status=400, problem=text)
+        return await self._change(request, caller, verb, values, why)
 
     async def _change(
-        self, request: Request, caller: Caller, values: Mapping[str, str], why: str
+        self, request: Request, caller: Caller, verb: Verb, values: Mapping[str, str], why: str
     ) -> Response:
-        key, verb = request.path_params["key"], self._verb(request)
-        revision = values.get("revision", "")
-        if verb is None or not (revision.isascii() and revision.isdigit()):
+        key, revision = request.path_params["key"], values.get("revision", "")
+        if not (revision.isascii() and revision.isdigit()):
             return self._unknown(request, caller)
         try:
             await self._act(verb, key, values, Order(caller.who, why, int(revision)))
         except DocumentError as error:
-            return await self._page(request, caller, values, status=409, problem=str(error))
+            return await self._page(request, caller, verb, values, status=409, problem=str(error))
         except Stale as error:
             text = "Something was changed since this page was made. Nothing was done; look again."
             lines = [line for entry in error.meanwhile for line in entry.changes]
-            return await self._page(request, caller, values, status=409, problem=text, meanwhile=lines)
+            return await self._page(request, caller, verb, values, status=409, problem=text, meanwhile=lines)
         except (Conflict, UnknownExperiment, NoDocument) as error:
             text = str(error) or "Try again."
             return self._site.message(request, caller, 409, "Nothing was changed", text)
-        except StateUnavailable:
-            return self._away(request, caller)
         await self._site.desk.look()
         return RedirectResponse(f"/experiments/{key}", 303)
 
@@ -83,15 +91,16 @@ class Acting:
         self,
         request: Request,
         caller: Caller,
+        verb: Verb,
         values: Mapping[str, str],
         *,
         status: int = 200,
         problem: str | None = None,
-        meanwhile: list[str] | None = None,
+        meanwhile: Sequence[str] = (),
     ) -> Response:
-        key, verb = request.path_params["key"], self._verb(request)
+        key = request.path_params["key"]
         view = experiment_view(self._site.desk, key, ())
-        if verb is None or view is None:
+        if view is None:
             return self._unknown(request, caller)
         values = {**write_texts(verb.typed(view.experiment, view.report)), **values}
         outcome: Change | None = None
@@ -102,9 +111,6 @@ class Acting:
             status = 409 if status == 200 else status
         except (UnknownExperiment, NoDocument):
             return self._unknown(request, caller)
-        except StateUnavailable:
-            return self._away(request, caller)
-        context: dict[str, Any] = {"outcome": outcome, "meanwhile": meanwhile or []}
         return self._site.page(
             request,
             "confirm.html",
@@ -116,36 +122,13 @@ class Acting:
             why=values.get("why", ""),
             view=view,
             problem=problem,
-            **context,
+            outcome=outcome,
+            meanwhile=meanwhile,
         )
 
     async def _act(self, verb: Verb, key: str, values: Mapping[str, str], order: Order) -> Change:
         return await self._editor.act(verb, key, read_texts(verb.body, given(verb, values)), order)
 
-    def _verb(self, request: Request) -> Verb | None:
-        return VERBS.get(request.path_params["verb"])
-
     def _unknown(self, request: Request, caller: Caller) -> Response:
         text = "There is no such experiment, or nothing of that name can be done with it."
         return self._site.message(request, caller, 404, "Not found", text)
-
-    async def _admin(self, request: Request) -> Caller | Response:
-        """Who asks, if they may change something, else the page that says so."""
-        caller = await self._site.caller(request)
-        if caller is None:
-            return to_login(request)
-        if caller.may_change:
-            return caller
-        text = (
-            f"{caller.who} may look at everything here and change nothing. To change something, log in with "
-            "the admin token, or have EKIBEN_ADMINS list that name."
-        )
-        return self._site.message(request, caller, 403, "Only for admins", text)
-
-    def _away(self, request: Request, caller: Caller) -> Response:
-        text = "The state Redis does not answer: nothing can be changed. Nothing was."
-        return self._site.message(request, caller, 503, "Nothing was changed", text)
-
-
-def _values(form: FormData) -> dict[str, str]:
-    return {name: value for name, value in form.multi_items() if isinstance(value, str)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -24,6 +26,8 @@ from ekiben.control.dashboard.sessions import Sessions
 from ekiben.control.dashboard.site import Site, to_login
 from ekiben.control.desk import Desk
 
+_Answer = Callable[[Request], Awaitable[Response]]
+
 
 class Dashboard:
     """The dashboard of what `desk` knows. `ekiben.control.callers` decides who may look and who may change.
@@ -43,10 +47,9 @@ class Dashboard:
                 Route("/login", login.show, methods=["GET"]),
                 Route("/login", login.log_in, methods=["POST"]),
                 Route("/logout", login.log_out, methods=["POST"]),
-                Route("/events", self._events),
-                Route("/fragments/{name}", self._fragment),
-                Route("/experiments/{key}/{verb}", acting.ask, methods=["GET"]),
-                Route("/experiments/{key}/{verb}", acting.do, methods=["POST"]),
+                Route("/events", self._for_readers(self._live.events)),
+                Route("/fragments/{name}", self._for_readers(self._live.fragment)),
+                Route("/experiments/{key}/{verb}", acting.answer, methods=["GET", "POST"]),
                 Route("/{path:path}", self._page),
             ],
             middleware=[Middleware(PageGuard, names=desk.settings.names)],
@@ -77,14 +80,13 @@ class Dashboard:
             fragments=fragments,
         )  # fmt: skip
 
-    async def _events(self, request: Request) -> Response:
-        return await self._live.events(request) if await self._may_read(request) else _closed()
+    def _for_readers(self, answer: _Answer) -> _Answer:
+        async def guarded(request: Request) -> Response:
+            if self._site.callers.may_look(request) or await self._site.caller(request) is not None:
+                return await answer(request)
+            return PlainTextResponse("log in first\n", 401)
 
-    async def _fragment(self, request: Request) -> Response:
-        return await self._live.fragment(request) if await self._may_read(request) else _closed()
-
-    async def _may_read(self, request: Request) -> bool:
-        return self._site.callers.may_look(request) or await self._site.caller(request) is not None
+        return guarded
 
     async def _refused(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -101,10 +103,6 @@ class _Static(StaticFiles):
         named = scope["query_string"].startswith(b"v=")
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if named else "no-cache"
         return response
-
-
-def _closed() -> Response:
-    return PlainTextResponse("log in first\n", 401)
 
 
 def _title(kind: str, subject: str | None) -> str:

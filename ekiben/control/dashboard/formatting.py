@@ -84,16 +84,14 @@ def change(kind: str, value: float | None, interval: Interval = UNBOUNDED) -> st
 def change_interval(kind: str, interval: Interval, value: float | None = None) -> str:
     """The interval of `change`: both ends with the decimals that the effect `value` has."""
     factor, unit = _unit(kind)
-    low, high = _times(interval.low, factor), _times(interval.high, factor)
-    return _ends(low, high, _places(factor, value, interval)) + unit
+    return _ends(interval, _places(factor, value, interval), factor) + unit
 
 
 def level_interval(kind: str, interval: Interval) -> str:
     """The interval of `level`: its ends have no sign but a minus."""
     if kind_of(kind).is_share:
-        low, high = _times(interval.low, 100), _times(interval.high, 100)
-        return _ends(low, high, 2, signed=False) + f"{_SPACE}%"
-    return _ends(interval.low, interval.high, decimals(interval.low, interval.high), signed=False)
+        return _ends(interval, 2, 100, signed=False) + f"{_SPACE}%"
+    return _ends(interval, decimals(interval.low, interval.high), signed=False)
 
 
 def relative(value: float | None) -> str:
@@ -103,8 +101,7 @@ def relative(value: float | None) -> str:
 
 def relative_interval(interval: Interval) -> str:
     """The interval of `relative`."""
-    low, high = _times(interval.low, 100), _times(interval.high, 100)
-    return _ends(low, high, _relative_places(interval.low, interval.high)) + f"{_SPACE}%"
+    return _ends(interval, _relative_places(interval.low, interval.high), 100) + f"{_SPACE}%"
 
 
 def milliseconds(value: float | None) -> str:
@@ -141,18 +138,16 @@ def _unit(kind: str) -> tuple[float, str]:
 
 
 def _places(factor: float, value: float | None, interval: Interval) -> int:
-    return decimals(*(_times(each, factor) for each in (value, interval.low, interval.high)))
+    known = (each for each in (value, interval.low, interval.high) if each is not None)
+    return decimals(*(each * factor for each in known))
 
 
 def _relative_places(*values: float | None) -> int:
     return 1 if max((abs(value) for value in values if value is not None), default=0.0) < 10 else 0
 
 
-def _times(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor
-
-
-def _ends(low: float | None, high: float | None, places: int, *, signed: bool = True) -> str:
-    left = f"{_MINUS}∞" if low is None else number(low, places, signed=signed)
-    right = "+∞" if high is None else number(high, places, signed=signed)
+def _ends(interval: Interval, places: int, factor: float = 1.0, *, signed: bool = True) -> str:
+    low, high = interval.low, interval.high
+    left = f"{_MINUS}∞" if low is None else number(low * factor, places, signed=signed)
+    right = "+∞" if high is None else number(high * factor, places, signed=signed)
     return f"{left} to {right}"

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from ekiben.control.auth import TooManyAttempts
+from ekiben.control.dashboard.sessions import LIFETIME_S
 from ekiben.control.dashboard.site import Site, cookie_of, own_address
 
 _LONGEST_NAME = 60
@@ -46,7 +47,7 @@ class Login:
         if not known:
             return self._page(request, target, status=403, problem="This is not the admin token.", who=who)
         session = await self._site.sessions.begin(who or "dashboard")
-        return self._site.logged_in(request, session, target)
+        return self._site.go(request, target, session.id, LIFETIME_S)
 
     async def log_out(self, request: Request) -> Response:
         """`POST /logout`."""
@@ -55,7 +56,7 @@ class Login:
             return self._site.message(request, caller, 403, "Not logged out", "The form is not from here.")
         if (cookie := cookie_of(request)) is not None:
             await self._site.sessions.end(cookie)
-        return self._site.logged_out(request)
+        return self._site.go(request, "/login", "", 0)
 
     def _page(
         self, request: Request, target: str, *, status: int = 200, problem: str | None = None, who: str = ""

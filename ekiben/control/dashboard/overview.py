@@ -55,11 +55,6 @@ class ModelBox:
     experiments: tuple[ExperimentRow, ...]
     traffic: Mapping[str, VersionTraffic]
 
-    @property
-    def shadows(self) -> tuple[str, ...]:
-        """The versions that get copies of requests."""
-        return tuple(self.model.shadow)
-
 
 @dataclass(frozen=True, slots=True)
 class EndpointRow:

@@ -87,12 +87,13 @@ class Pages:
             return None
         history = await self._history(page)
         async with self._drawing:  # one at a time: two browsers must not cost two cores
-            held = self._drawn.get(key)
-            if held is not None and held[0] == (self._desk.changes, history):
+            held, state = self._drawn.get(key), (self._desk.changes, history)
+            if held is not None and held[0] == state:
                 return held[1]
-            state = (self._desk.changes, history)
             context = await self._context(page, history)
-            drawn = None if context is None else await self._renderer.fragments(page.names, context)
+            drawn = None
+            if context is not None:
+                drawn = await asyncio.to_thread(self._renderer.fragments, page.names, context)
             while len(self._drawn) >= _MOST_KEPT:
                 self._drawn.pop(next(iter(self._drawn)))
             self._drawn[key] = (state, drawn)

@@ -6,7 +6,6 @@ the digests of what it shows, and fetches those fragments that have another one 
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,11 +66,8 @@ class Renderer:
         """A whole page."""
         return self._environment.get_template(template).render(**context)
 
-    async def fragments(self, names: tuple[str, ...], context: Mapping[str, Any]) -> dict[str, Fragment]:
-        """The fragments of these names, each from `fragments/{name}.html`; drawn in a thread."""
-        return await asyncio.to_thread(self._fragments, names, context)
-
-    def _fragments(self, names: tuple[str, ...], context: Mapping[str, Any]) -> dict[str, Fragment]:
+    def fragments(self, names: tuple[str, ...], context: Mapping[str, Any]) -> dict[str, Fragment]:
+        """The fragments of these names, each from `fragments/{name}.html`."""
         found = {}
         for name in names:
             html = self._environment.get_template(f"fragments/{name}.html").render(**context)

@@ -14,8 +14,6 @@ from ekiben.control.auth import Auth
 from ekiben.control.callers import Caller, Callers, Role
 from ekiben.control.dashboard.rendering import Renderer
 from ekiben.control.dashboard.sessions import (
-    LIFETIME_S,
-    Session,
     Sessions,
     form_token,
     form_token_holds,
@@ -76,18 +74,11 @@ class Site:
         form = await request.form(max_fields=30, max_files=0)
         return form if form_token_holds(cookie_of(request), form.get("form_token")) else None
 
-    def logged_in(self, request: Request, session: Session, target: str) -> Response:
-        """Go on to `target` with a new cookie."""
+    def go(self, request: Request, target: str, cookie: str, max_age: int) -> Response:
+        """Go on to `target` with another cookie, for `max_age` seconds; 0 takes it away."""
         response = RedirectResponse(target, 303)
-        response.headers["Set-Cookie"] = write_cookie(
-            session.id, secure=self.callers.is_secure(request), max_age=LIFETIME_S
-        )
-        return response
-
-    def logged_out(self, request: Request) -> Response:
-        """Go to the log-in page without a cookie."""
-        response = RedirectResponse("/login", 303)
-        response.headers["Set-Cookie"] = write_cookie("", secure=self.callers.is_secure(request), max_age=0)
+        secure = self.callers.is_secure(request)
+        response.headers["Set-Cookie"] = write_cookie(cookie, secure=secure, max_age=max_age)
         return response
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from ekiben.experiments.kinds.label import LabelMeasure
 from ekiben.experiments.kinds.table import kind_of
 from ekiben.experiments.lifecycle import Status
-from ekiben.experiments.report import Decision, Role, State
+from ekiben.experiments.report import Decision, State
 
 TONES: Final = {
     Decision.PROMOTE: "good",
@@ -36,8 +36,6 @@ STATUSES: Final = {
     Status.PROMOTED: ("promoted", "good"),
     Status.ROLLED_BACK: ("rolled back", "bad"),
 }
-
-ROLES: Final = {Role.DECIDES: "decides", Role.GUARDRAIL: "guardrail", Role.WATCHED: "watched"}
 
 BREAKERS: Final = {
     "closed": ("closed", "good"),

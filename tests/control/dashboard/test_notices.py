@@ -20,7 +20,7 @@ def notices(file: FileStanding | None = None, not_run: dict[str, str] | None = N
         note=None, state_away=False, stored=stored, beats=("a worker",), file=lambda: file,
         failing=dict, clock_off=lambda: None,
     )  # fmt: skip
-    return str(Renderer()._fragments(("notices",), {"desk": desk, "now": 0.0})["notices"].html)
+    return str(Renderer().fragments(("notices",), {"desk": desk, "now": 0.0})["notices"].html)
 
 
 def test_there_is_no_notice_where_all_is_well() -> None:

@@ -14,27 +14,12 @@ import altair as alt
 import vl_convert
 from markupsafe import Markup
 
-from ekiben.experiments.report import State
+from ekiben.control.dashboard.words import STATES
 
-INK: Final = "#a10001"
-MUTED: Final = "#a10002"
-LINE: Final = "#a10003"
-ACCENT: Final = "#a10004"
-GOOD: Final = "#a10005"
-BAD: Final = "#a10006"
-SURFACE: Final = "#a10007"
-WARN: Final = "#a10008"
-
-_VARIABLES: Final = {
-    INK: "--ink",
-    MUTED: "--muted",
-    LINE: "--line",
-    ACCENT: "--accent",
-    GOOD: "--good",
-    BAD: "--bad",
-    SURFACE: "--surface",
-    WARN: "--warn",
-}
+_NAMES: Final = ("ink", "muted", "line", "accent", "good", "bad", "surface", "warn")
+_PLACEHOLDERS: Final = tuple(f"#a1{place:04}" for place in range(len(_NAMES)))
+INK, MUTED, LINE, ACCENT, GOOD, BAD, SURFACE, WARN = _PLACEHOLDERS
+_VARIABLES: Final = dict(zip(_PLACEHOLDERS, _NAMES, strict=True))
 _COLOUR: Final = re.compile("|".join(_VARIABLES))
 _ATTRIBUTE: Final = re.compile(r' (?:style|role|class|aria-[a-z]+|font-family|pointer-events)="[^"]*"')
 _IDENTIFIER: Final = re.compile(r"\b(clip|gradient_?)(\d+)\b")
@@ -42,14 +27,8 @@ _SIZE: Final = re.compile(
     r'<svg xmlns="[^"]*" xmlns:xlink="[^"]*" version="1.1" width="([\d.]+)" height="([\d.]+)"'
 )
 
-TONES: Final = {
-    State.BETTER: GOOD,
-    State.HOLDS: GOOD,
-    State.WORSE: BAD,
-    State.VIOLATED: BAD,
-    State.UNCLEAR: ACCENT,
-    State.NO_DATA: MUTED,
-}
+_COLOURS: Final = {"good": GOOD, "bad": BAD, "accent": ACCENT, "idle": MUTED}
+TONES: Final = {state: _COLOURS[tone] for state, (_, tone) in STATES.items()}
 """The colour of what the evidence says; it always stands beside the word for it."""
 
 ZERO: Final = "datum.value == 0 ? '0' : datum.label"
@@ -104,7 +83,7 @@ def dress(svg: str, name: str) -> Markup:
     svg = _ATTRIBUTE.sub("", svg)
     own = hashlib.sha256(svg.encode()).hexdigest()[:10]
     svg = _IDENTIFIER.sub(rf"\1-{name}-{own}-\2", svg)
-    svg = _COLOUR.sub(lambda found: f"var({_VARIABLES[found[0]]})", svg)
+    svg = _COLOUR.sub(lambda found: f"var(--{_VARIABLES[found[0]]})", svg)
     opening = r'<svg class="chart-' + name + r'" aria-hidden="true" focusable="false" width="\1" height="\2"'
     # Made of numbers and of the placeholders above; the few names in it were escaped by Vega.
     return Markup(_SIZE.sub(opening, svg, count=1))  # noqa: S704
