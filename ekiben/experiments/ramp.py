@@ -44,7 +44,7 @@ from ekiben.experiments.durations import format_duration, parse_duration
 from ekiben.experiments.lifecycle import Status
 from ekiben.experiments.report import Decision, Report
 from ekiben.experiments.verdict import judge, redeployment_words, srm_words, violation_words, violations
-from ekiben.experiments.wording import count, sentence, version_of
+from ekiben.experiments.wording import sentence, version_of
 
 _QUIET_LEAST_S: Final = 60.0
 _QUIET_MOST_S: Final = 3600.0
@@ -124,8 +124,8 @@ def _climb(experiment: Experiment, ramp: Ramp, report: Report, known_until: floa
     users, variant = min((users, variant) for variant, users in report.step.matured.items())
     if users < ramp.min_users_per_step:
         words = (
-            f"{where} waits for {count(ramp.min_users_per_step - users)} users: "
-            f"{version_of(report, variant)} has {count(users)} of {count(ramp.min_users_per_step)} "
+            f"{where} waits for {ramp.min_users_per_step - users:,} users: "
+            f"{version_of(report, variant)} has {users:,} of {ramp.min_users_per_step:,} "
             "who joined in this step and whose window has closed"
         )
         return _action(RampKind.WAIT, here, "too_few_users", words)

@@ -35,7 +35,6 @@ from ekiben.experiments.report import Decision, Effect, MetricReport, Report, Ro
 from ekiben.experiments.wording import (
     allowed,
     control_of,
-    count,
     difference,
     matured,
     sentence,
@@ -106,7 +105,7 @@ def violation_words(report: Report, metric: MetricReport, variant: str) -> str:
     control_mean = next((each.mean for each in metric.variants if each.variant == control), None)
     users = sum(each.users for each in metric.variants if each.variant in (control, variant))
     return (
-        f"{difference(report, metric, variant)} on {count(users)} users, "
+        f"{difference(report, metric, variant)} on {users:,} users, "
         f"worse than the {allowed(metric, control_mean)} allowed"
     )
 
@@ -118,7 +117,7 @@ def rule_words(report: Report) -> str | None:
     last, more = report.rule_changes[0], len(report.rule_changes) - 1
     words = f"its rule was changed on {last.moment} by {last.who} ({'; '.join(last.lines)})"
     if more:
-        words += f" and {count(more)} {'times' if more > 1 else 'time'} before"
+        words += f" and {more:,} {'times' if more > 1 else 'time'} before"
     return f"{words}. Evidence from before the change was judged by another rule"
 
 
@@ -195,11 +194,11 @@ def _trust(report: Report) -> Verdict | None:
         return _cannot_tell("no_deciding_metric", "no metric decides. Declare one that is not a guardrail")
     users = matured(metric)
     if users >= JUDGED_FROM and all(not each.mean and not each.std for each in metric.variants):
-        words = f"no outcome for {metric.name} counts for any of the {count(users)} users in each variant"
+        words = f"no outcome for {metric.name} counts for any of the {users:,} users in each variant"
         outcomes = [each for each in report.left_out if each.what == "outcomes"]
         if outcomes:
             most, total = max(outcomes, key=lambda each: each.count), sum(each.count for each in outcomes)
-            words += f". {count(total)} are left out, {count(most.count)} of them as {most.reason}"
+            words += f". {total:,} are left out, {most.count:,} of them as {most.reason}"
         return _cannot_tell("no_outcomes", words)
     return None
 
@@ -210,7 +209,7 @@ def _minima(report: Report) -> Verdict | None:
     users = matured(metric)
     if users < report.min_users:
         words = (
-            f"only {count(users)} of the {count(report.min_users)} users that each variant needs "
+            f"only {users:,} of the {report.min_users:,} users that each variant needs "
             f"have completed their {format_duration(metric.window_hours * 3600)}"
         )
         return _keep_running("too_few_users", words)

@@ -20,10 +20,9 @@ def control_of(report: Report) -> str:
     return report.variants[0].variant
 
 
-def matured(metric: MetricReport, *variants: str) -> int:
-    """The users whose window has closed in the one of these variants (all, without a name) with fewest."""
-    counts = [each.users for each in metric.variants if not variants or each.variant in variants]
-    return min(counts, default=0)
+def matured(metric: MetricReport) -> int:
+    """The users whose window has closed, in the variant with fewest."""
+    return min((each.users for each in metric.variants), default=0)
 
 
 def title(metric: MetricReport) -> str:
@@ -53,11 +52,6 @@ def allowed(metric: MetricReport, control_mean: float | None) -> str:
         return of_control
     written = _points(margin) if kind.is_share else _plain(margin, _decimals(margin))
     return written if kind.is_absolute else f"{written} ({of_control})"
-
-
-def count(number: int) -> str:
-    """A whole number as people read it: 12,345."""
-    return f"{number:,}"
 
 
 def sentence(text: str) -> str:

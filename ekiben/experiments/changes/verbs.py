@@ -75,9 +75,8 @@ class Verb:
         if status not in self.possible:
             others = [each.name for each in VERBS.values() if not each.aside and status in each.possible]
             could = f"what can be done is {', '.join(others)}" if others else "that is an end"
-            raise refusal(
-                key, f"is {_spoken(status)}, so you cannot {self.name.replace('-', ' ')} it: {could}"
-            )
+            is_now, wanted = status.replace("_", " "), self.name.replace("-", " ")
+            raise refusal(key, f"is {is_now}, so you cannot {wanted} it: {could}")
         return lawful(document, self.change(Case(document, key, body or self.body(), report)))
 
     def meaning(self, before: Document, after: Document, key: str) -> str:
@@ -200,10 +199,6 @@ def _unacknowledged(experiment: Experiment, report: Report | None) -> Mapping[st
     known = experiment.acknowledged_model_versions
     blocking = report.unacknowledged(known) if report is not None else ()
     return {"model_versions": tuple(each.model_version for each in blocking)}
-
-
-def _spoken(status: Status) -> str:
-    return str(status).replace("_", " ")
 
 
 _END: Final = "The experiment ends for good."
