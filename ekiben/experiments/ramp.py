@@ -83,9 +83,8 @@ def next_action(experiment: Experiment, report: Report, now: float) -> RampActio
         words = f"the experiment is {experiment.status.replace('_', ' ')}"
         return _action(RampKind.DONE, here, "ended", words)
     if experiment.status is not Status.RUNNING:
-        return _action(
-            RampKind.WAIT, here, "not_running", f"no step while the experiment is {experiment.status}"
-        )
+        words = f"no step while the experiment is {experiment.status}"
+        return _action(RampKind.WAIT, here, "not_running", words)
     if report.phase != experiment.phase:
         return _action(RampKind.WAIT, here, "other_phase", "no step before there is a report of this phase")
     if broken := violations(report, ramp.guardrails):
@@ -108,9 +107,8 @@ def _climb(experiment: Experiment, ramp: Ramp, report: Report, known_until: floa
         return _action(RampKind.RAISE, steps[0], "first_step", words)
     where = f"step {number} of {len(steps)} ({here:g} %)"
     if report.step is None:
-        return _action(
-            RampKind.WAIT, here, "no_step_yet", f"{where} begins, and there is no report of it yet"
-        )
+        words = f"{where} begins, and there is no report of it yet"
+        return _action(RampKind.WAIT, here, "no_step_yet", words)
     every_s = parse_duration(ramp.every) or 0
     left_s = every_s - max(known_until - report.step.began, 0.0)
     if left_s > 0:

@@ -19,7 +19,7 @@ from ekiben.experiments.assignment import (
     fnv32a,
     in_namespace,
 )  # fmt: skip
-from ekiben.experiments.document import Capture, Document, Experiment, Model, Version
+from ekiben.experiments.document import Capture, Document, Model, Version
 from ekiben.experiments.lifecycle import Status
 
 Attributes = Mapping[str, str | int | float | bool | None]
@@ -144,7 +144,7 @@ class Snapshot:
         running: dict[str, list[_Compiled]] = {name: [] for name in document.models}
         for key, each in document.experiments.items():
             if each.status == Status.RUNNING:
-                running[each.model].append(self._compiled(key))
+                running[each.model].append(_compile(document, key))
         self.plans: Mapping[str, Plan] = MappingProxyType(
             {name: _plan(name, model, tuple(running[name])) for name, model in document.models.items()}
         )
@@ -155,16 +155,12 @@ class Snapshot:
         For a running experiment it agrees with `Plan.assign`: a user whom another running experiment of
         the model overrides is not in this one, and the reason is "override".
         """
-        experiment = self._compiled(experiment_key)
+        experiment = _compile(self.document, experiment_key)
         if experiment.status == Status.RUNNING:
             served = self.plans[self.document.experiments[experiment_key].model].assign(user_id)
             if served.reason == "override" and served.experiment != experiment_key:
                 return experiment.outside(user_id, "override")
         return experiment.decide(user_id)
-
-    def _compiled(self, key: str) -> _Compiled:
-        experiment = self.document.experiments[key]
-        return _compile(key, experiment, self.document.models[experiment.model].live)
 
 
 def _plan(name: str, model: Model, running: tuple[_Compiled, ...]) -> Plan:
@@ -181,14 +177,15 @@ def _plan(name: str, model: Model, running: tuple[_Compiled, ...]) -> Plan:
     )
 
 
-def _compile(key: str, experiment: Experiment, live: str) -> _Compiled:
+def _compile(document: Document, key: str) -> _Compiled:
+    experiment = document.experiments[key]
     weights = [variant.weight / 100 for variant in experiment.variants.values()]
     namespace = experiment.namespace
     return _Compiled(
         key=key,
         status=experiment.status,
         phase=experiment.phase,
-        live=live,
+        live=document.models[experiment.model].live,
         seed_state=fnv32a(experiment.seed or key),
         ranges=tuple(bucket_ranges(len(weights), experiment.coverage / 100, weights)),
         variants=tuple((name, variant.version) for name, variant in experiment.variants.items()),

@@ -25,20 +25,16 @@ def matured(metric: MetricReport) -> int:
     return min((each.users for each in metric.variants), default=0)
 
 
-def title(metric: MetricReport) -> str:
-    """What the sentence calls the metric: "profit per user", "the error rate"."""
-    return kind_of(metric.kind).title(metric.name)
-
-
 def difference(report: Report, metric: MetricReport, variant: str) -> str:
     """ "profit per user is 26.1 higher with v2 than with v1 (between 18.0 and 34.2 higher)"."""
-    effect = metric.effects[variant]
+    effect, kind = metric.effects[variant], kind_of(metric.kind)
+    title = kind.title(metric.name)
     if effect.absolute is None:
-        return f"{title(metric)} has no value yet"
-    number, unit = _writer(metric, effect), " percentage points" if kind_of(metric.kind).is_share else ""
+        return f"{title} has no value yet"
+    number, unit = _writer(metric, effect), " percentage points" if kind.is_share else ""
     treatment, control = version_of(report, variant), version_of(report, control_of(report))
     return (
-        f"{title(metric)} is {number(effect.absolute)}{unit} {_way(effect.absolute)} with {treatment} "
+        f"{title} is {number(effect.absolute)}{unit} {_way(effect.absolute)} with {treatment} "
         f"than with {control} ({_between(effect.interval, number)})"
     )
 
@@ -50,7 +46,8 @@ def allowed(metric: MetricReport, control_mean: float | None) -> str:
     of_control = f"{100 * share:.3g} % of the control's"
     if margin is None:
         return of_control
-    written = _points(margin) if kind.is_share else _plain(margin, _decimals(margin))
+    scale, unit = (100, " percentage points") if kind.is_share else (1, "")
+    written = _plain(scale * margin, _decimals(scale * margin)) + unit
     return written if kind.is_absolute else f"{written} ({of_control})"
 
 
@@ -84,10 +81,6 @@ def _writer(metric: MetricReport, effect: Effect) -> Callable[[float], str]:
     scale = 100.0 if kind_of(metric.kind).is_share else 1.0
     places = _decimals(max((abs(end) for end in ends), default=0.0) * scale)
     return lambda amount: _plain(scale * amount, places)
-
-
-def _points(share: float) -> str:
-    return f"{_plain(100 * share, _decimals(100 * share))} percentage points"
 
 
 def _plain(amount: float, places: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
@@ -12,15 +11,15 @@ from ekiben.experiments.durations import format_duration
 from ekiben.experiments.kinds.label import LabelMeasure
 from ekiben.experiments.kinds.table import kind_of
 from ekiben.experiments.report import Interval, LabelQuality, MetricReport, OutcomeCounts, Report
+from ekiben.showing.standing import moment
 from ekiben.terminal.tables import NONE, plain_table
 
 
 def show_report(console: Console, report: Report) -> None:
     """Print everything that a decision needs."""
-    moment = datetime.fromtimestamp(report.at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     console.print(
         f"{report.experiment}: {report.status.replace('_', ' ')}, {report.coverage:g} % of users take part, "
-        f"phase {report.phase}, {format_duration(report.days * 86_400)} (as of {moment})",
+        f"phase {report.phase}, {format_duration(report.days * 86_400)} (as of {moment(report.at)})",
         soft_wrap=True,
     )
     console.print(f"verdict: {report.verdict.sentence}", soft_wrap=True)

@@ -17,7 +17,6 @@ from ekiben.control.desk import Desk
 from ekiben.state.documents.audit import Entry
 from ekiben.state.documents.document import StateUnavailable
 
-_OVERVIEW: Final = ("notices", "traffic", "models", "health")
 _EXPERIMENT: Final = (
     "notices",
     "verdict",
@@ -31,14 +30,12 @@ _EXPERIMENT: Final = (
     "shadow",
     "changes",
 )
-_SHADOWS: Final = ("notices", "shadows")
-_HISTORY: Final = ("notices", "history")
 _NAME: Final = "([a-z0-9][a-z0-9_-]{0,99})"
 _PATHS: Final = (
-    (re.compile("/"), "overview", _OVERVIEW),
+    (re.compile("/"), "overview", ("notices", "traffic", "models", "health")),
     (re.compile(f"/experiments/{_NAME}"), "experiment", _EXPERIMENT),
-    (re.compile(f"/models/{_NAME}/shadow"), "shadows", _SHADOWS),
-    (re.compile("/history"), "history", _HISTORY),
+    (re.compile(f"/models/{_NAME}/shadow"), "shadows", ("notices", "shadows")),
+    (re.compile("/history"), "history", ("notices", "history")),
 )
 _PAGE_OF_HISTORY: Final = 50
 _MOST_KEPT: Final = 32

@@ -17,7 +17,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, cast
@@ -120,12 +120,6 @@ def form_token_holds(cookie: str | None, token: object) -> bool:
     if not cookie or not isinstance(token, str):
         return False
     return hmac.compare_digest(form_token(cookie).encode(), token.encode())
-
-
-def read_cookie(cookies: Mapping[str, str]) -> str | None:
-    """The session id among a browser's cookies, whatever others on this host have set."""
-    held = cookies.get(COOKIE, "")
-    return held if 16 <= len(held) <= 100 else None
 
 
 def write_cookie(value: str, *, secure: bool, max_age: int | None = None) -> str:

@@ -14,11 +14,11 @@ from ekiben.control.auth import Auth
 from ekiben.control.callers import Caller, Callers, Role
 from ekiben.control.dashboard.rendering import Renderer
 from ekiben.control.dashboard.sessions import (
+    COOKIE,
     Sessions,
     form_token,
     form_token_holds,
     new_cookie,
-    read_cookie,
     write_cookie,
 )
 from ekiben.control.desk import Desk
@@ -47,9 +47,8 @@ class Site:
         self, request: Request, template: str, caller: Caller | None, *, status: int = 200, **context: Any
     ) -> Response:
         """A whole page, with a cookie for its forms when the browser has none yet."""
-        cookie = cookie_of(request)
-        fresh = cookie is None
-        cookie = cookie or new_cookie()
+        held = cookie_of(request)
+        cookie = held or new_cookie()
         html = self.renderer.page(
             template,
             desk=self.desk,
@@ -59,7 +58,7 @@ class Site:
             **context,
         )
         response = HTMLResponse(html, status)
-        if fresh:
+        if held is None:
             response.headers["Set-Cookie"] = write_cookie(cookie, secure=self.callers.is_secure(request))
         return response
 
@@ -83,8 +82,9 @@ class Site:
 
 
 def cookie_of(request: Request) -> str | None:
-    """The id that the browser was given."""
-    return read_cookie(request.cookies)
+    """The id that the browser was given, whatever cookies others on this host have set."""
+    held = request.cookies.get(COOKIE, "")
+    return held if 16 <= len(held) <= 100 else None
 
 
 def to_login(request: Request) -> Response:

@@ -11,7 +11,7 @@ Files that people write stay strict: a word that is not known there is a mistake
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -49,7 +49,6 @@ _OF_30E8D9B: Final[Mapping[type[BaseModel], str]] = {
 }
 BASE: Final = {part: frozenset(fields.split()) for part, fields in _OF_30E8D9B.items()}
 """What 30e8d9b knows of each part, and so every release. It refuses a document that has anything else."""
-_NAMED: Final = "name"
 # The fields of each part that hold parts: one, a list of them, or a mapping of them (`_MANY`).
 _INSIDE: Final[Mapping[type[BaseModel], Mapping[str, type[BaseModel]]]] = {
     Document: {"models": Model, "experiments": Experiment},
@@ -200,7 +199,7 @@ def _put(data: dict[str, Any], path: Path, value: Any) -> None:
 
 
 def _name(value: Any) -> str:
-    return str(value.get(_NAMED)) if isinstance(value, dict) else ""
+    return str(value.get("name")) if isinstance(value, dict) else ""
 
 
 def _mapping(data: Any, name: str) -> dict[str, Any]:
@@ -208,24 +207,18 @@ def _mapping(data: Any, name: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def routing_data(data: Mapping[str, Any]) -> dict[str, Any]:
-    """What a router needs of a document's plain values: models, and of each experiment who gets what.
-
-    It is a document as well, without metrics, ramps, minima, and overrides of experiments that do not run.
-    """
-    return {
-        **data,
-        "experiments": {key: dict(_routed(each)) for key, each in data.get("experiments", {}).items()},
-    }
-
-
 _ANALYSED: Final = frozenset({
     "metrics", "request_limits", "alpha", "min_users", "min_days", "ramp", "acknowledged_model_versions",
 })  # fmt: skip
 
 
-def _routed(experiment: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    runs = experiment.get("status") == "running"
-    for name, value in experiment.items():
-        if name not in _ANALYSED and (runs or name != "overrides"):
-            yield name, value
+def routing_data(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What a router needs of a document's plain values: models, and of each experiment who gets what.
+
+    It is a document as well, without metrics, ramps, minima, and overrides of experiments that do not run.
+    """
+    experiments = {}
+    for key, each in data.get("experiments", {}).items():
+        left_out = _ANALYSED if each.get("status") == "running" else _ANALYSED | {"overrides"}
+        experiments[key] = {name: value for name, value in each.items() if name not in left_out}
+    return {**data, "experiments": experiments}

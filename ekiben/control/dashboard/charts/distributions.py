@@ -28,20 +28,17 @@ def calibration(variants: tuple[tuple[str, tuple[CalibrationBin, ...]], ...], si
     layers = [diagonal.mark_line(color=MUTED, strokeDash=[4, 4], strokeWidth=1).encode(x=x, y=y)]
     for place, (_, bins) in enumerate(variants):
         colour, shape = _VARIANT_MARKS[min(place, len(_VARIANT_MARKS) - 1)]
-        base = alt.Chart(
-            rows(
-                [
-                    {
-                        "x": each.mean_score,
-                        "y": each.positive_rate,
-                        "low": each.interval.low or 0.0,
-                        "high": 1.0 if each.interval.high is None else each.interval.high,
-                    }
-                    for each in bins
-                    if each.count
-                ]
-            )
-        )
+        data = [
+            {
+                "x": each.mean_score,
+                "y": each.positive_rate,
+                "low": each.interval.low or 0.0,
+                "high": 1.0 if each.interval.high is None else each.interval.high,
+            }
+            for each in bins
+            if each.count
+        ]
+        base = alt.Chart(rows(data))
         layers += [
             base.mark_rule(color=colour, strokeWidth=1.5, opacity=0.6).encode(
                 x=x, y=alt.Y("low:Q", scale=share), y2="high:Q"
@@ -56,9 +53,7 @@ def calibration(variants: tuple[tuple[str, tuple[CalibrationBin, ...]], ...], si
 def differences(bins: tuple[ScoreBin, ...], width: int) -> Markup:
     """How far the shadow's scores are from the served ones: a bar for each range of differences."""
     rows = Rows()
-    data: list[dict[str, object]] = [
-        {"low": each.low, "high": each.high, "count": each.count} for each in bins
-    ]
+    data = [{"low": each.low, "high": each.high, "count": each.count} for each in bins]
     chart = alt.Chart(rows(data)).mark_bar(color=ACCENT, opacity=0.85, binSpacing=1)
     x = alt.X(
         "low:Q",
@@ -76,7 +71,7 @@ def differences(bins: tuple[ScoreBin, ...], width: int) -> Markup:
 def spark(values: tuple[float | None, ...], tone: str = ACCENT, width: int = 148, height: int = 30) -> Markup:
     """A line of values that are equally far apart, from 0 to their largest."""
     rows = Rows()
-    data: list[dict[str, object]] = [{"x": place, "y": value} for place, value in enumerate(values)]
+    data = [{"x": place, "y": value} for place, value in enumerate(values)]
     top = max((value for value in values if value is not None), default=0.0) or 1.0
     x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[0, max(1, len(values) - 1)], nice=False))
     y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[0, top * 1.1], nice=False))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import altair as alt
@@ -43,9 +44,9 @@ class Rows:
     and again."""
 
     def __init__(self) -> None:
-        self.held: dict[str, list[dict[str, object]]] = {}
+        self.held: dict[str, Sequence[Mapping[str, object]]] = {}
 
-    def __call__(self, values: list[dict[str, object]]) -> alt.NamedData:
+    def __call__(self, values: Sequence[Mapping[str, object]]) -> alt.NamedData:
         """Data for a part of the chart."""
         name = f"d{len(self.held)}"
         self.held[name] = values
