@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ekiben.control.dashboard import formatting
-from ekiben.experiments import wording
+from ekiben.experiments.kinds.table import kind_of
 from ekiben.experiments.problems import DocumentError
 from tests.control.analysis.events import DAY, Log, metric, stored
 
@@ -25,7 +25,7 @@ def test_a_count_is_declared_analysed_and_told(log: Log) -> None:
     assert effect.absolute == pytest.approx(treatment.mean - control.mean)
     assert effect.absolute == pytest.approx(0.95, abs=0.1)
     assert effect.fixed_p_value is not None
-    assert wording.title(clicks) == "clicks per user"
+    assert kind_of(clicks.kind).title(clicks.name) == "clicks per user"
     assert formatting.change(clicks.kind, effect.absolute).startswith("+")
 
 
