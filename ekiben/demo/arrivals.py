@@ -11,6 +11,7 @@ import os
 import random
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -71,7 +72,7 @@ def outcomes_of(applicant: Applicant, decision: str, prediction_id: str) -> list
 
 
 class Arrivals:
-    """Sends applicants and what came of them to a router. The counts are for people to look at."""
+    """Sends applicants and what came of them to a router. `arrived` of them had an answer."""
 
     def __init__(
         self, router_url: str, model: str, applicants: Sequence[Applicant], per_s: int = PER_S
@@ -82,8 +83,6 @@ class Arrivals:
         self._per_s = per_s
         self._waiting: list[dict[str, Any]] = []
         self.arrived = 0
-        self.failed = 0
-        self.outcomes = 0
 
     async def run(self) -> None:
         """Send `per_s` applicants a second until cancelled."""
@@ -112,30 +111,21 @@ class Arrivals:
 
     async def _one(self, session: aiohttp.ClientSession, user: str, applicant: Applicant) -> None:
         body = {"user_id": user, "features": applicant.features}
-        try:
+        with suppress(aiohttp.ClientError, TimeoutError, ValueError):
             async with session.post(f"{self._url}/predict/{self._model}", json=body) as response:
-                answer = await response.json()
-                if response.status != 200:
-                    self.failed += 1
-                    return
-        except (aiohttp.ClientError, TimeoutError, ValueError):
-            self.failed += 1
-            return
-        self.arrived += 1
-        self._waiting += outcomes_of(applicant, answer["prediction"]["decision"], answer["prediction_id"])
+                if response.status == 200:
+                    answer = await response.json()
+                    decision = answer["prediction"]["decision"]
+                    self._waiting += outcomes_of(applicant, decision, answer["prediction_id"])
+                    self.arrived += 1
 
     async def _report(self, session: aiohttp.ClientSession) -> None:
         """Send what came of it, many at a time; what was not taken is sent again: each has an id."""
         while True:
             await asyncio.sleep(_SEND_EVERY_S)
-            batch = self._waiting[:1000]
-            if not batch:
+            if not (batch := self._waiting[:1000]):
                 continue
-            try:
+            with suppress(aiohttp.ClientError, TimeoutError):
                 async with session.post(f"{self._url}/outcomes", json={"outcomes": batch}) as response:
-                    if response.status != 202:
-                        continue
-            except (aiohttp.ClientError, TimeoutError):
-                continue
-            self.outcomes += len(batch)
-            del self._waiting[: len(batch)]
+                    if response.status == 202:
+                        del self._waiting[: len(batch)]

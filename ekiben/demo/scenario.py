@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,14 +33,6 @@ _WORKERS: Final = 2  # of the router that `ekiben up` starts
 # An experiment that goes on is watched for so long, then left to itself.
 _WATCHED_S: Final = 240.0
 _ARRIVALS_S: Final = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What was asked for: the scenario's name, and whether to end with it."""
-
-    name: str
-    once: bool
 
 
 def scenario_file(name: str) -> Document:
@@ -79,24 +70,21 @@ def fitted_scenario(scenario: Document, here: Document) -> tuple[Document, str] 
     return fitted, free
 
 
-async def play(
-    console: Console, router_url: str, controller_url: str, scenario: Document, told: Told
-) -> None:
+async def play(console: Console, router_url: str, controller_url: str, name: str, *, once: bool) -> None:
     """Apply the scenario, let applicants arrive, and show how it goes until it has ended.
 
-    With `told.once` it returns then; else applicants go on arriving for ten minutes from the beginning.
+    With `once` it returns then; else applicants go on arriving for ten minutes from the beginning.
     Raises EkibenError.
     """
     client = ControllerClient.at(controller_url, os.environ, WHO)
+    scenario = scenario_file(name)
     (model,) = scenario.models
-    console.print(f"\nScenario {told.name}: {SCENARIOS / told.name}.yaml")
+    console.print(f"\nScenario {name}: {SCENARIOS / name}.yaml")
     try:
-        here = parse_document(await asyncio.to_thread(client.document))
-        fitted = fitted_scenario(scenario, here)
+        fitted = fitted_scenario(scenario, parse_document(await asyncio.to_thread(client.document)))
         assert fitted is not None, "its versions are being served"
         document, key = fitted
-        why = f"the demo's scenario {told.name}"
-        body = {"document": dump_document(document), "why": why}
+        body = {"document": dump_document(document), "why": f"the demo's scenario {name}"}
         await asyncio.to_thread(client.change, "/apply", body)
     except EkibenError as error:
         console.print(f"It cannot be played here: {error}\n`ekiben up --fresh` begins again.")
@@ -113,12 +101,12 @@ async def play(
     sending = asyncio.create_task(arrivals.run())
     try:
         await _watch(console, client, key, arrivals, begun)
-        if not told.once:
+        if not once:
             await asyncio.wait([sending], timeout=_ARRIVALS_S - (time.monotonic() - begun))
     finally:
         sending.cancel()
         await asyncio.wait([sending])
-    if not told.once:
+    if not once:
         console.print("No more applicants arrive; everything else goes on.")
 
 
@@ -145,10 +133,9 @@ async def _watch(
 
 async def _report(client: ControllerClient, key: str) -> Report | None:
     try:
-        report, _ = await asyncio.to_thread(client.report, key)
+        return (await asyncio.to_thread(client.report, key))[0]
     except EkibenError:
         return None  # there is none yet
-    return report
 
 
 def _shown(view: dict[str, Any], report: Report | None, arrivals: Arrivals, seconds: float) -> Group:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from operator import sub
 
 from prometheus_client.parser import text_string_to_metric_families
 
-COMPARISONS = "ekiben_shadow_comparisons_total"
-DIFFERENCE_SUM = "ekiben_shadow_score_difference_sum"
-DIFFERENCE_COUNT = "ekiben_shadow_score_difference_count"
+# Counter → the field of `Comparison` that it adds to.
+COUNTED = {
+    "ekiben_shadow_comparisons_total": "compared",
+    "ekiben_shadow_score_difference_sum": "difference_sum",
+    "ekiben_shadow_score_difference_count": "difference_count",
+}
 # Copies that never came to a comparison.
 LOST = ("ekiben_shadow_dropped_total", "ekiben_shadow_failed_total")
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How a shadow's answers compare with those that were served. Sums add up over versions."""
+    """How a shadow's answers compare with those that were served."""
 
     compared: float = 0
     agreed: float = 0
@@ -33,21 +37,8 @@ class Comparison:
         """The mean absolute difference of the two scores."""
         return self.difference_sum / self.difference_count if self.difference_count else None
 
-    def __add__(self, other: Comparison) -> Comparison:
-        return Comparison(
-            self.compared + other.compared,
-            self.agreed + other.agreed,
-            self.difference_sum + other.difference_sum,
-            self.difference_count + other.difference_count,
-        )
-
     def __sub__(self, other: Comparison) -> Comparison:
-        return Comparison(
-            self.compared - other.compared,
-            self.agreed - other.agreed,
-            self.difference_sum - other.difference_sum,
-            self.difference_count - other.difference_count,
-        )
+        return Comparison(*map(sub, astuple(self), astuple(other)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +72,10 @@ def parse_shadow_counts(metrics: str, model: str) -> ShadowCounts:
             if labels.get("model") != model:
                 continue
             pair = (labels.get("version", ""), labels.get("against", ""))
-            if sample.name == COMPARISONS:
-                values[pair]["compared"] += sample.value
+            if sample.name in COUNTED:
+                values[pair][COUNTED[sample.name]] += sample.value
                 if labels.get("agree") == "true":
                     values[pair]["agreed"] += sample.value
-            elif sample.name == DIFFERENCE_SUM:
-                values[pair]["difference_sum"] += sample.value
-            elif sample.name == DIFFERENCE_COUNT:
-                values[pair]["difference_count"] += sample.value
             elif sample.name in LOST:
                 lost += sample.value
     return ShadowCounts({pair: Comparison(**each) for pair, each in values.items()}, lost)

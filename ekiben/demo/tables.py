@@ -80,10 +80,9 @@ def demo_table(model: str, rows: Iterable[VersionRow]) -> Table:
     table = plain_table(f"model {model}: what each version answered", gap=0)
     for name in ("version", "role"):
         table.add_column(name)
-    for name in ("users", "requests", "share /\nweight", "cache\nhits", "p50\nms", "p99\nms"):
+    shadow = ("shadow\nagrees", "score\ndiff.")
+    for name in ("users", "requests", "share /\nweight", "cache\nhits", "p50\nms", "p99\nms", *shadow):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("shadow\nagrees", justify="right", no_wrap=True)
-    table.add_column("score\ndiff.", justify="right", no_wrap=True)
     for row in rows:
         copies = sum(each.compared for each in row.shadow.values())
         compared = sorted(row.shadow.items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +30,16 @@ def show_addresses(
         *(("elsewhere", f"{endpoint} (taken as running)") for endpoint in elsewhere),
     ]
     width = max(len(name) for name, _ in lines)
-    console.print("\nOpen")
-    for name, text in lines:
-        console.print(f"  {name.ljust(width)}  {text}", soft_wrap=True, markup=False)
+    show_lines(console, "Open", [f"{name.ljust(width)}  {text}" for name, text in lines])
 
 
-def show_absent(console: Console, absent: Mapping[str, str]) -> None:
-    """Print which services are not started, a line each that says why."""
-    if absent:
-        console.print("\nNot started, everything else is")
-        for why in absent.values():
-            console.print(f"  {why}", soft_wrap=True, markup=False)
+def show_lines(console: Console, title: str, lines: Collection[str]) -> None:
+    """Print a title and the lines under it; nothing where there are none."""
+    if not lines:
+        return
+    console.print(f"\n{title}")
+    for line in lines:
+        console.print(f"  {line}", soft_wrap=True, markup=False)
 
 
 def _shown_token(console: Console, file: Path) -> str:
@@ -53,5 +52,4 @@ def show_curl(console: Console, router_url: str, model: str, features: Mapping[s
     command = (
         f"curl -s {router_url}/predict/{model} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
     )
-    console.print("\nTry")
-    console.print(f"  {command}", soft_wrap=True, markup=False)
+    show_lines(console, "Try", [command])

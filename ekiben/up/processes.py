@@ -30,13 +30,16 @@ MARK_NAME = "EKIBEN_RUN"
 POLL_S = 0.02
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Child:
-    """One started process: what people call it, the process, where its output goes."""
+    """One started process: what people call it, the process, where its output goes, and whether the run
+    fails when it ends.
+    """
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    needed: bool = True
 
 
 class Children:
@@ -52,7 +55,6 @@ class Children:
         # Temporary files of killed children would stay for ever in a folder that is everybody's.
         self._temporary = tempfile.mkdtemp(prefix="ekiben-up-", dir="/tmp")
         self._children: list[Child] = []
-        self._on_trial: list[Child] = []
         self._guard = subprocess.Popen(  # noqa: S603 - this interpreter, arguments from here
             [sys.executable, "-m", "ekiben.up.guard", self.mark, str(sockets_of), self._temporary],
             stdin=subprocess.PIPE,
@@ -66,7 +68,9 @@ class Children:
         """This process's environment with the mark and a folder for temporary files, and `more`."""
         return {**os.environ, "TMPDIR": self._temporary, **(more or {}), MARK_NAME: self.mark}
 
-    def start(self, name: str, command: Sequence[str], more: Mapping[str, str] | None = None) -> Child:
+    def start(
+        self, name: str, command: Sequence[str], more: Mapping[str, str] | None = None, needed: bool = True
+    ) -> Child:
         """Start `command` in a session of its own; its output goes to `NAME.log`, which begins anew."""
         log = self._log_dir / f"{name}.log"
         with open(log, "wb", opener=private_opener) as output:
@@ -78,25 +82,18 @@ class Children:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        return self.adopt(Child(name, process, log))
+        return self.adopt(Child(name, process, log, needed))
 
     def adopt(self, child: Child) -> Child:
         """Watch a child that was started elsewhere (with `environment()`)."""
         self._children.append(child)
         return child
 
-    def begin_trial(self, child: Child) -> None:
-        """Let this child end without harm to the others, until `end_trial`."""
-        self._on_trial.append(child)
-
-    def end_trial(self, child: Child) -> None:
-        """From now on this child is needed like any other."""
-        self._on_trial.remove(child)
-
     def ended(self) -> Child | None:
         """A needed child that is no longer running, if there is one."""
-        needed = (child for child in self._children if child not in self._on_trial)
-        return next((child for child in needed if child.process.poll() is not None), None)
+        return next(
+            (each for each in self._children if each.needed and each.process.poll() is not None), None
+        )
 
     def forget(self, child: Child) -> None:
         """Stop watching a child that was meant to end."""

@@ -17,9 +17,6 @@ from ekiben.terminal.errors import EkibenError
 from ekiben.up.processes import Child, Children
 
 START_TIMEOUT_S = 120.0
-ROUTER_GRACE_S = 3.0
-CONTROLLER_GRACE_S = 4.0
-SERVICES_GRACE_S = 4.0
 
 # What uvicorn says when a worker cannot start: its supervisor would start another one for ever.
 STARTUP_FAILED = "Application startup failed"
@@ -33,7 +30,6 @@ class Part:
 
     child: Child
     ready_url: str
-    needed: bool = True
 
 
 async def until_ready(parts: Sequence[Part], on_ready: Callable[[Part], None]) -> dict[str, str]:
@@ -48,7 +44,7 @@ async def until_ready(parts: Sequence[Part], on_ready: Callable[[Part], None]) -
     async def wait(session: aiohttp.ClientSession, part: Part) -> None:
         while not await _is_ready(session, part.ready_url):
             if (why := _failure(part.child, deadline)) is not None:
-                if part.needed:
+                if part.child.needed:
                     raise EkibenError(why)
                 failed[part.child.name] = why
                 return
@@ -77,14 +73,6 @@ async def _is_ready(session: aiohttp.ClientSession, url: str) -> bool:
             return response.status == 200
     except (aiohttp.ClientError, TimeoutError):
         return False
-
-
-async def watch(children: Children) -> None:
-    """Return never; raises EkibenError as soon as a child has ended, which none is meant to."""
-    while True:
-        if (child := children.ended()) is not None:
-            raise EkibenError(how_it_ended(child))
-        await asyncio.sleep(0.1)
 
 
 def how_it_ended(child: Child) -> str:
@@ -132,22 +120,22 @@ async def watched(children: Children) -> AsyncIterator[None]:
     """Within this block a child that ends interrupts the work with EkibenError."""
     work = asyncio.current_task()
     assert work is not None
-    died: list[EkibenError] = []
+    died: list[Child] = []
 
-    async def interrupt() -> None:
-        try:
-            await watch(children)
-        except EkibenError as error:
-            died.append(error)
-            work.cancel()
+    async def watch() -> None:
+        while not died:
+            await asyncio.sleep(0.1)
+            if (child := children.ended()) is not None:
+                died.append(child)
+                work.cancel()
 
-    watcher = asyncio.create_task(interrupt())
+    watcher = asyncio.create_task(watch())
     try:
         yield
     except asyncio.CancelledError:
         if died:
             work.uncancel()
-            raise died[0] from None
+            raise EkibenError(how_it_ended(died[0])) from None
         raise
     finally:
         watcher.cancel()

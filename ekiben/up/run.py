@@ -15,7 +15,7 @@ from rich.console import Console
 
 from ekiben.clients.document import bench_document, document_in_force, read_document, write_document
 from ekiben.clients.routed import until_routed
-from ekiben.demo.scenario import Told, fitted_scenario, play, scenario_file
+from ekiben.demo.scenario import fitted_scenario, play, scenario_file
 from ekiben.demo.traffic import DEMO_MODEL, TRAINED_HERE, run_demo
 from ekiben.experiments.document import Document
 from ekiben.process.private import private_folder
@@ -23,7 +23,7 @@ from ekiben.state.embedded import EmbeddedRedis, EmbeddedRedisError, addresses
 from ekiben.terminal.errors import EkibenError
 from ekiben.terminal.screen import steps
 from ekiben.terminal.settings import Settings
-from ekiben.up.addresses import show_absent, show_addresses, show_curl
+from ekiben.up.addresses import show_addresses, show_curl, show_lines
 from ekiben.up.launch import (
     Service,
     check_ports,
@@ -31,21 +31,16 @@ from ekiben.up.launch import (
     service_environment,
     services_of,
     without_model,
-)  # fmt: skip
+)
 from ekiben.up.lock import forget_everything, locked
 from ekiben.up.processes import Child, Children
-from ekiben.up.readiness import (
-    CONTROLLER_GRACE_S,
-    ROUTER_GRACE_S,
-    SERVICES_GRACE_S,
-    Part,
-    how_it_ended,
-    until_ready,
-    watched,
-)
+from ekiben.up.readiness import Part, how_it_ended, until_ready, watched
 from ekiben.up.telling import tell_of_file
 
 WORKERS = 2
+ROUTER_GRACE_S = 3.0
+CONTROLLER_GRACE_S = 4.0
+SERVICES_GRACE_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +106,12 @@ class _Up:
             private_folder(self._data_dir / "logs")
             if self._options.bench:
                 self._prepare_bench()
-            file = read_document(self._file)
-            here, _ = services_of(file.document, Path.cwd())
+            here, _ = services_of(read_document(self._file).document, Path.cwd())
             self._check_ports(here)
             children = Children(self._data_dir / "logs", lock, self._data_dir)
             undo.callback(children.end)
-            redis = self._start_redis(children, undo)
-            document = await document_in_force(self._file, redis["EKIBEN_STATE_URL"], self._data_dir)
+            shared = self._start_redis(children, undo)
+            document = await document_in_force(self._file, shared["EKIBEN_STATE_URL"], self._data_dir)
             fitted = fitted_scenario(self._scenario, document) if self._scenario else None
             services, elsewhere = services_of(fitted[0] if fitted else document, Path.cwd())
             if services != here:  # Redis is ahead of the file, or the scenario has another version
@@ -125,14 +119,14 @@ class _Up:
             services = await self._trained(children, services)
             async with watched(children):
                 routed = [each.name for each in services_of(document, Path.cwd())[0]]
-                services = await self._start(children, undo, services, redis, routed)
+                services = await self._start(children, undo, services, shared, routed)
                 self.stands = True
                 demo = self._options.demo and not self._options.bench and self._can_play(document)
                 shown = await run_demo(self._console, self._url, document) if demo else None
                 show_addresses(
                     self._console, self._url, self._controller_url, services, elsewhere, self._token_file
                 )
-                show_absent(self._console, self._absent)
+                show_lines(self._console, "Not started, everything else is", self._absent.values())
                 if shown is not None:
                     show_curl(self._console, self._url, DEMO_MODEL, shown.features)
                 failures = [*self._absent.values(), *([shown.failure] if shown and shown.failure else [])]
@@ -143,10 +137,11 @@ class _Up:
                 if self._controller_url is not None:
                     telling = asyncio.create_task(tell_of_file(self._console, self._controller_url))
                     undo.callback(telling.cancel)
-                if fitted is not None and self._controller_url is not None and self._can_play(fitted[0]):
-                    assert self._scenario is not None
-                    told = Told(self._options.scenario or "", self._options.once)
-                    await play(self._console, self._url, self._controller_url, self._scenario, told)
+                    name = self._options.scenario
+                    if name is not None and fitted is not None and self._can_play(fitted[0]):
+                        await play(
+                            self._console, self._url, self._controller_url, name, once=self._options.once
+                        )
                 if self._options.once:
                     return
                 self._console.print("\nCtrl-C ends everything.")
@@ -184,7 +179,9 @@ class _Up:
         check_ports(wanted, where)
 
     def _start_redis(self, children: Children, undo: ExitStack) -> Mapping[str, str]:
-        """Start the embedded pair unless there is another Redis, and return the addresses as environment."""
+        """Start the embedded pair unless there is another Redis, and return the environment that router and
+        controller share: the addresses, and where everything is.
+        """
         try:
             found = addresses(os.environ, self._data_dir)
             if found.embedded:
@@ -195,7 +192,14 @@ class _Up:
                     children.adopt(Child(f"Redis ({name})", process, redis.log(name)))
         except EmbeddedRedisError as error:
             raise EkibenError(str(error)) from None
-        return {"EKIBEN_CACHE_URL": found.cache_url, "EKIBEN_STATE_URL": found.state_url}
+        return {
+            "EKIBEN_CACHE_URL": found.cache_url,
+            "EKIBEN_STATE_URL": found.state_url,
+            "EKIBEN_HOST": "127.0.0.1",
+            "EKIBEN_DATA_DIR": str(self._data_dir),
+            "EKIBEN_EXPERIMENTS_FILE": str(self._file.absolute()),
+            "EKIBEN_SHUTDOWN_GRACE_S": "2",
+        }
 
     def _can_play(self, document: Document) -> bool:
         """Whether the demo's model is served by every version of `document` that runs on this machine."""
@@ -241,7 +245,7 @@ class _Up:
         children: Children,
         undo: ExitStack,
         services: Sequence[Service],
-        redis: Mapping[str, str],
+        shared: Mapping[str, str],
         routed: Collection[str],
     ) -> list[Service]:
         """Start services, router and controller at the same time, wait until all are ready, and until the
@@ -254,25 +258,30 @@ class _Up:
             for service in services:
                 shown.begin(service.name, f"{service.model} {service.version} on port {service.port}")
                 more = service_environment(service, os.environ)
-                child = running[service.name] = children.start(service.name, service_command(service), more)
-                children.begin_trial(child)
-                parts.append(Part(child, f"{service.url}/readyz", needed=False))
-            workers = 1 if self._options.bench else WORKERS
-            shown.begin("router", f"router on port {self._options.port}, {workers} worker(s)")
-            router = children.start(
-                "router", [sys.executable, "-P", "-m", "router"], self._router_environment(redis, workers)
-            )
-            undo.callback(lambda: children.stop([router], ROUTER_GRACE_S))
-            parts.append(Part(router, f"{self._url}/readyz"))
+                child = children.start(service.name, service_command(service), more, needed=False)
+                running[service.name] = child
+                parts.append(Part(child, f"{service.url}/readyz"))
+
+            def start(
+                name: str, module: str, told: str, more: dict[str, str], url: str, grace_s: float
+            ) -> None:
+                shown.begin(name, told)
+                child = children.start(name, [sys.executable, "-P", "-m", module], {**shared, **more})
+                undo.callback(lambda: children.stop([child], grace_s))
+                parts.append(Part(child, f"{url}/readyz"))
+
+            port, workers = self._options.port, 1 if self._options.bench else WORKERS
+            more = {
+                "EKIBEN_PORT": str(port),
+                "EKIBEN_WORKERS": str(workers),
+                "EKIBEN_DRAIN_S": "0",  # no load balancer has to notice first
+            }
+            told = f"router on port {port}, {workers} worker(s)"
+            start("router", "router", told, more, self._url, ROUTER_GRACE_S)
             if self._controller_url is not None:
-                shown.begin("controller", f"controller on port {self._options.controller_port}")
-                controller = children.start(
-                    "controller",
-                    [sys.executable, "-P", "-m", "ekiben.control"],
-                    self._controller_environment(redis),
-                )
-                undo.callback(lambda: children.stop([controller], CONTROLLER_GRACE_S))
-                parts.append(Part(controller, f"{self._controller_url}/readyz"))
+                told = f"controller on port {self._options.controller_port}"
+                more = self._controller_environment()
+                start("controller", "ekiben.control", told, more, self._controller_url, CONTROLLER_GRACE_S)
             failed = await until_ready(parts, lambda part: shown.done(part.child.name))
             for name, why in failed.items():
                 shown.failed(name)
@@ -280,39 +289,19 @@ class _Up:
             children.stop([running[name] for name in failed], SERVICES_GRACE_S)
             present = self._present(services)
             for service in present:
-                children.end_trial(running[service.name])
+                running[service.name].needed = True
             reachable = {f"{each.model}/{each.version}" for each in present if each.name in routed}
             await until_routed(self._url, reachable, workers)
         return present
 
-    def _controller_environment(self, redis: Mapping[str, str]) -> dict[str, str]:
-        more = {}
-        if self._options.scenario:
-            more = {
-                "EKIBEN_RECORD_EVERY_S": "1",
-                "EKIBEN_ANALYSE_EVERY_S": "2",
-                "EKIBEN_NOTE": f"Demo ({self._options.scenario}), in fast motion: held-out applicants are "
-                "resampled: drawn again and again, each as a new user. What came of a loan is known after "
-                "two seconds.",
-            }
-        return {
-            **redis,
-            **more,
-            "EKIBEN_HOST": "127.0.0.1",
-            "EKIBEN_CONTROLLER_PORT": str(self._options.controller_port),
-            "EKIBEN_DATA_DIR": str(self._data_dir),
-            "EKIBEN_EXPERIMENTS_FILE": str(self._file.absolute()),
-            "EKIBEN_SHUTDOWN_GRACE_S": "2",
-        }
-
-    def _router_environment(self, redis: Mapping[str, str], workers: int) -> dict[str, str]:
-        return {
-            **redis,
-            "EKIBEN_HOST": "127.0.0.1",
-            "EKIBEN_PORT": str(self._options.port),
-            "EKIBEN_WORKERS": str(workers),
-            "EKIBEN_DATA_DIR": str(self._data_dir),
-            "EKIBEN_EXPERIMENTS_FILE": str(self._file.absolute()),
-            "EKIBEN_SHUTDOWN_GRACE_S": "2",
-            "EKIBEN_DRAIN_S": "0",  # no load balancer has to notice first
+    def _controller_environment(self) -> dict[str, str]:
+        port = {"EKIBEN_CONTROLLER_PORT": str(self._options.controller_port)}
+        if not self._options.scenario:
+            return port
+        return port | {
+            "EKIBEN_RECORD_EVERY_S": "1",
+            "EKIBEN_ANALYSE_EVERY_S": "2",
+            "EKIBEN_NOTE": f"Demo ({self._options.scenario}), in fast motion: held-out applicants are "
+            "resampled: drawn again and again, each as a new user. What came of a loan is known after "
+            "two seconds.",
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from typing import Final
 
 from rich.console import Console
@@ -20,14 +21,10 @@ async def tell_of_file(console: Console, controller_url: str) -> None:
     client = ControllerClient.at(controller_url, os.environ)
     told: tuple[str, ...] = ()
     while True:
-        try:
+        with suppress(EkibenError):  # it starts, or stops: the next look tells
             standing = (await asyncio.to_thread(client.status))["file"]
-        except EkibenError:
-            standing = None  # it starts, or stops: the next look tells
-        if standing is not None:
-            lines = file_lines(standing)
-            if lines != told and (lines or told):
+            if standing is not None and (lines := file_lines(standing)) != told:
                 for line in lines or (f"{standing['file']} is in force.",):
                     console.print(line, soft_wrap=True, markup=False)
-            told = lines
+                told = lines
         await asyncio.sleep(_LOOK_S)

@@ -161,7 +161,6 @@ async def test_every_applicant_is_a_new_user_and_brings_its_outcomes_even_if_the
     assert len(set(users)) == len(users)
     ids = [each["id"] for each in router.outcomes]
     assert len(set(ids)) == len(ids)
-    assert arrivals.failed == 0
 
 
 @pytest.mark.skipif(
