@@ -12,8 +12,6 @@ from ekiben.process.http import client
 from ekiben.process.http.client import Answer, NoAnswer, Redirected
 from ekiben.terminal.errors import EkibenError, UsageError
 
-__all__ = ["Answer", "NoAnswer", "Server", "ask"]
-
 USE_PROXY: Final = "EKIBEN_USE_PROXY"
 JSON: Final = {"Content-Type": "application/json", "Accept": "application/json"}
 

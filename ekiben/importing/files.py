@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from ekiben.importing.rows import Row
 from ekiben.terminal.errors import EkibenError, UsageError
@@ -26,25 +26,12 @@ class Line:
     wrong: str = ""
 
 
-class OutcomeFile(Protocol):
-    """A file that has been opened."""
+def open_outcomes(path: Path) -> _Csv | _Parquet:
+    """The file, read up to its columns. Raises UsageError, EkibenError.
 
-    columns: list[str]
-    size: int
-    """What `done` will have reached at the end."""
-    done: int
-
-    def lines(self, used: list[str]) -> Iterator[Line]:
-        """The lines, with these columns. What is in the others cannot spoil them."""
-        ...
-
-    def close(self) -> None:
-        """Close it."""
-        ...
-
-
-def open_outcomes(path: Path) -> OutcomeFile:
-    """The file, read up to its columns. Raises UsageError, EkibenError."""
+    Its `lines` gives the lines with the columns that are used: what is in the others cannot spoil them.
+    `done` grows to `size` meanwhile.
+    """
     try:
         with path.open("rb") as file:
             is_parquet = file.read(4) == _PARQUET
@@ -59,19 +46,14 @@ class _Csv:
         self.done = 0
         # Bytes that are no UTF-8 spoil their line, not the file.
         self._file = path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+        self.close = self._file.close
         self._reader = csv.reader(self._lines())
         try:
             self.columns = [column.strip() for column in next(self._reader)]
-        except StopIteration:
+        except (StopIteration, csv.Error) as error:
             self.close()
-            raise UsageError(f"{path} is empty") from None
-        except csv.Error as error:
-            self.close()
-            raise UsageError(f"{path} is no CSV: {error}") from None
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+            why = f"no CSV: {error}" if isinstance(error, csv.Error) else "empty"
+            raise UsageError(f"{path} is {why}") from None
 
     def _lines(self) -> Iterator[str]:
         for line in self._file:
@@ -120,10 +102,7 @@ class _Parquet:
         self.columns: list[str] = list(self._file.schema_arrow.names)
         self.size: int = self._file.metadata.num_rows
         self.done = 0
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        self.close = self._file.close
 
     def lines(self, used: list[str]) -> Iterator[Line]:
         try:

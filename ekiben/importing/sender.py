@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from ekiben.clients.http import NoAnswer, ask
+from ekiben.clients.http import ask
 from ekiben.clients.router import refusal_line
+from ekiben.process.http.client import NoAnswer
 from ekiben.terminal.errors import EkibenError
 
 MAX_OUTCOMES: Final = 1000
@@ -18,8 +19,11 @@ _TIMEOUT_S: Final = 30.0
 _LONGEST_PAUSE_S: Final = 10.0
 _LATER: Final = frozenset({429, 502, 503, 504})
 
+Numbered = tuple[int, dict[str, Any]]
+"""An outcome, and the number of the line that it comes from."""
+
 Rejected = Callable[[int, str], None]
-"""Told of an outcome that the router refuses: its place in what was sent, and why."""
+"""Told of an outcome that the router refuses: its number, and why."""
 
 
 class OutcomeSender:
@@ -35,11 +39,8 @@ class OutcomeSender:
         self._patience_s = patience_s
         self.accepted = 0
 
-    def send(self, outcomes: Sequence[Mapping[str, Any]], rejected: Rejected) -> None:
+    def send(self, items: Sequence[Numbered], rejected: Rejected) -> None:
         """Return when all of them are on disk, but for those that were refused by name."""
-        self._send(list(enumerate(outcomes)), rejected)
-
-    def _send(self, items: list[tuple[int, Mapping[str, Any]]], rejected: Rejected) -> None:
         if not items:
             return
         status, problem = self._post_patiently([outcome for _, outcome in items])
@@ -47,18 +48,18 @@ class OutcomeSender:
             self.accepted += len(items)
         elif status == 413 and len(items) > 1:
             middle = len(items) // 2
-            self._send(items[:middle], rejected)
-            self._send(items[middle:], rejected)
+            self.send(items[:middle], rejected)
+            self.send(items[middle:], rejected)
         elif status == 413:
             rejected(items[0][0], "more bytes than the router takes")
         elif status == 400 and (bad := _named(problem, len(items))):
             for place, why in sorted(bad.items()):
                 rejected(items[place][0], why)
-            self._send([item for place, item in enumerate(items) if place not in bad], rejected)
+            self.send([item for place, item in enumerate(items) if place not in bad], rejected)
         else:
             raise EkibenError(refusal_line(status, problem))
 
-    def _post_patiently(self, outcomes: list[Mapping[str, Any]]) -> tuple[int, bytes]:
+    def _post_patiently(self, outcomes: list[dict[str, Any]]) -> tuple[int, bytes]:
         body = json.dumps({"outcomes": outcomes}, ensure_ascii=False).encode()
         give_up = time.monotonic() + self._patience_s
         pause_s = 0.25
