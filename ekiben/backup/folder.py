@@ -24,7 +24,6 @@ STATE: Final = "state"
 SALT: Final = "user_salt"
 EVENTS: Final = "events"
 FORMAT: Final = 1
-_BYTES: Final = 1 << 20
 
 
 class SavedFile(BaseModel):
@@ -110,10 +109,6 @@ def check_file(folder: Path, name: str, saved: SavedFile) -> None:
 
 def fingerprint(path: Path) -> SavedFile:
     """What the manifest says of a file. Raises `OSError`."""
-    digest = hashlib.sha256()
-    size = 0
     with path.open("rb") as file:
-        while chunk := file.read(_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
-    return SavedFile(bytes=size, sha256=digest.hexdigest())
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return SavedFile(bytes=file.tell(), sha256=digest)

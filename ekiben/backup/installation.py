@@ -13,7 +13,6 @@ from redis.exceptions import RedisError
 
 from ekiben.control.recording.files import EventFiles
 from ekiben.process.environ import BadSetting, data_dir
-from ekiben.process.private import private_folder, private_opener
 from ekiben.state.documents.document import open_state
 from ekiben.state.embedded import EmbeddedRedis, EmbeddedRedisError, addresses, has_embedded
 from ekiben.terminal.errors import EkibenError, UsageError
@@ -77,10 +76,3 @@ def _kept_salt(folder: Path) -> str | None:
         return (folder / "user_salt").read_text().strip()
     except FileNotFoundError:
         return None
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only this user can read."""
-    private_folder(path.parent)
-    with open(path, "w", opener=private_opener) as file:
-        file.write(text)

@@ -12,29 +12,27 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rich.console import Console
 
 from ekiben.backup.folder import EVENTS, SALT, STATE, Manifest, check_file, read_manifest
-from ekiben.backup.installation import Installation, open_installation, write_private
-from ekiben.backup.state_copy import StateFile, kept_keys, write_state
+from ekiben.backup.installation import Installation, open_installation
+from ekiben.backup.state_copy import kept_keys, read_records, write_state
 from ekiben.control.recording.intake import Intake
 from ekiben.control.recording.ranges import EventFile
 from ekiben.control.recording.recorder import last_recorded
 from ekiben.control.recording.streams import STREAMS
+from ekiben.process.private import write_private
 from ekiben.process.tasks import end_tasks
 from ekiben.showing.standing import moment
 from ekiben.state.documents.document import DOCUMENT_KEY
 from ekiben.state.lease import Lease, LeaseLost
 from ekiben.terminal.errors import EkibenError, UsageError
 from ekiben.terminal.screen import bar
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 _LEASE_S: Final = 15.0
 
@@ -50,10 +48,9 @@ def restore(
     """
     manifest = read_manifest(folder)
     files = _event_files(manifest)
-    with bar(console, "checking", len(manifest.files)) as progress:
-        for name, saved in manifest.files.items():
+    with bar(console) as progress:
+        for name, saved in progress.track(manifest.files.items(), description="checking"):
             check_file(folder, name, saved)
-            progress.advance(progress.task_ids[0])
     try:
         asyncio.run(_restore(console, folder, manifest, files, replace, environ))
     except LeaseLost:
@@ -97,7 +94,7 @@ async def _restore(
             if left := [key for key in await kept_keys(installation.redis) if key != DOCUMENT_KEY.encode()]:
                 await installation.redis.unlink(*left)
             why = f"a backup of {moment(manifest.began_at)} was restored"
-            records = StateFile(folder / STATE).read()
+            records = read_records(folder / STATE)
             held = await write_state(installation.redis, records, secrets.token_hex(8), why)
             if not held:
                 await installation.redis.delete(DOCUMENT_KEY)
@@ -166,7 +163,6 @@ def _put_files(
     for kind in kept.kinds():
         for old in kept.list(kind):
             kept.remove(old)
-    with bar(console, "event files", len(files)) as progress:
-        for name, file in files.items():
+    with bar(console) as progress:
+        for name, file in progress.track(files.items(), description="event files"):
             kept.publish(kept.stage_copy(folder / name), file, lease)
-            progress.advance(progress.task_ids[0])

@@ -22,10 +22,11 @@ from typing import Any, Final, cast
 from rich.console import Console
 
 from ekiben.backup.folder import EVENTS, FORMAT, SALT, STATE, Manifest, SavedFile, fingerprint, prepare, seal
-from ekiben.backup.installation import Installation, open_installation, write_private
-from ekiben.backup.state_copy import StateFile, read_state
+from ekiben.backup.installation import Installation, open_installation
+from ekiben.backup.state_copy import read_state, write_records
 from ekiben.control.recording.files import EventFiles
 from ekiben.control.recording.ranges import EventFile
+from ekiben.process.private import write_private
 from ekiben.state.documents.document import DOCUMENT_KEY
 from ekiben.terminal.errors import EkibenError
 from ekiben.terminal.screen import bar
@@ -48,7 +49,7 @@ async def _back_up(console: Console, folder: Path, environ: Mapping[str, str]) -
         held = await cast("Any", installation.redis.hmget(DOCUMENT_KEY, ["lineage", "revision"]))
         await asyncio.to_thread(_check_worth, held[0], installation)
         prepare(folder)
-        records = await StateFile(folder / STATE).write(read_state(installation.redis))
+        records = await write_records(folder / STATE, read_state(installation.redis))
         saved = {STATE: fingerprint(folder / STATE)}
         if installation.salt is not None:
             write_private(folder / SALT, installation.salt)
@@ -93,16 +94,13 @@ def _copy_files(console: Console, folder: Path, installation: Installation) -> d
             for file in installation.files.list(kind)
             if f"{EVENTS}/{file.path}" not in saved
         ]
-        missing = False
-        with bar(console, "event files", len(wanted)) as progress:
-            for file in wanted:
+        already = len(saved)
+        with bar(console) as progress:
+            for file in progress.track(wanted, description="event files"):
                 target = folder / EVENTS / file.path
                 if _copy(installation.files, file, target):
                     saved[f"{EVENTS}/{file.path}"] = fingerprint(target)
-                else:
-                    missing = True
-                progress.advance(progress.task_ids[0])
-        if not missing:
+        if len(saved) == already + len(wanted):
             return saved
     raise EkibenError("the event files changed again and again while they were copied: try again")
 

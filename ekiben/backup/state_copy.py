@@ -111,29 +111,23 @@ async def write_state(redis: Redis, records: Iterator[Record], lineage: str, why
     return document is not None
 
 
-class StateFile:
-    """Records in a file: zstd over MessagePack, each with its length before it."""
+async def write_records(path: Path, records: AsyncIterator[Record]) -> int:
+    """Write records in a file: zstd over MessagePack, each with its length before it. Returns how many."""
+    count = 0
+    with path.open("wb") as file, zstandard.ZstdCompressor().stream_writer(file) as sink:
+        async for record in records:
+            packed = msgspec.msgpack.encode(record)
+            sink.write(_LENGTH.pack(len(packed)) + packed)
+            count += 1
+    return count
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
 
-    async def write(self, records: AsyncIterator[Record]) -> int:
-        """Write them all; how many."""
-        count = 0
-        with self._path.open("wb") as file, zstandard.ZstdCompressor().stream_writer(file) as sink:
-            async for record in records:
-                packed = msgspec.msgpack.encode(record)
-                sink.write(_LENGTH.pack(len(packed)) + packed)
-                count += 1
-        return count
-
-    def read(self) -> Iterator[Record]:
-        """Read them again. Raises EkibenError for a file that is none."""
-        try:
-            with self._path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as source:
-                while head := source.read(_LENGTH.size):
-                    packed = source.read(_LENGTH.unpack(head)[0])
-                    kind, name, content = msgspec.msgpack.decode(packed)
-                    yield kind, name, content
-        except (OSError, ValueError, struct.error, msgspec.DecodeError, zstandard.ZstdError) as error:
-            raise EkibenError(f"{self._path} cannot be read: {error}") from None
+def read_records(path: Path) -> Iterator[Record]:
+    """Read them again. Raises EkibenError for a file that is none."""
+    try:
+        with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as source:
+            while head := source.read(_LENGTH.size):
+                kind, name, content = msgspec.msgpack.decode(source.read(_LENGTH.unpack(head)[0]))
+                yield kind, name, content
+    except (OSError, ValueError, struct.error, msgspec.DecodeError, zstandard.ZstdError) as error:
+        raise EkibenError(f"{path} cannot be read: {error}") from None

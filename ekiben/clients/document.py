@@ -14,7 +14,7 @@ from ekiben.experiments.document import Document
 from ekiben.experiments.lifecycle import Status
 from ekiben.experiments.problems import DocumentError
 from ekiben.process.printable import without_password
-from ekiben.process.private import private_folder, private_opener
+from ekiben.process.private import write_private
 from ekiben.state.documents.applying import last_text
 from ekiben.state.documents.document import StateUnavailable, Stored, dump_document, open_store, read_record
 from ekiben.state.documents.experiments_file import BadExperimentsFile, ExperimentsFile, read_experiments_file
@@ -108,7 +108,4 @@ def document_yaml(data: Mapping[str, Any]) -> str:
 
 def write_document(document: Document, path: Path, comment: str) -> None:
     """Write a document as a YAML file that begins with `comment`, for this user only: it may name users."""
-    private_folder(path.parent)
-    body = document_yaml(dump_document(document))
-    with open(path, "w", encoding="utf-8", opener=private_opener) as file:
-        file.write(f"# {comment}\n{body}")
+    write_private(path, f"# {comment}\n{document_yaml(dump_document(document))}")

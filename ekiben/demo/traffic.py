@@ -40,8 +40,9 @@ async def run_demo(console: Console, router_url: str, document: Document) -> Sho
     requests = draw([each.features for each in read_applicants(HELD_OUT)])
     users = len({each.user for each in requests})
     before = await _shadow_counts(router_url)
-    with bar(console, f"{len(requests):,} requests of {users:,} users", len(requests)) as shown:
-        answers = await replay(router_url, DEMO_MODEL, requests, lambda: shown.advance(shown.task_ids[0]))
+    with bar(console) as shown:
+        task = shown.add_task(f"{len(requests):,} requests of {users:,} users", total=len(requests))
+        answers = await replay(router_url, DEMO_MODEL, requests, lambda: shown.advance(task))
     after = await _settled(router_url, before, len(answers)) if document.models[DEMO_MODEL].shadow else before
     console.print()
     console.print(demo_table(DEMO_MODEL, version_rows(document, DEMO_MODEL, answers, after.since(before))))

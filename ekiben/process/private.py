@@ -52,5 +52,12 @@ def private_opener(path: str, flags: int) -> int:
     return descriptor
 
 
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only this user can read, in a private folder. Raises `OSError`."""
+    private_folder(path.parent)
+    with open(path, "w", encoding="utf-8", opener=private_opener) as file:
+        file.write(text)
+
+
 def _is_shared(held: os.stat_result) -> bool:
     return held.st_uid != os.geteuid() or bool(held.st_mode & stat.S_ISGID)

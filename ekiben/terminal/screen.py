@@ -91,10 +91,7 @@ def steps(console: Console) -> Iterator[Steps]:
             progress.stop()
 
 
-@contextmanager
-def bar(console: Console, what: str, total: int) -> Iterator[Progress]:
-    """Show a progress bar of one task, number 0."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        progress.add_task(what, total=total)
-        yield progress
+def bar(console: Console) -> Progress:
+    """A bar for each thing that is counted, shown within a `with`."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console)
