@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ekiben.commands.arguments import User, Why, Yes
-from ekiben.terminal.errors import EkibenError, UsageError
+from ekiben.commands.arguments import User, Why, Yes, controller, read_text, screen
+from ekiben.commands.changing import change, confirm
+from ekiben.terminal.errors import EkibenError
 
 PANEL = "Change experiments (through a running controller)"
 
@@ -34,12 +34,7 @@ def apply(
     What a command or a ramp has done meanwhile stays. A value that both changed is refused with both, and so
     is what cannot follow what is there, such as other weights while an experiment runs.
     """
-    from ekiben.clients.controller import ControllerClient
-    from ekiben.commands.changing import change
-    from ekiben.terminal.screen import screen
-
-    client = ControllerClient.from_environ(os.environ)
-    change(screen(), client, "/apply", {"document": _text(file)}, why=why, yes=yes)
+    change("/apply", {"document": read_text(file)}, why=why, yes=yes)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -48,11 +43,8 @@ def diff(file: File) -> None:
 
     The exit code is 1 when the file cannot be applied, and 0 otherwise.
     """
-    from ekiben.clients.controller import ControllerClient
-    from ekiben.terminal.screen import screen
-
-    body = {"document": _text(file), "why": "ekiben diff", "dry_run": True}
-    looked = ControllerClient.from_environ(os.environ).change("/apply", body)
+    body = {"document": read_text(file), "why": "ekiben diff", "dry_run": True}
+    looked = controller().change("/apply", body)
     for line in looked["changes"] or ["Nothing changes: that is how it is."]:
         screen().print(line, soft_wrap=True, markup=False)
 
@@ -64,7 +56,6 @@ def check(file: File) -> None:
     Each problem is a line with its place in the file, and the exit code is 1.
     """
     from ekiben.clients.document import read_document
-    from ekiben.terminal.screen import screen
 
     document = read_document(file).document
     models, experiments = len(document.models), len(document.experiments)
@@ -84,11 +75,7 @@ def forget(
     There is no way back. Reports change with the next analysis. The exit code is 1 when there was nothing of
     this user: the request is in the history all the same, but the id may be misspelt.
     """
-    from ekiben.clients.controller import ControllerClient
-    from ekiben.commands.changing import confirm
-    from ekiben.terminal.screen import screen
-
-    client, console = ControllerClient.from_environ(os.environ), screen()
+    client, console = controller(), screen()
     console.print("All events of this user are removed, for good, and the user from all overrides.")
     why, _ = confirm(console, why=why, yes=yes)
     removed = client.forget(user, why)
@@ -99,10 +86,3 @@ def forget(
         )
     told = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in removed["events"].items())
     console.print(f"Done: {told or 'no events'}; {removed['overrides']} overrides.")
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {file}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ekiben.terminal.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ekiben.clients.controller import ControllerClient
 
 Experiment = Annotated[
     str, typer.Argument(help="The experiment's key, such as credit-boosting.", show_default=False)
@@ -23,6 +29,21 @@ User = Annotated[str, typer.Option("--user", metavar="USER", help="The user's id
 MAX_USER_CHARS = 256  # the router takes no longer ones
 
 
+# These two import what takes longer than a command that does not need it.
+def screen() -> Console:
+    """Standard output, for text and tables of any origin."""
+    from ekiben.terminal import screen as terminal
+
+    return terminal.screen()
+
+
+def controller() -> ControllerClient:
+    """The controller of the environment. Raises `BadSetting`."""
+    from ekiben.clients.controller import ControllerClient
+
+    return ControllerClient.from_environ(os.environ)
+
+
 def check_user(user: str) -> None:
     """Raise UsageError for what cannot be a user's id."""
     if not 0 < len(user) <= MAX_USER_CHARS:
@@ -31,15 +52,18 @@ def check_user(user: str) -> None:
         raise UsageError("--user is not UTF-8")
 
 
+def read_text(file: Path, told: str = "") -> str:
+    """The text of a file. Raises UsageError, which begins with `told`."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8"
+        raise UsageError(f"{told}cannot read {file}: {why}") from None
+
+
 def read_features(text: str) -> dict[str, Any]:
     """Return the object that `--features` gives, as JSON or as @ and a file. Raises UsageError."""
-    content = text
-    if text.startswith("@"):
-        try:
-            content = Path(text[1:]).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not UTF-8"
-            raise UsageError(f"--features: cannot read {text[1:]}: {reason}") from None
+    content = read_text(Path(text[1:]), "--features: ") if text.startswith("@") else text
     try:
         features = json.loads(content)
     except (ValueError, RecursionError) as error:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ekiben.commands.arguments import screen
+
 PANEL = "Back up and restore (with the variables of the controller)"
 
 app = typer.Typer()
@@ -24,7 +26,6 @@ def backup(
     you keep a database.
     """
     from ekiben.backup.save import back_up
-    from ekiben.terminal.screen import screen
 
     console = screen()
     manifest = back_up(console, folder)
@@ -52,7 +53,6 @@ def restore(
     """
     from ekiben.backup.restore import restore
     from ekiben.showing.standing import moment
-    from ekiben.terminal.screen import screen
 
     console = screen()
     manifest = restore(console, folder, replace=replace)

@@ -4,37 +4,32 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
 
-from ekiben.clients.controller import ControllerClient
+from ekiben.commands.arguments import controller, screen
 from ekiben.terminal.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # A dry run is not in the audit: its reason is read by nobody.
 _LOOKING = "a look at what would change"
 
 
-def change(
-    console: Console,
-    client: ControllerClient,
-    path: str,
-    body: Mapping[str, Any],
-    *,
-    why: str | None,
-    yes: bool,
-) -> bool:
-    """Show what the change would do, and make it once it is confirmed; whether it was made.
+def change(path: str, body: Mapping[str, Any], *, why: str | None, yes: bool) -> None:
+    """Show what the change would do, and make it once it is confirmed.
 
     What was confirmed is made on the revision that was shown or not at all; with `yes` nothing was confirmed,
     and it is decided on what is there. Raises EkibenError.
     """
+    client, console = controller(), screen()
     _check(why, yes)
     looked = client.change(path, {**body, "why": why or _LOOKING, "dry_run": True})
     if not looked["changes"]:
         console.print("Nothing changes: that is how it is.")
-        return False
+        return
     for line in looked["changes"]:
         console.print(f"  {line}", soft_wrap=True)
     if looked["consequence"]:
@@ -43,7 +38,6 @@ def change(
     revision = {"revision": looked["revision"]} if asked else {}
     done = client.change(path, {**body, "why": why, **revision})
     console.print(f"Done: revision {done['revision']}.")
-    return True
 
 
 def confirm(console: Console, *, why: str | None, yes: bool) -> tuple[str, bool]:

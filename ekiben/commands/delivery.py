@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
-from ekiben.commands.arguments import Why, Yes
+from ekiben.commands.arguments import Why, Yes, screen
+from ekiben.commands.changing import change
 from ekiben.terminal.errors import EkibenError
 from ekiben.terminal.settings import Settings
 
@@ -35,7 +37,6 @@ def gate(
     """
     from ekiben.commands.gate import pass_gate
     from ekiben.showing.explain import find_source
-    from ekiben.terminal.screen import screen
 
     if against is None:
         document = asyncio.run(find_source(Settings.from_environ(os.environ))).snapshot.document
@@ -66,12 +67,5 @@ def shadow(
 
     The dashboard then shows how often it agrees with what was served: read that before its first user.
     """
-    from urllib.parse import quote
-
-    from ekiben.clients.controller import ControllerClient
-    from ekiben.commands.changing import change
-    from ekiben.terminal.screen import screen
-
     body = {"version": version, "percent": percent, "endpoints": endpoint or []}
-    client = ControllerClient.from_environ(os.environ)
-    change(screen(), client, f"/models/{quote(model, safe='')}/shadow", body, why=why, yes=yes)
+    change(f"/models/{quote(model, safe='')}/shadow", body, why=why, yes=yes)

@@ -5,39 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 import typer.main
 from typer.core import TyperGroup
 
-from ekiben.commands import applying as applying_cli
-from ekiben.commands import backup as backup_cli
-from ekiben.commands import delivery as delivery_cli
-from ekiben.commands import outcomes as outcomes_command
-from ekiben.commands import reading as reading_cli
-from ekiben.commands.arguments import AsJson, Experiment, User, check_user, read_features
+from ekiben.commands import applying, backup, delivery, outcomes, reading
+from ekiben.commands.arguments import AsJson, Experiment, User, check_user, controller, read_features, screen
 from ekiben.terminal.output import print_error, print_json
 from ekiben.terminal.settings import Settings, key_headers
-from ekiben.terminal.shell import run_command, run_process
-
-
-class Scenario(StrEnum):
-    """What the demo goes on with."""
-
-    RAMP = "ramp"
-    NO_DIFFERENCE = "no-difference"
-    BAD_VERSION = "bad-version"
-    NONE = "none"
-
-
-class Kind(StrEnum):
-    """What a new model answers."""
-
-    REGRESSION = "regression"
-    CLASSIFICATION = "classification"
+from ekiben.terminal.shell import run_process
 
 
 class _Commands(TyperGroup):
@@ -67,12 +46,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-app.add_typer(outcomes_command.commands, name="outcomes")
-app.add_typer(reading_cli.app)
-app.add_typer(delivery_cli.app)
-app.add_typer(applying_cli.app)
-app.add_typer(backup_cli.app)
-app.add_typer(applying_cli.events, name="events", rich_help_panel=applying_cli.PANEL)
+app.add_typer(outcomes.app, name="outcomes")
+for _room in (reading, delivery, applying, backup):
+    app.add_typer(_room.app)
+app.add_typer(applying.events, name="events", rich_help_panel=applying.PANEL)
 
 
 def _show_version(wanted: bool) -> None:
@@ -109,7 +86,7 @@ def up(
         int | None, typer.Option("--port", min=1, max=65535, help="The router's port.", show_default="3000")
     ] = None,
     scenario: Annotated[
-        Scenario | None,
+        Literal["ramp", "no-difference", "bad-version", "none"] | None,
         typer.Option(
             "--scenario",
             help="What the demo goes on with, in fast motion.",
@@ -130,18 +107,17 @@ def up(
 
     Logs lie in .ekiben/logs, a file for each process.
     """
-    from ekiben.terminal.screen import screen
     from ekiben.up.run import Options, run
 
     settings = Settings.from_environ(os.environ)
-    wanted = scenario or (Scenario.NONE if once else Scenario.RAMP)
+    wanted = scenario or ("none" if once else "ramp")
     options = Options(
         port=port or settings.port,
         controller_port=settings.controller_port,
         once=once,
         demo=demo,
         bench=bench,
-        scenario=wanted.value if wanted is not Scenario.NONE and demo and not bench else None,
+        scenario=wanted if wanted != "none" and demo and not bench else None,
         fresh=fresh,
     )
     raise typer.Exit(run(settings, options, screen()))
@@ -160,7 +136,6 @@ def train(
     same digest: training again changes nothing.
     """
     from ekiben.commands.train import train_and_compare
-    from ekiben.terminal.screen import screen
 
     train_and_compare(screen(), version or None)
 
@@ -171,18 +146,16 @@ def status(as_json: AsJson = False) -> None:
 
     They are those on this machine, or those that EKIBEN_ROUTER_URL and EKIBEN_CONTROLLER_URL name.
     """
-    from ekiben.clients.controller import ControllerClient
     from ekiben.clients.router import RouterClient
     from ekiben.showing.status import find_standing, show_status
-    from ekiben.terminal.screen import screen
 
     router = RouterClient(Settings.from_environ(os.environ).router_url, key_headers(os.environ))
-    controller = ControllerClient.from_environ(os.environ)
-    found = find_standing(router, controller)
+    client = controller()
+    found = find_standing(router, client)
     if as_json:
         print_json(found.to_json())
     else:
-        show_status(screen(), found, router.url, controller.url)
+        show_status(screen(), found, router.url, client.url)
 
 
 @app.command()
@@ -222,7 +195,6 @@ def explain(experiment: Experiment, user: User, as_json: AsJson = False) -> None
     copy on disk, else from experiments.yaml; the last line says which. Nothing is recorded.
     """
     from ekiben.showing import explain
-    from ekiben.terminal.screen import screen
 
     check_user(user)
     source = asyncio.run(explain.find_source(Settings.from_environ(os.environ)))
@@ -238,8 +210,9 @@ def new(
     model: Annotated[str, typer.Argument(help="The model's name, such as diabetes.", show_default=False)],
     version: Annotated[str, typer.Argument(help="The version's name, such as v1.", show_default=False)],
     kind: Annotated[
-        Kind, typer.Option("--kind", help="A new model's task: a value, or yes and no with a probability.")
-    ] = Kind.REGRESSION,
+        Literal["regression", "classification"],
+        typer.Option("--kind", help="A new model's task: a value, or yes and no with a probability."),
+    ] = "regression",
     features: Annotated[
         str,
         typer.Option(
@@ -257,11 +230,10 @@ def new(
     there is written over. What is left to do, training and publishing, is printed.
     """
     from ekiben.new.version import write_new
-    from ekiben.terminal.screen import screen
 
     settings = Settings.from_environ(os.environ)
     names = [name.strip() for name in features.split(",") if name.strip()]
-    write_new(screen(), Path.cwd(), settings.experiments_file, model, version, kind.value, names)
+    write_new(screen(), Path.cwd(), settings.experiments_file, model, version, kind, names)
 
 
 @app.command()
@@ -280,19 +252,12 @@ def panic(
     too, until --off. With neither a model nor --all it shows for which models it is on.
     """
     from ekiben.commands.panic import press
-    from ekiben.terminal.screen import screen
 
-    said = press(Settings.from_environ(os.environ), os.environ, model, everyone=all_models, off=off)
-    for line in said.warnings:
-        print_error(line)
-    screen().print(said.message, soft_wrap=True)
+    said, doubt = press(Settings.from_environ(os.environ), os.environ, model, everyone=all_models, off=off)
+    print_error(doubt)
+    screen().print(said, soft_wrap=True)
 
 
 def main() -> None:
     """Run the command line and exit."""
     raise SystemExit(run_process(app))
-
-
-def guarded(arguments: list[str]) -> int:
-    """Run a command and return its exit code."""
-    return run_command(app, arguments)

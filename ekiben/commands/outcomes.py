@@ -1,4 +1,4 @@
-"""`ekiben outcomes …`: the doors."""
+"""`ekiben outcomes …`: thin doors, one function a command."""
 
 from __future__ import annotations
 
@@ -8,23 +8,15 @@ from typing import Annotated
 
 import typer
 
+from ekiben.commands.arguments import screen
 from ekiben.terminal.settings import Settings, key_headers
 
-commands = typer.Typer(
-    name="outcomes",
-    help="What happened after the predictions.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+app = typer.Typer(
+    no_args_is_help=True, help="What happened after the predictions.", rich_markup_mode="markdown"
 )
 
 
-@commands.callback()
-def outcomes() -> None:
-    """What happened after the predictions."""
-
-
-@commands.command("import")
+@app.command("import")
 def import_file(
     file: Annotated[
         Path,
@@ -69,7 +61,6 @@ def import_file(
     from ekiben.importing.rows import Columns
     from ekiben.importing.run import import_outcomes
     from ekiben.importing.sender import OutcomeSender
-    from ekiben.terminal.screen import screen
 
     settings = Settings.from_environ(os.environ)
     sender = None if dry_run else OutcomeSender(settings.router_url, key_headers(os.environ))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ekiben.clients.document import read_copy, read_document
 from ekiben.experiments.document import Document
@@ -12,19 +11,12 @@ from ekiben.terminal.errors import EkibenError, UsageError
 from ekiben.terminal.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What to print: what is so now, and what may not be as it was meant."""
-
-    message: str
-    warnings: tuple[str, ...] = ()
-
-
 def press(
     settings: Settings, environ: Mapping[str, str], model: str | None, *, everyone: bool, off: bool
-) -> Said:
+) -> tuple[str, str]:
     """Turn the switch on or off for a model or for everyone; with neither, only tell what is on.
 
+    Returns what is so now, and a doubt whether it is as it was meant: "" for none.
     Raises UsageError for what contradicts itself and for a model that is not there, EkibenError when the file
     cannot be written.
     """
@@ -35,12 +27,12 @@ def press(
     if model is None and not everyone:
         if off:
             raise UsageError("name the model to end it for, or give --all")
-        return Said(f"panic is on for {_named(held)} ({path})" if held else f"panic is off ({path})")
+        return (f"panic is on for {_named(held)} ({path})" if held else f"panic is off ({path})"), ""
     if model is not None and not off:
         _check_known(settings, model)
-    warnings = _doubts(settings, environ)
+    doubt = _doubt(settings, environ)
     if off and model is not None and ALL_MODELS not in held and model not in held:
-        return Said(f"panic is not on for {model}; it is on for {_named(held)}", warnings)
+        return f"panic is not on for {model}; it is on for {_named(held)}", doubt
     wanted = _without(held, model) if off else _with(held, model)
     try:
         write_panic(path, wanted)
@@ -48,13 +40,11 @@ def press(
         raise EkibenError(f"cannot write {path}: {error.strerror or error}") from None
     if off:
         left = f"; it is still on for {_named(wanted)}" if wanted else ""
-        return Said(f"panic is off for {model or 'all models'}: the experiments decide again{left}", warnings)
-    end = f"ekiben panic {model or '--all'} --off"
-    return Said(
+        return f"panic is off for {model or 'all models'}: the experiments decide again{left}", doubt
+    return (
         f"panic is on for {_named(wanted)}: within a second everyone gets live\n"
-        f"the workers that watch {path} obey; `{end}` ends it",
-        warnings,
-    )
+        f"the workers that watch {path} obey; `ekiben panic {model or '--all'} --off` ends it"
+    ), doubt
 
 
 def _with(held: frozenset[str], model: str | None) -> frozenset[str]:
@@ -87,15 +77,14 @@ def _check_known(settings: Settings, model: str) -> None:
         raise UsageError(f"there is no model {model!r} (known: {known}); --all sends everyone to live")
 
 
-def _doubts(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
+def _doubt(settings: Settings, environ: Mapping[str, str]) -> str:
     """What makes it likely that this changes nothing: nobody here."""
     if settings.data_dir.exists() or environ.get("EKIBEN_PANIC_FILE"):
-        return ()
-    doubt = (
+        return ""
+    return (
         f"there was no data directory {settings.data_dir}, so no router here can be using it: "
         "name the router's own with EKIBEN_DATA_DIR or EKIBEN_PANIC_FILE"
     )
-    return (doubt,)
 
 
 def _document(settings: Settings) -> Document | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from typing import Annotated
 
 import typer
 
-from ekiben.commands.arguments import AsJson, Experiment
+from ekiben.commands.arguments import AsJson, Experiment, controller, screen
 from ekiben.terminal.output import print_json
+from ekiben.terminal.settings import Settings
 
 PANEL = "Look at experiments (through a running controller)"
 
@@ -22,11 +24,9 @@ def report(experiment: Experiment, as_json: AsJson = False) -> None:
 
     The intervals hold at every look: looking often does no harm.
     """
-    from ekiben.clients.controller import ControllerClient
     from ekiben.showing.report import show_report
-    from ekiben.terminal.screen import screen
 
-    told, content = ControllerClient.from_environ(os.environ).report(experiment)
+    told, content = controller().report(experiment)
     if as_json:
         print_json(json.loads(content))
     else:
@@ -47,16 +47,13 @@ def document() -> None:
 
     Ramps, verbs and other people's files are in it. Without a controller it is read as `ekiben explain` does.
     """
-    import asyncio
-
-    from ekiben.clients.controller import ControllerClient, NoController
+    from ekiben.clients.controller import NoController
     from ekiben.clients.document import document_yaml
     from ekiben.showing.explain import find_source
     from ekiben.state.documents.document import dump_document
-    from ekiben.terminal.settings import Settings
 
     try:
-        data = ControllerClient.from_environ(os.environ).document()
+        data = controller().document()
     except NoController:
         source = asyncio.run(find_source(Settings.from_environ(os.environ)))
         data = dump_document(source.snapshot.document)
@@ -75,11 +72,9 @@ def history(
 
     Changes that a ramp made are there too, with the sentence that decided.
     """
-    from ekiben.clients.controller import ControllerClient
     from ekiben.showing.standing import show_history
-    from ekiben.terminal.screen import screen
 
-    entries = ControllerClient.from_environ(os.environ).history(experiment, limit)
+    entries = controller().history(experiment, limit)
     if as_json:
         print_json(entries)
     else:
@@ -116,11 +111,9 @@ def plan(
 
     Reckoned from the sequential boundary that verdicts use, not from the formula for a single look.
     """
-    from ekiben.clients.controller import ControllerClient
     from ekiben.showing.standing import show_plan
-    from ekiben.terminal.screen import screen
 
-    told = ControllerClient.from_environ(os.environ).plan(
+    told = controller().plan(
         experiment, effect=effect, power=power, users_per_day=users_per_day, mean=mean, std=std
     )
     if as_json:

@@ -29,12 +29,10 @@ app = typer.Typer()
 def _command(verb: Verb) -> Callable[..., None]:
     def command(experiment: str, why: str | None, yes: bool, **given: Any) -> None:
         body = _body(verb, given)
-        client = ControllerClient.from_environ(os.environ)
         if verb.name == "ramp" and not body:
-            show_ramp(screen(), client.experiment(experiment))
+            show_ramp(screen(), ControllerClient.from_environ(os.environ).experiment(experiment))
             return
-        path = f"/experiments/{quote(experiment, safe='')}/{verb.name}"
-        change(screen(), client, path, body, why=why, yes=yes)
+        change(f"/experiments/{quote(experiment, safe='')}/{verb.name}", body, why=why, yes=yes)
 
     options = sorted(verb.body.model_fields.items(), key=lambda item: is_flag(item[1]))
     parameters = [

@@ -85,7 +85,6 @@ from services.output import Output
 
 THRESHOLD: Final = 0.5""",
 }
-KINDS = tuple(_IMPORTS)
 
 _SERVICE = '''"""Model service of $model $version."""
 

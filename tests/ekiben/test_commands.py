@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ekiben.commands.main import app, guarded
+from ekiben.commands.main import app
+from ekiben.terminal.shell import run_command
 from tests.ekiben.running import ekiben, environment, on_free_ports, service_ports, start_up
 from tests.waiting import wait_for
 
@@ -211,7 +212,7 @@ def test_an_error_nobody_foresaw_is_one_line_and_its_traceback_is_in_the_log(
         raise RuntimeError("one\ntwo")
 
     try:
-        assert guarded(["break-down"]) == 1
+        assert run_command(app, ["break-down"]) == 1
     finally:
         app.registered_commands.pop()
     log = tmp_path / "logs" / "ekiben.log"

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ekiben.commands.main import guarded
+from ekiben.commands.main import app
 from ekiben.control import apply
+from ekiben.terminal.shell import run_command
 
 TOKEN = "the-admin-token-of-this-test"
 
@@ -76,8 +77,8 @@ def test_no_proxy_of_the_environment_sees_a_token(
     with serving(200, b'{"entries": []}') as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
             monkeypatch.setenv(name, proxy.url)
-        assert guarded(["history"]) == 0
-        assert guarded(["predict", "credit", "--features", "{}"]) == 0
+        assert run_command(app, ["history"]) == 0
+        assert run_command(app, ["predict", "credit", "--features", "{}"]) == 0
         assert (len(controller.seen), proxy.seen) == (2, [])
 
 
@@ -85,7 +86,7 @@ def test_a_proxy_that_is_asked_for_is_used(controller: Server, monkeypatch: pyte
     with serving(200, b'{"entries": []}') as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.setenv("EKIBEN_USE_PROXY", "yes")
-        assert guarded(["history"]) == 0
+        assert run_command(app, ["history"]) == 0
         assert ([path for path, _ in proxy.seen], controller.seen) == (
             [f"{controller.url}/api/history?limit=20"],
             [],
@@ -101,7 +102,7 @@ def test_no_redirect_is_followed(
 ) -> None:
     with serving(200, b'{"entries": []}') as other:
         controller.answer = (status, b"", {"Location": f"{other.url}/elsewhere"})
-        assert guarded(arguments) == 1
+        assert run_command(app, arguments) == 1
         (line,) = capsys.readouterr().err.splitlines()
         assert f"redirects to {other.url}/elsewhere, which is not followed" in line
         assert (other.seen, controller.seen[0][1]) == ([], f"Bearer {TOKEN}")
@@ -118,7 +119,7 @@ def test_outcomes_go_through_no_proxy_and_follow_no_redirect(
     with serving(202) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         controller.answer = (307, b"", {"Location": f"{proxy.url}/outcomes"})
-        assert guarded(["outcomes", "import", str(file)]) == 1
+        assert run_command(app, ["outcomes", "import", str(file)]) == 1
         assert (len(controller.seen), proxy.seen) == (1, [])
         assert "is not followed" in capsys.readouterr().err
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ekiben.commands.main import guarded
+from ekiben.commands.main import app
 from ekiben.state.panic import ALL_MODELS, read_panic
+from ekiben.terminal.shell import run_command
 from tests.ekiben.running import ekiben, environment
 from tests.router.running import ModelServer, predict, running_router, write_experiments
 from tests.waiting import wait_for
@@ -43,7 +44,7 @@ def test_it_is_on_for_a_model_then_for_another_and_off_for_one_after_the_other(
         (["fraud", "--off"], set(), "panic is off for fraud: the experiments decide again"),
         ([], set(), "panic is off ("),
     ):
-        assert guarded(["panic", *arguments]) == 0
+        assert run_command(app, ["panic", *arguments]) == 0
         assert read_panic(switch) == models
         output = capsys.readouterr()
         assert output.out.startswith(said)
@@ -53,12 +54,17 @@ def test_it_is_on_for_a_model_then_for_another_and_off_for_one_after_the_other(
 
 def test_all_is_all_models_and_is_ended_as_a_whole(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     switch = here / "panic"
-    assert guarded(["panic", "credit"]) == guarded(["panic", "--all"]) == guarded(["panic", "fraud"]) == 0
+    assert (
+        run_command(app, ["panic", "credit"])
+        == run_command(app, ["panic", "--all"])
+        == run_command(app, ["panic", "fraud"])
+        == 0
+    )
     assert read_panic(switch) == {ALL_MODELS}
-    assert guarded(["panic", "credit", "--off"]) == 1
+    assert run_command(app, ["panic", "credit", "--off"]) == 1
     assert "ekiben panic --all --off" in capsys.readouterr().err
     assert read_panic(switch) == {ALL_MODELS}
-    assert guarded(["panic", "--all", "--off"]) == 0
+    assert run_command(app, ["panic", "--all", "--off"]) == 0
     assert not switch.exists()
 
 
@@ -68,7 +74,7 @@ def test_all_is_all_models_and_is_ended_as_a_whole(here: Path, capsys: pytest.Ca
 def test_what_cannot_be_meant_is_told_in_a_line_and_changes_nothing(
     here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
-    assert guarded(["panic", *arguments]) == 2
+    assert run_command(app, ["panic", *arguments]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert not (here / "panic").exists()
 
@@ -76,7 +82,7 @@ def test_what_cannot_be_meant_is_told_in_a_line_and_changes_nothing(
 def test_a_model_nobody_knows_is_wrong_usage_that_names_the_known_ones_and_switches_nothing(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert guarded(["panic", "credti"]) == 2
+    assert run_command(app, ["panic", "credti"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "there is no model 'credti' (known: credit, fraud); --all" in line
     assert not (here / "panic").exists()
@@ -86,7 +92,7 @@ def test_a_data_directory_that_is_not_there_is_told(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("EKIBEN_DATA_DIR", str(tmp_path / "nowhere"))
-    assert guarded(["panic", "credit"]) == 0
+    assert run_command(app, ["panic", "credit"]) == 0
     assert "EKIBEN_DATA_DIR" in capsys.readouterr().err
 
 
@@ -95,13 +101,13 @@ def test_a_file_that_cannot_be_written_is_told_in_a_line(
 ) -> None:
     monkeypatch.setenv("EKIBEN_PANIC_FILE", str(here / "a file" / "panic"))
     (here / "a file").write_text("")
-    assert guarded(["panic", "--all"]) == 1
+    assert run_command(app, ["panic", "--all"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("ekiben: cannot write ")
 
 
 def test_help_tells_a_newcomer_what_it_does(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert guarded(["panic", "--help"]) == 0
+    assert run_command(app, ["panic", "--help"]) == 0
     told = " ".join(capsys.readouterr().out.split())
     for phrase in ("live", "within a second", "no Redis", "--off", "--all", "EKIBEN_PANIC_FILE"):
         assert phrase in told

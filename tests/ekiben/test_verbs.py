@@ -17,11 +17,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ekiben.commands.main import guarded
+from ekiben.commands.main import app
 from ekiben.experiments.changes import edits
 from ekiben.experiments.lifecycle import Status
 from ekiben.state.documents.document import dump_document
 from ekiben.state.documents.experiments_file import parse_experiments
+from ekiben.terminal.shell import run_command
 from tests.control.conftest import TOKEN, Scene, document, scene_over
 from tests.control.evidence import put_report, report
 from tests.ekiben.running import ROOT
@@ -55,7 +56,7 @@ def command(scene: Scene, capsys: pytest.CaptureFixture[str]) -> Command:
     """Run a command; its exit code, what it printed, its errors."""
 
     async def run(*arguments: str) -> tuple[int, str, str]:
-        code = await asyncio.to_thread(guarded, list(arguments))
+        code = await asyncio.to_thread(run_command, app, list(arguments))
         await scene.desk.look()
         printed = capsys.readouterr()
         return code, printed.out, printed.err
