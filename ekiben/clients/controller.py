@@ -25,15 +25,16 @@ class NoController(EkibenError):
 
 
 class ControllerClient:
-    """A controller at an http(s) address, shown `token` when there is one; the audit shows `who` asked.
+    """A controller at an http(s) address, shown the token of the environment or of this machine when there
+    is one; the audit shows `who` asked.
 
     Every method raises EkibenError when there is no good answer, `NoController` when there is none at all.
     """
 
-    def __init__(self, url: str, token: str | None, who: str = "") -> None:
+    def __init__(self, url: str, environ: Mapping[str, str], who: str = "") -> None:
         self.url = url
         headers = {}
-        if token:
+        if token := _token(environ, url):
             headers["Authorization"] = _latin(f"Bearer {token}")
         if who and who.isprintable():
             headers["X-Ekiben-Actor"] = _latin(who[:100])
@@ -45,12 +46,7 @@ class ControllerClient:
     def from_environ(cls, environ: Mapping[str, str]) -> ControllerClient:
         """The one that EKIBEN_CONTROLLER_URL names, else the one on this machine. Raises `BadSetting`."""
         url = address(environ, "EKIBEN_CONTROLLER_URL", controller_port(environ))
-        return cls.at(url, environ, environ.get("USER", ""))
-
-    @classmethod
-    def at(cls, url: str, environ: Mapping[str, str], who: str = "") -> ControllerClient:
-        """The one at `url`, shown the token of the environment or of this machine."""
-        return cls(url, _token(environ, url), who)
+        return cls(url, environ, environ.get("USER", ""))
 
     def status(self) -> dict[str, Any]:
         """The installation at a glance."""
@@ -103,8 +99,7 @@ def _latin(text: str) -> str:
 
 def _token(environ: Mapping[str, str], url: str) -> str | None:
     """EKIBEN_ADMIN_TOKEN, else, for a controller on this machine, the token that it keeps on disk."""
-    given = environ.get("EKIBEN_ADMIN_TOKEN")
-    if given:
+    if given := environ.get("EKIBEN_ADMIN_TOKEN"):
         return given
     if not is_loopback(urlsplit(url).hostname or ""):
         return None  # what lies on this disk is no business of another machine's

@@ -24,11 +24,7 @@ File = Annotated[Path, typer.Argument(help="The experiments file.", show_default
 
 
 @app.command(rich_help_panel=PANEL)
-def apply(
-    file: File,
-    why: Why = None,
-    yes: Yes = False,
-) -> None:
+def apply(file: File, why: Why = None, yes: Yes = False) -> None:
     """Apply what a file changes of the one that was applied last, after showing it.
 
     What a command or a ramp has done meanwhile stays. A value that both changed is refused with both, and so
@@ -65,11 +61,7 @@ def check(file: File) -> None:
 
 
 @events.command()
-def forget(
-    user: User,
-    why: Why = None,
-    yes: Yes = False,
-) -> None:
+def forget(user: User, why: Why = None, yes: Yes = False) -> None:
     """Remove a user's events from the files and the streams, and the user from all overrides.
 
     There is no way back. Reports change with the next analysis. The exit code is 1 when there was nothing of

@@ -40,14 +40,12 @@ class Answer:
     fallback_from: str | None = None
 
 
-def draw(
-    rows: Sequence[dict[str, Any]], users: int = USERS, requests: int = REQUESTS, seed: int = SEED
-) -> list[Request]:
+def draw(rows: Sequence[dict[str, Any]]) -> list[Request]:
     """Return the requests: each user has one row and comes at least once; always the same."""
-    chance = random.Random(seed)  # noqa: S311 - a demo, which has to be the same every time
-    theirs = {f"u-{number}": chance.choice(rows) for number in range(1, users + 1)}
-    names = list(theirs)[:requests]
-    names += chance.choices(names, k=requests - len(names))
+    chance = random.Random(SEED)  # noqa: S311 - a demo, which has to be the same every time
+    theirs = {f"u-{number}": chance.choice(rows) for number in range(1, USERS + 1)}
+    names = list(theirs)
+    names += chance.choices(names, k=REQUESTS - USERS)
     chance.shuffle(names)
     return [Request(name, theirs[name]) for name in names]
 

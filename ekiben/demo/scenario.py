@@ -76,7 +76,7 @@ async def play(console: Console, router_url: str, controller_url: str, name: str
     With `once` it returns then; else applicants go on arriving for ten minutes from the beginning.
     Raises EkibenError.
     """
-    client = ControllerClient.at(controller_url, os.environ, WHO)
+    client = ControllerClient(controller_url, os.environ, WHO)
     scenario = scenario_file(name)
     (model,) = scenario.models
     console.print(f"\nScenario {name}: {SCENARIOS / name}.yaml")
@@ -142,30 +142,24 @@ def _shown(view: dict[str, Any], report: Report | None, arrivals: Arrivals, seco
     table = Table(box=None, padding=(0, 2, 0, 0))
     for title in ("", "version", "users", "profit an applicant"):
         table.add_column(title, justify="left" if title in ("", "version") else "right")
-    deciding = report.deciding if report is not None else None
-    if report is not None and deciding is not None:
+    effects: list[str] = []
+    if report is not None and (deciding := report.deciding) is not None:
         means = {each.variant: each.mean for each in deciding.variants}
         for each in report.variants:
             mean = means.get(each.variant)
-            table.add_row(
-                each.variant, each.version, f"{each.users:,}", "" if mean is None else f"{mean:.1f}"
-            )
+            profit = "" if mean is None else f"{mean:.1f}"
+            table.add_row(each.variant, each.version, f"{each.users:,}", profit)
+        for treatment, effect in deciding.effects.items():
+            if effect.absolute is not None:
+                ends = (effect.interval.low, effect.interval.high)
+                low, high = ("…" if end is None else f"{end:+.1f}" for end in ends)
+                sure = f"{1 - report.alpha:.0%} sure from {low} to {high}, at every look"
+                effects.insert(0, f"{treatment}: {effect.absolute:+.1f}, {sure}")
     begun = f"{seconds:3.0f} s  {arrivals.arrived:,} applicants"
     lines = [
-        f"{begun}, coverage {view['coverage']:g} %, {view['status']}",
+        *effects,
         f"ramp:    {(view.get('ramp_state') or {}).get('sentence', 'begins')}",
         f"verdict: {report.verdict.sentence if report else 'no report yet'}",
     ]
-    if report is not None and deciding is not None:
-        for treatment, effect in deciding.effects.items():
-            if effect.absolute is not None:
-                low, high = (
-                    "…" if end is None else f"{end:+.1f}"
-                    for end in (effect.interval.low, effect.interval.high)
-                )
-                sure = f"{1 - report.alpha:.0%}"
-                lines.insert(
-                    1,
-                    f"{treatment}: {effect.absolute:+.1f}, {sure} sure from {low} to {high}, at every look",
-                )
-    return Group(Text(lines[0]), table, *(Text(line) for line in lines[1:]), Text())
+    head = Text(f"{begun}, coverage {view['coverage']:g} %, {view['status']}")
+    return Group(head, table, *map(Text, lines), Text())

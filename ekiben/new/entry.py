@@ -90,11 +90,8 @@ def _insert(text: str, model: str, version: str, port: int, new_model: bool) -> 
 
 
 def _value(node: yaml.Node | None, key: str) -> yaml.Node | None:
-    if isinstance(node, yaml.MappingNode):
-        for name, value in node.value:
-            if name.value == key:
-                return value  # type: ignore[no-any-return]  # a node's value is untyped
-    return None
+    pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+    return next((value for name, value in pairs if name.value == key), None)
 
 
 def _step(models: yaml.MappingNode) -> str:

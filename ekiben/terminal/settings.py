@@ -19,11 +19,6 @@ class Settings:
     port: int
     controller_port: int
 
-    @property
-    def log_dir(self) -> Path:
-        """Where every process of `ekiben up` writes."""
-        return self.data_dir / "logs"
-
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
         """Read EKIBEN_DATA_DIR, _EXPERIMENTS_FILE, _ROUTER_URL and _PORT, or raise `BadSetting`."""

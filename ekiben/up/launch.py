@@ -102,17 +102,15 @@ def without_model(services: Iterable[Service], root: Path, environ: Mapping[str,
     return list(missing.values())
 
 
-def check_ports(wanted: Mapping[str, int], where: Mapping[str, str]) -> None:
+def check_ports(wanted: Mapping[str, tuple[int, str]]) -> None:
     """Raise EkibenError when somebody else listens on one of the ports, or two of us would.
 
-    `wanted` is name → port, `where` name → what to change when it is taken.
+    `wanted` is name → port, and what to change when it is taken.
     """
     seen: dict[int, str] = {}
-    for name, port in wanted.items():
+    for name, (port, where) in wanted.items():
         if port in seen:
-            raise EkibenError(
-                f"{seen[port]} and {name} both want port {port}: give one another in {where[name]}"
-            )
+            raise EkibenError(f"{seen[port]} and {name} both want port {port}: give one another in {where}")
         seen[port] = name
         with socket.socket() as probe:
             # As servers do, so that a port whose connections only linger counts as free.
@@ -125,5 +123,5 @@ def check_ports(wanted: Mapping[str, int], where: Mapping[str, str]) -> None:
                 why = "is taken" if taken else f"cannot be used ({os.strerror(error.errno or 0)})"
                 raise EkibenError(
                     f"port {port}, wanted by {name}, {why}: end what listens there, "
-                    f"or give {name} another in {where[name]}"
+                    f"or give {name} another in {where}"
                 ) from None

@@ -171,12 +171,11 @@ class _Up:
         self._file = path
 
     def _check_ports(self, services: Sequence[Service]) -> None:
-        wanted = {"the router": self._options.port, **{each.name: each.port for each in services}}
-        where = {name: str(self._file) for name in wanted} | {"the router": "--port"}
+        wanted = {"the router": (self._options.port, "--port")}
+        wanted |= {each.name: (each.port, str(self._file)) for each in services}
         if not self._options.bench:
-            wanted["the controller"] = self._options.controller_port
-            where["the controller"] = "EKIBEN_CONTROLLER_PORT"
-        check_ports(wanted, where)
+            wanted["the controller"] = (self._options.controller_port, "EKIBEN_CONTROLLER_PORT")
+        check_ports(wanted)
 
     def _start_redis(self, children: Children, undo: ExitStack) -> Mapping[str, str]:
         """Start the embedded pair unless there is another Redis, and return the environment that router and

@@ -18,13 +18,13 @@ _LOOK_S: Final = 1.0
 
 async def tell_of_file(console: Console, controller_url: str) -> None:
     """Print how the experiments file stands whenever that becomes another thing, until cancelled."""
-    client = ControllerClient.at(controller_url, os.environ)
+    client = ControllerClient(controller_url, os.environ)
     told: tuple[str, ...] = ()
     while True:
         with suppress(EkibenError):  # it starts, or stops: the next look tells
             standing = (await asyncio.to_thread(client.status))["file"]
             if standing is not None and (lines := file_lines(standing)) != told:
-                for line in lines or (f"{standing['file']} is in force.",):
-                    console.print(line, soft_wrap=True, markup=False)
+                said = lines or (f"{standing['file']} is in force.",)
+                console.print("\n".join(said), soft_wrap=True, markup=False)
                 told = lines
         await asyncio.sleep(_LOOK_S)

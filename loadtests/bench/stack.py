@@ -96,7 +96,7 @@ async def _start(stack: Stack, undo: ExitStack, direct_version: str) -> None:
     file.write_text(_DOCUMENT.format(**SERVICE_PORTS), encoding="utf-8")
     ports = {"the router": ROUTER_PORT, "the direct service": DIRECT_PORT, "the empty app": EMPTY_PORT}
     ports |= {f"credit {version}": port for version, port in SERVICE_PORTS.items()}
-    check_ports(ports, dict.fromkeys(ports, "loadtests/bench/stack.py"))
+    check_ports({name: (port, "loadtests/bench/stack.py") for name, port in ports.items()})
     up = stack.children.start(
         "up",
         [sys.executable, "-m", "ekiben", "up", "--bench", "--port", str(ROUTER_PORT)],

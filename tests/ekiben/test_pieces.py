@@ -91,7 +91,7 @@ def test_a_taken_port_is_one_line_that_names_who_wants_it_and_where_to_change_it
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(EkibenError) as raised:
-            check_ports({"credit_v2": port}, {"credit_v2": "experiments.yaml"})
+            check_ports({"credit_v2": (port, "experiments.yaml")})
     line = str(raised.value)
     assert f"port {port}, wanted by credit_v2, is taken" in line
     assert "experiments.yaml" in line
@@ -100,7 +100,7 @@ def test_a_taken_port_is_one_line_that_names_who_wants_it_and_where_to_change_it
 
 def test_two_of_ours_that_want_one_port_are_told() -> None:
     with pytest.raises(EkibenError, match="the router and credit_v1 both want port 13290"):
-        check_ports({"the router": 13290, "credit_v1": 13290}, {"credit_v1": "experiments.yaml"})
+        check_ports({"the router": (13290, "--port"), "credit_v1": (13290, "experiments.yaml")})
 
 
 def test_the_demo_draws_the_same_requests_every_time_and_every_user_comes() -> None:
