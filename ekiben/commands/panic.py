@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ekiben.clients.document import read_copy, read_document
-from ekiben.experiments.document import Document
 from ekiben.state.panic import ALL_MODELS, panic_file, read_panic, write_panic
 from ekiben.terminal.errors import EkibenError, UsageError
 from ekiben.terminal.settings import Settings
@@ -71,8 +70,12 @@ def _named(models: frozenset[str]) -> str:
 
 def _check_known(settings: Settings, model: str) -> None:
     """Raise UsageError for a model that the experiments known here do not have: nobody would get live."""
-    document = _document(settings)
-    if document is not None and model not in document.models:
+    try:
+        stored = read_copy(settings.data_dir)
+        document = stored.document if stored else read_document(settings.experiments_file).document
+    except EkibenError:
+        return
+    if model not in document.models:
         known = ", ".join(document.models)
         raise UsageError(f"there is no model {model!r} (known: {known}); --all sends everyone to live")
 
@@ -85,11 +88,3 @@ def _doubt(settings: Settings, environ: Mapping[str, str]) -> str:
         f"there was no data directory {settings.data_dir}, so no router here can be using it: "
         "name the router's own with EKIBEN_DATA_DIR or EKIBEN_PANIC_FILE"
     )
-
-
-def _document(settings: Settings) -> Document | None:
-    try:
-        stored = read_copy(settings.data_dir)
-        return stored.document if stored else read_document(settings.experiments_file).document
-    except EkibenError:
-        return None

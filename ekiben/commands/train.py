@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ekiben.terminal.errors import EkibenError, UsageError
-from ekiben.terminal.screen import steps
+from ekiben.terminal.screen import Steps
 from ekiben.terminal.tables import plain_table
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def train_and_compare(console: Console, versions: Sequence[str] | None) -> None:
 
     under_way: list[str] = []
     try:
-        with steps(console) as shown:
+        with Steps(console) as shown:
 
             def begin(version: str) -> None:
                 if under_way:

@@ -51,15 +51,16 @@ def write_new(
     port = next_port(document)
     entry_text = with_version(experiments_file.read_text(encoding="utf-8"), model, version, port)
 
-    written = []
+    written = {service_file: "its BentoML service", experiments_file: f"{model} {version} on port {port}"}
     if schema_text is not None:
+        written = {schema_file: "what it is asked and what it answers", **written}
         _write_new(schema_file, schema_text)
-        written.append((schema_file, "what it is asked and what it answers"))
     _write_new(service_file, service_module(model, version, schema))
-    written.append((service_file, "its BentoML service"))
     experiments_file.write_text(entry_text, encoding="utf-8")
-    written.append((experiments_file, f"{model} {version} on port {port}"))
-    _show(console, root, written)
+    console.print("Written")
+    for file, what in written.items():
+        shown = file.relative_to(root) if file.is_relative_to(root) else file
+        console.print(f"  {shown!s:32}  {what}", soft_wrap=True)
     _show_next(console, model, version, schema, describe=schema_text is not None)
 
 
@@ -87,13 +88,6 @@ def _is_field(name: str) -> bool:
 def _write_new(file: Path, text: str) -> None:
     with file.open("x", encoding="utf-8") as new:
         new.write(text)
-
-
-def _show(console: Console, root: Path, written: Sequence[tuple[Path, str]]) -> None:
-    console.print("Written")
-    for file, what in written:
-        shown = file.relative_to(root) if file.is_relative_to(root) else file
-        console.print(f"  {shown!s:32}  {what}", soft_wrap=True)
 
 
 def _show_next(console: Console, model: str, version: str, schema: Schema, *, describe: bool) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from typing import Self
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
 from rich.progress import (
@@ -45,17 +44,31 @@ class _PrintableOf:
         self._inner = inner
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        segments: Iterable[Segment] = console.render(self._inner, options)
-        for segment in segments:
+        for segment in console.render(self._inner, options):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
 
 class Steps:
-    """Lines with a spinner that turn into ticks: what is being started, and how long it took."""
+    """Lines with a spinner that turn into ticks: what is being started, and how long it took. They are shown
+    for as long as its `with` block runs.
+    """
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, console: Console) -> None:
+        spinner = "line" if console.options.ascii_only else "dots"
+        self._progress = Progress(
+            SpinnerColumn(spinner, finished_text="✓"),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=console,
+        )
         self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._tasks:  # stopping prints a line, where nothing was shown too
+            self._progress.stop()
 
     def begin(self, name: str, what: str) -> None:
         """Show that something is under way."""
@@ -71,24 +84,6 @@ class Steps:
         task = self._tasks[name]
         self._progress.update(task, description=f"{self._progress.tasks[task].description}: failed")
         self._progress.stop_task(task)
-
-
-@contextmanager
-def steps(console: Console) -> Iterator[Steps]:
-    """Show steps for as long as the block runs."""
-    spinner = "line" if console.options.ascii_only else "dots"
-    columns = (
-        SpinnerColumn(spinner, finished_text="✓"),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-    )
-    progress = Progress(*columns, console=console)
-    shown = Steps(progress)
-    try:
-        yield shown
-    finally:
-        if progress.tasks:  # stopping prints a line, where nothing was shown too
-            progress.stop()
 
 
 def bar(console: Console) -> Progress:

@@ -21,7 +21,7 @@ from ekiben.experiments.document import Document
 from ekiben.process.private import private_folder
 from ekiben.state.embedded import EmbeddedRedis, EmbeddedRedisError, addresses
 from ekiben.terminal.errors import EkibenError
-from ekiben.terminal.screen import steps
+from ekiben.terminal.screen import Steps
 from ekiben.terminal.settings import Settings
 from ekiben.up.addresses import show_addresses, show_curl, show_lines
 from ekiben.up.launch import (
@@ -213,7 +213,7 @@ class _Up:
             command = [sys.executable, "-m", "ekiben", "train"]
             for each in ours:
                 command += ["--version", each.version]
-            with steps(self._console) as shown:
+            with Steps(self._console) as shown:
                 names = ", ".join(each.version for each in ours)
                 shown.begin("train", f"training {DEMO_MODEL} {names}: not in the BentoML store yet")
                 child = children.start("train", command)
@@ -250,7 +250,7 @@ class _Up:
         """Start services, router and controller at the same time, wait until all are ready, and until the
         router reaches each started service of `routed`; return the services that are ready.
         """
-        with steps(self._console) as shown:
+        with Steps(self._console) as shown:
             parts = []
             running: dict[str, Child] = {}
             undo.callback(lambda: children.stop(running.values(), SERVICES_GRACE_S))
