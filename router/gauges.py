@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from collections.abc import Mapping
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge
 
 from router.lanes.breaker import BreakerState
 from router.lanes.endpoints import Endpoints
 from router.lanes.routes import ModelRoute
-from router.worker import HealthCheck
+from router.records.events import RedisEvents
+from router.snapshots import SnapshotSource
+from router.worker import Worker
 
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 1.0
 BREAKERS: Final = tuple(state.name.lower() for state in BreakerState)
 _VERSION: Final = ("model", "version")
-
-
-class Waiting(Protocol):
-    """What holds events until Redis has them."""
-
-    @property
-    def waiting(self) -> int:
-        """How many."""
-        ...
 
 
 class Gauges:
@@ -105,28 +98,18 @@ class Gauges:
         self.calls.labels(model, version).set(calls)
 
 
-async def watch(
-    gauges: Gauges,
-    routes: Callable[[], Mapping[str, ModelRoute]],
-    redis: Mapping[str, HealthCheck],
-    confirmed_at: Callable[[], float | None],
-    refused: Callable[[], bool],
-    events: Waiting,
-    outcomes: Waiting,
-    clock: Callable[[], float],
-) -> None:
+async def watch(gauges: Gauges, worker: Worker, source: SnapshotSource, events: RedisEvents) -> None:
     """Keep the gauges up to date until cancelled."""
     while True:
         try:
-            gauges.show_versions(routes(), clock())
+            gauges.show_versions(worker.routes, worker.clock())
             gauges.events_waiting.set(events.waiting)
-            gauges.outcomes_waiting.set(outcomes.waiting)
-            gauges.file_refused.set(refused())
-            if (at := confirmed_at()) is not None:
-                gauges.confirmed.set(at)
-            answers = await asyncio.gather(*(check() for check in redis.values()))
-            for name, up in zip(redis, answers, strict=True):
-                gauges.redis_up.labels(name).set(up)
+            gauges.outcomes_waiting.set(worker.outcomes.waiting)
+            gauges.file_refused.set(source.file is not None and source.file.state == "refused")
+            if source.confirmed_at is not None:
+                gauges.confirmed.set(source.confirmed_at)
+            for name, answers in (await worker.answering.get()).items():
+                gauges.redis_up.labels(name).set(answers)
         except Exception:
             log.exception("the gauges could not be brought up to date")
         await asyncio.sleep(EVERY_S)

@@ -117,10 +117,8 @@ def record(worker: Worker, ask: Ask, reply: Reply, status: int) -> None:
     metrics = ask.route.versions[reply.assignment.version].metrics
     if served is not None:
         metrics.answered(result, result == "cached" and served.tier == "local", seconds)
-    elif result == "refused":
-        metrics.refused()
     else:
-        metrics.failed()
+        metrics.count(result)
     if reply.assignment.variant is not None or ask.route.samples is not None:
         _record_events(worker, ask, reply, status, seconds)
     if worker.access_log.wants(status):

@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from ekiben.experiments.snapshot import Snapshot
-from ekiben.state.documents.applying import FileStanding
+from ekiben.state.documents.applying import Applier, FileStanding
 from ekiben.state.documents.document import Conflict, StateUnavailable, Stored, Unreadable, read_record
 from ekiben.state.documents.held import Documents, HeldDocument, follow
 from ekiben.state.documents.record import Record
 from ekiben.state.trouble import Trouble
+from router.development import FileAlone
 
 log = logging.getLogger(__name__)
 
@@ -27,41 +29,22 @@ _FIRST_S: Final = 10.0
 _FIRST_LOOK_S: Final = 0.05
 
 
-class Adopt(Protocol):
-    """Takes a document to route by, with its snapshot; returns what went out of use."""
-
-    def __call__(self, stored: Stored, snapshot: Snapshot | None = None, /) -> object: ...
-
-
-class Alone(Protocol):
-    """The document to route by without any Redis (`router.development.FileAlone`)."""
-
-    @property
-    def standing(self) -> FileStanding: ...
-
-    async def round(self) -> Stored | None: ...
-
-
-class Applies(Protocol):
-    """Applies the experiments file where no controller does (`ekiben.state.documents.applying.Applier`)."""
-
-    @property
-    def standing(self) -> FileStanding: ...
-
-    async def round(self) -> None: ...
-
-
 class SnapshotSource:
-    """Keeps a worker's experiments up to date, and hands over each change."""
+    """Keeps a worker's experiments up to date, and hands over each change.
+
+    `adopt` takes a document to route by, with its snapshot if there is one, and returns what went out of use.
+    `applier` applies the experiments file where no controller does. `alone` has what to route by without any
+    Redis.
+    """
 
     def __init__(
         self,
         documents: Documents,
         copy: Path,
-        adopt: Adopt,
+        adopt: Callable[[Stored, Snapshot | None], object],
         *,
-        applier: Applies | None = None,
-        alone: Alone | None = None,
+        applier: Applier | None = None,
+        alone: FileAlone | None = None,
     ) -> None:
         self._held = HeldDocument(documents, copy)
         self._copy = copy
@@ -146,7 +129,7 @@ class SnapshotSource:
         stored = await self._alone.round()
         if stored is not None and stored != self._adopted:
             self._adopted = stored
-            self._adopt(stored)
+            self._adopt(stored, None)
             log.info("routing by the experiments file alone: no Redis was reached")
 
     async def _take(self, record: Record, source: str) -> None:

@@ -21,7 +21,7 @@ from ekiben.state.documents.held import listen
 from ekiben.state.durability import Durability
 from ekiben.state.panic import watch_panic
 from ekiben.state.user import user_hash, user_salt
-from router.beat import Who, beat_on
+from router.beat import beat_on
 from router.development import file_alone, file_applier
 from router.gauges import Gauges, watch
 from router.http.client import open_session
@@ -61,7 +61,7 @@ async def open_worker(
     new_id = IdMaker()
     state = open_state(settings.state_url)
     stack.push_async_callback(state.aclose)
-    cache = RedisCache(settings.cache_url, on_failure=metrics.cache_failed)
+    cache = RedisCache(settings.cache_url, on_failure=lambda what: metrics.cache_failures.labels(what).inc())
     stack.push_async_callback(cache.close)
     session = await stack.enter_async_context(open_session())
     traces = open_traces("ekiben-router", os.environ)
@@ -82,8 +82,7 @@ async def open_worker(
         refusal=lambda: durability.refusal,
     )
     lag = LoopLag()
-    who = Who.here(new_id())
-    peers = Peers(who.worker)
+    peers = Peers(new_id())
     builder = RouteBuilder(
         lambda url, host=None: HttpService(session, url, host, traces, lag),
         cache,
@@ -141,21 +140,9 @@ async def open_worker(
     )
     worker.keep("counting", metrics.run)
     worker.keep("measuring the loop", lambda: lag.run(metrics.loop_lag.observe_all))
-    worker.keep(
-        "gauges",
-        lambda: watch(
-            gauges,
-            lambda: worker.routes,
-            worker.dependencies,
-            lambda: source.confirmed_at,
-            lambda: source.file is not None and source.file.state == "refused",
-            events,
-            outcomes,
-            time.monotonic,
-        ),
-    )
+    worker.keep("gauges", lambda: watch(gauges, worker, source, events))
     worker.keep("sampling", lambda: run_samples(lambda: samples_of(worker.routes)))
-    worker.keep("beating", lambda: beat_on(Beats(state), worker, who, events, peers))
+    worker.keep("beating", lambda: beat_on(Beats(state), worker, events, peers))
     stack.push_async_callback(worker.stop, LAST_STEPS_S)  # the server has waited for what is in flight
     return worker
 

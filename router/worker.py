@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from ekiben.experiments.snapshot import Snapshot
 from ekiben.process.http.names import HostNames
@@ -35,12 +35,6 @@ _RETIRE_S: Final = 60.0
 _LAST_WORK_S: Final = 3.0
 
 
-class HealthCheck(Protocol):
-    """Tells whether something that the worker depends on answers."""
-
-    async def __call__(self) -> bool: ...
-
-
 @dataclass(eq=False)
 class Worker:
     """What the request handlers share. The only mutable state of a worker is reached from here."""
@@ -62,13 +56,15 @@ class Worker:
     access_log: AccessLog = field(default_factory=lambda: AccessLog(0.0, time.monotonic))
     trusts_user_header: bool = False
     shows_addresses: bool = True
-    dependencies: dict[str, HealthCheck] = field(default_factory=dict)
+    dependencies: dict[str, Callable[[], Awaitable[bool]]] = field(default_factory=dict)
+    """Tells of each thing that the worker depends on whether it answers."""
     durability: Durability | None = None
     trouble: Callable[[], str | None] = lambda: None
     """Why the experiments are not those that Redis holds; None while they are."""
     file: Callable[[], FileStanding | None] = lambda: None
     """How the experiments file stands, where this worker looks after it."""
 
+    started_at: float = field(default_factory=time.time, init=False)
     snapshot: Snapshot | None = field(default=None, init=False)
     adopted_at: float | None = field(default=None, init=False)
     routes: Mapping[str, ModelRoute] = field(default_factory=dict, init=False)
@@ -141,9 +137,8 @@ class Worker:
             return await asyncio.to_thread(self.metrics.render)
 
     async def _ask_dependencies(self) -> dict[str, bool]:
-        checks = dict(self.dependencies)
-        answers = await asyncio.gather(*(check() for check in checks.values()))
-        return dict(zip(checks, answers, strict=True))
+        answers = await asyncio.gather(*(check() for check in self.dependencies.values()))
+        return dict(zip(self.dependencies, answers, strict=True))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._background.discard(task)

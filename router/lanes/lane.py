@@ -21,7 +21,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import orjson
 
@@ -40,24 +40,12 @@ from router.lanes.cache import LocalCache, SharedCache, cache_key
 from router.lanes.endpoints import Endpoints
 from router.lanes.lag import GRACE_S, LoopLag
 from router.lanes.waiting import MAX_BYTES, MAX_ROWS, Waiting, WaitingRow
+from router.records.metrics import VersionMetrics
 
 log = logging.getLogger(__name__)
 
 # An answer from Redis has an unknown age. The worker keeps it no longer than this, whatever its TTL in Redis.
 _LOCAL_TTL_OF_SHARED_S: Final = 10.0
-
-
-class LaneMetrics(Protocol):
-    """What a lane counts."""
-
-    def waited(self, seconds: Sequence[float]) -> None:
-        """Called when rows leave the queue, with the time each waited."""
-
-    def batch(self, rows: int, call_s: float) -> None:
-        """A bulk call of `rows` rows came back after `call_s` seconds."""
-
-    def looked_up(self, hits: int, misses: int) -> None:
-        """A look-up in Redis."""
 
 
 class Lane:
@@ -70,7 +58,7 @@ class Lane:
         endpoints: Endpoints,
         shared: SharedCache,
         local: LocalCache,
-        metrics: LaneMetrics,
+        metrics: VersionMetrics,
         *,
         ttl_s: int,
         max_queue: int = 4096,

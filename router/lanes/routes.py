@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import urlsplit
 
 from ekiben.experiments.document import Version
@@ -35,11 +35,8 @@ _USERS: Final = 10_000
 
 _RESOLVE_TIMEOUT_S: Final = 2.0
 
-
-class ServiceMaker(Protocol):
-    """Opens the service at an endpoint."""
-
-    def __call__(self, url: str, host: str | None = None) -> ModelService: ...
+ServiceMaker = Callable[..., ModelService]
+"""Opens the service at an endpoint, given its URL and, where that has an address only, its host's name."""
 
 
 async def resolve_endpoints(endpoints: Endpoints, make_service: ServiceMaker, resolve: Resolve) -> None:

@@ -16,6 +16,7 @@ from ekiben.state.streams.blocks import EVENTS_STREAM
 from ekiben.state.streams.events import Event, Prediction
 from ekiben.state.streams.producers import Block, Producer
 from ekiben.state.streams.trimming import trim_to
+from router.records.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -30,19 +31,6 @@ _TAILS: Final = 256
 _TAIL_BYTES: Final = 10
 _RANDOM: Final = int.from_bytes(bytes.fromhex("0fff3fffffffffffffff") * _TAILS)
 _FIXED: Final = int.from_bytes(bytes.fromhex("70008000000000000000") * _TAILS)
-
-
-class EventMetrics(Protocol):
-    """What becomes of events."""
-
-    def sent(self, events: int) -> None:
-        """Events in a block that Redis has."""
-
-    def dropped(self, events: int) -> None:
-        """Events that no room was left for."""
-
-    def trimmed(self, blocks: int) -> None:
-        """Blocks that nobody had recorded, taken from the old end of the stream past its byte limit."""
 
 
 class Events(Protocol):
@@ -103,11 +91,7 @@ class RedisEvents:
     dropped, and counted: recording never slows serving."""
 
     def __init__(
-        self,
-        redis: Redis,
-        metrics: EventMetrics,
-        max_stream_bytes: int,
-        new_id: Callable[[], str],
+        self, redis: Redis, metrics: Metrics, max_stream_bytes: int, new_id: Callable[[], str]
     ) -> None:
         self._redis = redis
         self._metrics = metrics
@@ -130,7 +114,7 @@ class RedisEvents:
         size = _features(event)
         if len(self._held) >= _MAX_HELD or self._held_features + size > _MAX_HELD_FEATURES:
             self.dropped += 1
-            self._metrics.dropped(1)
+            self._metrics.events_dropped.inc()
             return
         self._held_features += size
         self._held.append(event)
@@ -166,7 +150,7 @@ class RedisEvents:
             count, self._block = self._block.count, None
             self.failing = False
             self.sent += count
-            self._metrics.sent(count)
+            self._metrics.events_sent.inc(count)
 
     def _take(self) -> list[Event]:
         """The oldest events, as many as go into a block."""
@@ -189,7 +173,7 @@ class RedisEvents:
         except StateUnavailable:
             return  # the next round tries again
         if trimmed:
-            self._metrics.trimmed(trimmed)
+            self._metrics.event_blocks_trimmed.inc(trimmed)
             log.warning("the stream of events was over its limit: %d old blocks were trimmed", trimmed)
 
 

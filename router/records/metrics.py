@@ -13,11 +13,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summ
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from ekiben.process.http.protocol import BoundedProtocol
-from router.records.tally import Tally
+from ekiben.state.beats import VersionCounts
 
 _FLUSH_S: Final = 0.050
 _SHARED_DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
 SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_RESULTS: Final = ("served", "cached", "fallback", "refused", "error")
 _ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -60,7 +61,7 @@ class Metrics:
             "ekiben_requests_total",
             "Prediction requests by the version they were assigned and what became of them",
             *of_version,
-            "result",  # served | cached | fallback | refused | error
+            "result",  # one of _RESULTS
         )
         self.request_seconds = histogram(
             "ekiben_request_seconds", "From the parsed request to the answer's last byte", *of_version
@@ -180,20 +181,6 @@ class Metrics:
         MultiProcessCollector(together)  # type: ignore[no-untyped-call]
         return generate_latest(together)
 
-    # What RedisEvents tells.
-    def sent(self, events: int) -> None:
-        """Events in a block that Redis has."""
-        self.events_sent.inc(events)
-
-    def dropped(self, events: int) -> None:
-        """Events that no room was left for."""
-        self.events_dropped.inc(events)
-
-    def trimmed(self, blocks: int) -> None:
-        """Blocks past the stream's limit that nobody had recorded."""
-        self.event_blocks_trimmed.inc(blocks)
-
-    # What becomes of outcomes.
     def outcomes_written(self, outcomes: int, waited_s: Sequence[float]) -> None:
         """A block of outcomes is on disk; so long its requests have waited."""
         self.outcomes_here += outcomes
@@ -206,10 +193,6 @@ class Metrics:
         self.outcome_refusals_here += 1
         self.outcome_refusals.labels(reason).inc()
 
-    def cache_failed(self, what: str) -> None:
-        """Something went wrong with the shared cache."""
-        self.cache_failures.labels(what).inc()
-
 
 class VersionMetrics:
     """The metrics of one version. What every answer counts is counted here and written on by `flush`.
@@ -218,13 +201,8 @@ class VersionMetrics:
     """
 
     def __init__(self, metrics: Metrics, model: str, version: str) -> None:
-        self.tally = Tally(seconds_buckets=[0] * (len(SECONDS) + 1))
-        self._refused = metrics.requests.labels(model, version, "refused")
-        self._error = metrics.requests.labels(model, version, "error")
-        self._results = {
-            result: metrics.requests.labels(model, version, result)
-            for result in ("served", "cached", "fallback")
-        }
+        self.tally = VersionCounts(seconds_buckets=[0] * (len(SECONDS) + 1))
+        self._results = {result: metrics.requests.labels(model, version, result) for result in _RESULTS}
         self.in_flight = 0
         """Requests that wait for this version now. Those that this worker's own cache answers never wait."""
         self._in_flight = metrics.in_flight.labels(model, version)
@@ -243,15 +221,10 @@ class VersionMetrics:
         """An answer was sent: served, cached or fallback, from this worker's own cache or not."""
         self._answers.append((result, local, seconds))
 
-    def refused(self) -> None:
-        """The features were refused."""
-        self.tally.refused += 1
-        self._refused.inc()
-
-    def failed(self) -> None:
-        """There was no answer."""
-        self.tally.error += 1
-        self._error.inc()
+    def count(self, result: str, requests: int = 1) -> None:
+        """So many requests had this result."""
+        setattr(self.tally, result, getattr(self.tally, result) + requests)
+        self._results[result].inc(requests)
 
     def flush(self) -> None:
         """Write on what was counted since the last time."""
@@ -264,14 +237,15 @@ class VersionMetrics:
         answers, self._answers = self._answers, []
         if not answers:
             return
-        results = Counts(result for result, _, _ in answers)
-        for result, count in results.items():
-            self._results[result].inc(count)
+        for result, requests in Counts(result for result, _, _ in answers).items():
+            self.count(result, requests)
         local_hits = sum(local for _, local, _ in answers)
         self._local_hits.inc(local_hits)
         together, buckets = self._seconds.observe_all([seconds for _, _, seconds in answers])
         self.tally.local_hits += local_hits
-        self.tally.answered(results, buckets, together)
+        self.tally.seconds_sum += together
+        for place, count in buckets.items():
+            self.tally.seconds_buckets[place] += count
 
     def waited(self, seconds: Sequence[float]) -> None:
         """A batch took these rows from the queue; so long each has waited."""

@@ -19,6 +19,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from redis.asyncio import Redis
@@ -31,6 +32,7 @@ from ekiben.state.streams.producers import NotStored, Producer
 from ekiben.state.user import id_hint, user_hash
 from router.errors import NotReady, Overloaded, RouterError, StateAway, StateNotDurable
 from router.http.costly import Steps, Turns
+from router.records.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -70,22 +72,13 @@ class InMemoryOutcomes:
         self.held += outcomes
 
 
-class OutcomeMetrics(Protocol):
-    """What the writer tells."""
-
-    def outcomes_written(self, outcomes: int, waited_s: Sequence[float]) -> None:
-        """A block is on disk: how many outcomes it has, how long each of its requests waited."""
-
-
+@dataclass(eq=False, slots=True)
 class _Waiting:
     """A request's outcomes, and who waits for them."""
 
-    __slots__ = ("done", "events", "since")
-
-    def __init__(self, events: list[Outcome], done: asyncio.Future[None], since: float) -> None:
-        self.events = events
-        self.done = done
-        self.since = since
+    events: list[Outcome]
+    done: asyncio.Future[None]
+    since: float
 
 
 class OutcomeWriter:
@@ -95,7 +88,7 @@ class OutcomeWriter:
         self,
         redis: Redis,
         salt: bytes,
-        metrics: OutcomeMetrics,
+        metrics: Metrics,
         new_id: Callable[[], str],
         *,
         answer_s: float = ANSWER_S,

@@ -24,7 +24,7 @@ class Peers:
     """`me` is the id that this worker beats by. A worker that has heard of nobody has no part in anything."""
 
     def __init__(self, me: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._me = me
+        self.me = me
         self._clock = clock
         self._workers: list[str] = []
         self._asked = self._since = float("-inf")
@@ -44,8 +44,8 @@ class Peers:
         now = self._clock()
         if now - self._asked > AGREED_AFTER_S or now - self._since < AGREED_AFTER_S:
             return 0
-        if self._me not in self._workers:
+        if self.me not in self._workers:
             return 0
         each, rest = divmod(budget, len(self._workers))
-        turn = (self._workers.index(self._me) - second * rest) % len(self._workers)
+        turn = (self._workers.index(self.me) - second * rest) % len(self._workers)
         return each + (turn < rest)

@@ -28,13 +28,12 @@ from ekiben.state.streams.events import Exposure
 from ekiben.state.streams.former import FORMER_EXPOSURES_STREAM, FORMER_OUTCOMES_STREAM
 from ekiben.state.user import user_hash
 from router.records.events import IdMaker, RedisEvents
+from router.records.metrics import Metrics
 from router.records.outcome_writer import OutcomeWriter
 from tests.control.recording.events import Lease, exposure, forget_in_files, shadow
 from tests.proofs.upgrade.station import SALT
 from tests.redis_server import RedisServer
 from tests.router.documents import EXPERIMENT
-from tests.router.records.test_events import Counts
-from tests.router.records.test_outcome_writer import Counts as OutcomeCounts
 from tests.router.records.test_outcome_writer import outcome
 from tests.state.reading import events_in
 
@@ -99,8 +98,9 @@ async def test_while_its_routers_and_new_ones_write_every_event_is_recorded_once
     first = Recorder(state, files, Lease())
     await first.record_all()
     before = recorded(files)
-    events = RedisEvents(state, Counts(), 1 << 30, IdMaker())
-    writer = OutcomeWriter(state, b"salt", OutcomeCounts(), IdMaker())
+    metrics = Metrics()
+    events = RedisEvents(state, metrics, 1 << 30, IdMaker())
+    writer = OutcomeWriter(state, b"salt", metrics, IdMaker())
     tasks = [asyncio.create_task(writer.run())]
     recording = Recorder(state, files, Lease(), every_s=0.005)
     tasks.append(asyncio.create_task(recording.run()))

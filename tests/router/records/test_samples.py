@@ -20,7 +20,7 @@ from router.records.samples import Samples
 from tests.redis_server import RedisServer
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
-from tests.router.records.test_events import SALT, Counts, Sender, captured, event
+from tests.router.records.test_events import SALT, Sender, captured, event
 from tests.router.records.test_peers import agreed
 from tests.router.services import Service
 
@@ -244,14 +244,13 @@ async def test_while_redis_is_away_captured_features_give_way_and_exposures_do_n
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events_module, "_MAX_HELD_FEATURES", 1000)
-    counts = Counts()
     sender = Sender(redis)
-    sender.events = RedisEvents(sender.redis, counts, 1 << 30, IdMaker())
+    sender.events = RedisEvents(sender.redis, sender.metrics, 1 << 30, IdMaker())
     for number in range(10):
         sender.events.add(captured(f"c{number}", "x" * 300))
         sender.events.add(event(f"e{number}"))
     await sender.events.flush()
     kept = [row.event_id for row in await sender.read()]
     assert sorted(kept) == sorted(["c0", "c1", "c2", *(f"e{number}" for number in range(10))])
-    assert (counts.n_sent, counts.n_dropped) == (13, 7)
+    assert (sender.count("events_sent"), sender.count("events_dropped")) == (13, 7)
     await sender.redis.aclose()
