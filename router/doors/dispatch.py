@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final
@@ -10,38 +11,23 @@ from router.doors.operation import Operation
 from router.doors.table import OPERATIONS
 from router.errors import MethodNotAllowed, UnknownName
 
-
-class _Node:
-    """A place in the tree of paths: what is answered there, and what may follow it."""
-
-    __slots__ = ("literal", "methods", "named")
-
-    def __init__(self) -> None:
-        self.methods: dict[str, Operation] = {}
-        self.literal: dict[str, _Node] = {}
-        self.named: _Node | None = None
-
-
-def _tree(operations: Sequence[Operation]) -> _Node:
-    root = _Node()
-    for operation in operations:
-        node = root
-        for part in operation.path.split("/"):
-            if part.startswith("{"):
-                if node.named is None:
-                    node.named = _Node()
-                node = node.named
-            else:
-                node = node.literal.setdefault(part, _Node())
-        node.methods[operation.method] = operation
-        if operation.method == "GET":
-            node.methods["HEAD"] = operation
-    return root
-
-
 _PATHS: Final = 256
 _LONGEST_REMEMBERED: Final = 256
-_ROOT: Final = _tree(OPERATIONS)
+
+
+def _patterns(operations: Sequence[Operation]) -> list[tuple[re.Pattern[str], Mapping[str, Operation]]]:
+    """What each path looks like, and which operation answers each method there."""
+    paths: dict[str, dict[str, Operation]] = {}
+    for operation in operations:
+        methods = paths.setdefault(operation.path, {})
+        methods[operation.method] = operation
+        if operation.method == "GET":
+            methods["HEAD"] = operation
+    named = re.compile(r"\\{\w+\\}")  # as `re.escape` leaves a name in braces
+    return [(re.compile(named.sub("([^/]+)", re.escape(path))), found) for path, found in paths.items()]
+
+
+_TABLE: Final = _patterns(OPERATIONS)
 
 
 def find(method: str, path: str) -> tuple[Operation, tuple[str, ...]]:
@@ -59,17 +45,10 @@ def find(method: str, path: str) -> tuple[Operation, tuple[str, ...]]:
 
 
 def _look_up(path: str) -> tuple[Mapping[str, Operation], tuple[str, ...]]:
-    names: list[str] = []
-    node = _ROOT
-    for part in path.split("/"):
-        following = node.literal.get(part)
-        if following is None and part:
-            following = node.named
-            names.append(part)
-        if following is None:
-            return {}, ()
-        node = following
-    return node.methods, tuple(names)
+    for pattern, methods in _TABLE:
+        if (found := pattern.fullmatch(path)) is not None:
+            return methods, found.groups()
+    return {}, ()
 
 
 # The paths seen last: they come back.

@@ -22,16 +22,16 @@ class Parameter:
     place: str
     about: str
     example: str
-    schema: dict[str, Any] = field(default_factory=lambda: {"type": "string"})
+    schema: dict[str, Any] = field(default_factory=dict)
+    """What it is besides a text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A good answer: its status, what its body is (a type, or a media type) and headers of its own."""
+    """A good answer: an example of its body (or the media type of a page), its status, headers of its own."""
 
     about: str
-    body: type[Body] | str
-    example: Body | None = None
+    example: Body | str
     status: int = 200
     headers: tuple[str, ...] = ()
 
@@ -53,13 +53,13 @@ class Operation:
     Those of its key, its body and its host are understood.
     """
 
-    method: str
     path: str
     handler: Handler
     id: str
     tag: str
     answers: tuple[Answer, ...]
     problems: tuple[int, ...] = ()
+    method: str = "GET"
     right: str | None = PREDICT
     asked: Asked | None = None
     parameters: tuple[Parameter, ...] = ()

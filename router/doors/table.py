@@ -15,7 +15,7 @@ from router.doors import bodies, pages
 from router.doors.native import predict
 from router.doors.openapi.document import openapi_document
 from router.doors.openapi.page import docs_page
-from router.doors.operation import Answer, Asked, Operation, Parameter
+from router.doors.operation import Answer, Asked, Handler, Operation, Parameter
 from router.doors.outcomes import MAX_ELEMENTS, take_outcomes
 from router.doors.replies import JSON, encode
 from router.http.asgi import Header, Request
@@ -46,25 +46,19 @@ def _documentation() -> tuple[bytes, bytes]:
     return encode(description()), docs_page(description())
 
 
-_MODEL: Final = Parameter(
-    "model", "path", "The model, as `GET /models` names it", "credit", {"type": "string", "minLength": 1}
-)
+_MODEL: Final = Parameter("model", "path", "The model, as `GET /models` names it", "credit", {"minLength": 1})
 _EXPERIMENT: Final = Parameter(
-    "experiment", "path", "The experiment's key", "credit-boosting", {"type": "string", "minLength": 1}
+    "experiment", "path", "The experiment's key", "credit-boosting", {"minLength": 1}
 )
 _USER: Final = Parameter(
-    "user_id",
-    "query",
-    "The user, once",
-    "u-17",
-    {"type": "string", "minLength": 1, "maxLength": MAX_USER_ID_CHARS},
+    "user_id", "query", "The user, once", "u-17", {"minLength": 1, "maxLength": MAX_USER_ID_CHARS}
 )
 _USER_HEADER: Final = Parameter(
     "X-User-ID",
     "header",
     "The user, where the body has none: 1 to 256 characters, in UTF-8",
     "u-17",
-    {"type": "string", "pattern": "^[!-~]([\\t -~]{0,254}[!-~])?$"},
+    {"pattern": "^[!-~]([\\t -~]{0,254}[!-~])?$"},
 )
 _CACHE_CONTROL: Final = Parameter(
     "Cache-Control", "header", "With `no-cache` the model is asked even when the answer is known", "no-cache"
@@ -75,6 +69,12 @@ _PREDICTION: Final = bodies.Prediction(
     Raw(b'{"probability_bad":0.124,"decision":"accept"}'),
     *("credit", "v2", "credit_v2:3f2a", "credit-boosting", "treatment", _ID, _REQUEST_ID, False),
 )
+_ASSIGNMENT: Final = bodies.Assignment("credit-boosting", True, "treatment", "v2", 8123, "range")
+_SUMMARY: Final = bodies.ModelSummary("credit", "v1", ["v1", "v2"], "credit-boosting")
+_ENDPOINT: Final = bodies.Endpoint(
+    url="http://127.0.0.1:3001", healthy=True, breaker="closed", calls_in_flight=1, last_error=None
+)
+_VERSION: Final = bodies.Version({"model_version": "credit_v1:3f2a"}, [_ENDPOINT])
 _HEALTH: Final = bodies.Health(
     live=True,
     ready=True,
@@ -88,19 +88,22 @@ _HEALTH: Final = bodies.Health(
     dependencies={"cache": "up", "state": "up", "credit/v1": "up", "credit/v2": "down"},
     state=bodies.State(durable=True, reason=None, not_read=None, setting="check"),
 )
-_ENDPOINT: Final = bodies.Endpoint(
-    url="http://127.0.0.1:3001", healthy=True, breaker="closed", calls_in_flight=1, last_error=None
-)
+
+
+def _open(path: str, handler: Handler, tag: str, *answers: Answer, **more: Any) -> Operation:
+    """A page that needs no key. Its id is its handler's name."""
+    return Operation(path, handler, handler.__name__, tag, answers, right=None, **more)
+
 
 OPERATIONS: Final = (
     Operation(
-        "POST",
         "/predict/{model}",
         predict,
         "predict",
         "Predictions",
-        (Answer("The prediction", bodies.Prediction, _PREDICTION, headers=("Server-Timing",)),),
+        (Answer("The prediction", _PREDICTION, headers=("Server-Timing",)),),
         (404, 422, 502, 503, 504),
+        method="POST",
         asked=Asked(
             "At most 1 MiB and 20,000 elements (commas, colons and opening brackets), unless the router is "
             "set otherwise. It is strict JSON, and its Content-Type says so. Of a key that stands twice the "
@@ -113,13 +116,13 @@ OPERATIONS: Final = (
         traced=True,
     ),
     Operation(
-        "POST",
         "/outcomes",
         take_outcomes,
         "sendOutcomes",
         "Outcomes",
-        (Answer("They are on disk", bodies.OutcomesAccepted, bodies.OutcomesAccepted(1, _REQUEST_ID), 202),),
+        (Answer("They are on disk", bodies.OutcomesAccepted(1, _REQUEST_ID), 202),),
         (503,),
+        method="POST",
         right=OUTCOMES,
         asked=Asked(
             f"At most 1 MiB, unless the router is set otherwise, and {MAX_ELEMENTS:,} elements (commas, "
@@ -139,109 +142,50 @@ OPERATIONS: Final = (
         ),
     ),
     Operation(
-        "GET",
         "/assignment/{experiment}",
         pages.assignment,
         "getAssignment",
         "Experiments",
-        (
-            Answer(
-                "The assignment",
-                bodies.Assignment,
-                bodies.Assignment("credit-boosting", True, "treatment", "v2", 8123, "range"),
-            ),
-        ),
+        (Answer("The assignment", _ASSIGNMENT),),
         (400, 404, 503),
         parameters=(_EXPERIMENT, _USER),
     ),
     Operation(
-        "GET",
         "/models",
         pages.models,
         "listModels",
         "Models",
-        (
-            Answer(
-                "The models",
-                bodies.Models,
-                bodies.Models([bodies.ModelSummary("credit", "v1", ["v1", "v2"], "credit-boosting")]),
-            ),
-        ),
+        (Answer("The models", bodies.Models([_SUMMARY])),),
         (503,),
     ),
     Operation(
-        "GET",
         "/models/{model}",
         pages.model,
         "getModel",
         "Models",
-        (
-            Answer(
-                "The model",
-                bodies.Model,
-                bodies.Model(
-                    "credit",
-                    "v1",
-                    None,
-                    {"v1": bodies.Version({"model_version": "credit_v1:3f2a"}, [_ENDPOINT])},
-                ),
-            ),
-        ),
+        (Answer("The model", bodies.Model("credit", "v1", None, {"v1": _VERSION})),),
         (404, 503),
         parameters=(_MODEL,),
     ),
-    Operation(
-        "GET",
-        "/livez",
-        pages.livez,
-        "livez",
-        "Health",
-        (Answer("It runs", bodies.Status, bodies.Status("alive")),),
-        right=None,
-        any_host=True,
-    ),
-    Operation(
-        "GET",
+    _open("/livez", pages.livez, "Health", Answer("It runs", bodies.Status("alive")), any_host=True),
+    _open(
         "/readyz",
         pages.readyz,
-        "readyz",
         "Health",
-        (Answer("Ready", bodies.Status, bodies.Status("ready")),),
-        (503,),
-        right=None,
+        Answer("Ready", bodies.Status("ready")),
+        problems=(503,),
         any_host=True,
     ),
-    Operation(
-        "GET",
+    _open(
         "/healthz",
         pages.healthz,
-        "healthz",
         "Health",
-        (
-            Answer("Ready", bodies.Health, _HEALTH),
-            Answer("Not ready; the body says the same", bodies.Health, _HEALTH, 503),
-        ),
-        right=None,
+        Answer("Ready", _HEALTH),
+        Answer("Not ready; the body says the same", _HEALTH, 503),
     ),
-    Operation(
-        "GET",
-        "/metrics",
-        pages.metrics,
-        "metrics",
-        "Health",
-        (Answer("The metrics", "text/plain"),),
-        right=None,
-    ),
-    Operation(
-        "GET",
-        "/openapi.json",
-        openapi,
-        "openapi",
-        "Documentation",
-        (Answer("This document", "application/json"),),
-        right=None,
-    ),
-    Operation("GET", "/docs", docs, "docs", "Documentation", (Answer("The page", "text/html"),), right=None),
+    _open("/metrics", pages.metrics, "Health", Answer("The metrics", "text/plain")),
+    _open("/openapi.json", openapi, "Documentation", Answer("This document", "application/json")),
+    _open("/docs", docs, "Documentation", Answer("The page", "text/html")),
 )
 PROBES: Final = frozenset(each.path for each in OPERATIONS if each.any_host)
 PLAIN: Final = frozenset(each.path for each in OPERATIONS if "{" not in each.path)

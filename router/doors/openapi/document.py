@@ -15,40 +15,28 @@ import msgspec
 
 from router import errors
 from router.doors.operation import Answer, Operation, Parameter
-from router.http.problems import TABLE, BadRequest, Problem, Refusal, Row, problem_of
+from router.http.problems import TABLE, BadRequest, Body, Problem, Refusal, Row, problem_of
 
 _REF: Final = "#/components/{}/{}"
 _ANY_PROBLEM: Final = (403, 421, 500)
 """What any operation may answer: to a page of another site, under a foreign name, after a fault."""
 _KEY_PROBLEMS: Final = (401, 429)
 _BODY_PROBLEMS: Final = (400, 408, 413, 415)
+
+
+def _header(about: str, schema: dict[str, str], **example: str) -> dict[str, Any]:
+    return {"description": about, "required": True, "schema": {"type": "string"} | schema, **example}
+
+
 _HEADERS: Final = {
-    "X-Request-ID": {
-        "description": "The request's id, taken or made",
-        "required": True,
-        "schema": {"type": "string", "pattern": r"^[A-Za-z0-9_.\-]{1,128}$"},
-    },
-    "Server-Timing": {
-        "description": "Where the time went, in milliseconds: the cache's look-up, the wait for a call, the "
-        "call",
-        "required": True,
-        "schema": {
-            "type": "string",
-            "pattern": r"^cache;dur=\d+\.\d+, queue;dur=\d+\.\d+, model;dur=\d+\.\d+$",
-        },
-        "example": "cache;dur=0.31, queue;dur=0.84, model;dur=2.07",
-    },
-    "Retry-After": {
-        "description": "Seconds after which to try again",
-        "required": True,
-        "schema": {"type": "string", "pattern": r"^\d+$"},
-        "example": "1",
-    },
-    "WWW-Authenticate": {
-        "description": "How to show a key",
-        "required": True,
-        "schema": {"type": "string", "const": "Bearer"},
-    },
+    "X-Request-ID": _header("The request's id, taken or made", {"pattern": r"^[A-Za-z0-9_.\-]{1,128}$"}),
+    "Server-Timing": _header(
+        "Where the time went, in milliseconds: the cache's look-up, the wait for a call, the call",
+        {"pattern": r"^cache;dur=\d+\.\d+, queue;dur=\d+\.\d+, model;dur=\d+\.\d+$"},
+        example="cache;dur=0.31, queue;dur=0.84, model;dur=2.07",
+    ),
+    "Retry-After": _header("Seconds after which to try again", {"pattern": r"^\d+$"}, example="1"),
+    "WWW-Authenticate": _header("How to show a key", {"const": "Bearer"}),
 }
 _PROBLEM_HEADERS: Final = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 _PROBLEM_BODIES: Final = {400: BadRequest, 422: Refusal}
@@ -140,24 +128,25 @@ def _operation(operation: Operation) -> dict[str, Any]:
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
-    required = {} if parameter.place == "header" else {"required": True}
     return {
         "name": parameter.name,
         "in": parameter.place,
-        **required,
+        **({} if parameter.place == "header" else {"required": True}),
         "description": parameter.about,
-        "schema": parameter.schema,
+        "schema": {"type": "string"} | parameter.schema,
         "example": parameter.example,
     }
 
 
 def _answer(answer: Answer) -> dict[str, Any]:
-    if isinstance(answer.body, str):
-        kind = "object" if answer.body.endswith("json") else "string"
-        content = {answer.body: {"schema": {"type": kind}}}
+    shown = answer.example
+    if isinstance(shown, str):
+        content: dict[str, Any] = {
+            shown: {"schema": {"type": "object" if shown.endswith("json") else "string"}}
+        }
     else:
-        example = msgspec.json.decode(msgspec.json.encode(answer.example))
-        content = {"application/json": {"schema": _ref("schemas", answer.body.__name__), "example": example}}
+        example = msgspec.json.decode(msgspec.json.encode(shown))
+        content = {"application/json": {"schema": _ref("schemas", type(shown).__name__), "example": example}}
     return _response(answer.about, answer.headers, content)
 
 
@@ -190,9 +179,9 @@ def _response(about: str, headers: Iterable[str], content: dict[str, Any]) -> di
 
 
 def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
-    bodies = [each.body for operation in operations for each in operation.answers]
-    asked = [operation.asked.body for operation in operations if operation.asked is not None]
-    types = [each for each in (*asked, *bodies) if not isinstance(each, str)]
+    types: list[type[Body]] = [each.asked.body for each in operations if each.asked is not None]
+    examples = (answer.example for each in operations for answer in each.answers)
+    types += (type(example) for example in examples if not isinstance(example, str))
     _, schemas = msgspec.json.schema_components(
         [*types, Problem, *_PROBLEM_BODIES.values()], ref_template=_REF.format("schemas", "{name}")
     )
