@@ -8,6 +8,9 @@ from typing import Any
 class RouterError(Exception):
     """Anything the app notices and tells the client; the message is for people."""
 
+    retry_after_s: int | None = None
+    """After how long to try again, None where that would not help."""
+
 
 class BadRequest(RouterError):
     """The request cannot be read: no strict JSON, a field missing or unknown, a wrong type, an empty user."""
@@ -84,13 +87,13 @@ class RowRefused(RouterError):
 class Overloaded(RouterError):
     """Too many wait already, or the request could not be answered in time."""
 
-    def __init__(self, message: str, retry_after_s: int = 1) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
+    retry_after_s = 1
 
 
 class StateAway(RouterError):
     """The state Redis has not confirmed in time what it was to keep."""
+
+    retry_after_s = 1
 
 
 class StateNotDurable(StateAway):
@@ -99,6 +102,8 @@ class StateNotDurable(StateAway):
 
 class NotReady(RouterError):
     """The router has no experiments to route by, or is stopping."""
+
+    retry_after_s = 1
 
 
 class VersionFailed(RouterError):

@@ -98,9 +98,16 @@ TABLE: Final = (
 )
 
 
+_HEADERS: Final[dict[type[errors.RouterError], tuple[bytes, bytes]]] = {
+    errors.Unauthorized: (b"www-authenticate", b"Bearer"),
+    errors.EncodedBody: (b"accept-encoding", b"identity"),
+    errors.TooSlow: (b"connection", b"close"),
+}
+
+
 def render_problem(error: errors.RouterError, request_id: str) -> tuple[int, Headers, bytes]:
     """Status, headers and body for `error`."""
-    row = _row(error)
+    row = next(row for row in TABLE if isinstance(error, row.error))
     problem = problem_of(row, str(error), request_id, getattr(error, "errors", None))
     return row.status, _headers(error), msgspec.json.encode(problem)
 
@@ -116,23 +123,10 @@ def problem_of(row: Row, detail: str, request_id: str, wrong: list[dict[str, Any
 
 def _headers(error: errors.RouterError) -> Headers:
     headers: Headers = [(b"content-type", PROBLEM_TYPE)]
+    if type(error) in _HEADERS:
+        headers.append(_HEADERS[type(error)])
     if isinstance(error, errors.MethodNotAllowed):
         headers.append((b"allow", error.allowed.encode()))
-    elif isinstance(error, errors.Unauthorized):
-        headers.append((b"www-authenticate", b"Bearer"))
-    elif isinstance(error, errors.EncodedBody):
-        headers.append((b"accept-encoding", b"identity"))
-    elif isinstance(error, errors.TooSlow):
-        headers.append((b"connection", b"close"))
-    elif isinstance(error, errors.Overloaded | errors.TooManyRequests):
-        headers.append((b"retry-after", str(error.retry_after_s).encode()))
-    elif isinstance(error, errors.NotReady | errors.StateAway):
-        headers.append((b"retry-after", b"1"))
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % error.retry_after_s))
     return headers
-
-
-def _row(error: errors.RouterError) -> Row:
-    for row in TABLE:
-        if isinstance(error, row.error):
-            return row
-    raise TypeError(f"{type(error).__name__} is missing in the table of problems")
