@@ -28,7 +28,7 @@ def main() -> int:
         settings = Settings.from_environ(os.environ)
         keep_private(settings.data_dir)
         user_salt(os.environ, settings.data_dir, settings.host)
-        door = Door.from_setting(settings.api_keys) if settings.api_keys else Door.open()
+        door = Door.from_setting(settings.api_keys)
     except (BadKeys, BadSetting, EmbeddedRedisError, OSError, SaltMissing) as error:
         sys.stderr.write(f"router: {error}\n")
         return 2

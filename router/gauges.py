@@ -65,11 +65,6 @@ class Gauges:
         )
         self._shown: set[tuple[str, str]] = set()
 
-    def show_durable(self, durable: bool | None) -> None:
-        """Whether the state Redis keeps what it confirms; None: not known, shown once it is."""
-        if durable is not None:
-            self.durable.set(durable)
-
     def show_versions(self, routes: Mapping[str, ModelRoute], now: float) -> None:
         """The endpoints of every version, as they are at `now` of the monotonic clock."""
         shown = set()
@@ -106,6 +101,8 @@ async def watch(gauges: Gauges, worker: Worker, source: SnapshotSource, events: 
             gauges.events_waiting.set(events.waiting)
             gauges.outcomes_waiting.set(worker.outcomes.waiting)
             gauges.file_refused.set(source.file is not None and source.file.state == "refused")
+            if worker.durability is not None and worker.durability.durable is not None:
+                gauges.durable.set(worker.durability.durable)
             if source.confirmed_at is not None:
                 gauges.confirmed.set(source.confirmed_at)
             for name, answers in (await worker.answering.get()).items():

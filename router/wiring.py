@@ -106,7 +106,7 @@ async def open_worker(
         max_body_bytes=settings.max_body_bytes,
         max_elements=settings.max_elements,
         turns=turns,
-        door=Door.from_setting(settings.api_keys, settings.key_rate) if settings.api_keys else Door.open(),
+        door=Door.from_setting(settings.api_keys, settings.key_rate),
         traces=traces,
         access_log=AccessLog(settings.access_log_percent / 100, time.monotonic),
         web=WebRules(names, settings.allowed_origins),
@@ -135,9 +135,7 @@ async def open_worker(
     worker.keep("watching the panic file", lambda: watch_panic(settings.panic_file, worker.panic))
     worker.keep("sending events", events.run)
     worker.keep("writing outcomes", outcomes.run)
-    worker.keep(
-        "checking durability", lambda: durability.run(lambda: gauges.show_durable(durability.durable))
-    )
+    worker.keep("checking durability", durability.run)
     worker.keep("counting", metrics.run)
     worker.keep("measuring the loop", lambda: lag.run(metrics.loop_lag.observe_all))
     worker.keep("gauges", lambda: watch(gauges, worker, source, events))

@@ -49,7 +49,7 @@ class Worker:
     max_elements: int = MAX_ELEMENTS
     body_timeout_s: float = BODY_TIMEOUT_S
     turns: Turns = field(default_factory=Turns)
-    door: Door = field(default_factory=Door.open)
+    door: Door = field(default_factory=Door)
     web: WebRules = field(default_factory=lambda: WebRules(HostNames("127.0.0.1")))
     clock: Callable[[], float] = time.monotonic
     traces: Traces | None = None

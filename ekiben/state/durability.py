@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -121,11 +121,10 @@ class Durability:
             log.info("the state Redis keeps what it confirms again")
         self.found = found
 
-    async def run(self, looked: Callable[[], None] = lambda: None) -> None:
-        """Look again and again until cancelled; `looked` is called after each time."""
+    async def run(self) -> None:
+        """Look again and again until cancelled."""
         while True:
             await self.look()
-            looked()
             await asyncio.sleep(_EVERY_S if self.found is not None else _AGAIN_S)
 
 

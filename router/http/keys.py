@@ -58,10 +58,10 @@ class ApiKey:
 class Door:
     """Checks keys. `EKIBEN_API_KEYS` is `key[:scope+scope[:requests a second]]`, several with commas.
 
-    A key without a rate has the one for all, `unlimited` none.
+    A key without a rate has the one for all, `unlimited` none. A door without keys lets everyone in.
     """
 
-    def __init__(self, keys: tuple[ApiKey, ...]) -> None:
+    def __init__(self, keys: tuple[ApiKey, ...] = ()) -> None:
         self._keys = keys
 
     @classmethod
@@ -70,15 +70,11 @@ class Door:
 
         Raises `BadKeys`.
         """
-        keys = tuple(_read_key(part, place, rate) for place, part in enumerate(text.split(","), 1))
+        parts = text.split(",") if text else []
+        keys = tuple(_read_key(part, place, rate) for place, part in enumerate(parts, 1))
         if len({key.digest for key in keys}) < len(keys):
             raise BadKeys("EKIBEN_API_KEYS: the same key stands there twice")
         return cls(keys)
-
-    @classmethod
-    def open(cls) -> Door:
-        """A door that lets everyone in."""
-        return cls(())
 
     @property
     def is_open(self) -> bool:
