@@ -76,4 +76,4 @@ def make_beat(worker: Worker, me: str, events: RedisEvents) -> Beat:
 def _version(route: VersionRoute) -> VersionBeat:
     counts = msgspec.structs.asdict(route.metrics.tally)
     endpoints = msgspec.convert(route.endpoints.health(), list[EndpointBeat])
-    return VersionBeat(**counts, queued=route.lane.queued, endpoints=endpoints)
+    return VersionBeat(**counts, queued=route.lane.waiting.queued, endpoints=endpoints)

@@ -20,15 +20,7 @@ EXCHANGE: Final = "ekiben.exchange"
 """The key in the scope under which a server offers an `Exchange`."""
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _RARE: Final = frozenset(
-    (
-        b"origin",
-        b"content-encoding",
-        b"x-user-id",
-        b"authorization",
-        b"traceparent",
-        b"cache-control",
-        b"x-request-id",
-    )
+    b"origin content-encoding x-user-id authorization traceparent cache-control x-request-id".split()
 )
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.-]{1,128}")
 
@@ -52,27 +44,10 @@ class Request:
     """What the app reads of a request: the headers it knows, taken in one pass, and the body."""
 
     __slots__ = (
-        "_exchange",
-        "_length",
-        "_receive",
-        "_send",
-        "answered",
-        "authorization",
-        "closing",
-        "content_type",
-        "cors",
-        "encoding",
-        "host",
-        "id",
-        "id_header",
-        "key",
-        "no_cache",
-        "origin",
-        "scope",
-        "span",
-        "traceparent",
-        "user_id",
-    )
+        "_exchange", "_length", "_receive", "_send", "answered", "authorization", "closing", "content_type",
+        "cors", "encoding", "host", "id", "id_header", "key", "no_cache", "origin", "scope", "span",
+        "traceparent", "user_id",
+    )  # fmt: skip
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, new_id: Callable[[], str], closing: bool = False

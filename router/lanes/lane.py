@@ -25,7 +25,6 @@ from typing import Final
 
 import orjson
 
-from ekiben.process.budget import ByteBudget
 from router.errors import (
     DeadlinePassed,
     Overloaded,
@@ -76,25 +75,10 @@ class Lane:
         self._ttl_s = ttl_s
         self._lag = lag or LoopLag()
         self._clock = clock
-        self._waiting = Waiting(max_queue, max_bytes, clock)
+        self.waiting = Waiting(max_queue, max_bytes, clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._waking = False
         self._batch_s = 0.0
-
-    @property
-    def budget(self) -> ByteBudget:
-        """The bytes of what waits."""
-        return self._waiting.budget
-
-    @property
-    def queued(self) -> int:
-        """Rows that no call has taken yet."""
-        return self._waiting.queued
-
-    @property
-    def in_flight(self) -> int:
-        """Batches that are out."""
-        return len(self._tasks)
 
     def recall(self, digest: str) -> Answer | None:
         """The answer to a row, if this worker gave it lately."""
@@ -120,15 +104,15 @@ class Lane:
         now = self._clock()
         if deadline < now + GRACE_S:
             deadline = now + GRACE_S
-        waiting = self._waiting.find(digest, fresh)
+        waiting = self.waiting.find(digest, fresh)
         if waiting is None:
             self._refuse_if_hopeless(now, deadline)
-        held = self._waiting.hold(row)
+        held = self.waiting.hold(row)
         if waiting is None:
             waiting = WaitingRow(row, digest, fresh, hurried, now)
-            self._waiting.add(waiting)
+            self.waiting.add(waiting)
             self._wake_soon()
-        return self._waiting.join(waiting, held, deadline, traceparent, now)
+        return self.waiting.join(waiting, held, deadline, traceparent, now)
 
     async def close(self, grace_s: float) -> None:
         """Let what is out come back, at most for `grace_s` seconds, then end it."""
@@ -136,11 +120,11 @@ class Lane:
             _, late = await asyncio.wait(self._tasks, timeout=grace_s)
             for task in late:
                 task.cancel()
-        self._waiting.close()
+        self.waiting.close()
 
     def _refuse_if_hopeless(self, now: float, deadline: float) -> None:
-        self._waiting.check_room()
-        queued = self._waiting.queued
+        self.waiting.check_room()
+        queued = self.waiting.queued
         # Judged only behind a full batch: a queue that never refuses its first rows never stops learning.
         if queued >= MAX_ROWS:
             batches = 1 + queued / MAX_ROWS
@@ -155,8 +139,8 @@ class Lane:
 
     def _wake(self) -> None:
         self._waking = False
-        while self._waiting.queued and len(self._tasks) < self.endpoints.capacity:
-            batch = self._waiting.take(mixed=len(self.endpoints.all) < 2)
+        while self.waiting.queued and len(self._tasks) < self.endpoints.capacity:
+            batch = self.waiting.take(mixed=len(self.endpoints.all) < 2)
             if batch:
                 task = asyncio.get_running_loop().create_task(self._run(batch))
                 self._tasks.add(task)
@@ -201,7 +185,7 @@ class Lane:
                 continue
             self._local.put(waiting.digest, answer, expires)
             queue_ms = (started - waiting.queued_at) * 1000
-            self._waiting.resolve(waiting, Served(answer, "redis", (now - started) * 1000, queue_ms))
+            self.waiting.resolve(waiting, Served(answer, "redis", (now - started) * 1000, queue_ms))
         self._metrics.looked_up(len(batch) - len(misses), len(misses))
         return misses
 
@@ -229,13 +213,13 @@ class Lane:
         stores: list[tuple[str, bytes]] = []
         for waiting, became in zip(rows, found, strict=True):
             if isinstance(became, RouterError):
-                self._waiting.reject(waiting, became)
+                self.waiting.reject(waiting, became)
                 continue
             if self._ttl_s:
                 stores.append((self._key(became.model_version, waiting), became.body))
                 self._local.put(waiting.digest, became, expires)
             queue_ms = (started - waiting.queued_at) * 1000
-            self._waiting.resolve(waiting, Served(became, None, cache_ms, queue_ms, model_ms))
+            self.waiting.resolve(waiting, Served(became, None, cache_ms, queue_ms, model_ms))
         if stores:
             self._shared.put_many(stores, self._ttl_s)
 
@@ -248,10 +232,10 @@ class Lane:
         """
         now = self._clock()
         for waiting in batch:
-            if not self._waiting.holds(waiting):
+            if not self.waiting.holds(waiting):
                 continue
             in_time = isinstance(error, DeadlinePassed) and waiting.deadline > now
             if in_time and not waiting.requeued and waiting.is_awaited():
-                self._waiting.requeue(waiting)
+                self.waiting.requeue(waiting)
             else:
-                self._waiting.reject(waiting, error)
+                self.waiting.reject(waiting, error)

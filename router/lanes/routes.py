@@ -134,7 +134,7 @@ class RouteBuilder:
         # Shares, and not one budget for all: no model and no version can use up what another needs.
         lanes = lanes_of(routes)
         for lane in lanes:
-            lane.budget.limit = max(self._queues_max_bytes // len(lanes), 2 * MAX_BYTES)
+            lane.waiting.budget.limit = max(self._queues_max_bytes // len(lanes), 2 * MAX_BYTES)
         return routes
 
     def _model(self, plan: Plan, snapshot: Snapshot, old: ModelRoute | None) -> ModelRoute:

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
+import msgspec
+
 from ekiben.process.budget import ByteBudget
 from router.errors import Overloaded, RouterError
 from router.lanes.answer import Served
@@ -18,26 +20,21 @@ MAX_BYTES: Final = 4 * 1024 * 1024
 _WAITER_BYTES: Final = 2048
 
 
-class WaitingRow:
+class WaitingRow(msgspec.Struct, eq=False):
     """A row on its way, and everyone who waits for it."""
 
-    __slots__ = (
-        "deadline", "digest", "fresh", "held", "hurried", "parents", "queued_at", "requeued", "row", "waiters"
-    )  # fmt: skip
-
-    def __init__(self, row: bytes, digest: str, fresh: bool, hurried: bool, queued_at: float) -> None:
-        self.row = row
-        self.digest = digest
-        self.fresh = fresh
-        self.hurried = hurried
-        self.queued_at = queued_at
-        self.deadline = 0.0
-        """The last of the waiters' deadlines."""
-        self.held = 0
-        """Bytes in the lane's budget."""
-        self.requeued = False
-        self.parents: list[bytes] = []
-        self.waiters: list[Waiter] = []
+    row: bytes
+    digest: str
+    fresh: bool
+    hurried: bool
+    queued_at: float
+    deadline: float = 0.0
+    """The last of the waiters' deadlines."""
+    held: int = 0
+    """Bytes in the lane's budget."""
+    requeued: bool = False
+    parents: list[bytes] = []
+    waiters: list[Waiter] = []
 
     def is_awaited(self) -> bool:
         """Whether anybody still waits for it."""

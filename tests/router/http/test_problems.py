@@ -167,14 +167,14 @@ async def test_features_the_service_refuses_are_422_with_its_errors(router: Rout
 
 async def test_a_full_queue_is_503_with_retry_after(router: Router, v1: Service) -> None:
     route = router.worker.routes["credit"].versions["v1"]
-    route.lane._waiting.max_rows = 0
+    route.lane.waiting.max_rows = 0
     response = await router.client.predict("u-control", {"row": 1})
     problem(response, 503)
     assert int(response.headers["retry-after"]) >= 1
 
 
 async def test_a_full_queue_of_the_treatment_is_answered_by_live(router: Router) -> None:
-    router.worker.routes["credit"].versions["v2"].lane._waiting.max_rows = 0
+    router.worker.routes["credit"].versions["v2"].lane.waiting.max_rows = 0
     response = await router.client.predict("u-treatment", {"row": 1})
     assert response.status == 200
     assert response.json["fallback_from"] == "v2"

@@ -91,7 +91,7 @@ async def test_who_falls_back_late_shares_no_call_with_those_who_have_time(v1: S
         v2.failure = VersionUnavailable("status 500")
         v2.release()
         asked.append(asyncio.create_task(router.client.predict(None, {"row": 4})))
-        await until(lambda: lane.queued == 2)
+        await until(lambda: lane.waiting.queued == 2)
         for service in (v1, other):
             service.release()
         assert {reply.status for reply in await asyncio.gather(*asked)} == {200}
@@ -116,7 +116,7 @@ async def test_a_row_that_is_tried_again_shares_no_call_with_those_who_have_time
         out.append(lane.submit(b'{"row":3}', "3", now + 4.0))
         with pytest.raises(DeadlinePassed):
             await late
-        await until(lambda: lane.queued == 1)  # of two rows one is out: there is room for one call more
+        await until(lambda: lane.waiting.queued == 1)  # one of two is out: one more call may go
         for service in (v1, other):
             service.release()
         assert {each.answer.model_version for each in await asyncio.gather(*out)} == {"credit_v1:1"}

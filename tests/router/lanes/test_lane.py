@@ -84,7 +84,7 @@ async def test_no_call_has_more_than_4_mib(router: Router, v1: Service) -> None:
     first = await held(router, v1)
     others = [ask(router, row, text="x" * 900_000) for row in range(11)]
     lane = router.worker.routes["credit"].versions["v1"].lane
-    await until(lambda: lane.queued == 11)  # large bodies are read one after the other
+    await until(lambda: lane.waiting.queued == 11)  # large bodies are read one after the other
     v1.release()
     replies = await asyncio.gather(first, *others)
     assert {reply.status for reply in replies} == {200}
@@ -224,7 +224,7 @@ async def test_a_client_that_leaves_before_the_answer_leaves_nothing_behind(
     v1.release()
     await settle()
     lane = router.worker.routes["credit"].versions["v1"].lane
-    assert (lane.in_flight, lane.queued, len(lane._waiting._rows)) == (0, 0, 0)
+    assert (len(lane._tasks), lane.waiting.queued, len(lane.waiting._rows)) == (0, 0, 0)
 
 
 async def test_hostile_rows_inside_a_burst_are_400_and_cost_nobody_anything(

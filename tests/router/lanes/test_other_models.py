@@ -38,14 +38,14 @@ async def test_rows_before_a_hung_service_are_bounded_in_bytes_and_another_model
         assert {response.status for response in refused} == {503}
         assert all(int(response.headers["retry-after"]) >= 1 for response in refused)
         lane = router.worker.routes["hung"].versions["v1"].lane
-        assert lane.budget.held <= lane.budget.limit <= 32 * LARGE
+        assert lane.waiting.budget.held <= lane.waiting.budget.limit <= 32 * LARGE
         others = [ask(router, "well", row, text=MEGABYTE) for row in range(5)]
         assert {response.status for response in await asyncio.gather(*others)} == {200}
         hung.release()
         statuses = [response.status for response in await asyncio.gather(*waiting)]
         assert set(statuses) == {200, 503}
         assert statuses.count(200) >= 25
-        assert lane.budget.held == 0
+        assert lane.waiting.budget.held == 0
 
 
 async def test_many_who_wait_for_one_and_the_same_row_are_bounded_in_bytes_too() -> None:
@@ -57,7 +57,7 @@ async def test_many_who_wait_for_one_and_the_same_row_are_bounded_in_bytes_too()
         assert {(await task).status for task in waiting if task.done()} == {503}
         hung.release()
         await asyncio.gather(*waiting)
-        assert router.worker.routes["hung"].versions["v1"].lane.budget.held == 0
+        assert router.worker.routes["hung"].versions["v1"].lane.waiting.budget.held == 0
 
 
 async def test_probes_of_a_hung_service_keep_no_other_model_waiting() -> None:
