@@ -23,7 +23,7 @@ from ekiben.state.documents.applying import WAITS, Applier, FileStanding, Waits
 from ekiben.state.documents.document import DocumentStore, Stored
 from ekiben.state.documents.record import digest_of
 from ekiben.state.embedded import embedded_state_url
-from ekiben.state.lease import LEASE_KEY, Lease
+from ekiben.state.lease import LEASE_KEY
 from router.settings import Settings
 
 
@@ -48,52 +48,41 @@ class FileAlone:
     """The experiments file to route by without any Redis: the applier's rules, on a document in memory."""
 
     def __init__(self, file: Path, waits: Waits = WAITS) -> None:
-        self._memory = _Memory()
-        self._applier = Applier(self._memory, file, _always, waits=waits)
+        self._applier = Applier(self, file, _always, waits=waits)
+        self._stored: Stored | None = None
 
     async def round(self) -> Stored | None:
         """Look at the file; the document as it is now. Lineage "" and revision 0: Redis has never seen it."""
         await self._applier.round()
-        return self._memory.now
+        return self._stored
 
     @property
     def standing(self) -> FileStanding:
         """How the file stands."""
         return self._applier.standing
 
-
-def file_alone(settings: Settings) -> FileAlone | None:
-    """What to route by where the embedded Redis of the data directory was not started; None elsewhere."""
-    return FileAlone(settings.experiments_file) if _is_own(settings) else None
-
-
-class _Memory:
-    """A document that no Redis has."""
-
-    def __init__(self) -> None:
-        self.now: Stored | None = None
-
     async def load(self) -> Stored | None:
-        return self.now
+        """The document in memory, for the applier."""
+        return self._stored
 
     async def check(self, held: Stored | None, document: Document) -> None:
         """No Redis knows anything against it."""
 
     async def change(
-        self,
-        held: Stored | None,
-        document: Document,
-        *,
-        who: str,
-        why: str,
-        text: bytes | None = None,
-        lease: Lease | None = None,
+        self, held: Stored | None, document: Document, *, text: bytes | None = None, **_by: object
     ) -> Stored:
-        self.now = Stored("", 0, digest_of(text) if text is not None else "", document)
-        return self.now
+        """Keep what the applier has read."""
+        self._stored = Stored("", 0, digest_of(text) if text is not None else "", document)
+        return self._stored
 
     async def note_text(self, held: Stored, text: bytes) -> None:
-        self.now = Stored("", 0, digest_of(text), held.document)
+        """Keep which text it is."""
+        self._stored = Stored("", 0, digest_of(text), held.document)
+
+
+def file_alone(settings: Settings) -> FileAlone | None:
+    """What to route by where the embedded Redis of the data directory was not started; None elsewhere."""
+    return FileAlone(settings.experiments_file) if _is_own(settings) else None
 
 
 async def _always() -> bool:

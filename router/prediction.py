@@ -130,7 +130,7 @@ def record(worker: Worker, ask: Ask, reply: Reply, status: int) -> None:
             variant=reply.assignment.variant,
             result=result,
             status=status,
-            ms=seconds * 1000,
+            ms=round(seconds * 1000, 3),
         )
     if served is not None and ask.route.shadows and ask.version is None:
         _copy(worker, ask, reply, served.answer, seconds)

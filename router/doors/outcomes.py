@@ -22,8 +22,12 @@ _MAX_ERRORS: Final = 100
 MAX_ELEMENTS: Final = 40 * MAX_OUTCOMES
 # Outcomes that are read without a pause, about a quarter of a millisecond.
 _STEP: Final = 50
-
-Place = tuple[str | int, ...]
+_REASONS: Final = {
+    BodyTooLarge: "invalid",
+    OutcomesRefused: "invalid",
+    Overloaded: "full",
+    StateAway: "unavailable",
+}
 
 
 async def take_outcomes(worker: Worker, request: Request) -> None:
@@ -43,21 +47,11 @@ async def take_outcomes(worker: Worker, request: Request) -> None:
         else:
             outcomes = at_once(steps)
         await worker.outcomes.write(outcomes)
-    except (BodyTooLarge, OutcomesRefused):
-        worker.metrics.outcomes_turned_away("invalid")
-        raise
-    except Overloaded:
-        worker.metrics.outcomes_turned_away("full")
-        raise
-    except StateAway:
-        worker.metrics.outcomes_turned_away("unavailable")
+    except tuple(_REASONS) as error:
+        reason = next(reason for kind, reason in _REASONS.items() if isinstance(error, kind))
+        worker.metrics.outcomes_turned_away(reason)
         raise
     await answer_json(request, OutcomesAccepted(len(outcomes), request.id), 202)
-
-
-def read_outcomes(body: bytes, now: float) -> list[GivenOutcome]:
-    """`read_in_steps`, without a pause."""
-    return at_once(read_in_steps(body, now))
 
 
 def read_in_steps(body: bytes, now: float, sender: str | None = None) -> Steps[list[GivenOutcome]]:
@@ -105,5 +99,5 @@ def _of_sender(outcome: GivenOutcome, sender: str | None) -> GivenOutcome:
     return msgspec.structs.replace(outcome, id=f"{sender}:{outcome.id}")
 
 
-def _error(loc: Place, message: str) -> dict[str, Any]:
+def _error(loc: tuple[str | int, ...], message: str) -> dict[str, Any]:
     return {"loc": list(loc), "msg": message}

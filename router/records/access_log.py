@@ -28,38 +28,10 @@ class AccessLog:
         """Whether this request is part of the sample, or an error that is to be told."""
         return self._draw() < self._share or (status >= 500 and self._admits_error())
 
-    def note(
-        self,
-        *,
-        request_id: str,
-        trace_id: str | None,
-        model: str,
-        version: str,
-        variant: str | None,
-        result: str,
-        status: int,
-        ms: float,
-    ) -> None:
+    def note(self, **fields: str | float | None) -> None:
         """A prediction that is wanted has been answered, after `ms` milliseconds."""
-        log.info(
-            "%s %s answered %d in %.1f ms",
-            model,
-            version,
-            status,
-            ms,
-            extra={
-                "fields": {
-                    "request_id": request_id,
-                    "trace_id": trace_id,
-                    "model": model,
-                    "version": version,
-                    "variant": variant,
-                    "result": result,
-                    "status": status,
-                    "ms": round(ms, 3),
-                }
-            },
-        )
+        line = "%(model)s %(version)s answered %(status)d in %(ms).1f ms"
+        log.info(line, fields, extra={"fields": fields})
 
     def _admits_error(self) -> bool:
         second = int(self._clock())

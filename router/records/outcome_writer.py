@@ -31,7 +31,7 @@ from ekiben.state.streams.events import Outcome
 from ekiben.state.streams.producers import NotStored, Producer
 from ekiben.state.user import id_hint, user_hash
 from router.errors import NotReady, Overloaded, RouterError, StateAway, StateNotDurable
-from router.http.costly import Steps, Turns
+from router.http.costly import Steps, Turns, at_once
 from router.records.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -194,9 +194,8 @@ class OutcomeWriter:
             return
 
     async def _events(self, outcomes: Sequence[GivenOutcome]) -> list[Outcome]:
-        if len(outcomes) <= _STEP:
-            return [self._event(outcome) for outcome in outcomes]
-        return await self._turns.run(self._in_steps(outcomes), self._answer_s)
+        steps = self._in_steps(outcomes)
+        return at_once(steps) if len(outcomes) <= _STEP else await self._turns.run(steps, self._answer_s)
 
     def _in_steps(self, outcomes: Sequence[GivenOutcome]) -> Steps[list[Outcome]]:
         events: list[Outcome] = []

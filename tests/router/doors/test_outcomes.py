@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
-from router.doors.outcomes import read_outcomes
+from router.doors.outcomes import read_in_steps
 from router.errors import OutcomesRefused, Overloaded, StateAway
+from router.http.costly import at_once
 from router.http.keys import Door
 from tests.router.client import Response
 from tests.router.conftest import Router
@@ -30,7 +31,7 @@ async def send(router: Router, *outcomes: Any) -> Response:
 
 def refused(*outcomes: Any) -> list[dict[str, Any]]:
     with pytest.raises(OutcomesRefused) as raised:
-        read_outcomes(orjson.dumps({"outcomes": outcomes}), NOW)
+        at_once(read_in_steps(orjson.dumps({"outcomes": outcomes}), NOW))
     return raised.value.errors
 
 
@@ -182,7 +183,7 @@ def test_an_outcome_that_is_no_object_is_refused(item: Any) -> None:
     ],
 )
 def test_a_time_is_read_as_rfc_3339_has_it(at: str, seconds: float) -> None:
-    (read,) = read_outcomes(orjson.dumps({"outcomes": [outcome(at=at)]}), NOW)
+    (read,) = at_once(read_in_steps(orjson.dumps({"outcomes": [outcome(at=at)]}), NOW))
     assert read.at == NOW + seconds
 
 
