@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
@@ -28,30 +28,30 @@ class Settings:
 
     cache_url: str
     state_url: str
-    host: str = "127.0.0.1"
-    port: int = 3000
-    workers: int = 1
-    data_dir: Path = Path(".ekiben")
-    experiments_file: Path = Path("experiments.yaml")
-    max_body_bytes: int = MIB
-    bodies_max_bytes: int = 48 * MIB
-    max_elements: int = MAX_ELEMENTS
-    local_cache_entries: int = 20_000
-    state_durable: str = "check"
-    state_replicas: int = 0
-    exposures_max_bytes: int = 256 * MIB
-    shutdown_grace_s: float = 20.0
-    drain_s: float = 1.0
-    panic_file: Path = Path(".ekiben/panic")
-    api_keys: str = ""
-    key_rate: int = DEFAULT_RATE
-    user_id_from: str = "body"
-    connections: Connections = field(default_factory=Connections)
-    allowed_hosts: tuple[str, ...] = ()
-    allowed_origins: frozenset[str] = frozenset()
-    access_log_percent: int = 1
-    log_format: str = "json"
-    log_level: str = "info"
+    host: str
+    port: int
+    workers: int
+    data_dir: Path
+    experiments_file: Path
+    max_body_bytes: int
+    bodies_max_bytes: int
+    max_elements: int
+    local_cache_entries: int
+    state_durable: str
+    state_replicas: int
+    exposures_max_bytes: int
+    shutdown_grace_s: float
+    drain_s: float
+    panic_file: Path
+    api_keys: str
+    key_rate: int
+    user_id_from: str
+    connections: Connections
+    allowed_hosts: tuple[str, ...]
+    allowed_origins: frozenset[str]
+    access_log_percent: int
+    log_format: str
+    log_level: str
 
     @property
     def answer_in_flight_s(self) -> int:

@@ -11,7 +11,7 @@ import orjson
 from ekiben.state.outcomes import BadOutcome, GivenOutcome, read_outcome
 from router.doors.bodies import MAX_OUTCOMES, OutcomesAccepted
 from router.doors.replies import answer_json
-from router.errors import BodyTooLarge, OutcomesRefused, Overloaded, StateAway
+from router.errors import BodyTooLarge, OutcomesRefused, Overloaded, RouterError, StateAway
 from router.http.asgi import Request
 from router.http.costly import Steps, at_once, check_elements, is_costly
 from router.records.outcome_writer import ANSWER_S
@@ -22,7 +22,7 @@ _MAX_ERRORS: Final = 100
 MAX_ELEMENTS: Final = 40 * MAX_OUTCOMES
 # Outcomes that are read without a pause, about a quarter of a millisecond.
 _STEP: Final = 50
-_REASONS: Final = {
+_REASONS: Final[dict[type[RouterError], str]] = {
     BodyTooLarge: "invalid",
     OutcomesRefused: "invalid",
     Overloaded: "full",
