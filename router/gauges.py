@@ -7,12 +7,11 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Gauge
-
 from router.lanes.breaker import BreakerState
 from router.lanes.endpoints import Endpoints
 from router.lanes.routes import ModelRoute
 from router.records.events import RedisEvents
+from router.records.metrics import Metrics
 from router.snapshots import SnapshotSource
 from router.worker import Worker
 
@@ -26,42 +25,35 @@ _VERSION: Final = ("model", "version")
 class Gauges:
     """The router's gauges but requests in flight and the revision. `docs/metrics.md` describes them."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        def gauge(name: str, what: str, labels: tuple[str, ...], mode: str) -> Gauge:
-            return Gauge(name, what, labels, registry=registry, multiprocess_mode=mode)  # type: ignore[arg-type]
-
+    def __init__(self, metrics: Metrics) -> None:
+        gauge = metrics.gauge
         self.endpoints = gauge(
-            "ekiben_endpoints", "Endpoints by the state of their breaker", (*_VERSION, "breaker"), "livesum"
+            "ekiben_endpoints", "Endpoints by the state of their breaker", *_VERSION, "breaker"
         )
         self.ready = gauge(
-            "ekiben_endpoints_ready", "Endpoints that were reached and may be called", _VERSION, "livesum"
+            "ekiben_endpoints_ready", "Endpoints that were reached and may be called", *_VERSION
         )
-        self.calls = gauge(
-            "ekiben_calls_in_flight", "Bulk calls that have not come back", _VERSION, "livesum"
-        )
+        self.calls = gauge("ekiben_calls_in_flight", "Bulk calls that have not come back", *_VERSION)
         self.redis_up = gauge(
-            "ekiben_redis_up", "1 while every worker reaches this Redis (cache, state)", ("redis",), "livemin"
+            "ekiben_redis_up",
+            "1 while every worker reaches this Redis (cache, state)",
+            "redis",
+            mode="livemin",
         )
         self.durable = gauge(
-            "ekiben_state_durable", "1 while the state Redis keeps what it confirms", (), "livemin"
+            "ekiben_state_durable", "1 while the state Redis keeps what it confirms", mode="livemin"
         )
         self.confirmed = gauge(
             "ekiben_snapshot_confirmed_timestamp_seconds",
             "When a worker last heard from the state Redis that its experiments are current",
-            (),
-            "liveall",
+            mode="liveall",
         )
-        self.events_waiting = gauge(
-            "ekiben_events_waiting", "Events in memory that Redis does not have yet", (), "livesum"
-        )
-        self.outcomes_waiting = gauge(
-            "ekiben_outcomes_waiting", "Outcomes that wait for Redis's disk", (), "livesum"
-        )
+        self.events_waiting = gauge("ekiben_events_waiting", "Events in memory that Redis does not have yet")
+        self.outcomes_waiting = gauge("ekiben_outcomes_waiting", "Outcomes that wait for Redis's disk")
         self.file_refused = gauge(
             "ekiben_experiments_file_refused",
             "1 while an experiments file that a router looks after is refused",
-            (),
-            "livemax",
+            mode="livemax",
         )
         self._shown: set[tuple[str, str]] = set()
 

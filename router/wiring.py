@@ -57,7 +57,7 @@ async def open_worker(
     """
     salt = user_salt(os.environ, settings.data_dir, settings.host)
     metrics = Metrics()
-    gauges = Gauges(metrics.registry)
+    gauges = Gauges(metrics)
     new_id = IdMaker()
     state = open_state(settings.state_url)
     stack.push_async_callback(state.aclose)

@@ -19,6 +19,7 @@ _FLUSH_S: Final = 0.050
 _SHARED_DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
 SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _RESULTS: Final = ("served", "cached", "fallback", "refused", "error")
+Mode = Literal["livesum", "liveall", "livemin", "livemax"]
 _ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -52,9 +53,6 @@ class Metrics:
         def histogram(name: str, what: str, *labels: str, buckets: tuple[float, ...] = SECONDS) -> _Histogram:
             return _Histogram(name, what, labels, buckets=buckets, registry=registry)
 
-        def gauge(name: str, what: str, *labels: str, mode: Literal["livesum", "liveall"]) -> Gauge:
-            return Gauge(name, what, labels, registry=registry, multiprocess_mode=mode)
-
         of_version = ("model", "version")
         against = (*of_version, "against")
         self.requests = counter(
@@ -66,11 +64,10 @@ class Metrics:
         self.request_seconds = histogram(
             "ekiben_request_seconds", "From the parsed request to the answer's last byte", *of_version
         )
-        self.in_flight = gauge(
+        self.in_flight = self.gauge(
             "ekiben_requests_in_flight",
             "Prediction requests that wait for their version, as it was a moment ago",
             *of_version,
-            mode="livesum",
         )
         self.problems = counter("ekiben_problems_total", "Answers that were a problem, by status", "status")
         self.key_requests = counter(
@@ -136,7 +133,7 @@ class Metrics:
             "ekiben_router_loop_lag_seconds",
             "How late a timer of 10 ms rang: what everything in the worker waited",
         )
-        self.revision = gauge(
+        self.revision = self.gauge(
             "ekiben_snapshot_revision",
             "Revision of the experiments that this worker routes by",
             mode="liveall",
@@ -144,6 +141,10 @@ class Metrics:
         self.outcomes_here = self.outcome_refusals_here = 0
         self._versions: dict[tuple[str, str], VersionMetrics] = {}
         self._ended = BoundedProtocol.ended.copy()
+
+    def gauge(self, name: str, what: str, *labels: str, mode: Mode = "livesum") -> Gauge:
+        """A further gauge. Over the workers that are alive it is their sum, their least or most, or each."""
+        return Gauge(name, what, labels, registry=self.registry, multiprocess_mode=mode)
 
     def version(self, model: str, version: str) -> VersionMetrics:
         """The metrics of a version, the same ones each time."""

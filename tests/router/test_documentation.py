@@ -60,7 +60,7 @@ def test_the_defaults_in_the_table_are_those_of_the_router() -> None:
 
 def test_every_metric_that_is_registered_is_in_the_table_with_its_type_and_labels() -> None:
     metrics = Metrics()
-    gauges = Gauges(metrics.registry)
+    gauges = Gauges(metrics)
     registered = {}
     for metric in (*vars(metrics).values(), *vars(gauges).values()):
         if hasattr(metric, "_labelnames"):
