@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import KW_ONLY, InitVar, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,7 @@ _FIRST_S: Final = 10.0
 _FIRST_LOOK_S: Final = 0.05
 
 
+@dataclass(eq=False)
 class SnapshotSource:
     """Keeps a worker's experiments up to date, and hands over each change.
 
@@ -37,20 +39,15 @@ class SnapshotSource:
     Redis.
     """
 
-    def __init__(
-        self,
-        documents: Documents,
-        copy: Path,
-        adopt: Callable[[Stored, Snapshot | None], object],
-        *,
-        applier: Applier | None = None,
-        alone: FileAlone | None = None,
-    ) -> None:
-        self._held = HeldDocument(documents, copy)
-        self._copy = copy
-        self._adopt = adopt
-        self._applier = applier
-        self._alone = alone
+    documents: InitVar[Documents]
+    copy: Path
+    adopt: Callable[[Stored, Snapshot | None], object]
+    _: KW_ONLY
+    applier: Applier | None = None
+    alone: FileAlone | None = None
+
+    def __post_init__(self, documents: Documents) -> None:
+        self._held = HeldDocument(documents, self.copy)
         self._adopted: Stored | None = None
         self._trouble = Trouble()
         self._overtaken = False
@@ -67,7 +64,7 @@ class SnapshotSource:
     def file(self) -> FileStanding | None:
         """How the experiments file stands, where this process looks after it."""
         alone = self._adopted is not None and not self._adopted.lineage
-        looks_after = self._alone if alone else self._applier
+        looks_after = self.alone if alone else self.applier
         return None if looks_after is None else looks_after.standing
 
     async def start(self) -> None:
@@ -82,7 +79,7 @@ class SnapshotSource:
 
     @property
     def _is_coming(self) -> bool:
-        files = (each for each in (self._applier, self._alone) if each is not None)
+        files = (each for each in (self.applier, self.alone) if each is not None)
         return self._overtaken or any(each.standing.state == "waits" for each in files)
 
     async def run(self, changed: asyncio.Event) -> None:
@@ -94,8 +91,8 @@ class SnapshotSource:
         self._overtaken = False
         try:
             record = await self._held.load()
-            if self._applier is not None:
-                await self._applier.round()
+            if self.applier is not None:
+                await self.applier.round()
                 record = await self._held.load()
             if record is not None:
                 await self._take(record, "from Redis")
@@ -120,23 +117,23 @@ class SnapshotSource:
 
     async def _take_copy(self) -> None:
         if self._adopted is None and (copy := await asyncio.to_thread(self._held.read_copy)) is not None:
-            await self._take(copy, f"from the copy in {self._copy}")
+            await self._take(copy, f"from the copy in {self.copy}")
 
     async def _follow_file(self) -> None:
         """Where no Redis was ever reached: the file. One that cannot be read is not one that is not there."""
-        if self._alone is None or (self._adopted is not None and self._adopted.lineage):
+        if self.alone is None or (self._adopted is not None and self._adopted.lineage):
             return
-        stored = await self._alone.round()
+        stored = await self.alone.round()
         if stored is not None and stored != self._adopted:
             self._adopted = stored
-            self._adopt(stored, None)
+            self.adopt(stored, None)
             log.info("routing by the experiments file alone: no Redis was reached")
 
     async def _take(self, record: Record, source: str) -> None:
         if not self._held.is_new(record):
             return
         stored, snapshot = await asyncio.to_thread(_compiled, record)
-        former = [self._adopted, self._adopt(stored, snapshot)]
+        former = [self._adopted, self.adopt(stored, snapshot)]
         self._held.take(record)
         self._adopted = stored
         del snapshot

@@ -13,6 +13,7 @@ Time and chance are arguments: the breaker itself reads no clock.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -25,25 +26,18 @@ class BreakerState(Enum):
     OPEN = 3
 
 
+@dataclass(kw_only=True, eq=False, slots=True)
 class Breaker:
     """One breaker. `now` is seconds of a monotonic clock, `draw` a random number from [0, 1)."""
 
-    def __init__(
-        self,
-        *,
-        threshold: int = 3,
-        cool_down_s: float = 0.5,
-        max_cool_down_s: float = 0.5,
-        return_s: float = 0.0,
-    ) -> None:
-        self._threshold = threshold
-        self._cool_down_s = cool_down_s
-        self._max_cool_down_s = max_cool_down_s
-        self._return_s = return_s
-        self._failures = 0
-        self._openings = 0
-        self._since = 0.0
-        self.state = BreakerState.CLOSED
+    threshold: int = 3
+    cool_down_s: float = 0.5
+    max_cool_down_s: float = 0.5
+    return_s: float = 0.0
+    state: BreakerState = field(default=BreakerState.CLOSED, init=False)
+    _failures: int = field(default=0, init=False)
+    _openings: int = field(default=0, init=False)
+    _since: float = field(default=0.0, init=False)
 
     def admits(self, now: float, draw: float = 0.0) -> bool:
         """Whether this attempt may go. Admitting after a cool-down starts the trial."""
@@ -51,10 +45,10 @@ class Breaker:
             return True
         if self.state is BreakerState.RETURNING:
             passed = now - self._since
-            if passed >= self._return_s:
+            if passed >= self.return_s:
                 self.state = BreakerState.CLOSED
                 return True
-            return draw < 0.1 + 0.9 * passed / self._return_s
+            return draw < 0.1 + 0.9 * passed / self.return_s
         # OPEN, or a TRIAL whose end nobody told: both wait for the cool-down.
         if now - self._since < self._pause_s():
             return False
@@ -72,19 +66,19 @@ class Breaker:
         if self.state in (BreakerState.OPEN, BreakerState.TRIAL):
             self._openings = 0
             self._since = now
-            self.state = BreakerState.RETURNING if self._return_s else BreakerState.CLOSED
+            self.state = BreakerState.RETURNING if self.return_s else BreakerState.CLOSED
 
     def failed(self, now: float) -> None:
         """An admitted attempt failed."""
         self._failures += 1
         if self.state is BreakerState.OPEN:
             return  # a straggler that was admitted before it opened
-        if self.state is BreakerState.CLOSED and self._failures < self._threshold:
+        if self.state is BreakerState.CLOSED and self._failures < self.threshold:
             return
         self._openings += 1
         self._since = now
         self.state = BreakerState.OPEN
 
     def _pause_s(self) -> float:
-        doubled = self._cool_down_s * float(2 ** min(max(self._openings - 1, 0), 16))
-        return min(doubled, self._max_cool_down_s)
+        doubled = self.cool_down_s * float(2 ** min(max(self._openings - 1, 0), 16))
+        return min(doubled, self.max_cool_down_s)

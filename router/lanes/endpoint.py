@@ -15,7 +15,7 @@ class Endpoint:
         self.url = url
         self.given = given or url
         self.service = service
-        self.breaker = Breaker(threshold=3, cool_down_s=0.5, max_cool_down_s=5.0, return_s=2.0)
+        self.breaker = Breaker(max_cool_down_s=5.0, return_s=2.0)
         self.in_flight = 0
         self.worked_at = -math.inf
         """When it last answered or refused a row."""

@@ -21,6 +21,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 from typing import Final
 
 import orjson
@@ -47,42 +48,32 @@ log = logging.getLogger(__name__)
 _LOCAL_TTL_OF_SHARED_S: Final = 10.0
 
 
+@dataclass(eq=False)
 class Lane:
     """A version's queue and batcher. Not thread-safe: it lives in one event loop."""
 
-    def __init__(
-        self,
-        model: str,
-        version: str,
-        endpoints: Endpoints,
-        shared: SharedCache,
-        local: LocalCache,
-        metrics: VersionMetrics,
-        *,
-        ttl_s: int,
-        max_queue: int = 4096,
-        max_bytes: int = 4 * MAX_BYTES,
-        lag: LoopLag | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._model = model
-        self._version = version
-        self.endpoints = endpoints
-        self._known = endpoints.known
-        self._shared = shared
-        self._local = local
-        self._metrics = metrics
-        self._ttl_s = ttl_s
-        self._lag = lag or LoopLag()
-        self._clock = clock
-        self.waiting = Waiting(max_queue, max_bytes, clock)
+    model: str
+    version: str
+    endpoints: Endpoints
+    shared: SharedCache
+    local: LocalCache
+    metrics: VersionMetrics
+    _: KW_ONLY
+    ttl_s: int
+    max_queue: InitVar[int] = 4096
+    lag: LoopLag = field(default_factory=LoopLag)
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self, max_queue: int) -> None:
+        self._known = self.endpoints.known
+        self.waiting = Waiting(max_queue, 4 * MAX_BYTES, self.clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._waking = False
         self._batch_s = 0.0
 
     def recall(self, digest: str) -> Answer | None:
         """The answer to a row, if this worker gave it lately."""
-        answer = self._local.get(digest, self._clock())
+        answer = self.local.get(digest, self.clock())
         return answer if answer is not None and answer.model_version == self._known.model_version else None
 
     def submit(
@@ -101,7 +92,7 @@ class Lane:
         waited for another version in vain is `hurried`, and has less time than others. Raises `Overloaded`
         when the queue is full, by rows or by bytes, or could not be worked off in time.
         """
-        now = self._clock()
+        now = self.clock()
         if deadline < now + GRACE_S:
             deadline = now + GRACE_S
         waiting = self.waiting.find(digest, fresh)
@@ -151,12 +142,12 @@ class Lane:
         self._wake()
 
     async def _run(self, batch: list[WaitingRow]) -> None:
-        started = self._clock()
-        self._metrics.waited([started - waiting.queued_at for waiting in batch])
+        started = self.clock()
+        self.metrics.waited([started - waiting.queued_at for waiting in batch])
         try:
             misses = await self._look_up(batch, started)
             if misses:
-                await self._ask(misses, started, (self._clock() - started) * 1000)
+                await self._ask(misses, started, (self.clock() - started) * 1000)
         except VersionFailed as error:
             self._fail(batch, error)
         except asyncio.CancelledError:
@@ -166,31 +157,31 @@ class Lane:
             log.exception("a batch failed unexpectedly")
             self._fail(batch, VersionUnavailable("internal error"))
         finally:
-            self._batch_s += 0.2 * (self._clock() - started - self._batch_s)
+            self._batch_s += 0.2 * (self.clock() - started - self._batch_s)
 
     async def _look_up(self, batch: list[WaitingRow], started: float) -> list[WaitingRow]:
         """Answer what the cache has, and return the rest."""
         tag = self._known.model_version
-        asked = [waiting for waiting in batch if not waiting.fresh] if tag and self._ttl_s else []
+        asked = [waiting for waiting in batch if not waiting.fresh] if tag and self.ttl_s else []
         if tag is None or not asked:
             return batch
-        found = await self._shared.get_many([self._key(tag, waiting) for waiting in asked])
-        now = self._clock()
-        expires = now + min(_LOCAL_TTL_OF_SHARED_S, self._ttl_s)
+        found = await self.shared.get_many([self._key(tag, waiting) for waiting in asked])
+        now = self.clock()
+        expires = now + min(_LOCAL_TTL_OF_SHARED_S, self.ttl_s)
         misses = [waiting for waiting in batch if waiting.fresh]
         for waiting, value in zip(asked, found, strict=True):
             answer = None if value is None else self._read_cached(value, tag)
             if answer is None:
                 misses.append(waiting)
                 continue
-            self._local.put(waiting.digest, answer, expires)
+            self.local.put(waiting.digest, answer, expires)
             queue_ms = (started - waiting.queued_at) * 1000
             self.waiting.resolve(waiting, Served(answer, "redis", (now - started) * 1000, queue_ms))
-        self._metrics.looked_up(len(batch) - len(misses), len(misses))
+        self.metrics.looked_up(len(batch) - len(misses), len(misses))
         return misses
 
     def _key(self, model_version: str, waiting: WaitingRow) -> str:
-        return cache_key(self._model, self._version, model_version, waiting.digest)
+        return cache_key(self.model, self.version, model_version, waiting.digest)
 
     def _read_cached(self, value: bytes, tag: str) -> Answer | None:
         try:
@@ -200,28 +191,28 @@ class Lane:
 
     async def _ask(self, rows: Sequence[WaitingRow], started: float, cache_ms: float) -> None:
         """Ask the service for `rows`, answer who waits for them, and store the answers."""
-        called = self._clock()
+        called = self.clock()
         # What the loop stood still since the last row came is not taken from the endpoint's time.
-        deadline = max(waiting.deadline for waiting in rows) + self._lag.since(rows[-1].queued_at)
+        deadline = max(waiting.deadline for waiting in rows) + self.lag.since(rows[-1].queued_at)
         parents = [parent for waiting in rows for parent in waiting.parents]
         batch = Batch([waiting.row for waiting in rows], deadline, parents, self._wake)
         found = await self.endpoints.call(batch)
-        now = self._clock()
-        self._metrics.batch(len(rows), now - called)
+        now = self.clock()
+        self.metrics.batch(len(rows), now - called)
         model_ms = (now - called) * 1000
-        expires = now + self._ttl_s
+        expires = now + self.ttl_s
         stores: list[tuple[str, bytes]] = []
         for waiting, became in zip(rows, found, strict=True):
             if isinstance(became, RouterError):
                 self.waiting.reject(waiting, became)
                 continue
-            if self._ttl_s:
+            if self.ttl_s:
                 stores.append((self._key(became.model_version, waiting), became.body))
-                self._local.put(waiting.digest, became, expires)
+                self.local.put(waiting.digest, became, expires)
             queue_ms = (started - waiting.queued_at) * 1000
             self.waiting.resolve(waiting, Served(became, None, cache_ms, queue_ms, model_ms))
         if stores:
-            self._shared.put_many(stores, self._ttl_s)
+            self.shared.put_many(stores, self.ttl_s)
 
     def _fail(self, batch: list[WaitingRow], error: VersionFailed) -> None:
         """The batch failed as a whole. There are three cases.
@@ -230,7 +221,7 @@ class Lane:
         2. Somebody joined while the call was out and has time left when the call has none: one more try.
         3. Everyone who waits for the row gets the failure.
         """
-        now = self._clock()
+        now = self.clock()
         for waiting in batch:
             if not self.waiting.holds(waiting):
                 continue

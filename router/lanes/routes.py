@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
@@ -90,37 +90,25 @@ class ModelRoute:
     """`plan.assign` of a user without attributes, remembering the users seen last: they come back."""
 
 
+@dataclass(eq=False)
 class RouteBuilder:
     """Builds the routes of a snapshot, keeping the lanes of versions that did not change."""
 
-    def __init__(
-        self,
-        make_service: ServiceMaker,
-        shared: SharedCache,
-        metrics: Metrics,
-        events: Events,
-        local_cache_entries: int,
-        clock: Callable[[], float] = time.monotonic,
-        lag: LoopLag | None = None,
-        queues_max_bytes: int = QUEUES_MAX_BYTES,
-        peers: Peers | None = None,
-    ) -> None:
-        self._lag = lag
-        self._queues_max_bytes = queues_max_bytes
-        self._good_rows: dict[str, dict[str, bytes]] = {}
-        self._make_service = make_service
-        self._shared = shared
-        self._metrics = metrics
-        self._events = events
-        self._peers = peers or Peers("")
-        self._local_cache_entries = local_cache_entries
-        self._clock = clock
+    make_service: ServiceMaker
+    shared: SharedCache
+    metrics: Metrics
+    events: Events
+    local_cache_entries: int
+    clock: Callable[[], float] = time.monotonic
+    lag: LoopLag = field(default_factory=LoopLag)
+    peers: Peers = field(default_factory=lambda: Peers(""))
+    _good_rows: dict[str, dict[str, bytes]] = field(default_factory=dict, init=False)
 
     async def resolve(self, routes: Mapping[str, ModelRoute], resolve: Resolve) -> None:
         """Look every host name up again."""
         versions = [version for route in routes.values() for version in route.versions.values()]
         await asyncio.gather(
-            *(resolve_endpoints(version.endpoints, self._make_service, resolve) for version in versions)
+            *(resolve_endpoints(version.endpoints, self.make_service, resolve) for version in versions)
         )
 
     def build(self, snapshot: Snapshot, old: Mapping[str, ModelRoute]) -> dict[str, ModelRoute]:
@@ -134,7 +122,7 @@ class RouteBuilder:
         # Shares, and not one budget for all: no model and no version can use up what another needs.
         lanes = lanes_of(routes)
         for lane in lanes:
-            lane.waiting.budget.limit = max(self._queues_max_bytes // len(lanes), 2 * MAX_BYTES)
+            lane.waiting.budget.limit = max(QUEUES_MAX_BYTES // len(lanes), 2 * MAX_BYTES)
         return routes
 
     def _model(self, plan: Plan, snapshot: Snapshot, old: ModelRoute | None) -> ModelRoute:
@@ -152,7 +140,7 @@ class RouteBuilder:
         if plan.capture is None:
             return None
         if old is None or old.samples is None:
-            return Samples(plan.capture, self._events, self._peers)
+            return Samples(plan.capture, self.events, self.peers)
         old.samples.wanted = plan.capture
         return old.samples
 
@@ -161,14 +149,14 @@ class RouteBuilder:
             old.endpoints.last_resort = name == plan.live
             return old
         endpoints = Endpoints(
-            [Endpoint(url, self._make_service(url)) for url in spec.endpoints],
+            [Endpoint(url, self.make_service(url)) for url in spec.endpoints],
             spec.workers,
-            self._clock,
+            self.clock,
             version=name,
             good_rows=self._good_rows.setdefault(plan.name, {}),
         )
         endpoints.last_resort = name == plan.live
-        metrics = self._metrics.version(plan.name, name)
+        metrics = self.metrics.version(plan.name, name)
         lane = self._lane(plan, name, endpoints, metrics)
         return VersionRoute(name, spec, plan.cache_ttl_s, endpoints, lane, metrics)
 
@@ -177,7 +165,7 @@ class RouteBuilder:
         lane = kept.get(route.version)
         if lane is None or lane.endpoints is not route.endpoints:
             lane = self._lane(plan, route.version, route.endpoints, route.metrics, MAX_SHADOW_QUEUE)
-        return Shadow(plan.name, route.version, share, lane, self._metrics, self._events, self._clock)
+        return Shadow(plan.name, route.version, share, lane, self.metrics, self.events, self.clock)
 
     def _lane(
         self, plan: Plan, version: str, endpoints: Endpoints, metrics: VersionMetrics, max_queue: int = 4096
@@ -186,13 +174,13 @@ class RouteBuilder:
             plan.name,
             version,
             endpoints,
-            self._shared,
-            LocalCache(self._local_cache_entries),
+            self.shared,
+            LocalCache(self.local_cache_entries),
             metrics,
             ttl_s=plan.cache_ttl_s,
             max_queue=max_queue,
-            lag=self._lag,
-            clock=self._clock,
+            lag=self.lag,
+            clock=self.clock,
         )
 
 

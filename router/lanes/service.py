@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Protocol
 
 import orjson
@@ -173,19 +173,14 @@ class HttpService:
             raise VersionUnavailable(f"{type(error).__name__}: {error}") from None
 
 
+@dataclass(eq=False)
 class InMemoryService:
     """A model service in the process: `answer` turns a row's features into an item, or raises."""
 
-    def __init__(
-        self,
-        answer: Callable[[dict[str, Any]], dict[str, Any]],
-        model_version: str = "model_v1:test",
-        output: OutputFields = UNKNOWN_OUTPUT,
-    ) -> None:
-        self.answer = answer
-        self.model_version = model_version
-        self.output = output
-        self.calls: list[list[dict[str, Any]]] = []
+    answer: Callable[[dict[str, Any]], dict[str, Any]]
+    model_version: str = "model_v1:test"
+    output: OutputFields = UNKNOWN_OUTPUT
+    calls: list[list[dict[str, Any]]] = field(default_factory=list, init=False)
 
     async def bulk(
         self, rows: Sequence[bytes], timeout_s: float, output: OutputFields, parents: Sequence[bytes] = ()
@@ -198,8 +193,5 @@ class InMemoryService:
 
     async def info(self, timeout_s: float) -> ServiceInfo:
         """The model version and the output fields."""
-        raw = {
-            "model_version": self.model_version,
-            "output": {"score": self.output.score, "decision": self.output.decision},
-        }
+        raw = {"model_version": self.model_version, "output": asdict(self.output)}
         return ServiceInfo(self.model_version, self.output, raw)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -32,6 +33,7 @@ class Original(msgspec.Struct, frozen=True, gc=False):
     latency_ms: float
 
 
+@dataclass(eq=False)
 class Shadow:
     """Copies a share of a model's requests to one version, through a lane of its own that drops when full.
 
@@ -39,34 +41,25 @@ class Shadow:
     the other.
     """
 
-    def __init__(
-        self,
-        model: str,
-        version: str,
-        share: float,
-        lane: Lane,
-        metrics: Metrics,
-        events: Events,
-        clock: Callable[[], float],
-        draw: Callable[[], float] = random.random,
-    ) -> None:
-        self.version = version
-        self.share = share
-        self.lane = lane
-        self._model = model
-        self._metrics = metrics
-        self._events = events
-        self._clock = clock
-        self._draw = draw
-        self._dropped = metrics.shadow_dropped.labels(model, version)
-        self._failed = metrics.shadow_failed.labels(model, version)
-        self._tally = metrics.version(model, version).tally
+    model: str
+    version: str
+    share: float
+    lane: Lane
+    metrics: Metrics
+    events: Events
+    clock: Callable[[], float]
+    draw: Callable[[], float] = random.random
+
+    def __post_init__(self) -> None:
+        self._dropped = self.metrics.shadow_dropped.labels(self.model, self.version)
+        self._failed = self.metrics.shadow_failed.labels(self.model, self.version)
+        self._tally = self.metrics.version(self.model, self.version).tally
 
     def copy(self, row: bytes, digest: str, original: Original) -> None:
         """Send a copy, by chance, unless the shadow itself has answered. Never waits."""
-        if original.version == self.version or self._draw() >= self.share:
+        if original.version == self.version or self.draw() >= self.share:
             return
-        started = self._clock()
+        started = self.clock()
         recalled = self.lane.recall(digest)
         if recalled is not None:
             self._compare(original, recalled, True, 0.0)
@@ -85,7 +78,7 @@ class Shadow:
             self._tally.shadow_failed += 1
             return
         served = done.result()
-        self._compare(original, served.answer, served.tier is not None, (self._clock() - started) * 1000)
+        self._compare(original, served.answer, served.tier is not None, (self.clock() - started) * 1000)
 
     def _compare(self, original: Original, answer: Answer, cached: bool, latency_ms: float) -> None:
         served = original.answer
@@ -95,17 +88,17 @@ class Shadow:
             agree = served.body == answer.body
         self._tally.shadow_compared += 1
         self._tally.shadow_disagreed += not agree
-        labels = (self._model, self.version, original.version)
-        self._metrics.shadow_comparisons.labels(*labels, "true" if agree else "false").inc()
+        labels = (self.model, self.version, original.version)
+        self.metrics.shadow_comparisons.labels(*labels, "true" if agree else "false").inc()
         if served.score is not None and answer.score is not None:
-            self._metrics.shadow_difference.labels(*labels).observe(abs(answer.score - served.score))
-        self._events.add(
+            self.metrics.shadow_difference.labels(*labels).observe(abs(answer.score - served.score))
+        self.events.add(
             ShadowAnswer(
                 f"{original.prediction_id}.{self.version}",
                 original.at,
                 original.prediction_id,
                 original.user_hash,
-                self._model,
+                self.model,
                 self.version,
                 answer.model_version,
                 original.revision,

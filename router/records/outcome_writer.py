@@ -19,7 +19,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 from typing import Final, Protocol
 
 from redis.asyncio import Redis
@@ -81,32 +81,27 @@ class _Waiting:
     since: float
 
 
+@dataclass(eq=False)
 class OutcomeWriter:
-    """Writes outcomes to the state Redis."""
+    """Writes outcomes to the state Redis.
 
-    def __init__(
-        self,
-        redis: Redis,
-        salt: bytes,
-        metrics: Metrics,
-        new_id: Callable[[], str],
-        *,
-        answer_s: float = ANSWER_S,
-        max_waiting: int = MAX_WAITING,
-        replicas: int = 0,
-        refusal: Callable[[], str | None] = lambda: None,
-        turns: Turns | None = None,
-    ) -> None:
-        """`refusal` tells why Redis would lose what it confirms, or None. Large requests take `turns`."""
-        self._salt = salt
-        self._metrics = metrics
-        self._new_id = new_id
-        self._answer_s = answer_s
-        self._max_waiting = max_waiting
-        self._refusal = refusal
-        self._turns = turns or Turns()
+    `refusal` tells why Redis would lose what it confirms, or None. Large requests take `turns`.
+    """
+
+    redis: InitVar[Redis]
+    salt: bytes
+    metrics: Metrics
+    new_id: Callable[[], str]
+    _: KW_ONLY
+    answer_s: float = ANSWER_S
+    max_waiting: int = MAX_WAITING
+    replicas: InitVar[int] = 0
+    refusal: Callable[[], str | None] = lambda: None
+    turns: Turns = field(default_factory=Turns)
+
+    def __post_init__(self, redis: Redis, replicas: int) -> None:
         self._why = ""
-        self._producer = Producer(redis, OUTCOMES_STREAM, new_id, replicas)
+        self._producer = Producer(redis, OUTCOMES_STREAM, self.new_id, replicas)
         self._queue: deque[_Waiting] = deque()
         self._group: list[_Waiting] = []
         self._woken = asyncio.Event()
@@ -121,9 +116,9 @@ class OutcomeWriter:
         """
         if not outcomes:
             return
-        if (refusal := self._refusal()) is not None:
+        if (refusal := self.refusal()) is not None:
             raise StateNotDurable(refusal)
-        if self.waiting + len(outcomes) > self._max_waiting:
+        if self.waiting + len(outcomes) > self.max_waiting:
             raise Overloaded(f"{self.waiting} outcomes are waiting for Redis")
         self.waiting += len(outcomes)
         try:
@@ -132,7 +127,7 @@ class OutcomeWriter:
             held = _Waiting(events, loop.create_future(), loop.time())
             self._queue.append(held)
             self._woken.set()
-            async with asyncio.timeout(self._answer_s):
+            async with asyncio.timeout(self.answer_s):
                 await held.done
         except TimeoutError:
             raise StateAway(
@@ -174,7 +169,7 @@ class OutcomeWriter:
             block = await asyncio.to_thread(self._producer.block, events)
         while any(not held.done.done() for held in group):
             try:
-                await self._producer.send(block, self._answer_s)
+                await self._producer.send(block, self.answer_s)
             except StateUnavailable as error:
                 if not self._failing:
                     log.warning("outcomes cannot be written, their senders wait: %s", error)
@@ -188,14 +183,14 @@ class OutcomeWriter:
             waited = [held for held in group if not held.done.done()]
             for held in waited:
                 held.done.set_result(None)
-            self._metrics.outcomes_written(
+            self.metrics.outcomes_written(
                 sum(len(held.events) for held in waited), [now - held.since for held in waited]
             )
             return
 
     async def _events(self, outcomes: Sequence[GivenOutcome]) -> list[Outcome]:
         steps = self._in_steps(outcomes)
-        return at_once(steps) if len(outcomes) <= _STEP else await self._turns.run(steps, self._answer_s)
+        return at_once(steps) if len(outcomes) <= _STEP else await self.turns.run(steps, self.answer_s)
 
     def _in_steps(self, outcomes: Sequence[GivenOutcome]) -> Steps[list[Outcome]]:
         events: list[Outcome] = []
@@ -207,6 +202,6 @@ class OutcomeWriter:
     def _event(self, given: GivenOutcome) -> Outcome:
         hashed = hint = None
         if given.user_id is not None:
-            hashed, hint = user_hash(self._salt, given.user_id), id_hint(given.user_id)
-        event_id = given.id or self._new_id()
+            hashed, hint = user_hash(self.salt, given.user_id), id_hint(given.user_id)
+        event_id = given.id or self.new_id()
         return Outcome(event_id, given.at, given.prediction_id, hashed, given.name, given.value, hint)

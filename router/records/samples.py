@@ -113,11 +113,7 @@ class Samples:
     )  # fmt: skip
 
     def __init__(
-        self,
-        wanted: Capture,
-        events: Events,
-        peers: Peers,
-        draw: Callable[[], float] = random.random,
+        self, wanted: Capture, events: Events, peers: Peers, draw: Callable[[], float] = random.random
     ) -> None:
         self.wanted = wanted
         self._events = events

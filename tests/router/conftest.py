@@ -75,7 +75,13 @@ async def build_app(
     outcomes = InMemoryOutcomes()
     timed = {} if clock is None else {"clock": clock}
     builder = RouteBuilder(
-        lambda url: services[url], shared or cache, metrics, events, local_cache_entries, peers=peers, **timed
+        lambda url: services[url],
+        shared or cache,
+        metrics,
+        events,
+        local_cache_entries,
+        peers=peers or Peers(""),
+        **timed,
     )
 
     async def open_worker(stack: contextlib.AsyncExitStack) -> Worker:

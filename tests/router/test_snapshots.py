@@ -101,17 +101,17 @@ async def test_a_worker_starts_when_the_file_that_was_saved_just_now_has_been_le
 
 async def test_what_could_not_be_adopted_is_told_and_tried_again(installation: Installation) -> None:
     source, adopted = await installation.started()
-    adopt = source._adopt
+    adopt = source.adopt
 
     def fails(*_: object) -> object:
         raise ValueError("no routes")
 
-    source._adopt = fails  # type: ignore[assignment]
+    source.adopt = fails  # type: ignore[assignment]
     installation.write(coverage(10))
     await source.sync()
     await source.sync()
     assert "ValueError" in (source.trouble or "")
-    source._adopt = adopt
+    source.adopt = adopt
     await source.sync()
     assert [stored.revision for stored in adopted] == [1, 2]
     assert source.trouble is None

@@ -133,7 +133,7 @@ async def test_nothing_is_copied_to_the_version_that_answered(v1: Service, v2: S
 async def test_a_shadow_of_half_the_requests_gets_about_half(v1: Service, v2: Service, v3: Service) -> None:
     async with build_app(credit_document(shadow={"v3": 50}), {V1: v1, V2: v2, V3: v3}) as router:
         draws = iter([0.0, 0.49, 0.5, 0.99])
-        router.worker.routes["credit"].shadows[0]._draw = lambda: next(draws)
+        router.worker.routes["credit"].shadows[0].draw = lambda: next(draws)
         for number in range(4):
             await router.client.predict("u-control", {"row": number})
         await settle()
