@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from router.lanes.breaker import BreakerState
-from router.lanes.endpoints import Endpoints
+from router.lanes.endpoint import Endpoint
 from router.lanes.routes import ModelRoute
 from router.records.events import RedisEvents
 from router.records.metrics import Metrics
@@ -59,30 +59,27 @@ class Gauges:
 
     def show_versions(self, routes: Mapping[str, ModelRoute], now: float) -> None:
         """The endpoints of every version, as they are at `now` of the monotonic clock."""
-        shown = set()
-        for model, route in routes.items():
-            for name, version in route.versions.items():
-                shown.add((model, name))
-                self._show(model, name, version.endpoints, now)
-        for model, name in self._shown - shown:  # a version that is gone has no endpoints, ready or not
-            self._show(model, name, Endpoints([]), now)
-        self._shown = shown
+        held = {
+            (model, name): version.endpoints.all
+            for model, route in routes.items()
+            for name, version in route.versions.items()
+        }
+        for model, name in held.keys() | self._shown:  # a version that is gone has no endpoints, ready or not
+            self._show(model, name, held.get((model, name), ()), now)
+        self._shown = set(held)
 
-    def _show(self, model: str, version: str, endpoints: Endpoints, now: float) -> None:
+    def _show(self, model: str, version: str, endpoints: Sequence[Endpoint], now: float) -> None:
         counts = dict.fromkeys(BREAKERS, 0)
-        ready = calls = 0
-        for endpoint in endpoints.all:
-            is_open = endpoint.breaker.is_open(now)
+        for endpoint in endpoints:
             state = endpoint.breaker.state
             # One whose cool-down is over waits for somebody to try it: it turns nobody away.
-            waits = state is BreakerState.OPEN and not is_open
+            waits = state is BreakerState.OPEN and not endpoint.breaker.is_open(now)
             counts["trial" if waits else state.name.lower()] += 1
-            ready += endpoint.reached and not is_open
-            calls += endpoint.in_flight
         for breaker, count in counts.items():
             self.endpoints.labels(model, version, breaker).set(count)
+        ready = sum(each.reached and not each.breaker.is_open(now) for each in endpoints)
         self.ready.labels(model, version).set(ready)
-        self.calls.labels(model, version).set(calls)
+        self.calls.labels(model, version).set(sum(each.in_flight for each in endpoints))
 
 
 async def watch(gauges: Gauges, worker: Worker, source: SnapshotSource, events: RedisEvents) -> None:

@@ -18,7 +18,7 @@ from typing import Final
 from ekiben.experiments.snapshot import Snapshot
 from ekiben.state.documents.applying import Applier, FileStanding
 from ekiben.state.documents.document import Conflict, StateUnavailable, Stored, Unreadable, read_record
-from ekiben.state.documents.held import Documents, HeldDocument, follow
+from ekiben.state.documents.held import Documents, HeldDocument
 from ekiben.state.documents.record import Record
 from ekiben.state.trouble import Trouble
 from router.development import FileAlone
@@ -69,7 +69,7 @@ class SnapshotSource:
 
     async def start(self) -> None:
         """Take the first snapshot from wherever there is one. One that is coming is waited for, so that of
-        several workers none takes requests before it can route them; without any, `run` will find it.
+        several workers none takes requests before it can route them; without any, a later round finds it.
         """
         end = time.monotonic() + _FIRST_S
         await self.sync()
@@ -81,10 +81,6 @@ class SnapshotSource:
     def _is_coming(self) -> bool:
         files = (each for each in (self.applier, self.alone) if each is not None)
         return self._overtaken or any(each.standing.state == "waits" for each in files)
-
-    async def run(self, changed: asyncio.Event) -> None:
-        """Follow changes: at once when `changed` is set, else every 500 ms."""
-        await follow(self.sync, changed)
 
     async def sync(self) -> None:
         """One round: what Redis holds, put back or joined where it must be, is what is routed by."""

@@ -17,7 +17,7 @@ from ekiben.process.http.protocol import BoundedProtocol
 from ekiben.process.traces import open_traces
 from ekiben.state.beats import Beats
 from ekiben.state.documents.document import DocumentStore, open_state
-from ekiben.state.documents.held import listen
+from ekiben.state.documents.held import follow, listen
 from ekiben.state.durability import Durability
 from ekiben.state.panic import watch_panic
 from ekiben.state.user import user_hash, user_salt
@@ -127,7 +127,7 @@ async def open_worker(
     await source.start()
     changed = asyncio.Event()
     worker.keep("listening for changes", lambda: listen(state, changed))
-    worker.keep("following the experiments", lambda: source.run(changed))
+    worker.keep("following the experiments", lambda: follow(source.sync, changed))
     worker.keep(
         "probing",
         lambda: run_probes(lambda: worker.routes, lambda routes: builder.resolve(routes, resolve_host)),

@@ -11,7 +11,7 @@ from router.doors.envelope import parse_envelope, row_digest
 from router.doors.replies import JSON, answer_problem, encode
 from router.errors import RouterError
 from router.http.asgi import Request
-from router.http.costly import SMALL_BYTES, check_elements, is_costly, one_step
+from router.http.costly import SMALL_BYTES, Steps, check_elements
 from router.lanes.answer import Served
 from router.lanes.routes import ModelRoute
 from router.prediction import Ask, Reply, check_version, model_route, predict_one, record
@@ -85,14 +85,13 @@ def _read(worker: Worker, route: ModelRoute, request: Request, body: bytes, star
 async def _read_large(
     worker: Worker, route: ModelRoute, request: Request, body: bytes, started: float
 ) -> Ask:
-    def read() -> Ask:
+    def read() -> Steps[Ask]:
+        yield from ()  # it is one step
         check_elements(body, worker.max_elements)
         return _read(worker, route, request, body, started)
 
-    if not is_costly(body):
-        return read()
     # What is waited for here is not left to the version, which would be blamed for it.
-    return await worker.turns.run(one_step(read), route.plan.timeout_s * _WAIT_SHARE)
+    return await worker.turns.read(body, read(), route.plan.timeout_s * _WAIT_SHARE)
 
 
 def render(ask: Ask, reply: Reply, served: Served) -> bytes:

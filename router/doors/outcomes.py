@@ -13,7 +13,7 @@ from router.doors.bodies import MAX_OUTCOMES, OutcomesAccepted
 from router.doors.replies import answer_json
 from router.errors import BodyTooLarge, OutcomesRefused, Overloaded, RouterError, StateAway
 from router.http.asgi import Request
-from router.http.costly import Steps, at_once, check_elements, is_costly
+from router.http.costly import Steps, check_elements
 from router.records.outcome_writer import ANSWER_S
 from router.worker import Worker
 
@@ -42,10 +42,7 @@ async def take_outcomes(worker: Worker, request: Request) -> None:
     try:
         body = await request.body(worker.max_body_bytes, worker.body_timeout_s)
         steps = read_in_steps(body, time.time(), request.key)
-        if is_costly(body):
-            outcomes = await worker.turns.run(steps, ANSWER_S)
-        else:
-            outcomes = at_once(steps)
+        outcomes = await worker.turns.read(body, steps, ANSWER_S)
         await worker.outcomes.write(outcomes)
     except tuple(_REASONS) as error:
         reason = next(reason for kind, reason in _REASONS.items() if isinstance(error, kind))
@@ -79,7 +76,10 @@ def read_in_steps(body: bytes, now: float, sender: str | None = None) -> Steps[l
         if place % _STEP == 0:
             yield
         try:
-            outcomes.append(_of_sender(read_outcome(item, now), sender))
+            outcome = read_outcome(item, now)
+            if sender is not None and outcome.id is not None:
+                outcome = msgspec.structs.replace(outcome, id=f"{sender}:{outcome.id}")
+            outcomes.append(outcome)
         except BadOutcome as bad:
             errors += (
                 _error(("outcomes", place, *([field] if field else [])), why) for field, why in bad.errors
@@ -91,12 +91,6 @@ def read_in_steps(body: bytes, now: float, sender: str | None = None) -> Steps[l
     if errors:
         raise OutcomesRefused(errors)
     return outcomes
-
-
-def _of_sender(outcome: GivenOutcome, sender: str | None) -> GivenOutcome:
-    if sender is None or outcome.id is None:
-        return outcome
-    return msgspec.structs.replace(outcome, id=f"{sender}:{outcome.id}")
 
 
 def _error(loc: tuple[str | int, ...], message: str) -> dict[str, Any]:

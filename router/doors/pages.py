@@ -104,10 +104,8 @@ async def metrics(worker: Worker, request: Request) -> None:
 
 
 def _running(snapshot: Snapshot, model: str) -> str | None:
-    for key, experiment in snapshot.document.experiments.items():
-        if experiment.model == model and experiment.status is Status.RUNNING:
-            return key
-    return None
+    experiments = snapshot.document.experiments.items()
+    return next((key for key, e in experiments if e.model == model and e.status is Status.RUNNING), None)
 
 
 def _version(route: VersionRoute, shows_addresses: bool) -> bodies.Version:

@@ -51,21 +51,18 @@ class Response(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class Session:
-    """The connections of one worker to all servers."""
-
-    def __init__(self) -> None:
-        self.open: set[_Connection] = set()
+Session = set["_Connection"]
+"""The open connections of one worker to all servers."""
 
 
 @asynccontextmanager
 async def open_session() -> AsyncIterator[Session]:
     """A session whose connections end with the block."""
-    session = Session()
+    session: Session = set()
     try:
         yield session
     finally:
-        for connection in tuple(session.open):
+        for connection in tuple(session):
             connection.close()
         await asyncio.sleep(0)  # in which they are closed
 
@@ -116,7 +113,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is of a class of its own
-        self._session.open.add(self)
+        self._session.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Read what has come; close what sends without being asked."""
@@ -140,7 +137,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Whoever waits, waits in vain."""
-        self._session.open.discard(self)
+        self._session.discard(self)
         if self._look is not None:
             self._look.cancel()
         if self._waiter is not None:

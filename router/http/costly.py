@@ -21,6 +21,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 from router.errors import BodyTooLarge, Overloaded
@@ -63,12 +64,6 @@ def check_elements(body: bytes, most: int) -> None:
         )
 
 
-def one_step(work: Callable[[], T]) -> Steps[T]:
-    """`work` as a single step."""
-    yield from ()
-    return work()
-
-
 def at_once(steps: Steps[T]) -> T:
     """The result of `steps`, done without a pause."""
     while True:
@@ -79,16 +74,20 @@ def at_once(steps: Steps[T]) -> T:
             return result
 
 
+@dataclass(eq=False)
 class Turns:
     """The turns that costly work takes in one event loop."""
 
-    def __init__(self, max_waiting: int = MAX_WAITING, clock: Callable[[], float] = time.monotonic) -> None:
-        self._max_waiting = max_waiting
-        self._clock = clock
-        self._lock = asyncio.Lock()
-        self._free_at = 0.0
-        self.waiting = 0
-        """Requests whose costly work is not done yet."""
+    max_waiting: int = MAX_WAITING
+    clock: Callable[[], float] = time.monotonic
+    waiting: int = field(default=0, init=False)
+    """Requests whose costly work is not done yet."""
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _free_at: float = field(default=0.0, init=False)
+
+    async def read(self, body: bytes, steps: Steps[T], wait_s: float) -> T:
+        """The result of `steps`, which read `body`. They are run where that is costly, else done at once."""
+        return await self.run(steps, wait_s) if is_costly(body) else at_once(steps)
 
     async def run(self, steps: Steps[T], wait_s: float) -> T:
         """The result of `steps`, each of them done in a turn of its own.
@@ -96,7 +95,7 @@ class Turns:
         Raises `Overloaded` when too many requests wait already, and when the work is not done within `wait_s`
         seconds.
         """
-        if self.waiting >= self._max_waiting:
+        if self.waiting >= self.max_waiting:
             raise Overloaded(f"{self.waiting} large requests wait for their turn")
         self.waiting += 1
         try:
@@ -118,12 +117,12 @@ class Turns:
         """Wait for a turn, and hold it until the end of the block."""
         async with self._lock:
             # Also where nothing is left to wait for, the loop looks at everybody else once between two turns.
-            await asyncio.sleep(max(self._free_at - self._clock(), 0.0))
-            began = self._clock()
+            await asyncio.sleep(max(self._free_at - self.clock(), 0.0))
+            began = self.clock()
             try:
                 yield
             finally:
-                ended = self._clock()
+                ended = self.clock()
                 self._free_at = ended + _PAUSE * (ended - began)
 
 

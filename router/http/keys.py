@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import os
 from dataclasses import dataclass
 from typing import Final
@@ -30,14 +31,12 @@ class TokenBucket:
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
-        self._burst = max(rate, 1.0)
-        self._tokens = self._burst
-        self._updated: float | None = None
+        self._burst = self._tokens = max(rate, 1.0)
+        self._updated = -math.inf
 
     def take(self, now: float) -> float:
         """Take a token: 0.0, or, when there is none, the seconds until there will be."""
-        if self._updated is not None:
-            self._tokens = min(self._burst, self._tokens + (now - self._updated) * self._rate)
+        self._tokens = min(self._burst, self._tokens + (now - self._updated) * self._rate)
         self._updated = now
         if self._tokens >= 1.0:
             self._tokens -= 1.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import time
 from multiprocessing import connection, parent_process
@@ -71,8 +70,7 @@ class Workers(Multiprocess):
             if self._at_once:
                 self._at_once = False
                 for process in running:
-                    if process.is_alive() and process.pid is not None:
-                        os.kill(process.pid, signal.SIGTERM)
+                    process.terminate()
             if time.monotonic() > give_up:
                 for process in running:
                     log.error("worker %s has not stopped in time and is killed", process.pid)

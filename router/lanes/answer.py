@@ -97,21 +97,20 @@ def read_item(item: Any, model_version: str, output: OutputFields) -> Row:
     return VersionUnavailable("the service failed on this row")
 
 
+class _Wrong(msgspec.Struct):
+    """Only these two are passed on: what else a service says of a row may be the row itself."""
+
+    loc: list[str | int]
+    msg: str
+
+
 def read_refusal(errors: Any) -> list[dict[str, Any]]:
     """Check why a service refused a row: a list of `{"loc": […], "msg": "…"}`. The first 100 are returned.
 
     Raises `VersionMalformed`.
     """
-    if type(errors) is not list or not all(map(_is_error, errors[:_MAX_ERRORS])):
-        raise VersionMalformed("a refusal without a list of `loc` and `msg`")
-    # Only these two: what else a service says of a row may be the row itself.
-    return [{"loc": each["loc"], "msg": each["msg"]} for each in errors[:_MAX_ERRORS]]
-
-
-def _is_error(each: Any) -> bool:
-    return (
-        type(each) is dict
-        and type(each.get("msg")) is str
-        and type(each.get("loc")) is list
-        and all(type(part) in (str, int) for part in each["loc"])
-    )
+    try:
+        said = msgspec.convert(errors[:_MAX_ERRORS], list[_Wrong])
+    except (TypeError, msgspec.ValidationError):
+        raise VersionMalformed("a refusal without a list of `loc` and `msg`") from None
+    return [msgspec.structs.asdict(each) for each in said]

@@ -114,8 +114,9 @@ class Lane:
         self.waiting.close()
 
     def _refuse_if_hopeless(self, now: float, deadline: float) -> None:
-        self.waiting.check_room()
         queued = self.waiting.queued
+        if queued >= self.waiting.max_rows:
+            raise Overloaded(f"{queued} requests are waiting for this version")
         # Judged only behind a full batch: a queue that never refuses its first rows never stops learning.
         if queued >= MAX_ROWS:
             batches = 1 + queued / MAX_ROWS
@@ -204,7 +205,7 @@ class Lane:
         stores: list[tuple[str, bytes]] = []
         for waiting, became in zip(rows, found, strict=True):
             if isinstance(became, RouterError):
-                self.waiting.reject(waiting, became)
+                self.waiting.resolve(waiting, became)
                 continue
             if self.ttl_s:
                 stores.append((self._key(became.model_version, waiting), became.body))
@@ -229,4 +230,4 @@ class Lane:
             if in_time and not waiting.requeued and waiting.is_awaited():
                 self.waiting.requeue(waiting)
             else:
-                self.waiting.reject(waiting, error)
+                self.waiting.resolve(waiting, error)

@@ -62,7 +62,7 @@ async def resolve_endpoints(endpoints: Endpoints, make_service: ServiceMaker, re
         name = urlsplit(given).netloc
         for url in (with_address(given, address) for address in addresses):
             fresh.append(held.get(url) or Endpoint(url, make_service(url, name), given))
-    endpoints.all = tuple(fresh)
+    endpoints.all = fresh
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,11 +60,6 @@ class Waiting:
         """The row that somebody waits for already, if it is the same."""
         return self._rows.get((digest, fresh))
 
-    def check_room(self) -> None:
-        """Raise `Overloaded` where no further row may be queued."""
-        if len(self._queue) >= self.max_rows:
-            raise Overloaded(f"{len(self._queue)} requests are waiting for this version")
-
     def hold(self, row: bytes) -> int:
         """Take what one more request for `row` needs from the budget: so many bytes. Raises `Overloaded`."""
         held = len(row) + _WAITER_BYTES
@@ -120,19 +115,16 @@ class Waiting:
         """Whether nothing has become of the row yet."""
         return self._rows.get((waiting.digest, waiting.fresh)) is waiting
 
-    def resolve(self, waiting: WaitingRow, served: Served) -> None:
-        """Give the answer to everyone who waits for the row."""
+    def resolve(self, waiting: WaitingRow, became: Served | RouterError) -> None:
+        """Give everyone who waits for the row its answer, or what it failed with."""
         self._forget(waiting)
         for waiter, _ in waiting.waiters:
-            if not waiter.done():
-                waiter.set_result(served)
-
-    def reject(self, waiting: WaitingRow, error: RouterError) -> None:
-        """Fail everyone who waits for the row."""
-        self._forget(waiting)
-        for waiter, _ in waiting.waiters:
-            if not waiter.done():
-                waiter.set_exception(error)
+            if waiter.done():
+                continue
+            if isinstance(became, RouterError):
+                waiter.set_exception(became)
+            else:
+                waiter.set_result(became)
 
     def close(self) -> None:
         """Stop watching deadlines where nobody waits."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from prometheus_client import CollectorRegistry
 
+from ekiben.state.documents.applying import FileStanding
 from router.errors import VersionUnavailable
 from router.gauges import BREAKERS, Gauges, watch
 from router.records.metrics import Metrics
@@ -20,8 +20,9 @@ class Shown:
     """Gauges of their own, read by name."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.gauges = Gauges(self.registry)
+        metrics = Metrics()
+        self.registry = metrics.registry
+        self.gauges = Gauges(metrics)
 
     def endpoints(self, version: str) -> dict[str, float | None]:
         labels = {"model": "credit", "version": version}
@@ -66,8 +67,12 @@ async def test_a_version_that_was_removed_has_no_endpoints(services: dict[str, S
 
 
 async def test_the_watch_tells_of_redis_of_the_snapshot_and_of_what_waits() -> None:
-    class Held:
+    class Events:
         waiting = 7
+
+    class Source:
+        confirmed_at = 1234.0
+        file = FileStanding("experiments.yaml", "refused", 5.0)
 
     async def up() -> bool:
         return True
@@ -76,23 +81,16 @@ async def test_the_watch_tells_of_redis_of_the_snapshot_and_of_what_waits() -> N
         return False
 
     shown = Shown()
-    watching = asyncio.create_task(
-        watch(
-            shown.gauges,
-            dict,
-            {"cache": down, "state": up},
-            lambda: 1234.0,
-            lambda: True,
-            Held(),
-            Held(),
-            lambda: 0.0,
-        )
-    )
-    await until(lambda: shown.value("ekiben_redis_up", redis="state") is not None)
-    watching.cancel()
+    async with build_app(None, {}, probed=False) as router:
+        router.worker.dependencies = {"cache": down, "state": up}
+        router.outcomes.waiting = 7
+        watching = asyncio.create_task(watch(shown.gauges, router.worker, Source(), Events()))
+        await until(lambda: shown.value("ekiben_redis_up", redis="state") is not None)
+        watching.cancel()
     assert shown.value("ekiben_redis_up", redis="state") == 1
     assert shown.value("ekiben_redis_up", redis="cache") == 0
     assert shown.value("ekiben_snapshot_confirmed_timestamp_seconds") == 1234
+    assert shown.value("ekiben_experiments_file_refused") == 1
     assert shown.value("ekiben_events_waiting") == shown.value("ekiben_outcomes_waiting") == 7
 
 
@@ -110,7 +108,7 @@ def counted(router: Router) -> float:
 
 def test_names_end_with_their_unit_and_counters_with_total() -> None:
     metrics = Metrics()
-    Gauges(metrics.registry)
+    Gauges(metrics)
     for family in metrics.registry.collect():
         if family.type == "histogram":
             assert family.name.endswith(("_seconds", "_rows"))

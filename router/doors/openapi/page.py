@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from functools import reduce
 from html import escape
+from operator import getitem
 from typing import Any, Final
 
 _STYLE: Final = """
@@ -115,10 +117,7 @@ def _resolved(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
     if "$ref" not in part:
         return part
     found: Any = document
-    for step in part["$ref"].removeprefix("#/").split("/"):
-        found = found[step]
-    resolved: dict[str, Any] = found
-    return resolved
+    return reduce(getitem, part["$ref"].removeprefix("#/").split("/"), found)
 
 
 def _parameter_name(parameter: dict[str, Any]) -> str:

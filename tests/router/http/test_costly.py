@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import orjson
 import pytest
@@ -19,7 +20,6 @@ from router.http.costly import (
     at_once,
     count_elements,
     is_costly,
-    one_step,
 )
 from tests.router.conftest import Router
 from tests.router.services import Service
@@ -33,6 +33,11 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def one_step(work: Callable[[], Any]) -> Steps[Any]:
+    yield from ()
+    return work()
 
 
 def test_elements_are_counted_by_what_separates_them() -> None:

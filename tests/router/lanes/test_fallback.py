@@ -62,7 +62,7 @@ async def test_who_falls_back_has_time_for_a_second_endpoint_of_live(v1: Service
     document = credit_document(versions={"v1": {"endpoints": urls}, "v2": {"endpoints": [V2]}})
     async with build_app(document, {urls[0]: hangs, urls[1]: v1, V2: v2}) as router:
         lane = router.worker.routes["credit"].versions["v1"].lane
-        lane.endpoints._draw = lambda: 0.0  # of two that are alike the first is chosen
+        lane.endpoints.draw = lambda: 0.0  # of two that are alike the first is chosen
         hangs.hold()
         now = time.monotonic()
         own = [lane.submit(b'{"row":%d}' % row, f"own-{row}", now + 1.2) for row in range(3)]
