@@ -92,7 +92,7 @@ async def test_bytes_that_nobody_asked_for_never_become_the_answer_to_the_next_r
     async with serving(smuggle) as server:
         for number in range(1, 4):
             assert (await server.client.ask(b"/", 10)).body == b"%02d" % number
-            await until(lambda: not server.session.open)
+            await until(lambda: not server.session)
         assert server.connections == 3
 
 
@@ -164,7 +164,7 @@ async def test_what_could_be_read_in_two_ways_is_no_response(text: bytes) -> Non
     async with serving(serve) as server:
         with pytest.raises(NoResponse):
             await server.client.ask(b"/", 10)
-        await until(lambda: not server.session.open)
+        await until(lambda: not server.session)
 
 
 @pytest.mark.parametrize("length", [b"Content-Length: 11", b"Transfer-Encoding: chunked"])
@@ -175,7 +175,7 @@ async def test_a_body_beyond_the_limit_is_left(length: bytes) -> None:
     async with serving(long) as server:
         with pytest.raises(TooLong):
             await server.client.ask(b"/", 10)
-        await until(lambda: not server.session.open)
+        await until(lambda: not server.session)
 
 
 async def test_a_server_that_always_closes_is_asked_once_on_a_new_connection() -> None:
