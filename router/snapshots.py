@@ -51,7 +51,6 @@ class SnapshotSource:
         self._adopted: Stored | None = None
         self._trouble = Trouble()
         self._overtaken = False
-        self.state_reached = False
         self.confirmed_at: float | None = None
         """When Redis last said what is current, in seconds since 1970; None if never."""
 
@@ -95,11 +94,9 @@ class SnapshotSource:
         except Conflict:
             self._overtaken = True  # another worker was faster: the next round sees its work
         except Unreadable as error:
-            self.state_reached = False
             self._trouble.tell(str(error), "routing goes on as it was")
             await self._take_copy()
         except StateUnavailable as error:
-            self.state_reached = False
             self._trouble.tell(f"the state Redis is away: {error}", "routing goes on as it was")
             await self._take_copy()
             await self._follow_file()
@@ -108,7 +105,6 @@ class SnapshotSource:
             self._trouble.tell(f"unexpected {type(error).__name__}", "routing goes on as it was")
         else:
             self._trouble.over()
-            self.state_reached = True
             self.confirmed_at = time.time()
 
     async def _take_copy(self) -> None:
