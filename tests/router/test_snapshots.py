@@ -334,7 +334,7 @@ async def test_while_redis_is_away_routing_goes_on_and_the_change_comes_later(
     installation.write(coverage(10))
     await source.sync()
     assert len(adopted) == 1
-    assert not source.state_reached
+    assert "the state Redis is away" in str(source.trouble)
     await installation.redis.start()
     for _ in range(2):
         await source.sync()
