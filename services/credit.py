@@ -40,7 +40,7 @@ class Applicant(Features):
 
 
 class Prediction(BaseModel):
-    """The answer for one applicant."""
+    """How likely a loan is not paid back, and whether to approve it."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -2,35 +2,10 @@
 
 from __future__ import annotations
 
-import bentoml
-
-from services.credit import OUTPUT, Applicant, Prediction
-from services.door import BATCHING, SETTINGS, Door
+from services.credit import OUTPUT, Applicant
+from services.door import Door
 from services.onnx_model import load_onnx
+from services.serving import service
 
 door = Door("credit_v2", Applicant, OUTPUT, load_onnx)
-
-
-@bentoml.service(name="credit_v2", **SETTINGS)
-@bentoml.asgi_app(door.app)
-class CreditV2:
-    """How likely a loan is not paid back, and whether to approve it."""
-
-    model = door.model  # what `bentoml build` packs
-
-    @bentoml.on_deployment
-    @staticmethod
-    def before_workers_start() -> None:
-        """Refuse, in one line, to start with a model that is missing or was tampered with."""
-        door.check()
-
-    def __init__(self) -> None:
-        door.open()
-
-    @bentoml.api(**BATCHING)
-    async def predict(self, instances: list[Applicant]) -> list[Prediction]:
-        """One prediction for each instance, in order."""
-        return door.predict(instances)
-
-
-door.attach(CreditV2)
+CreditV2 = service(door)

@@ -90,36 +90,10 @@ _SERVICE = '''"""Model service of $model $version."""
 
 from __future__ import annotations
 
-import bentoml
-
 $imports
 
 door = Door("${model}_$version", $features, OUTPUT, load_onnx)
-
-
-@bentoml.service(name="${model}_$version", **SETTINGS)
-@bentoml.asgi_app(door.app)
-class $service:
-    """Version $version of the model $model."""
-
-    model = door.model  # what `bentoml build` packs
-
-    @bentoml.on_deployment
-    @staticmethod
-    def before_workers_start() -> None:
-        """Refuse, in one line, to start with a model that is missing or was tampered with."""
-        door.check()
-
-    def __init__(self) -> None:
-        door.open()
-
-    @bentoml.api(**BATCHING)
-    async def predict(self, instances: list[$features]) -> list[$prediction]:
-        """One prediction for each instance, in order."""
-        return door.predict(instances)
-
-
-door.attach($service)
+$service = service(door)
 '''
 
 
@@ -146,16 +120,16 @@ def schema_module(model: str, schema: Schema) -> str:
 def service_module(model: str, version: str, schema: Schema) -> str:
     """The text of services/MODEL_VERSION.py."""
     imports = {
-        f"services.{model}": ", ".join(["OUTPUT", *sorted((schema.features, schema.prediction))]),
-        "services.door": "BATCHING, SETTINGS, Door",
+        f"services.{model}": f"OUTPUT, {schema.features}",
+        "services.door": "Door",
         "services.onnx_model": "load_onnx",
+        "services.serving": "service",
     }
     return Template(_SERVICE).substitute(
         model=model,
         version=version,
         service=class_name(model, version),
         features=schema.features,
-        prediction=schema.prediction,
         imports="\n".join(f"from {module} import {names}" for module, names in sorted(imports.items())),
     )
 
