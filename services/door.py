@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Generic, SupportsIndex, TypeVar, overload
+from typing import Any, Final
 
 import orjson
 from bentoml.exceptions import InternalServerError
@@ -21,17 +21,15 @@ from starlette.types import Receive, Scope, Send
 from ekiben.process.bento_logs import use_log_format
 from ekiben.process.bento_paths import answer_first, bound_paths
 from ekiben.process.traces import Traces, open_traces
-from services.body import BodyRefused, ClientGone, check_count, parse, read_body
+from services.body import BodyRefused, ClientGone, check_count, parse, read_body, respond
 from services.features import Features, json_schema
 from services.guard import Guard
 from services.measure import Measure, show_training, use_own_directory
-from services.model import Loader, Row
+from services.model import Loader
 from services.output import Output
 from services.rows import RowChecker
 from services.scoring import NOT_TRIED, Scored, Scorer
 from services.stored import LatestModel, ModelRefused, Stored, check
-
-F = TypeVar("F", bound=Features)
 
 # Reasons and measurements: docs/decisions/0012-service-settings.md
 SETTINGS: Final[dict[str, Any]] = {
@@ -52,18 +50,23 @@ PATHS: Final = frozenset(
 )
 """The paths that metrics know by their name."""
 
+# Of a version's metadata, what `/model/info` tells.
+_TOLD: Final = (
+    *("name", "version", "framework", "served_as", "target", "metrics"),
+    *("created_at", "data_digest", "git_revision", "digest", "files"),
+)
 _NO_ANSWER: Final = {"error": {"status": 500}}
 _NOT_TRIED: Final = {"error": {"status": 503}}
 
 
-class Door(Generic[F]):
+class Door:
     """The way in to one version: made with its module, opened when a worker starts.
 
     `app` answers `POST /bulk` and `GET /model/info`. Everything runs in the event loop: a call of the model
     takes microseconds, a thread to run it in would take longer.
     """
 
-    def __init__(self, name: str, features: type[F], output: Output, load: Loader) -> None:
+    def __init__(self, name: str, features: type[Features], output: Output, load: Loader) -> None:
         self.model = LatestModel(name)
         self.load = load
         self.features = features
@@ -77,9 +80,9 @@ class Door(Generic[F]):
         self.app = Starlette(routes=routes)
         self.model_version = ""
         self._service: Any
-        self._scorer: Scorer
+        self.scorer: Scorer
         self._traces: Traces | None = None
-        self._headers: list[tuple[bytes, bytes]] = []
+        self.headers: list[tuple[bytes, bytes]] = []  # of a good answer
         self._info_body = b""
 
     def attach(self, service: Any) -> None:
@@ -114,36 +117,25 @@ class Door(Generic[F]):
         bento = self._service.bento
         code = code_digest(model.runtime)
         self.model_version = str(bento.tag) if bento is not None else f"{stored.tag}+{code}"
-        self._headers = [
+        self.headers = [
             (b"content-type", b"application/json"),
             (b"x-model-version", self.model_version.encode()),
         ]
         self._info_body = orjson.dumps(self._describe(stored))
         model.scores([dict.fromkeys(self.features.model_fields)])  # the first call is the slow one
         self._traces = open_traces(stored.tag.partition(":")[0], os.environ)
-        self._scorer = Scorer(model, self.output, Measure(self.model_version, self.output.labels()))
-        show_training(
-            stored.metadata["name"],
-            stored.metadata["version"],
-            self.model_version,
-            stored.metadata["metrics"],
-        )
+        self.scorer = Scorer(model, self.output, Measure(self.model_version, self.output.labels()))
+        show_training(self.model_version, stored.metadata)
         # What has been loaded stays: without this a full collection walks through all of it, 56 to 203 ms.
         gc.collect()
         gc.freeze()
 
-    def answer(self, rows: Sequence[Row]) -> list[Scored]:
-        """The answers for checked rows, in order; None where the model has none, `NOT_TRIED` where there was
-        no time to ask it.
-        """
-        return self._scorer.answer(rows)
-
-    def predict(self, instances: Sequence[F]) -> list[Any]:
+    def predict(self, instances: Sequence[Features]) -> list[Any]:
         """The predictions for the `instances` of a whole batch, for BentoML's `/predict`.
 
         Where one has none, the requests that asked for it get 500 and the others of the batch their answers.
         """
-        predictions = [self._prediction(a) for a in self.answer([each.__dict__ for each in instances])]
+        predictions = [self._prediction(a) for a in self.scorer.answer([each.__dict__ for each in instances])]
         return _Gaps(predictions) if any(each is None for each in predictions) else predictions
 
     def _prediction(self, answer: Scored) -> Any:
@@ -157,18 +149,11 @@ class Door(Generic[F]):
         refused, 500 for a row that the model fails on, 503 for one that there was no time for beside those.
         """
         checked = self.rows.check_each(data)
-        answers = iter(self.answer([row.__dict__ for row in checked if type(row) is not list]))
-        items: list[dict[str, Any]] = []
-        for row in checked:
-            if type(row) is list:
-                items.append({"error": {"status": 422, "errors": row}})
-            else:
-                answer = next(answers)
-                if answer is NOT_TRIED:
-                    items.append(_NOT_TRIED)
-                else:
-                    items.append(_NO_ANSWER if answer is None else {"ok": answer})
-        return items
+        answers = iter(self.scorer.answer([row.__dict__ for row in checked if type(row) is not list]))
+        return [
+            {"error": {"status": 422, "errors": row}} if type(row) is list else _item(next(answers))
+            for row in checked
+        ]
 
     async def _bulk(self, scope: Scope, receive: Receive) -> bytes:
         if self._traces is None:
@@ -194,29 +179,19 @@ class Door(Generic[F]):
     async def _info(self, scope: Scope, receive: Receive) -> bytes:
         return self._info_body
 
-    @property
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers of a good answer."""
-        return self._headers
-
     def _describe(self, stored: Stored) -> dict[str, Any]:
-        metadata = dict(stored.metadata)
         return {
-            "name": metadata["name"],
-            "version": metadata["version"],
+            **{key: stored.metadata[key] for key in _TOLD},
             "model_version": self.model_version,
-            "framework": metadata["framework"],
-            "served_as": metadata["served_as"],
             "features": json_schema(self.features),
             "output": self.output.as_json(),
-            "target": metadata["target"],
-            "metrics": metadata["metrics"],
-            "created_at": metadata["created_at"],
-            "data_digest": metadata["data_digest"],
-            "git_revision": metadata["git_revision"],
-            "digest": metadata["digest"],
-            "files": metadata["files"],
         }
+
+
+def _item(answer: Scored) -> dict[str, Any]:
+    if answer is NOT_TRIED:
+        return _NOT_TRIED
+    return _NO_ANSWER if answer is None else {"ok": answer}
 
 
 class _Gaps(list[Any]):
@@ -226,11 +201,7 @@ class _Gaps(list[Any]):
     request alone: one with a gap is 500.
     """
 
-    @overload
-    def __getitem__(self, key: SupportsIndex) -> Any: ...
-    @overload
-    def __getitem__(self, key: slice) -> Any: ...
-    def __getitem__(self, key: SupportsIndex | slice) -> Any:
+    def __getitem__(self, key: Any) -> Any:
         found = super().__getitem__(key)
         if isinstance(key, slice) and any(each is None for each in found):
             return InternalServerError("the model has no answer for one of the instances")
@@ -242,20 +213,17 @@ class _Endpoint:
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
-        self._door: Door[Any] = handle.__self__
+        self._door: Door = handle.__self__
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status, headers = 200, self._door.headers
         try:
             body = await self._handle(scope, receive)
         except ClientGone:
             return
         except BodyRefused as refused:
-            status, body = refused.status, refused.as_problem()
-            headers = [(b"content-type", b"application/problem+json"), *headers[1:]]
-        headers = [*headers, (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+            await refused.answer(send, self._door.headers[1:])
+        else:
+            await respond(send, 200, self._door.headers, body)
 
 
 def code_digest(runtime: str) -> str:

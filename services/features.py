@@ -12,7 +12,7 @@ field may be null or left out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -55,12 +55,9 @@ def kinds(features: type[Features]) -> Mapping[str, Kind]:
     for name, field in features.model_fields.items():
         extra = field.json_schema_extra
         kind = extra.get("kind") if isinstance(extra, dict) else None
-        if kind == "number":
-            found[name] = "number"
-        elif kind == "category":
-            found[name] = "category"
-        else:
+        if kind not in get_args(Kind):
             raise TypeError(f"{features.__name__}.{name} needs number(…) or category(…)")
+        found[name] = cast(Kind, kind)
     return found
 
 

@@ -18,7 +18,7 @@ class Guard:
     field.
     """
 
-    def __init__(self, app: ASGIApp, rows: RowChecker[Any]) -> None:
+    def __init__(self, app: ASGIApp, rows: RowChecker) -> None:
         self._app = app
         self._rows = rows
 
@@ -33,13 +33,7 @@ class Guard:
         except ClientGone:
             return
         except BodyRefused as refused:
-            problem = refused.as_problem()
-            headers = [
-                (b"content-type", b"application/problem+json"),
-                (b"content-length", b"%d" % len(problem)),
-            ]
-            await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-            await send({"type": "http.response.body", "body": problem})
+            await refused.answer(send)
             return
         given = False
 

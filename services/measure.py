@@ -9,65 +9,54 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bentoml._internal.configuration.containers import BentoMLContainer
 
-if TYPE_CHECKING:
-    import prometheus_client
-
 _SECONDS: Final = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0)
-
-
-@lru_cache(maxsize=1)
-def _metrics() -> tuple[prometheus_client.Counter, prometheus_client.Histogram, prometheus_client.Counter]:
-    # Imported when the first service is opened: a BentoML worker names the directory that its processes
-    # share only after it has imported the service's module, and prometheus_client looks for it once.
-    import prometheus_client
-
-    return (
-        prometheus_client.Counter(
-            "ml_predictions", "Predictions answered", labelnames=["model_version", "prediction"]
-        ),
-        prometheus_client.Histogram(
-            "ml_prediction_latency_seconds",
-            "Time of one model call, from checked rows to answers; a call serves a whole batch",
-            labelnames=["model_version"],
-            buckets=_SECONDS,
-        ),
-        prometheus_client.Counter(
-            "ml_prediction_failures", "Valid rows that the model had no answer for", ["model_version"]
-        ),
-    )
-
 
 # What an accuracy computed from labels in production compares with: see `training.metrics.classification`.
 _TRAINING: Final = {
     "accuracy_at_half": ("ml_model_training_accuracy", "Accuracy at 0.5 on held-out data"),
     "auc": ("ml_model_training_roc_auc", "ROC AUC on held-out data"),
 }
-
-
 _INFO: Final = ("ml_model_info", "1 for the model version that is served")
 
 
 @lru_cache(maxsize=1)
-def _training_gauges() -> dict[str, prometheus_client.Gauge]:
-    import prometheus_client
+class _Metrics:
+    """The metrics of this process."""
 
-    labels = ["model", "version", "model_version"]
-    return {
-        key: prometheus_client.Gauge(name, what, labels, multiprocess_mode="livemax")
-        for key, (name, what) in {"": _INFO, **_TRAINING}.items()
-    }
+    def __init__(self) -> None:
+        # Imported when the first service is opened: a BentoML worker names the directory that its processes
+        # share only after it has imported the service's module, and prometheus_client looks for it once.
+        import prometheus_client as prometheus
+
+        of_version = ["model_version"]
+        self.predictions = prometheus.Counter(
+            "ml_predictions", "Predictions answered", [*of_version, "prediction"]
+        )
+        self.latency = prometheus.Histogram(
+            "ml_prediction_latency_seconds",
+            "Time of one model call, from checked rows to answers; a call serves a whole batch",
+            of_version,
+            buckets=_SECONDS,
+        )
+        self.failures = prometheus.Counter(
+            "ml_prediction_failures", "Valid rows that the model had no answer for", of_version
+        )
+        self.gauges = {
+            key: prometheus.Gauge(name, what, ["model", "version", *of_version], multiprocess_mode="livemax")
+            for key, (name, what) in {"": _INFO, **_TRAINING}.items()
+        }
 
 
-def show_training(model: str, version: str, model_version: str, metrics: Mapping[str, float]) -> None:
+def show_training(model_version: str, metadata: Mapping[str, Any]) -> None:
     """Show which version is served and what it reached on held-out data, as far as that was measured."""
-    shown = {"": 1.0, **metrics}
-    for key, gauge in _training_gauges().items():
+    shown = {"": 1.0, **metadata["metrics"]}
+    for key, gauge in _Metrics().gauges.items():
         if key in shown:
-            gauge.labels(model, version, model_version).set(shown[key])
+            gauge.labels(metadata["name"], metadata["version"], model_version).set(shown[key])
 
 
 def use_own_directory(service: str) -> None:
@@ -86,10 +75,10 @@ class Measure:
     """The counters of one model version. `labels` are all values that the label `prediction` takes."""
 
     def __init__(self, model_version: str, labels: Iterable[str]) -> None:
-        predictions, latency, failures = _metrics()
-        self._predictions = {label: predictions.labels(model_version, label) for label in labels}
-        self._latency = latency.labels(model_version)
-        self._failures = failures.labels(model_version)
+        metrics = _Metrics()
+        self._predictions = {label: metrics.predictions.labels(model_version, label) for label in labels}
+        self._latency = metrics.latency.labels(model_version)
+        self._failures = metrics.failures.labels(model_version)
 
     def record(self, labels: Counter[Any], seconds: float) -> None:
         """Count one model call of `seconds` that answered with these labels."""

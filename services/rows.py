@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from services.features import Features
-
-F = TypeVar("F", bound=Features)
 
 # What a refusal repeats of the request is bounded: a row may have a million unknown fields with long names.
 _MAX_ERRORS: Final = 20
 _MAX_NAME: Final = 100
 
 
-class RowChecker(Generic[F]):
+class RowChecker:
     """Checks parsed JSON against one model of features."""
 
-    def __init__(self, features: type[F]) -> None:
+    def __init__(self, features: type[Features]) -> None:
         self._names = features.model_fields.keys()
         self._one = TypeAdapter(features)
         self._all = TypeAdapter(list[features])  # type: ignore[valid-type]  # a type made at run time
 
-    def check_all(self, data: Any) -> list[F]:
+    def check_all(self, data: Any) -> list[Features]:
         """All rows, or ValidationError."""
-        rows: list[F] = self._all.validate_python(data)
+        rows: list[Features] = self._all.validate_python(data)
         return rows
 
-    def check_each(self, data: Sequence[Any]) -> list[F | list[dict[str, Any]]]:
+    def check_each(self, data: Sequence[Any]) -> list[Features | list[dict[str, Any]]]:
         """For each row, in order, its features or its errors (`{"loc": […], "msg": …}`), at most 20."""
         valid = self._all_valid(data)
         return [self._check(row) for row in data] if valid is None else [*valid]
@@ -47,7 +45,7 @@ class RowChecker(Generic[F]):
                     break
         return found[:_MAX_ERRORS]
 
-    def _all_valid(self, data: Sequence[Any]) -> list[F] | None:
+    def _all_valid(self, data: Sequence[Any]) -> list[Features] | None:
         if any(map(self._has_too_many, data)):
             return None
         try:
@@ -59,7 +57,7 @@ class RowChecker(Generic[F]):
         # pydantic makes an error of every unknown field: 140,000 of them take it 0.4 s.
         return type(row) is dict and len(row) > len(self._names)
 
-    def _check(self, row: Any) -> F | list[dict[str, Any]]:
+    def _check(self, row: Any) -> Features | list[dict[str, Any]]:
         if self._has_too_many(row):
             unknown = itertools.islice((name for name in row if name not in self._names), _MAX_ERRORS)
             return [{"loc": [_short(name)], "msg": "Extra inputs are not permitted"} for name in unknown]

@@ -116,16 +116,15 @@ def _where(error: Exception) -> str:
 def _sound(answers: list[Answer | None]) -> list[Answer | None]:
     """None in place of each answer that holds NaN or infinity, or that cannot be written as JSON."""
     try:
-        written = orjson.dumps(answers)
+        # orjson writes what is not finite as null, so that most batches need no second look.
+        if b"null" not in orjson.dumps(answers):
+            return answers
     except orjson.JSONEncodeError:
-        return [answer if answer is not None and _can_be_written(answer) else None for answer in answers]
-    # orjson writes what is not finite as null, so that most batches need no second look.
-    if b"null" not in written:
-        return answers
-    return [answer if answer is not None and _is_finite(answer) else None for answer in answers]
+        pass
+    return [answer if _is_sound(answer) else None for answer in answers]
 
 
-def _can_be_written(answer: Answer) -> bool:
+def _is_sound(answer: Answer | None) -> bool:
     try:
         orjson.dumps(answer)
     except orjson.JSONEncodeError:

@@ -10,7 +10,7 @@ import bentoml
 from services.door import BATCHING, SETTINGS, Door
 
 
-def service(door: Door[Any]) -> Any:
+def service(door: Door) -> Any:
     """The BentoML service behind `door`, to be given a name in the module of its version."""
     features: Any = door.features
     prediction: Any = door.output.prediction

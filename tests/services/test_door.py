@@ -52,7 +52,7 @@ class OnlyIncome(Features):
     income: float = number(0, 1, "money", "")
 
 
-def opened(features: type[Features] = Applicant, load: Any = HalfTheAge) -> Door[Any]:
+def opened(features: type[Features] = Applicant, load: Any = HalfTheAge) -> Door:
     door = Door("credit_v1", features, OUTPUT, load)
 
     @bentoml.service(name="credit_v1", **SETTINGS)
