@@ -5,15 +5,15 @@ Served natively from torch. `model.safetensors` holds the weights, `model.json` 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import orjson
 import torch
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from safetensors.torch import load_file
 
 from services.model import Row
@@ -26,25 +26,14 @@ UNKNOWN: Final = 0  # the code of a missing category, and of one never seen in t
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the weights do not say: the features in order, the known categories, the widths of the layers."""
+    """What the weights do not say, the content of `model.json`: the features in order, the known categories
+    of each that has some, the widths of the layers.
+    """
 
     numbers: tuple[str, ...]
-    categories: Mapping[str, tuple[str, ...]]
+    categories: tuple[tuple[str, tuple[str, ...]], ...]
     embedding: int
     hidden: tuple[int, int]
-
-    def as_json(self) -> dict[str, Any]:
-        """The content of `model.json`. The categories are a list: their order is the network's."""
-        return {
-            **asdict(self),
-            "categories": [[name, list(known)] for name, known in self.categories.items()],
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Shape:
-        """The shape that `as_json` wrote."""
-        categories = {name: tuple(known) for name, known in data["categories"]}
-        return cls(tuple(data["numbers"]), categories, data["embedding"], tuple(data["hidden"]))
 
 
 class CreditNet(torch.nn.Module):
@@ -66,7 +55,7 @@ class CreditNet(torch.nn.Module):
         for name in ("medians", "means"):
             self.register_buffer(name, torch.zeros(numbers))
         self.register_buffer("scales", torch.ones(numbers))
-        rows = sum(len(known) + 1 for known in shape.categories.values())
+        rows = sum(len(known) + 1 for _, known in shape.categories)
         self.embeddings = torch.nn.Embedding(rows, shape.embedding)
         width = 2 * numbers + shape.embedding * len(shape.categories)
         self.layers = torch.nn.Sequential(
@@ -98,7 +87,7 @@ class NetModel:
         self._numbers = shape.numbers
         self._codes: list[tuple[str, dict[str, int], int]] = []
         offset = 0
-        for name, known in shape.categories.items():
+        for name, known in shape.categories:
             codes = {value: offset + code for code, value in enumerate(known, start=1)}
             self._codes.append((name, codes, offset + UNKNOWN))
             offset += len(known) + 1
@@ -106,7 +95,7 @@ class NetModel:
     @property
     def inputs(self) -> tuple[str, ...]:
         """The features it looks at."""
-        return (*self._numbers, *self._net.shape.categories)
+        return (*self._numbers, *(name for name, _, _ in self._codes))
 
     @property
     def runtime(self) -> str:
@@ -132,7 +121,7 @@ class NetModel:
 
 def read_credit_net(folder: Path) -> NetModel:
     """The network in the files of `folder`."""
-    net = CreditNet(Shape.from_json(orjson.loads((folder / SHAPE_FILE).read_bytes())))
+    net = CreditNet(TypeAdapter(Shape).validate_json((folder / SHAPE_FILE).read_bytes()))
     net.load_state_dict(load_file(folder / WEIGHTS_FILE))
     return NetModel(net)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -17,8 +16,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from services.credit import BREAK_EVEN, Applicant
 from services.credit_net import NetModel, read_credit_net
+from services.stored import sha256_of
 from training.credit_net import train_net
-from training.data import CATEGORIES, NUMBERS, POSITIVE, TARGET, Split, data_digest, split
+from training.data import CATEGORIES, CREDIT_CSV, NUMBERS, POSITIVE, TARGET, Split, split
 from training.metrics import profit_per_applicant
 from training.publishing import Published, publish_sklearn, publish_torch
 
@@ -29,18 +29,6 @@ SEED: Final = 2026
 
 class UnknownVersion(Exception):
     """There is no such version of the model. The message is one line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """One row of the table that `ekiben train` prints: a version and how it does on the held-out rows."""
-
-    version: str
-    about: str
-    tag: str
-    digest: str
-    is_new: bool
-    metrics: Mapping[str, float]
 
 
 def train_v1(cut: Split) -> Published:
@@ -93,7 +81,7 @@ def train_v3(cut: Split) -> Published:
         name=MODEL,
         version="v3",
         module=net,
-        shape=net.shape.as_json(),
+        shape=net.shape,
         inputs=served.inputs,
         held_out=(scores, cut.held_out_bad),
         rescore=lambda folder: read_credit_net(folder).scores(cut.held_out_rows),
@@ -102,45 +90,46 @@ def train_v3(cut: Split) -> Published:
     )
 
 
-VERSIONS: Final[Mapping[str, Callable[[Split], Published]]] = {
+VERSIONS: Final = ("v1", "v2", "v3")
+_KNOWN: Final[Mapping[str, Callable[[Split], Published]]] = {
     "v1": train_v1,
     "v2": train_v2,
     "v3": train_v3,
+    "shuffled": train_shuffled,  # only when asked for by name
 }
-
-# Trained only when asked for by name.
-BROKEN: Final[Mapping[str, Callable[[Split], Published]]] = {"shuffled": train_shuffled}
 
 _COMMON: Final[dict[str, Any]] = {
     "features": Applicant,
     "target": f"{TARGET} = {POSITIVE}",
     "task": "classification",
     "threshold": BREAK_EVEN,
-    "data_digest": data_digest(),
+    "data_digest": sha256_of(CREDIT_CSV),
 }
 
 
 def train(
     versions: Sequence[str] | None = None, progress: Callable[[str], None] | None = None
-) -> list[Comparison]:
+) -> list[Published]:
     """Train and publish these versions, or all sound ones, in order; `progress` is told of each first.
 
     Raises `UnknownVersion`, or `PublishingError`.
     """
-    known = {**VERSIONS, **BROKEN}
-    wanted = list(VERSIONS) if versions is None else list(versions)
+    wanted = VERSIONS if versions is None else versions
     for version in wanted:
-        if version not in known:
-            raise UnknownVersion(f"{MODEL} has no version {version}: there are {', '.join(known)}")
+        if version not in _KNOWN:
+            raise UnknownVersion(f"{MODEL} has no version {version}: there are {', '.join(_KNOWN)}")
     cut = split()
-    rows = []
+    published = []
     for version in wanted:
         if progress is not None:
             progress(version)
-        about = (known[version].__doc__ or "").removesuffix(".")
-        done = known[version](cut)
-        rows.append(Comparison(version, about, done.tag, done.digest, done.is_new, done.metrics))
-    return rows
+        published.append(_KNOWN[version](cut))
+    return published
+
+
+def about(version: str) -> str:
+    """What kind of model a version is."""
+    return (_KNOWN[version].__doc__ or "").removesuffix(".")
 
 
 def _publish_pipeline(version: str, model: Pipeline, cut: Split) -> Published:

@@ -18,17 +18,13 @@ EPOCHS: Final = 20
 BATCH_ROWS: Final = 128
 
 
+@torch.random.fork_rng()
 def train_net(rows: Sequence[Row], bad: NDArray[np.int64]) -> CreditNet:
     """A network trained on `rows` (as JSON has them) and their targets (1 for bad); the same every time."""
-    with torch.random.fork_rng():
-        torch.manual_seed(SEED)
-        return _train(rows, bad)
-
-
-def _train(rows: Sequence[Row], bad: NDArray[np.int64]) -> CreditNet:
-    categories = {
-        name: tuple(sorted({row[name] for row in rows if row[name] is not None})) for name in CATEGORIES
-    }
+    torch.manual_seed(SEED)
+    categories = tuple(
+        (name, tuple(sorted({row[name] for row in rows if row[name] is not None}))) for name in CATEGORIES
+    )
     net = CreditNet(Shape(NUMBERS, categories, embedding=4, hidden=(64, 32)))
     numbers, codes = NetModel(net).tensors(rows)
     _fit_preprocessing(net, numbers)
@@ -57,6 +53,6 @@ def _fit_preprocessing(net: CreditNet, numbers: torch.Tensor) -> None:
 
 def _forget_some(codes: torch.Tensor, shape: Shape) -> torch.Tensor:
     """One category in fifty as if unknown, or the embedding for unknown ones would stay what it began as."""
-    widths = [len(known) + 1 for known in shape.categories.values()]
+    widths = [len(known) + 1 for _, known in shape.categories]
     unknown = torch.tensor(np.cumsum([0, *widths[:-1]]))
     return torch.where(torch.rand(codes.shape) < 0.02, unknown, codes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,9 +45,9 @@ class Split:
     held_out_rows: list[dict[str, Any]]
 
 
-def read_rows(path: Path = CREDIT_CSV) -> list[dict[str, Any]]:
+def read_rows() -> list[dict[str, Any]]:
     """Every application, `status` included, JSON-ready: whole numbers, strings, None for missing."""
-    with path.open(newline="", encoding="utf-8") as file:
+    with CREDIT_CSV.open(newline="", encoding="utf-8") as file:
         return [{name: _value(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
 
 
@@ -60,14 +59,14 @@ def _value(name: str, text: str) -> int | str | None:
 
 def frame_of(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """The rows as models are trained on them, one column a feature in the order of `Applicant`."""
-    columns: dict[str, Any] = {}
-    for name in Applicant.model_fields:
-        values = [row[name] for row in rows]
-        if name in CATEGORIES:
-            columns[name] = np.array([value or "" for value in values], dtype=object)
-        else:
-            columns[name] = np.array(values, dtype=np.float64)
-    return pd.DataFrame(columns)
+    return pd.DataFrame(
+        {
+            name: np.array([row[name] or "" for row in rows], dtype=object)
+            if name in CATEGORIES
+            else np.array([row[name] for row in rows], dtype=np.float64)
+            for name in Applicant.model_fields
+        }
+    )
 
 
 def split() -> Split:
@@ -81,11 +80,6 @@ def split() -> Split:
     return Split(
         frame_of(train_rows), bad[train], train_rows, frame_of(held_out_rows), bad[held_out], held_out_rows
     )
-
-
-def data_digest(path: Path = CREDIT_CSV) -> str:
-    """The SHA-256 of the data file, in hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def held_out_lines() -> list[str]:

@@ -12,7 +12,7 @@ import hashlib
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +28,7 @@ import skops.io
 import torch
 from bentoml.models import BentoModel
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from services.credit_net import SHAPE_FILE, WEIGHTS_FILE
 from services.features import Features, json_schema
@@ -49,12 +49,31 @@ TRUSTED: Final = frozenset({"numpy.dtype", "sklearn.tree._tree.Tree"})
 class Published:
     """A version in the store. `is_new` is false when the store had this very version already."""
 
-    name: str
     version: str
     tag: str
     digest: str
     metrics: Mapping[str, float]
     is_new: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """What is stored of a version beside its files.
+
+    `metrics` are those of held-out rows, `features` the JSON Schema of what it is asked. `data_digest` stands
+    for the data that it was trained on.
+    """
+
+    name: str
+    version: str
+    framework: str
+    served_as: str
+    target: str
+    inputs: Sequence[str]
+    score_column: int
+    metrics: Mapping[str, float]
+    data_digest: str
+    features: Mapping[str, Any]
 
 
 def publish_sklearn(
@@ -85,28 +104,25 @@ def publish_sklearn(
     expected = scores_of(label, model, rows[inputs], task)
     column = 1 if task == "classification" else 0
     content, got = compile_alike(label, model, features, rows, expected, column)
-    with tempfile.TemporaryDirectory() as folder:
-        original = Path(folder) / SKOPS_FILE
-        skops.io.dump(model, original, compression=ZIP_DEFLATED)
-        untrusted = set(skops.io.get_untrusted_types(file=original)) - TRUSTED
-        if untrusted:
-            raise PublishingError(
-                f"{label}: skops does not trust {', '.join(sorted(untrusted))}: use what scikit-learn brings"
-            )
-        return publish(
-            name=name,
-            version=version,
-            framework=f"scikit-learn {sklearn.__version__}",
-            served_as=f"onnx (onnxruntime {onnxruntime.__version__})",
-            serving={ONNX_FILE: content},
-            beside={SKOPS_FILE: original.read_bytes()},
-            inputs=inputs,
-            score_column=column,
-            features=features,
-            target=target,
-            metrics={**_measure(task, actual, got, threshold), **(more_metrics or {})},
-            data_digest=data_digest,
+    original = skops.io.dumps(model, compression=ZIP_DEFLATED)
+    untrusted = set(skops.io.get_untrusted_types(data=original)) - TRUSTED
+    if untrusted:
+        raise PublishingError(
+            f"{label}: skops does not trust {', '.join(sorted(untrusted))}: use what scikit-learn brings"
         )
+    card = ModelCard(
+        name=name,
+        version=version,
+        framework=f"scikit-learn {sklearn.__version__}",
+        served_as=f"onnx (onnxruntime {onnxruntime.__version__})",
+        target=target,
+        inputs=inputs,
+        score_column=column,
+        metrics={**_measure(task, actual, got, threshold), **(more_metrics or {})},
+        data_digest=data_digest,
+        features=json_schema(features),
+    )
+    return publish(card, serving={ONNX_FILE: content}, beside={SKOPS_FILE: original})
 
 
 def publish_torch(
@@ -114,7 +130,7 @@ def publish_torch(
     name: str,
     version: str,
     module: torch.nn.Module,
-    shape: Mapping[str, Any],
+    shape: Any,
     inputs: Sequence[str],
     features: type[Features],
     target: str,
@@ -134,91 +150,62 @@ def publish_torch(
     label = check_names(name, version)
     scores = held_out[0]
     actual = check_targets(label, held_out[1], len(scores), task)
-    content = orjson.dumps(shape, option=orjson.OPT_INDENT_2)
+    serving = {
+        WEIGHTS_FILE: save({key: value.contiguous() for key, value in module.state_dict().items()}),
+        SHAPE_FILE: orjson.dumps(shape, option=orjson.OPT_INDENT_2),
+    }
     with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / WEIGHTS_FILE
-        save_file({key: value.contiguous() for key, value in module.state_dict().items()}, weights)
-        (Path(folder) / SHAPE_FILE).write_bytes(content)
+        for file, content in serving.items():
+            (Path(folder) / file).write_bytes(content)
         difference = float(np.max(np.abs(rescore(Path(folder)) - scores)))
-        if not difference <= TOLERANCE:
-            raise PublishingError(
-                f"{label}: loaded again it differs by {difference:.2g} on the held-out rows, "
-                f"more than {TOLERANCE:.2g}: not published"
-            )
-        return publish(
-            name=name,
-            version=version,
-            framework=f"torch {torch.__version__}",
-            served_as="torch",
-            serving={
-                WEIGHTS_FILE: weights.read_bytes(),
-                SHAPE_FILE: content,
-            },
-            beside={},
-            inputs=inputs,
-            score_column=0,
-            features=features,
-            target=target,
-            metrics={**_measure(task, actual, scores, threshold), **(more_metrics or {})},
-            data_digest=data_digest,
+    if not difference <= TOLERANCE:
+        raise PublishingError(
+            f"{label}: loaded again it differs by {difference:.2g} on the held-out rows, "
+            f"more than {TOLERANCE:.2g}: not published"
         )
+    card = ModelCard(
+        name=name,
+        version=version,
+        framework=f"torch {torch.__version__}",
+        served_as="torch",
+        target=target,
+        inputs=list(inputs),
+        score_column=0,
+        metrics={**_measure(task, actual, scores, threshold), **(more_metrics or {})},
+        data_digest=data_digest,
+        features=json_schema(features),
+    )
+    return publish(card, serving=serving, beside={})
 
 
-def publish(
-    *,
-    name: str,
-    version: str,
-    framework: str,
-    served_as: str,
-    serving: Mapping[str, bytes],
-    beside: Mapping[str, bytes],
-    inputs: Sequence[str],
-    score_column: int,
-    features: type[Features],
-    target: str,
-    metrics: Mapping[str, float],
-    data_digest: str,
-) -> Published:
+def publish(card: ModelCard, *, serving: Mapping[str, bytes], beside: Mapping[str, bytes]) -> Published:
     """Store the files in `serving`, which the digest covers, and those `beside`, with their metadata."""
-    schema = json_schema(features)
+    told = asdict(card)
     identity = {
+        **{key: told[key] for key in ("inputs", "score_column", "features", "data_digest", "framework")},
         "serving": {file: _sha256(content) for file, content in serving.items()},
-        "inputs": list(inputs),
-        "score_column": score_column,
-        "features": schema,
-        "data_digest": data_digest,
-        "framework": framework,
     }
     digest = _sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS))
-    stored_name = f"{name}_{version}"
+    stored_name = f"{card.name}_{card.version}"
     present = BentoModel(f"{stored_name}:latest").stored
     if present is not None and present.info.metadata.get("digest") == digest:
         whole = find_fault(Path(present.path), present.info.metadata["files"]) is None
         # An older release published fewer metrics, and services tell what the store has.
-        complete = set(metrics) <= set(present.info.metadata["metrics"])
+        complete = set(card.metrics) <= set(present.info.metadata["metrics"])
         if whole and complete:
-            return Published(name, version, str(present.tag), digest, dict(metrics), is_new=False)
+            return Published(card.version, str(present.tag), digest, card.metrics, is_new=False)
     tag = f"{stored_name}:{digest[:16]}"
     if BentoModel(tag).stored is not None:  # damaged, incomplete, or older and to be the latest again
         bentoml.models.delete(tag)
     files = {**serving, **beside}
     metadata = {
-        "name": name,
-        "version": version,
-        "framework": framework,
-        "served_as": served_as,
-        "target": target,
-        "inputs": list(inputs),
-        "score_column": score_column,
-        "metrics": dict(metrics),
-        "data_digest": data_digest,
+        **told,
         "digest": digest,
         "git_revision": git_revision(),
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "files": {file: _sha256(content) for file, content in files.items()},
-        "features": schema,
     }
-    labels = {"model": name, "version": version, "framework": framework.split()[0]}
+    labels = {"model": card.name, "version": card.version, "framework": card.framework.split()[0]}
     with bentoml.models.create(tag, labels=labels, metadata=metadata) as model:
         for file, content in files.items():
             Path(model.path_of(file)).write_bytes(content)
@@ -227,7 +214,7 @@ def publish(
     published.chmod(0o755)
     for path in published.iterdir():
         path.chmod(0o644)
-    return Published(name, version, tag, digest, dict(metrics), is_new=True)
+    return Published(card.version, tag, digest, card.metrics, is_new=True)
 
 
 def frame_digest(data: pd.DataFrame) -> str:

@@ -13,7 +13,7 @@ from ekiben.terminal.screen import Steps
 from ekiben.terminal.tables import plain_table
 
 if TYPE_CHECKING:
-    from training.credit import Comparison
+    from training.publishing import Published
 
 # Of the metrics, those of the table, in this order, under these names.
 COLUMNS = {
@@ -52,8 +52,10 @@ def train_and_compare(console: Console, versions: Sequence[str] | None) -> None:
     console.print(comparison_table(rows))
 
 
-def comparison_table(rows: Sequence[Comparison]) -> Table:
+def comparison_table(rows: Sequence[Published]) -> Table:
     """A row for each version: what it is, its tag, its metrics on the held-out rows."""
+    from training.credit import about
+
     table = plain_table("model credit on the 1,337 held-out applications")
     table.add_column("version")
     table.add_column("what it is", overflow="fold")
@@ -63,5 +65,6 @@ def comparison_table(rows: Sequence[Comparison]) -> Table:
         table.add_column(name, justify="right")
     for row in rows:
         values = [f"{row.metrics[key]:.3f}" if key in row.metrics else "-" for key in shown]
-        table.add_row(row.version, row.about, row.tag if row.is_new else f"{row.tag} (as before)", *values)
+        tag = row.tag if row.is_new else f"{row.tag} (as before)"
+        table.add_row(row.version, about(row.version), tag, *values)
     return table

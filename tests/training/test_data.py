@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 
 from services.credit import Applicant
-from training.data import CREDIT_CSV, HELD_OUT_JSONL, data_digest, held_out_lines, read_rows, split
+from training.data import HELD_OUT_JSONL, held_out_lines, read_rows, split
 
 
 def test_there_are_4454_applications_of_13_features_and_28_percent_are_bad() -> None:
@@ -37,7 +36,3 @@ def test_the_split_is_the_same_every_time() -> None:
 
 def test_held_out_jsonl_is_the_split() -> None:
     assert HELD_OUT_JSONL.read_text(encoding="utf-8").splitlines() == held_out_lines()
-
-
-def test_the_data_digest_is_that_of_the_file() -> None:
-    assert data_digest() == hashlib.sha256(CREDIT_CSV.read_bytes()).hexdigest()
