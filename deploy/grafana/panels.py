@@ -9,50 +9,29 @@ from typing import Any, Final
 _SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 _COLUMNS: Final = 24
 _HEIGHT: Final = 8
-
-
-@dataclass(frozen=True)
-class Query:
-    """One query and the name of its lines, such as `{{version}}`."""
-
-    promql: str
-    legend: str
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One panel. `unit` is Grafana's: reqps, s, percentunit, short, bool, rows, …"""
-
-    title: str
-    queries: tuple[Query, ...]
-    unit: str = "short"
-    about: str = ""
-    kind: str = "timeseries"
-    width: int = 8
-
-
-@dataclass(frozen=True)
-class Row:
-    """A heading and the panels under it."""
-
-    title: str
-    panels: tuple[Panel, ...]
+_OPTIONS: Final[dict[str, Any]] = {
+    "timeseries": {
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+        "tooltip": {"mode": "multi", "sort": "desc"},
+    },
+    "stat": {
+        "colorMode": "none",
+        "graphMode": "none",
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+        "textMode": "value_and_name",
+    },
+}
 
 
 @dataclass(frozen=True)
 class Board:
-    """A dashboard. `variables`: the name of each and the query that gives its values, in order."""
+    """A dashboard: the panels under each heading; the name of each variable and the query for its values."""
 
     uid: str
     title: str
     about: str
-    rows: tuple[Row, ...]
+    rows: Mapping[str, Sequence[dict[str, Any]]]
     variables: Mapping[str, str]
-
-    @property
-    def panels(self) -> list[Panel]:
-        """Every panel."""
-        return [panel for row in self.rows for panel in row.panels]
 
 
 def panel(
@@ -62,9 +41,31 @@ def panel(
     about: str = "",
     kind: str = "timeseries",
     width: int = 8,
-) -> Panel:
-    """A panel of (PromQL, legend) pairs."""
-    return Panel(title, tuple(Query(*each) for each in queries), unit, about, kind, width)
+) -> dict[str, Any]:
+    """A panel of pairs of PromQL and the name of its lines, such as `{{version}}`.
+
+    `unit` is Grafana's: reqps, s, percentunit, short, bool, rows, …
+    """
+    return {
+        "gridPos": {"w": width, "h": _HEIGHT},
+        "type": kind,
+        "title": title,
+        "description": about,
+        "datasource": _SOURCE,
+        "fieldConfig": {"defaults": {"unit": unit, "min": 0}, "overrides": []},
+        "options": _OPTIONS[kind],
+        "targets": [
+            {
+                "refId": chr(ord("A") + place),
+                "datasource": _SOURCE,
+                "expr": promql,
+                "legendFormat": legend,
+                "instant": kind == "stat",
+                "range": kind != "stat",
+            }
+            for place, (promql, legend) in enumerate(queries)
+        ],
+    }
 
 
 def as_json(board: Board) -> dict[str, Any]:
@@ -111,58 +112,22 @@ def _variable(name: str, query: str) -> dict[str, Any]:
     }
 
 
-def _laid_out(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def _laid_out(rows: Mapping[str, Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     y = 0
-    for row in rows:
+    for title, panels in rows.items():
         place = {"x": 0, "y": y, "w": _COLUMNS, "h": 1}
         made.append(
-            {"id": len(made) + 1, "type": "row", "title": row.title, "gridPos": place, "panels": []}
+            {"id": len(made) + 1, "type": "row", "title": title, "gridPos": place, "panels": []}
             | {"collapsed": False}
         )
         y += 1
         x = 0
-        for each in row.panels:
-            if x + each.width > _COLUMNS:
+        for each in panels:
+            width = each["gridPos"]["w"]
+            if x + width > _COLUMNS:
                 x, y = 0, y + _HEIGHT
-            place = {"x": x, "y": y, "w": each.width, "h": _HEIGHT}
-            made.append({"id": len(made) + 1, "gridPos": place, **_panel(each)})
-            x += each.width
+            made.append({"id": len(made) + 1, **each, "gridPos": {"x": x, "y": y, **each["gridPos"]}})
+            x += width
         y += _HEIGHT
     return made
-
-
-def _panel(of: Panel) -> dict[str, Any]:
-    return {
-        "type": of.kind,
-        "title": of.title,
-        "description": of.about,
-        "datasource": _SOURCE,
-        "fieldConfig": {"defaults": {"unit": of.unit, "min": 0}, "overrides": []},
-        "options": _OPTIONS[of.kind],
-        "targets": [
-            {
-                "refId": chr(ord("A") + place),
-                "datasource": _SOURCE,
-                "expr": query.promql,
-                "legendFormat": query.legend,
-                "instant": of.kind == "stat",
-                "range": of.kind != "stat",
-            }
-            for place, query in enumerate(of.queries)
-        ],
-    }
-
-
-_OPTIONS: Final[dict[str, Any]] = {
-    "timeseries": {
-        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
-        "tooltip": {"mode": "multi", "sort": "desc"},
-    },
-    "stat": {
-        "colorMode": "none",
-        "graphMode": "none",
-        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
-        "textMode": "value_and_name",
-    },
-}
