@@ -26,7 +26,7 @@ ROUTER_FILE: Final = ROOT / "bentofile.yaml"
 
 
 class CannotBuild(Exception):
-    """A Bento that cannot be built; the message is one line that says why."""
+    """A Bento or an image that cannot be built; the message is one line that says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,25 +20,19 @@ from packaging.utils import canonicalize_name
 ROOT: Final = Path(__file__).parent.parent
 FOLDER: Final = ROOT / "bentos" / "requirements"
 
-_EVERY_SERVICE: Final = ("bentoml", "httptools", "numpy", "orjson", "uvloop")
-# The groups of pyproject.toml, and packages beside them. What may be traced has the exporter.
-GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
-    "controller": ("dependencies", "controller", "traces"),
-    "controller_process": ("dependencies", "controller", "traces"),
-    "credit_v1": ("traces",),
-    "credit_v2": ("traces",),
-    "credit_v3": ("traces",),
-    "router": ("dependencies", "traces"),
-    "router_process": ("dependencies", "traces"),
-}
-PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
-    "controller": ("bentoml",),
-    "controller_process": (),  # `python -m ekiben.control`, for its image: nothing of BentoML
-    "credit_v1": (*_EVERY_SERVICE, "onnxruntime"),
-    "credit_v2": (*_EVERY_SERVICE, "onnxruntime"),
-    "credit_v3": (*_EVERY_SERVICE, "safetensors", "torch"),
-    "router": ("bentoml",),
-    "router_process": (),  # `python -m router`, for its image: nothing of BentoML
+_ROUTER: Final = ("dependencies", "traces")
+_CONTROLLER: Final = ("dependencies", "controller", "traces")
+_SERVICE: Final = ("bentoml", "httptools", "numpy", "orjson", "uvloop")
+# Groups of pyproject.toml, and packages beside them. What may be traced has the exporter. A `_process` is
+# what an image starts (`python -m router`, `python -m ekiben.control`): it needs nothing of BentoML.
+NEEDS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "controller": (_CONTROLLER, ("bentoml",)),
+    "controller_process": (_CONTROLLER, ()),
+    "credit_v1": (("traces",), (*_SERVICE, "onnxruntime")),
+    "credit_v2": (("traces",), (*_SERVICE, "onnxruntime")),
+    "credit_v3": (("traces",), (*_SERVICE, "safetensors", "torch")),
+    "router": (_ROUTER, ("bentoml",)),
+    "router_process": (_ROUTER, ()),
 }
 
 # torch's build for graphics cards asks for gigabytes of these; the build for processors runs without.
@@ -47,9 +41,7 @@ _CUDA: Final = re.compile(r"(nvidia|cuda)-(?!ml-py)|triton$")
 # By the package that asks for it: what this Python does not need and an earlier 3.11 (Debian 12) does.
 EARLIER: Final[Mapping[str, str]] = {"redis": 'async-timeout==5.0.1; python_full_version < "3.11.3"'}
 
-_HEADER: Final = """\
-# Written by `make requirements` from constraints.txt: all that {name} installs.
-"""
+_HEADER: Final = "# Written by `make requirements` from constraints.txt: all that {name} installs.\n"
 
 
 class Unpinned(Exception):
@@ -68,7 +60,8 @@ def direct(name: str) -> list[str]:
     """What the Bento `name` asks for itself: requirements as pip reads them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     listed = {"dependencies": project["dependencies"], **project["optional-dependencies"]}
-    return [each for group in GROUPS[name] for each in listed[group]] + list(PACKAGES[name])
+    groups, packages = NEEDS[name]
+    return [each for group in groups for each in listed[group]] + list(packages)
 
 
 def closure(requirements: list[str]) -> set[str]:
@@ -113,7 +106,7 @@ def locked(name: str) -> str:
 def main() -> int:
     """Write all of them. Returns the exit code."""
     FOLDER.mkdir(exist_ok=True)
-    for name in GROUPS:
+    for name in NEEDS:
         try:
             text = locked(name)
         except Unpinned as error:

@@ -14,11 +14,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from deploy.bentos import CannotBuild
 from deploy.images.base_image import make_base
 from deploy.images.catalogue import MIB, Image, images
 from deploy.images.context import stage
 from deploy.images.engine import BASE, Buildah, Docker, find_engine
-from deploy.images.errors import CannotBuild
 from deploy.images.sizes import Built, record
 
 

@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from deploy.bentos import CannotBuild
 from deploy.images.engine import BASE, Buildah
-from deploy.images.errors import CannotBuild
 
 _PACKAGES: Final = "ca-certificates,python3,python3-venv,python3-pip"
 _NOT_NEEDED: Final = (
@@ -25,9 +25,7 @@ _PATH: Final = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def make_base(engine: Buildah, folder: Path) -> None:
-    """Make the base image, unless it is there. Raises `CannotBuild`."""
-    if engine.has(BASE):
-        return
+    """Make the base image. Raises `CannotBuild`."""
     if shutil.which("debootstrap") is None:
         raise CannotBuild(f"{BASE} is not here, and debootstrap, which could make it, is not installed")
     with tempfile.TemporaryDirectory(dir=folder) as root:

@@ -13,8 +13,8 @@ import bentoml
 from bentoml.exceptions import NotFound
 from bentoml.models import BentoModel
 
+from deploy.bentos import CannotBuild
 from deploy.images.catalogue import Image
-from deploy.images.errors import CannotBuild
 from deploy.images.wheelhouse import collect
 
 _HERE = Path(__file__).parent

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.images.errors import CannotBuild
+from deploy.bentos import CannotBuild
 
 BASE: Final = "python:3.11-slim"
 
@@ -29,11 +29,11 @@ class Docker:
     ) -> None:
         """Build with BuildKit, which the Dockerfile's mounts need."""
         arguments = ["--target", target, "-f", str(file), *_options(tags, labels), str(context)]
-        _run(["docker", "build", "-q", *arguments], {**os.environ, "DOCKER_BUILDKIT": "1"})
+        _output(["docker", "build", "-q", *arguments], {**os.environ, "DOCKER_BUILDKIT": "1"})
 
     def size(self, image: str) -> int:
         """As the daemon tells it."""
-        return int(_output(["docker", "image", "inspect", "-f", "{{.Size}}", image], dict(os.environ)))
+        return int(_output(["docker", "image", "inspect", "-f", "{{.Size}}", image]))
 
 
 class Buildah:
@@ -94,11 +94,7 @@ def _succeeds(command: Sequence[str], environ: Mapping[str, str] | None = None) 
     return subprocess.run(command, env=environ, capture_output=True, check=False).returncode == 0  # noqa: S603
 
 
-def _run(command: Sequence[str], environ: Mapping[str, str]) -> None:
-    _output(command, environ)
-
-
-def _output(command: Sequence[str], environ: Mapping[str, str]) -> str:
+def _output(command: Sequence[str], environ: Mapping[str, str] | None = None) -> str:
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode != 0:
         raise CannotBuild(f"{' '.join(command[:2])} failed: {done.stderr.strip()[-2000:]}")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from deploy.images.errors import CannotBuild
+from deploy.bentos import CannotBuild
 
 
 def collect(requirements: Iterable[str], house: Path, target: Path) -> None:
@@ -55,18 +55,7 @@ def _fetch(requirements: list[str], house: Path) -> None:
         file.write("\n".join(each.split(";")[0] for each in requirements))
         file.flush()
         # The list is complete: what a package asks for besides (torch: CUDA) is not wanted.
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "-qq",
-            "--no-deps",
-            "-w",
-            str(house),
-            "-r",
-            file.name,
-        ]
-        done = subprocess.run(command, check=False)  # noqa: S603
+        pip = [sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps"]
+        done = subprocess.run([*pip, "-w", str(house), "-r", file.name], check=False)  # noqa: S603
     if done.returncode != 0:
         raise CannotBuild("pip could not fetch the packages: see above")

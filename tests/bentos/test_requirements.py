@@ -8,13 +8,13 @@ from importlib import metadata
 import pytest
 from packaging.requirements import Requirement
 
-from deploy.requirements import EARLIER, FOLDER, GROUPS, closure, direct, locked
+from deploy.requirements import EARLIER, FOLDER, NEEDS, closure, direct, locked
 
 HEAVY = {
     "altair", "duckdb", "ibis-framework", "onnxruntime", "pandas", "pyarrow", "scikit-learn", "scipy",
     "skops", "tea-tasting", "torch", "vl-convert-python",
 }  # fmt: skip
-LOCKS = sorted(GROUPS)
+LOCKS = sorted(NEEDS)
 
 
 def needs_on(python: str, package: str) -> set[str]:
