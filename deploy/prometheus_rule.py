@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,22 +36,17 @@ def with_runbooks(rules: str, base: str) -> str:
     return re.sub(r"(runbook_url: )\S*(?=docs/runbook\.md#)", lambda found: found[1] + base, rules)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Write the object. Returns the exit code: 2 where there are no rules to read."""
+def main() -> None:
+    """Write the object."""
     parser = argparse.ArgumentParser(prog="python -m deploy.prometheus_rule", description=__doc__)
     parser.add_argument("--runbooks", metavar="URL", help="what docs/runbook.md lies under, with the last /")
-    runbooks = parser.parse_args(arguments).runbooks
-    try:
-        text = RULES.read_text(encoding="utf-8")
-    except OSError as error:
-        sys.stderr.write(f"cannot read {RULES}: {error.strerror}\n")
-        return 2
+    runbooks = parser.parse_args().runbooks
+    text = RULES.read_text(encoding="utf-8")
     if runbooks is not None:
         text = with_runbooks(text, runbooks)
         RULES.write_text(text, encoding="utf-8")
     OBJECT.write_text(prometheus_rule(yaml.safe_load(text)), encoding="utf-8")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -21,12 +20,11 @@ def files() -> dict[str, str]:
     return {f"{board.uid}.json": json.dumps(as_json(board), indent=2) + "\n" for board in BOARDS}
 
 
-def main() -> int:
-    """Write them. Returns the exit code."""
+def main() -> None:
+    """Write them."""
     for name, content in files().items():
         (FOLDER / name).write_text(content, encoding="utf-8")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 _SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
+_CHOICE: Final = {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"}
 _COLUMNS: Final = 24
 _HEIGHT: Final = 8
 _OPTIONS: Final[dict[str, Any]] = {
@@ -91,13 +92,9 @@ def as_json(board: Board) -> dict[str, Any]:
                 "keepTime": True,
             }
         ],
-        "templating": {"list": [_datasource(), *(_variable(*each) for each in board.variables.items())]},
+        "templating": {"list": [_CHOICE, *(_variable(*each) for each in board.variables.items())]},
         "panels": _laid_out(board.rows),
     }
-
-
-def _datasource() -> dict[str, Any]:
-    return {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"}
 
 
 def _variable(name: str, query: str) -> dict[str, Any]:
