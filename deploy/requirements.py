@@ -68,11 +68,9 @@ def closure(requirements: list[str]) -> set[str]:
     """The canonical names of the packages that these requirements install. Raises `Unpinned`."""
     todo = [Requirement(each) for each in requirements]
     seen: set[tuple[str, str]] = set()
-    names: set[str] = set()
     while todo:
         requirement = todo.pop()
         name = canonicalize_name(requirement.name)
-        names.add(name)
         for extra in ("", *requirement.extras):
             if (name, extra) in seen:
                 continue
@@ -85,7 +83,7 @@ def closure(requirements: list[str]) -> set[str]:
                 wanted = need.marker is None or need.marker.evaluate({"extra": extra})
                 if wanted and not (name == "torch" and _CUDA.match(canonicalize_name(need.name))):
                     todo.append(need)
-    return names
+    return {name for name, _ in seen}
 
 
 def locked(name: str) -> str:

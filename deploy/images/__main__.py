@@ -42,8 +42,12 @@ def build(image: Image, engine: Docker | Buildah, folder: Path) -> Built:
         labels |= {"ekiben.bento": str(bento.tag)}
         if packed := bento.info.all_models:
             labels |= {"ekiben.model_tag": ", ".join(str(model.tag) for model in packed)}
-        tags = [image.reference, f"{image.name}:{bento.tag.version}"]
-        engine.build(Path(context), Path(__file__).parent / "Dockerfile", image.target, tags, labels)
+        options = ["--target", image.target, "-f", str(Path(__file__).parent / "Dockerfile")]
+        for tag in (image.reference, f"{image.name}:{bento.tag.version}"):
+            options += ["-t", tag]
+        for name, value in labels.items():
+            options += ["--label", f"{name}={value}"]
+        engine.build([*options, context])
     size = engine.size(image.reference)
     if image.most_mib is not None and size > image.most_mib * MIB:
         raise CannotBuild(f"{image.name} has {size / MIB:.0f} MiB, more than {image.most_mib}")

@@ -24,11 +24,8 @@ class Docker:
         """Whether the daemon has the image."""
         return _succeeds(["docker", "image", "inspect", image])
 
-    def build(
-        self, context: Path, file: Path, target: str, tags: Sequence[str], labels: Mapping[str, str]
-    ) -> None:
+    def build(self, arguments: Sequence[str]) -> None:
         """Build with BuildKit, which the Dockerfile's mounts need."""
-        arguments = ["--target", target, "-f", str(file), *_options(tags, labels), str(context)]
         _output(["docker", "build", "-q", *arguments], {**os.environ, "DOCKER_BUILDKIT": "1"})
 
     def size(self, image: str) -> int:
@@ -57,12 +54,9 @@ class Buildah:
         """Whether the store has the image."""
         return _succeeds(["buildah", "inspect", "--type", "image", image], self.environ)
 
-    def build(
-        self, context: Path, file: Path, target: str, tags: Sequence[str], labels: Mapping[str, str]
-    ) -> None:
+    def build(self, arguments: Sequence[str]) -> None:
         """Build; the format is Docker's, since OCI's knows no health check."""
-        options = ["--format", "docker", "--layers", "--pull-never", "--target", target, "-f", str(file)]
-        self.run("bud", "-q", *options, *_options(tags, labels), str(context))
+        self.run("bud", "-q", "--format", "docker", "--layers", "--pull-never", *arguments)
 
     def size(self, image: str) -> int:
         """The sum of its layers."""
@@ -83,11 +77,6 @@ def find_engine(folder: Path) -> Docker | Buildah:
     if os.geteuid() != 0:
         raise CannotBuild("no Docker daemon answers, and buildah must run as root here")
     return Buildah(folder)
-
-
-def _options(tags: Sequence[str], labels: Mapping[str, str]) -> list[str]:
-    options = [option for tag in tags for option in ("-t", tag)]
-    return options + [option for name, value in labels.items() for option in ("--label", f"{name}={value}")]
 
 
 def _succeeds(command: Sequence[str], environ: Mapping[str, str] | None = None) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,11 +23,11 @@ def collect(requirements: Iterable[str], house: Path, target: Path) -> None:
     """
     house.mkdir(parents=True, exist_ok=True)
     wanted = list(requirements)
-    missing = [each for each in wanted if _key(each) not in _wheels(house)]
-    if missing:
-        _fetch(missing, house)
-    target.mkdir(parents=True)
     wheels = _wheels(house)
+    if missing := [each for each in wanted if _key(each) not in wheels]:
+        _fetch(missing, house)
+        wheels = _wheels(house)
+    target.mkdir(parents=True)
     for each in wanted:
         if _key(each) not in wheels:
             raise CannotBuild(f"pip gave no wheel for {each}")
@@ -51,11 +50,8 @@ def _wheels(house: Path) -> dict[tuple[str, str], Path]:
 
 
 def _fetch(requirements: list[str], house: Path) -> None:
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-        file.write("\n".join(each.split(";")[0] for each in requirements))
-        file.flush()
-        # The list is complete: what a package asks for besides (torch: CUDA) is not wanted.
-        pip = [sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps"]
-        done = subprocess.run([*pip, "-w", str(house), "-r", file.name], check=False)  # noqa: S603
+    # The list is complete: what a package asks for besides (torch: CUDA) is not wanted.
+    pip = [sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "-w", str(house)]
+    done = subprocess.run([*pip, *(each.split(";")[0] for each in requirements)], check=False)  # noqa: S603
     if done.returncode != 0:
         raise CannotBuild("pip could not fetch the packages: see above")
