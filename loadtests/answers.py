@@ -9,21 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_REQUIRED = frozenset(
-    {
-        "prediction",
-        "model",
-        "version",
-        "model_version",
-        "experiment",
-        "variant",
-        "prediction_id",
-        "request_id",
-        "cached",
-    }
-)
-_OPTIONAL = frozenset({"fallback_from"})
 _TEXTS = ("version", "model_version", "prediction_id")
+_REQUIRED = {*_TEXTS, "prediction", "model", "experiment", "variant", "request_id", "cached"}
+_OPTIONAL = {"fallback_from"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +20,6 @@ class Output:
 
     score: str | None = None
     decision: str | None = None
-
-
-UNKNOWN_OUTPUT = Output()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +81,7 @@ def read_answer(body: bytes | None, model: str, request_id: str, outputs: Mappin
     if answer["request_id"] != request_id:
         raise WrongAnswer("the answer to another request")
     version: str = answer["version"]
-    decision = _check_prediction(answer["prediction"], outputs.get(version, UNKNOWN_OUTPUT))
+    decision = _check_prediction(answer["prediction"], outputs.get(version, Output()))
     assigned = answer.get("fallback_from", version)
     return Answer(version, assigned, answer["prediction_id"], decision, answer["cached"])
 

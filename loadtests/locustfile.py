@@ -9,6 +9,7 @@ import logging
 import os
 import random
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -197,13 +198,10 @@ def meet_router(url: str, model: str) -> dict[str, Output]:
     except (KeyError, ValueError):
         raise WrongAnswer(f"the router's address must look like http://host:port, not {url!r}") from None
     try:
-        connection = connect(host, port, timeout=5.0)
-        try:
+        with closing(connect(host, port, timeout=5.0)) as connection:
             connection.request("GET", f"{address.path.rstrip('/')}/models/{model}")
             response = connection.getresponse()
             status, body = response.status, response.read()
-        finally:
-            connection.close()
         if status != 200:
             raise WrongAnswer(
                 f"the router at {url} refused GET /models/{model}: {read_problem(status, body)}"

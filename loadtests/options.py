@@ -15,52 +15,41 @@ def add_options(parser: Any, shapes: list[str]) -> None:
 
     Their values are only what msgpack can carry: the master sends them to its workers.
     """
-    traffic = parser.add_argument_group("Ekiben: who asks for what")
+    group = parser.add_argument_group("Ekiben: who asks for what")
+
+    def add(flag: str, kind: Callable[[str], Any], default: float, about: str) -> None:
+        group.add_argument(flag, type=kind, default=default, help=f"{about} ({default:g})")
+
     seconds, whole, share = _number(float, 0.0), _number(int, 1), _number(float, 0.0, 1.0)
-    add = traffic.add_argument
-    add("--model", default="credit", help="model to ask for a prediction (credit)")
-    add(
-        "--applications",
-        metavar="FILE",
-        help='what users send: lines of {"features": {…}, "status": "good"|"bad"} '
-        "(training/data/held_out.jsonl)",
+    group.add_argument("--model", default="credit", help="model to ask for a prediction (credit)")
+    sent = (
+        'what users send: lines of {"features": {…}, "status": "good"|"bad"} (training/data/held_out.jsonl)'
     )
-    add("--population", type=whole, default=100_000, help="how many users there are to draw from (100000)")
-    add(
-        "--zipf",
-        type=seconds,
-        default=0.5,
-        help="exponent of the draw: 0 draws evenly, 1.1 makes most answers repeats (0.5)",
-    )
-    add("--seed", type=int, default=1, help="seed of the draw and of the think times (1)")
-    add("--think-s", type=seconds, default=0.1, help="mean think time, exponential, in seconds (0.1)")
-    add("--timeout-s", type=_number(float, 0.1), default=5.0, help="a client gives up after so long (5)")
-    add(
-        "--outcomes-share",
-        type=share,
-        default=0.2,
-        help="share of answers whose outcome is reported to POST /outcomes (0.2)",
-    )
+    group.add_argument("--applications", metavar="FILE", help=sent)
+    add("--population", whole, 100_000, "how many users there are to draw from")
+    add("--zipf", seconds, 0.5, "exponent of the draw: 0 draws evenly, 1.1 makes most answers repeats")
+    add("--seed", int, 1, "seed of the draw and of the think times")
+    add("--think-s", seconds, 0.1, "mean think time, exponential, in seconds")
+    add("--timeout-s", _number(float, 0.1), 5.0, "a client gives up after so long")
+    add("--outcomes-share", share, 0.2, "share of answers whose outcome is reported to POST /outcomes")
 
-    load = parser.add_argument_group("Ekiben: the shape of the load")
-    add = load.add_argument
-    add("--shape", choices=shapes, help="; ".join(_SHAPES))
-    add("--peak-users", type=whole, default=20, help="ramp, spike, soak: most clients at once (20)")
-    add("--climb-s", type=seconds, default=30.0, help="ramp: seconds up to the peak (30)")
-    add("--hold-s", type=seconds, default=30.0, help="ramp: seconds at the peak (30)")
-    add("--base-users", type=whole, default=2, help="spike: clients before and after it (2)")
-    add("--base-s", type=seconds, default=20.0, help="spike: seconds before it, and after (20)")
-    add("--spike-s", type=seconds, default=20.0, help="spike: seconds it lasts (20)")
-    add("--soak-s", type=seconds, default=300.0, help="soak: seconds it lasts (300)")
-    add("--step-users", type=whole, default=20, help="steps: clients that each step adds (20)")
-    add("--steps", type=whole, default=10, help="steps: most steps (10)")
-    add("--step-s", type=seconds, default=15.0, help="steps: seconds a step lasts (15)")
-    add("--settle-s", type=seconds, default=5.0, help="steps: seconds at its start not counted (5)")
+    group = parser.add_argument_group("Ekiben: the shape of the load")
+    group.add_argument("--shape", choices=shapes, help="; ".join(_SHAPES))
+    add("--peak-users", whole, 20, "ramp, spike, soak: most clients at once")
+    add("--climb-s", seconds, 30.0, "ramp: seconds up to the peak")
+    add("--hold-s", seconds, 30.0, "ramp: seconds at the peak")
+    add("--base-users", whole, 2, "spike: clients before and after it")
+    add("--base-s", seconds, 20.0, "spike: seconds before it, and after")
+    add("--spike-s", seconds, 20.0, "spike: seconds it lasts")
+    add("--soak-s", seconds, 300.0, "soak: seconds it lasts")
+    add("--step-users", whole, 20, "steps: clients that each step adds")
+    add("--steps", whole, 10, "steps: most steps")
+    add("--step-s", seconds, 15.0, "steps: seconds a step lasts")
+    add("--settle-s", seconds, 5.0, "steps: seconds at its start not counted")
 
-    slo = parser.add_argument_group("Ekiben: the SLO; past it the exit code is 1")
-    add = slo.add_argument
-    add("--slo-p99-ms", type=seconds, default=200.0, help="most milliseconds at the 99th percentile (200)")
-    add("--slo-error-rate", type=share, default=0.001, help="largest share of failed requests (0.001)")
+    group = parser.add_argument_group("Ekiben: the SLO; past it the exit code is 1")
+    add("--slo-p99-ms", seconds, 200.0, "most milliseconds at the 99th percentile")
+    add("--slo-error-rate", share, 0.001, "largest share of failed requests")
 
 
 _SHAPES: Final = (

@@ -66,11 +66,10 @@ class Spike(Shape):
     def users_at(self, second: float) -> int | None:
         """See the class."""
         before_s, spike_s = self.options.base_s, self.options.spike_s
-        if second < before_s:
-            return int(self.options.base_users)
-        if second < before_s + spike_s:
-            return int(self.options.peak_users)
-        return int(self.options.base_users) if second < 2 * before_s + spike_s else None
+        if second >= 2 * before_s + spike_s:
+            return None
+        in_spike = before_s <= second < before_s + spike_s
+        return int(self.options.peak_users if in_spike else self.options.base_users)
 
 
 class Soak(Shape):

@@ -6,6 +6,7 @@ import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 
@@ -86,12 +87,8 @@ class Step:
 
 def find_knee(steps: Sequence[Step]) -> Step | None:
     """The highest load below the first one that broke the objective; None when none held it."""
-    knee = None
-    for step in steps:
-        if step.broken is not None:
-            break
-        knee = step
-    return knee
+    held = list(takewhile(lambda step: step.broken is None, steps))
+    return held[-1] if held else None
 
 
 COLUMNS = ("users", "requests", "requests_per_s", "p50_ms", "p99_ms", "error_rate", "slo", "knee")

@@ -28,12 +28,11 @@ class Verdict:
         options, runner = environment.parsed_options, environment.runner
         assert options is not None
         assert runner is not None
-        if self.mistake is not None:
-            self._lines.append(f"load test: {self.mistake}")
-            environment.process_exit_code = _NO_RUN
-            return
-        if runner.exceptions:
-            self._lines.append("load test: the locustfile itself failed; Locust shows the exceptions above")
+        mistake = self.mistake
+        if mistake is None and runner.exceptions:
+            mistake = "the locustfile itself failed; Locust shows the exceptions above"
+        if mistake is not None:
+            self._lines.append(f"load test: {mistake}")
             environment.process_exit_code = _NO_RUN
             return
         if runner.cpu_warning_emitted or getattr(runner, "worker_cpu_warning_emitted", False):
@@ -43,17 +42,16 @@ class Verdict:
             )
         self._lines.append(_cached(runner))
         shape = environment.shape_class
-        broken = (
-            self._judge_steps(shape, options) if isinstance(shape, Steps) else _judge_all(runner, options)
-        )
-        if broken is None:
-            self._lines.append(
-                f"SLO held: {_in_short(runner)}"
-                if not isinstance(shape, Steps)
-                else "SLO held, up to the knee"
-            )
+        if isinstance(shape, Steps):
+            broken, held = self._judge_steps(shape, options), "SLO held, up to the knee"
         else:
-            self._lines.append(f"SLO broken: {broken}")
+            figures = _figures(runner)
+            broken = Slo(options.slo_p99_ms, options.slo_error_rate).broken(figures)
+            held = (
+                f"SLO held: {figures.requests} requests, {figures.rate:.0f} a second, "
+                f"p99 {figures.percentile_ms(0.99)} ms, {figures.failures} failed"
+            )
+        self._lines.append(held if broken is None else f"SLO broken: {broken}")
         environment.process_exit_code = 0 if broken is None else _BROKEN
 
     def _judge_steps(self, shape: Steps, options: argparse.Namespace) -> str | None:
@@ -76,10 +74,6 @@ def _figures(runner: Runner) -> Figures:
     return Figures(total.num_requests, total.num_failures, dict(total.response_times), seconds)
 
 
-def _judge_all(runner: Runner, options: argparse.Namespace) -> str | None:
-    return Slo(options.slo_p99_ms, options.slo_error_rate).broken(_figures(runner))
-
-
 def _cached(runner: Runner) -> str:
     """How many of the answers no model had to work for."""
     counts = {name: each.num_requests for (name, _), each in runner.stats.entries.items()}
@@ -88,12 +82,4 @@ def _cached(runner: Runner) -> str:
     share = cached / answers if answers else 0.0
     return (
         f"{cached} of {answers} answers came from the cache ({share:.0%}); the models worked for the others"
-    )
-
-
-def _in_short(runner: Runner) -> str:
-    figures = _figures(runner)
-    return (
-        f"{figures.requests} requests, {figures.rate:.0f} a second, "
-        f"p99 {figures.percentile_ms(0.99)} ms, {figures.failures} failed"
     )
