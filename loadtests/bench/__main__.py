@@ -3,48 +3,38 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
-import aiohttp
 from rich.console import Console
 from rich.status import Status
 
 from loadtests.bench import figures
-from loadtests.bench.check import Checked, check_direct, check_router, make_cases
+from loadtests.bench.check import check_direct, check_router, make_cases
 from loadtests.bench.counters import counters
 from loadtests.bench.errors import BenchError
-from loadtests.bench.machine import (
-    describe_machine,
-    describe_tool,
-    describe_versions,
-    others_load,
-    revision,
-    today,
-)
-from loadtests.bench.measure import Effort, Target, measure
+from loadtests.bench.machine import others_load
+from loadtests.bench.measure import Effort, Target, measure, problems
 from loadtests.bench.memory import Memory, watch_memory
 from loadtests.bench.probe import response_size
 from loadtests.bench.report import Run, section, show
-from loadtests.bench.run import clean_environment, run_until_signal
+from loadtests.bench.run import run_until_signal
 from loadtests.bench.section import PAGE, write_section
-from loadtests.bench.stack import Stack, router_pid, rss_mib, started
+from loadtests.bench.stack import Stack, router_process, rss_mib, started
 from loadtests.bench.streams import (
     DIRECT,
     HELD_OUT,
     ROUTER,
-    Ask,
     Numbers,
-    Stream,
     read_rows,
     write_distinct,
     write_repeats,
 )
-from loadtests.bench.wrk import Load, require_wrk
+from loadtests.bench.wrk import loaded, require_wrk
 
 CLIENTS: Final = (1, 16, 64, 256)
 FULL: Final = Effort(rounds=9, seconds=2, warm_up_s=1)
@@ -60,39 +50,27 @@ _CASES: Final = 1_000
 class Bench:
     """One run, from the started stack to what it found out."""
 
-    def __init__(self, stack: Stack, session: aiohttp.ClientSession, effort: Effort, status: Status) -> None:
+    def __init__(self, stack: Stack, effort: Effort, status: Status) -> None:
         self._stack = stack
-        self._session = session
         self._effort = effort
         self._status = status
         self._numbers = Numbers()
         self._rows = read_rows(HELD_OUT)
 
-    def _streams(self, name: str, ask: Ask, url: str) -> tuple[Stream, Stream]:
-        host = url.removeprefix("http://")
-        folder = self._stack.data_dir
-        return (
-            write_distinct(ask, self._rows, host, folder / f"{name}-distinct.lua"),
-            write_repeats(ask, self._rows, host, folder / f"{name}-repeats.lua"),
-        )
-
     async def _counts(self) -> Counter[str]:
-        return await counters(self._session, self._stack.router)
+        return await counters(self._stack.session, self._stack.router)
 
     async def targets(self) -> list[Target]:
         """The four, with their streams."""
-        stack, row = self._stack, self._rows[0]
-        distinct, repeats = self._streams("router", ROUTER, stack.router)
-        direct, _ = self._streams("direct", DIRECT, stack.direct)
-        router_size = await response_size(self._session, stack.router, ROUTER, row)
-        empty_size = await response_size(self._session, stack.empty, ROUTER, row)
+        stack, rows, folder = self._stack, self._rows, self._stack.data_dir
+        distinct = write_distinct(ROUTER, rows, stack.router, folder / "router-distinct.lua")
+        repeats = write_repeats(ROUTER, rows, stack.router, folder / "router-repeats.lua")
+        direct = write_distinct(DIRECT, rows, stack.direct, folder / "direct-distinct.lua")
+        direct_size = await response_size(stack.session, stack.direct, DIRECT, rows[0])
+        router_size = await response_size(stack.session, stack.router, ROUTER, rows[0])
+        empty_size = await response_size(stack.session, stack.empty, ROUTER, rows[0])
         return [
-            Target(
-                figures.DIRECT,
-                stack.direct,
-                direct,
-                await response_size(self._session, stack.direct, DIRECT, row),
-            ),
+            Target(figures.DIRECT, stack.direct, direct, direct_size),
             Target(figures.UNCACHED, stack.router, distinct, router_size, self._counts, "served"),
             Target(figures.REPEATS, stack.router, repeats, router_size, self._counts, "cached"),
             Target(figures.EMPTY, stack.empty, repeats, empty_size),
@@ -101,38 +79,41 @@ class Bench:
     async def check(self, targets: Sequence[Target]) -> list[str]:
         """Compare answers under load. Raises BenchError when one is wrong."""
         self._status.update("comparing answers, under load")
-        cases = await make_cases(self._session, self._stack.services, self._rows, _CASES)
+        session = self._stack.session
+        cases = await make_cases(session, self._stack.services, self._rows, _CASES)
+        half = cases[: _CASES // 2]
+        direct, router = targets[:2]
+        checks = [
+            (direct, len(half), partial(check_direct, session, direct.url, DIRECT_VERSION, half)),
+            (router, 2 * len(cases), partial(check_router, session, router.url, cases)),
+        ]
         told = []
-        for target in targets[:2]:
-            async with Load(target.url, target.stream, self._numbers.next, _CHECK_CLIENTS, _CHECK_S) as load:
-                checked = await self._compare(target, cases)
-                load.stop()
-                one = await load.result()
+        for target, answers, compare in checks:
+            first = self._numbers.next
+            async with loaded(target.url, target.stream, first, _CHECK_CLIENTS, _CHECK_S) as load:
+                wrong = await compare()
+                one = await load.stop()
             self._numbers.sent(one.requests + one.errors + _CHECK_CLIENTS)
-            if checked.wrong:
-                raise BenchError(
-                    f"{target.name}: {len(checked.wrong)} wrong answers, the first: {checked.wrong[0]}"
-                )
-            told.append(f"{target.name}: {checked.answers:,} answers compared, all right.")
+            if wrong:
+                raise BenchError(f"{target.name}: {len(wrong)} wrong answers, the first: {wrong[0]}")
+            told.append(f"{target.name}: {answers:,} answers compared, all right.")
         return told
-
-    async def _compare(self, target: Target, cases: list[Any]) -> Checked:
-        if target.name == figures.DIRECT:
-            return await check_direct(self._session, target.url, DIRECT_VERSION, cases[: len(cases) // 2])
-        return await check_router(self._session, target.url, cases)
 
     async def memory(self, target: Target) -> Memory:
         """Send a million distinct requests."""
-        pid = router_pid(self._stack)
+        process = router_process()
 
         async def answered() -> int:
             return (await self._counts())["served"]
 
-        def tell(count: int) -> None:
-            self._status.update(f"memory: {count:,} distinct requests answered")
-
         return await watch_memory(
-            target.url, target.stream, self._numbers, answered, lambda: rss_mib(pid), _MEMORY_LIMIT_S, tell
+            target.url,
+            target.stream,
+            self._numbers,
+            answered,
+            partial(rss_mib, process),
+            _MEMORY_LIMIT_S,
+            lambda count: self._status.update(f"memory: {count:,} distinct requests answered"),
         )
 
     async def run(self, with_memory: bool, begun: float, load: str) -> Run:
@@ -159,11 +140,7 @@ class Bench:
             checks=checks,
             memory=memory,
             direct_version=f"credit {DIRECT_VERSION}",
-            machine=describe_machine(),
-            versions=f"{describe_versions()}, {describe_tool('wrk', '-v').split(' [')[0]}",
-            revision=revision(),
             load=load,
-            date=today(),
             took_s=time.monotonic() - begun,
         )
 
@@ -174,9 +151,7 @@ async def bench(console: Console, effort: Effort, with_memory: bool) -> Run:
     require_wrk()
     with console.status("starting the services, the router and Redis") as status:
         async with started(DIRECT_VERSION) as stack:
-            timeout = aiohttp.ClientTimeout(total=30)
-            async with aiohttp.ClientSession(timeout=timeout) as session:
-                return await Bench(stack, session, effort, status).run(with_memory, begun, load)
+            return await Bench(stack, effort, status).run(with_memory, begun, load)
 
 
 def main() -> int:
@@ -192,20 +167,14 @@ def main() -> int:
     )
     options = parser.parse_args()
     with_memory = not options.quick if options.memory is None else options.memory
-    clean_environment()
     console = Console() if sys.stdout.isatty() else Console(width=120)
-    try:
-        run = run_until_signal(bench(console, QUICK if options.quick else FULL, with_memory))
-    except BenchError as error:
-        sys.stderr.write(f"bench: {error}\n")
-        return 1
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        return 130
+    effort = QUICK if options.quick else FULL
+    run = run_until_signal("bench", bench(console, effort, with_memory))
     show(console, run)
     if not options.quick:
         write_section("bench", section(run))
         console.print(f"Written to {PAGE}.")
-    return 0 if all(figure.holds for figure in run.figures) and not run.problems else 1
+    return 0 if all(figure.holds for figure in run.figures) and not problems(run.table) else 1
 
 
 if __name__ == "__main__":

@@ -17,16 +17,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import Progress
 
 from loadtests.bench.errors import BenchError
-from loadtests.bench.machine import describe_machine, others_load, revision, today
+from loadtests.bench.machine import describe_machine, git, others_load, revision, today
 from loadtests.bench.section import markdown_table, write_section
 from loadtests.bench.wrk import require_wrk
 
@@ -38,6 +38,8 @@ _A_START: Final = 25
 _END_S: Final = 60.0
 Costs = dict[str, list[tuple[float, float]]]
 """CPU seconds of one request, earlier and now, a pair after the other, by kind of load and who used them."""
+Side = Callable[[str], list[Any]]
+"""What it answers to a line; to an empty one, what it says when it is ready. Raises `BenchError`."""
 _WHO: Final = ("the router", "router, services, both Redis")
 
 
@@ -72,13 +74,7 @@ def main() -> int:
     except BenchError as error:
         sys.stderr.write(f"bench-costs-against: {error}\n")
         return 1
-    header = [
-        "CPU of a request",
-        f"{options.revision}, ms",
-        "now, ms",
-        "median ratio",
-        "95 % interval",
-    ]
+    header = ["CPU of a request", f"{options.revision}, ms", "now, ms", "median ratio", "95 % interval"]
     table = markdown_table(header, rows)
     console.print(table, soft_wrap=True)
     about = (
@@ -91,33 +87,9 @@ def main() -> int:
     return 0
 
 
-class _Side:
-    """One of the two, running."""
-
-    def __init__(self, process: subprocess.Popen[str], name: str) -> None:
-        self._process = process
-        self._name = name
-
-    def load(self, kind: str) -> list[float]:
-        """CPU seconds for one request of a phase, of each of `_WHO`. Raises `BenchError`."""
-        count, *cpu_s = self.ask(kind)
-        return [float(used) / int(count) for used in cpu_s]
-
-    def ask(self, line: str = "") -> list[str]:
-        """Tell it something, if anything, and read its answer. Raises `BenchError`."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        if line:
-            self._process.stdin.write(f"{line}\n")
-            self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise BenchError(f"{self._name} has ended: see what it wrote above")
-        return list(json.loads(answer))
-
-
 @contextmanager
-def _side(tree: Path, name: str) -> Iterator[_Side]:
+def _side(tree: Path, name: str) -> Iterator[Side]:
+    """One of the two, running."""
     # A network of its own: both have the same ports.
     command = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
     with subprocess.Popen(  # noqa: S603
@@ -129,50 +101,56 @@ def _side(tree: Path, name: str) -> Iterator[_Side]:
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
+        questions, answers = process.stdin, process.stdout
+        assert questions is not None
+        assert answers is not None
+
+        def ask(line: str) -> list[Any]:
+            if line:
+                questions.write(f"{line}\n")
+                questions.flush()
+            answer = answers.readline()
+            if not answer:
+                raise BenchError(f"{name} has ended: see what it wrote above")
+            return list(json.loads(answer))
+
         try:
-            yield _Side(process, name)
+            yield ask
         finally:
-            assert process.stdin is not None
-            process.stdin.close()
+            questions.close()
             try:
                 process.wait(_END_S)
             except subprocess.TimeoutExpired:
                 process.terminate()
 
 
+def _each(side: Side, kind: str) -> list[float]:
+    """CPU seconds for one request of a phase, of each of `_WHO`. Raises `BenchError`."""
+    count, *cpu_s = side(kind)
+    return [used / count for used in cpu_s]
+
+
 def _measure(console: Console, earlier: str, count: int) -> Costs:
     costs: Costs = {}
     with tempfile.TemporaryDirectory() as folder, Progress(console=console) as progress:
         tree = Path(folder) / "earlier"
-        _git("worktree", "add", "--detach", str(tree), earlier)
+        git("worktree", "add", "--detach", str(tree), earlier)
         try:
             task = progress.add_task(f"{count} pairs, {earlier} and now", total=count)
             for first in range(0, count, _A_START):
                 with _side(tree, earlier) as before, _side(Path.cwd(), "the tree as it is") as now:
-                    kinds = before.ask()
-                    now.ask()
+                    kinds = before("")
+                    now("")
                     for number in range(first, min(first + _A_START, count)):
                         for kind in kinds:
-                            pair = _pair(before, now, kind, number % 2 == 0)
-                            for who, *used in zip(_WHO, *pair, strict=True):
-                                costs.setdefault(f"{kind}: {who}", []).append((used[0], used[1]))
+                            in_turn = (before, now) if number % 2 == 0 else (now, before)
+                            used = {side: _each(side, kind) for side in in_turn}
+                            for who, a, b in zip(_WHO, used[before], used[now], strict=True):
+                                costs.setdefault(f"{kind}: {who}", []).append((a, b))
                         progress.advance(task)
         finally:
-            _git("worktree", "remove", "--force", str(tree))
+            git("worktree", "remove", "--force", str(tree))
     return costs
-
-
-def _pair(before: _Side, now: _Side, kind: str, before_first: bool) -> tuple[list[float], list[float]]:
-    if before_first:
-        return before.load(kind), now.load(kind)
-    after = now.load(kind)
-    return before.load(kind), after
-
-
-def _git(*arguments: str) -> None:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)  # noqa: S603, S607
-    if done.returncode != 0:
-        raise BenchError(f"git {arguments[0]} failed: {done.stderr.strip()[-500:]}")
 
 
 def _row(name: str, pairs: Sequence[tuple[float, float]]) -> list[str]:

@@ -19,10 +19,10 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 
 from ekiben.control.recording.schemas import SCHEMAS
+from loadtests.bench.document import EXPERIMENT
 
 START: Final = 1_790_000_000.0
 DAYS: Final = 14
-EXPERIMENT: Final = "credit-boosting"
 _DAY_S: Final = 86_400
 _ROWS_A_GROUP: Final = 131_072  # as the recorder's
 _WORKERS: Final = 4
@@ -37,18 +37,13 @@ class Size:
     outcomes: int
     users: int
 
-    @property
-    def name(self) -> str:
-        """For the folder."""
-        return f"{self.exposures}-{self.outcomes}-{self.users}"
-
 
 def make(size: Size, folder: Path) -> Path:
     """Write the events below `folder`, unless they are there; returns their own folder."""
-    done = folder / size.name
+    done = folder / f"{size.exposures}-{size.outcomes}-{size.users}"
     if done.exists():
         return done
-    draft = folder / f"{size.name}.draft"
+    draft = done.with_suffix(".draft")
     shutil.rmtree(draft, ignore_errors=True)
     _Maker(size, draft).write()
     draft.rename(done)

@@ -8,30 +8,23 @@ compares every answer with what the model service itself says about that applica
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
+import orjson
 
 from ekiben.experiments.assignment import bucket_ranges, choose_variation, hash_v2
+from loadtests.bench.document import EXPERIMENT, VARIANTS
 from loadtests.bench.errors import BenchError
+from loadtests.bench.probe import ask_once
 from loadtests.bench.streams import DIRECT, FIRST_CHECKED, ROUTER, Ask, Row, applicant
 
-EXPERIMENT: Final = "credit-boosting"
-VARIANTS: Final = (("control", "v1"), ("treatment", "v2"))
 _AT_ONCE: Final = 16
 _BATCH: Final = 200
 
 Prediction = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """How many answers were compared, and the first differences, a line each."""
-
-    answers: int
-    wrong: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,36 +60,35 @@ async def make_cases(
     ]
 
 
-async def check_router(session: aiohttp.ClientSession, router: str, cases: Sequence[Case]) -> Checked:
-    """Ask the router for every case, twice: the first answer is the model's, the second the cache's."""
+async def check_router(session: aiohttp.ClientSession, router: str, cases: Sequence[Case]) -> list[str]:
+    """Ask the router for every case, twice: the first answer is the model's, the second the cache's.
+
+    Returns the differences, a line each.
+    """
 
     async def ask(case: Case) -> list[str]:
         wrong = []
         for cached in (False, True):
             own = f"check-{case.number}-{cached:d}"
-            status, header, answer = await _post(session, router, ROUTER, case, own)
-            wrong += [
-                f"number {case.number}: {fault}"
-                for fault in router_faults(case, own, cached, status, header, answer)
-            ]
+            wrong += router_faults(case, own, cached, *await _post(session, router, ROUTER, case, own))
         return wrong
 
-    return Checked(2 * len(cases), await _all(cases, ask))
+    return await _all(cases, ask)
 
 
 async def check_direct(
     session: aiohttp.ClientSession, direct: str, version: str, cases: Sequence[Case]
-) -> Checked:
-    """Ask the service that is called directly for every case, one row a call."""
+) -> list[str]:
+    """Ask the service that is called directly for every case, one row a call. Returns the differences."""
 
     async def ask(case: Case) -> list[str]:
         status, _, answer = await _post(session, direct, DIRECT, case, "check")
         expected = [case.expected[version]]
         if status == 200 and answer == expected:
             return []
-        return [f"number {case.number}: {status} {str(answer)[:200]}, and not {expected}"]
+        return [f"{status} {str(answer)[:200]}, and not {expected}"]
 
-    return Checked(len(cases), await _all(cases, ask))
+    return await _all(cases, ask)
 
 
 def router_faults(
@@ -130,26 +122,21 @@ def router_faults(
 async def _post(
     session: aiohttp.ClientSession, url: str, ask: Ask, case: Case, request_id: str
 ) -> tuple[int, str | None, Any]:
-    body = ask.body(case.row, case.number)
-    headers = {"content-type": "application/json", "x-request-id": request_id}
+    own = {"x-request-id": request_id}
     try:
-        async with session.post(url + ask.path, data=body, headers=headers) as response:
-            return (
-                response.status,
-                response.headers.get("x-request-id"),
-                await response.json(content_type=None),
-            )
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        response, content = await ask_once(session, url, ask, case.row, case.number, **own)
+        return response.status, response.headers.get("x-request-id"), orjson.loads(content)
+    except (BenchError, ValueError) as error:
         return 0, None, f"{type(error).__name__}: {error}"
 
 
-async def _all(cases: Sequence[Case], ask: Any) -> tuple[str, ...]:
+async def _all(cases: Sequence[Case], ask: Callable[[Case], Awaitable[list[str]]]) -> list[str]:
     waiting = iter(cases)
     wrong: list[str] = []
 
     async def work() -> None:
         for case in waiting:
-            wrong.extend(await ask(case))
+            wrong.extend([f"number {case.number}: {fault}" for fault in await ask(case)])
 
     await asyncio.gather(*(work() for _ in range(_AT_ONCE)))
-    return tuple(wrong)
+    return wrong

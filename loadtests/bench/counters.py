@@ -15,16 +15,12 @@ _EVENTS: Final = {"ekiben_events_sent_total": "events", "ekiben_events_dropped_t
 
 
 def read_counters(text: str) -> Counter[str]:
-    """Requests by result (served, cached, fallback, refused, error) and version, and events, from /metrics.
-
-    The versions are counted under `version NAME`.
-    """
+    """Requests by result (served, cached, fallback, refused, error), and events, from /metrics."""
     counted: Counter[str] = Counter()
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if sample.name == _REQUESTS:
                 counted[sample.labels["result"]] += int(sample.value)
-                counted[f"version {sample.labels['version']}"] += int(sample.value)
             elif sample.name in _EVENTS:
                 counted[_EVENTS[sample.name]] += int(sample.value)
     return counted

@@ -26,16 +26,5 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     await send(_BODY)
 
 
-def main() -> None:
-    """Serve on the port of the command line until told to end."""
-    uvicorn.run(
-        app,
-        host="127.0.0.1",
-        port=int(sys.argv[1]),
-        lifespan="off",
-        **SERVER_OPTIONS,
-    )
-
-
 if __name__ == "__main__":
-    main()
+    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), lifespan="off", **SERVER_OPTIONS)

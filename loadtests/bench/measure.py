@@ -76,6 +76,15 @@ class Cell:
 Table = Mapping[tuple[str, int], Cell]
 
 
+def problems(table: Table) -> list[str]:
+    """What was wrong in any round, a line each."""
+    return [
+        f"{name}, {clients} clients: {problem}"
+        for (name, clients), cell in table.items()
+        for problem in cell.problems
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Effort:
     """How long each target is measured: rounds of so many seconds, after a warm-up that does not count."""
@@ -99,9 +108,7 @@ async def measure(
     """
     table: dict[tuple[str, int], Cell] = {}
     for count in sorted(clients):
-        rounds: dict[str, list[Round]] = {target.name: [] for target in targets}
-        problems: dict[str, list[str]] = {target.name: [] for target in targets}
-        counted: dict[str, Counter[str]] = {target.name: Counter() for target in targets}
+        found: dict[str, list[tuple[Round, Counter[str]]]] = {target.name: [] for target in targets}
         if effort.warm_up_s:
             for target in targets:
                 crowd = max(count, _WARMING) if target.stream.repeats else count
@@ -109,13 +116,11 @@ async def measure(
         for _ in range(effort.rounds):
             for target in targets:
                 on_round(target.name, count)
-                one, told = await _round(target, count, effort.seconds, numbers)
-                rounds[target.name].append(one)
-                problems[target.name].extend(faults(target, one, told, count))
-                counted[target.name] += told
+                found[target.name].append(await _round(target, count, effort.seconds, numbers))
         for target in targets:
-            name = target.name
-            table[name, count] = Cell(tuple(rounds[name]), tuple(problems[name]), counted[name])
+            rounds, counted = zip(*found[target.name], strict=True)
+            wrong = [fault for one in found[target.name] for fault in faults(target, *one, count)]
+            table[target.name, count] = Cell(rounds, tuple(wrong), sum(counted, Counter()))
     return table
 
 

@@ -10,7 +10,7 @@ from statistics import median
 from typing import Final
 
 from loadtests.bench.streams import Numbers, Stream
-from loadtests.bench.wrk import Load
+from loadtests.bench.wrk import loaded
 
 REQUESTS: Final = 1_000_000
 _CLIENTS: Final = 256
@@ -28,11 +28,6 @@ class Memory:
     def requests(self) -> int:
         """Requests answered."""
         return self.samples[-1][0]
-
-    @property
-    def at_start_mib(self) -> float:
-        """Before the first request of the run."""
-        return self.samples[0][1]
 
     @property
     def highest_mib(self) -> float:
@@ -58,26 +53,19 @@ async def watch_memory(
     rss_mib: Callable[[], float],
     limit_s: int,
     on_sample: Callable[[int], None],
-    requests: int = REQUESTS,
 ) -> Memory:
-    """Send `requests` distinct requests, or what `limit_s` allows, and look at the memory each second."""
+    """Send a million distinct requests, or what `limit_s` allows, and look at the memory each second."""
     begun = time.monotonic()
     before = await answered()
     samples: list[tuple[int, float]] = [(0, rss_mib())]
-    async with Load(url, stream, numbers.next, _CLIENTS, limit_s) as load:
-        while samples[-1][0] < requests and time.monotonic() - begun < limit_s:
+    async with loaded(url, stream, numbers.next, _CLIENTS, limit_s) as load:
+        while samples[-1][0] < REQUESTS and time.monotonic() - begun < limit_s:
             await asyncio.sleep(_SAMPLE_S)
             samples.append((await answered() - before, rss_mib()))
             on_sample(samples[-1][0])
-        load.stop()
-        one = await load.result()
+        one = await load.stop()
     numbers.sent(one.requests + one.errors + _CLIENTS)
     return Memory(tuple(samples), one.errors)
-
-
-def is_flat(memory: Memory, most_mib: float) -> bool:
-    """Whether the last half added no more than `most_mib`."""
-    return memory.growth_mib <= most_mib
 
 
 def thinned(samples: Sequence[tuple[int, float]], count: int) -> list[tuple[int, float]]:

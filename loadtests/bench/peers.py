@@ -9,13 +9,12 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from operator import itemgetter
 from typing import Any, Final
 
-import aiohttp
 from rich.console import Console
 from rich.status import Status
 
@@ -39,9 +38,9 @@ from loadtests.bench.peers_start import (
     add_shadowed,
 )
 from loadtests.bench.probe import ask_json, response_size
-from loadtests.bench.run import clean_environment, run_until_signal
+from loadtests.bench.run import run_until_signal
 from loadtests.bench.section import PAGE, write_section
-from loadtests.bench.stack import Stack, start_service, started
+from loadtests.bench.stack import Stack, started
 from loadtests.bench.streams import (
     DIRECT,
     FIRST_REPEATED,
@@ -90,36 +89,34 @@ class Peer:
     repeats: bool = False
 
 
-def _first(answer: Any) -> Any:
-    return answer[0]
-
-
 def _infer(answer: Any) -> Any:
     return json.loads(answer["outputs"][0]["data"][0])
 
 
-def _prediction(answer: Any) -> Any:
-    return answer["prediction"]
+def _once(start: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], Awaitable[None]]:
+    """For rows that share a peer: the first call starts it, every call ends as that one did."""
+    return cache(lambda: asyncio.ensure_future(start()))
 
 
-def peers(stack: Stack, starting: Peers, session: aiohttp.ClientSession) -> list[Peer]:
+def peers(stack: Stack) -> list[Peer]:
     """Every row, in the order of the table."""
-    nginx = partial(Peer, ask=BY_USER, read=_first, start=starting.nginx, splits=True)
-    envoy = partial(Peer, ask=BY_USER, read=_first, start=starting.envoy, splits=True)
-    mlserver = partial(Peer, url=MLSERVER, read=_infer, start=partial(starting.mlserver, VERSION))
-    ekiben = partial(Peer, url=stack.router, read=_prediction, splits=True, routed=True)
-    shadow = partial(add_shadowed, stack, session)
+    starting = Peers(stack)
+    nginx = partial(Peer, ask=BY_USER, read=itemgetter(0), start=_once(starting.nginx), splits=True)
+    envoy = partial(Peer, ask=BY_USER, read=itemgetter(0), start=_once(starting.envoy), splits=True)
+    start_mlserver = _once(partial(starting.mlserver, VERSION))
+    mlserver = partial(Peer, url=MLSERVER, read=_infer, start=start_mlserver)
+    ekiben = partial(Peer, url=stack.router, read=itemgetter("prediction"), splits=True, routed=True)
     return [
-        Peer("BentoML called directly", stack.direct, DIRECT, _first),
+        Peer("BentoML called directly", stack.direct, DIRECT, itemgetter(0)),
         nginx("nginx split_clients", NGINX),
         nginx("nginx with mirror", NGINX_MIRROR, mirrors=True),
         envoy("Envoy weighted clusters", ENVOY),
         envoy("Envoy with mirroring", ENVOY_MIRROR, mirrors=True),
         mlserver("MLServer", ask=INFER),
         mlserver("MLServer, adaptive batching", ask=INFER_BATCHED),
-        Peer("LitServe", LITSERVE, LIT, _prediction, partial(starting.litserve, VERSION)),
+        Peer("LitServe", LITSERVE, LIT, itemgetter("prediction"), partial(starting.litserve, VERSION)),
         ekiben("Ekiben", ask=ROUTER),
-        ekiben("Ekiben with a shadow", ask=SHADOWED, start=shadow, mirrors=True),
+        ekiben("Ekiben with a shadow", ask=SHADOWED, start=partial(add_shadowed, stack), mirrors=True),
         ekiben("Ekiben, 1,000 applicants repeat", ask=ROUTER, repeats=True),
     ]
 
@@ -127,26 +124,25 @@ def peers(stack: Stack, starting: Peers, session: aiohttp.ClientSession) -> list
 class PeersBench:
     """One run, from the started stack to what it found out."""
 
-    def __init__(self, stack: Stack, undo: ExitStack, session: aiohttp.ClientSession, status: Status) -> None:
+    def __init__(self, stack: Stack, status: Status) -> None:
         self._stack = stack
-        self._undo = undo
-        self._session = session
         self._status = status
         self._rows = read_rows(HELD_OUT)
 
     async def run(self, effort: Effort, begun: float, load: str) -> PeersRun:
         """Everything, in order."""
-        shadow = start_service(self._stack, self._undo, "v3", SHADOW_PORT)
+        shadow = self._stack.start_service("v3", SHADOW_PORT)
         await until_ready([Part(shadow, f"http://127.0.0.1:{SHADOW_PORT}/readyz")], lambda _part: None)
-        cases = await make_cases(self._session, self._stack.services, self._rows, _CHECKED, FIRST_REPEATED)
-        all_peers = peers(self._stack, Peers(self._stack, self._undo, self._session), self._session)
+        session, services = self._stack.session, self._stack.services
+        cases = await make_cases(session, services, self._rows, _CHECKED, FIRST_REPEATED)
+        all_peers = peers(self._stack)
         targets: list[Target] = []
         absent: dict[str, str] = {}
-        outcomes: dict[str, NotInstalled | None] = {}
         for peer in all_peers:
             self._status.update(f"starting {peer.name}")
             try:
-                await self._start_once(peer, outcomes)
+                if peer.start is not None:
+                    await peer.start()
                 targets.append(await self._target(peer, cases))
             except (NotInstalled, BenchError) as error:
                 absent[peer.name] = str(error)
@@ -169,23 +165,9 @@ class PeersBench:
             took_s=time.monotonic() - begun,
         )
 
-    async def _start_once(self, peer: Peer, outcomes: dict[str, NotInstalled | None]) -> None:
-        if peer.start is None:
-            return
-        key = re.split(r"\W", peer.name)[0] if not peer.routed else peer.name
-        if key not in outcomes:
-            try:
-                await peer.start()
-                outcomes[key] = None
-            except NotInstalled as error:
-                outcomes[key] = error
-        failed = outcomes[key]
-        if failed is not None:
-            raise failed
-
     async def _target(self, peer: Peer, cases: Sequence[Case]) -> Target:
         for case in cases:
-            answer = await ask_json(self._session, peer.url, peer.ask, case.row, case.number)
+            answer = await ask_json(self._stack.session, peer.url, peer.ask, case.row, case.number)
             try:
                 prediction = peer.read(answer)
             except (KeyError, IndexError, TypeError, ValueError):
@@ -195,13 +177,12 @@ class PeersBench:
                 raise BenchError(f"answers wrongly: {str(prediction)[:160]}, and not {list(right)}")
         file = re.sub(r"\W+", "-", peer.name.lower())
         write = write_repeats if peer.repeats else write_distinct
-        host = peer.url.removeprefix("http://")
-        stream = write(peer.ask, self._rows, host, self._stack.data_dir / f"peer-{file}.lua")
+        stream = write(peer.ask, self._rows, peer.url, self._stack.data_dir / f"peer-{file}.lua")
         return Target(
             peer.name,
             peer.url,
             stream,
-            await response_size(self._session, peer.url, peer.ask, self._rows[0]),
+            await response_size(self._stack.session, peer.url, peer.ask, self._rows[0]),
             counts=partial(self._counts, peer),
             expect=("cached" if peer.repeats else "served") if peer.routed else "",
             rest_s=_MIRROR_REST_S if peer.mirrors else 0.3,
@@ -209,9 +190,9 @@ class PeersBench:
         )
 
     async def _counts(self, peer: Peer) -> Counter[str]:
-        counted = await counters(self._session, self._stack.router) if peer.routed else Counter[str]()
+        counted = await counters(self._stack.session, self._stack.router) if peer.routed else Counter[str]()
         if peer.mirrors:
-            async with self._session.get(f"http://127.0.0.1:{SHADOW_PORT}/metrics") as response:
+            async with self._stack.session.get(f"http://127.0.0.1:{SHADOW_PORT}/metrics") as response:
                 found = _PREDICTIONS.findall(await response.text())
             counted["copies"] = sum(int(float(value)) for value in found)
         return counted
@@ -223,10 +204,7 @@ async def bench_peers(console: Console, effort: Effort) -> PeersRun:
     require_wrk()
     with console.status("starting the services, the router and Redis") as status:
         async with started(VERSION) as stack:
-            with ExitStack() as undo:
-                timeout = aiohttp.ClientTimeout(total=30)
-                async with aiohttp.ClientSession(timeout=timeout) as session:
-                    return await PeersBench(stack, undo, session, status).run(effort, begun, load)
+            return await PeersBench(stack, status).run(effort, begun, load)
 
 
 def main() -> int:
@@ -234,15 +212,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench.peers", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round each; the page is left alone")
     options = parser.parse_args()
-    clean_environment()
     console = Console() if sys.stdout.isatty() else Console(width=150)
-    try:
-        run = run_until_signal(bench_peers(console, QUICK if options.quick else FULL))
-    except BenchError as error:
-        sys.stderr.write(f"bench-peers: {error}\n")
-        return 1
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        return 130
+    run = run_until_signal("bench-peers", bench_peers(console, QUICK if options.quick else FULL))
     show(console, run)
     if not options.quick:
         write_section("bench-peers", section(run))

@@ -16,28 +16,17 @@ class NotInstalled(Exception):
     """Why a peer has no figures, in one line."""
 
 
-def venv(name: str) -> Path:
-    """The folder of a peer's virtual environment."""
-    return PEERS / name / ".venv"
-
-
 async def install(name: str, log: Path) -> Path:
     """Make sure of the peer's environment and return its folder of programs. Raises NotInstalled."""
-    requirements = PEERS / name / "requirements.txt"
+    venv, requirements = PEERS / name / ".venv", PEERS / name / "requirements.txt"
     digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
-    mark = venv(name) / ".installed"
-    if _read(mark) != digest:
-        await _run(log, sys.executable, "-m", "venv", "--clear", str(venv(name)))
-        python = str(venv(name) / "bin" / "python")
-        await _run(
-            log, python, "-m", "pip", "install", "--disable-pip-version-check", "-q", "-r", str(requirements)
-        )
+    mark = venv / ".installed"
+    if not mark.exists() or mark.read_text() != digest:
+        await _run(log, sys.executable, "-m", "venv", "--clear", str(venv))
+        pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "-q"]
+        await _run(log, *pip, "-r", str(requirements))
         mark.write_text(digest)
-    return venv(name) / "bin"
-
-
-def _read(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
+    return venv / "bin"
 
 
 async def _run(log: Path, *command: str) -> None:

@@ -9,15 +9,15 @@ from rich.console import Console
 from rich.table import Table as Screen
 
 from loadtests.bench.figures import TIMES
-from loadtests.bench.machine import describe_machine, describe_tool, describe_versions, revision, today
-from loadtests.bench.measure import Cell, Effort, Table
+from loadtests.bench.machine import describe_run, describe_tool
+from loadtests.bench.measure import Cell, Effort, Table, problems
+from loadtests.bench.peers_install import PEERS
 from loadtests.bench.section import markdown_table
 
 _HEAD = """\
 ## What others do for the same work (`make bench-peers`)
 
-{date}, revision {revision}. {machine}, shared with wrk and everything else,
-{load}. {versions}.
+{about}
 
 It was one run of {minutes:.1f} minutes. Each figure is the median of {effort.rounds} rounds of
 {effort.seconds} s after a warm-up that does not count, all of them in turn at each number of clients. The
@@ -80,15 +80,6 @@ def _errors(cells: Sequence[Cell]) -> str:
     return f"{errors / max(1, sum(cell.requests for cell in cells)):.1%}" if errors else "0"
 
 
-def problems(run: PeersRun) -> list[str]:
-    """What was wrong in any round, a line each."""
-    return [
-        f"{name}, {count} clients: {problem}"
-        for (name, count), cell in run.table.items()
-        for problem in cell.problems
-    ]
-
-
 def show(console: Console, run: PeersRun) -> None:
     """Print the run."""
     table = Screen(title="Requests a second · p50/p99 ms", title_justify="left")
@@ -97,33 +88,25 @@ def show(console: Console, run: PeersRun) -> None:
     for row in rows(run):
         table.add_row(*row)
     console.print(table)
-    for problem in problems(run):
+    for problem in problems(run.table):
         console.print(f"[red]{problem}[/]")
 
 
 def section(run: PeersRun) -> str:
     """The run in Markdown."""
     head = _HEAD.format(
-        date=today(),
-        revision=revision(),
-        machine=describe_machine(),
-        load=run.load,
-        versions=", ".join(
-            [describe_versions(), describe_tool("nginx", "-v").removeprefix("nginx version: "), *_pins()]
-        ),
+        about=describe_run(run.load, describe_tool("nginx", "-v").removeprefix("nginx version: "), *_pins()),
         minutes=run.took_s / 60,
         effort=run.effort,
         version=run.version,
     )
     parts = [head, markdown_table(header(run), rows(run))]
-    if found := problems(run):
+    if found := problems(run.table):
         parts.append("What was wrong: " + "; ".join(found) + ".")
     return "\n\n".join(parts)
 
 
 def _pins() -> list[str]:
-    from loadtests.bench.peers_install import PEERS
-
     lines = (
         line
         for file in sorted(PEERS.glob("*/requirements.txt"))

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-import aiohttp
 import yaml
 
 from ekiben.up.launch import bentoml_home
-from ekiben.up.processes import Child
+from ekiben.up.readiness import Part, until_ready
+from loadtests.bench.document import EXPERIMENT
 from loadtests.bench.peers_install import PEERS, NotInstalled, install
-from loadtests.bench.stack import SERVICE_PORTS, Stack
+from loadtests.bench.stack import Stack
 
 SHADOW_PORT: Final = 13406
 NGINX: Final = "http://127.0.0.1:13410"
@@ -27,27 +27,13 @@ ENVOY_MIRROR: Final = "http://127.0.0.1:13413"
 MLSERVER: Final = "http://127.0.0.1:13414"
 LITSERVE_PORT: Final = 13417
 LITSERVE: Final = f"http://127.0.0.1:{LITSERVE_PORT}"
-_READY_S: Final = 60.0
-
-# A copy of the model whose every request is copied, so that both can be measured in turn on one router.
-_SHADOWED: Final = """
-  credit-shadowed:
-    live: v1
-    versions:
-      v1: {{endpoints: ["http://127.0.0.1:{v1}"]}}
-      v2: {{endpoints: ["http://127.0.0.1:{v2}"]}}
-      v3: {{endpoints: ["http://127.0.0.1:{v3}"]}}
-    shadow: {{v3: 100}}
-"""
 
 
 class Peers:
     """The peers of one run. They are not watched: one that dies has no figures, and the rest goes on."""
 
-    def __init__(self, stack: Stack, undo: ExitStack, session: aiohttp.ClientSession) -> None:
+    def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._undo = undo
-        self._session = session
 
     async def nginx(self) -> None:
         """nginx with `loadtests/peers/nginx/nginx.conf`. Raises NotInstalled."""
@@ -59,20 +45,20 @@ class Peers:
         text = (PEERS / "nginx" / "nginx.conf").read_text(encoding="utf-8")
         (folder / "nginx.conf").write_text(text.replace("PREFIX", str(folder)), encoding="utf-8")
         command = [program, "-c", str(folder / "nginx.conf"), "-e", str(folder / "nginx-error.log")]
-        await self._start("nginx", command, NGINX)
+        await self._start("nginx", command, f"{NGINX}/readyz")
 
     async def envoy(self) -> None:
         """Envoy with `loadtests/peers/envoy/envoy.yaml`, one worker thread. Raises NotInstalled."""
-        programs = await install("envoy", self._log("envoy-install"))
+        programs = await self._install("envoy")
         command = [
             str(programs / "envoy"), "-c", str(PEERS / "envoy" / "envoy.yaml"), "--concurrency", "1",
             "--disable-hot-restart", "-l", "warn",
         ]  # fmt: skip
-        await self._start("envoy", command, ENVOY)
+        await self._start("envoy", command, f"{ENVOY}/readyz")
 
     async def mlserver(self, version: str) -> None:
         """MLServer with the runtime in `loadtests/peers/mlserver`. Raises NotInstalled."""
-        programs = await install("mlserver", self._log("mlserver-install"))
+        programs = await self._install("mlserver")
         command = [str(programs / "mlserver"), "start", str(PEERS / "mlserver")]
         more = model_environment(version)
         more["PYTHONPATH"] += f":{PEERS / 'mlserver'}"
@@ -80,12 +66,12 @@ class Peers:
 
     async def litserve(self, version: str) -> None:
         """LitServe with `loadtests/peers/litserve/server.py`. Raises NotInstalled."""
-        programs = await install("litserve", self._log("litserve-install"))
+        programs = await self._install("litserve")
         command = [str(programs / "python"), str(PEERS / "litserve" / "server.py"), str(LITSERVE_PORT)]
         await self._start("litserve", command, f"{LITSERVE}/health", model_environment(version))
 
-    def _log(self, name: str) -> Path:
-        return self._stack.data_dir / "logs" / f"{name}.log"
+    async def _install(self, name: str) -> Path:
+        return await install(name, self._stack.data_dir / "logs" / f"{name}-install.log")
 
     async def _start(
         self, name: str, command: Sequence[str], url: str, more: dict[str, str] | None = None
@@ -96,33 +82,11 @@ class Peers:
         children = self._stack.children
         child = children.start(name, [*with_parent, *command], more)
         children.forget(child)
-        self._undo.callback(lambda: _end(child))
-        begun = time.monotonic()
-        while not await self._answers(url):
-            if child.process.poll() is not None:
-                raise NotInstalled(
-                    f"does not start: it ended with {child.process.returncode}, see {child.log}"
-                )
-            if time.monotonic() - begun > _READY_S:
-                raise NotInstalled(f"does not start: not ready within {_READY_S:.0f} s, see {child.log}")
-            await asyncio.sleep(0.2)
-
-    async def _answers(self, url: str) -> bool:
-        try:
-            async with self._session.get(url) as response:
-                return response.status < 500
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return False
-
-
-def _end(child: Child) -> None:
-    if child.process.poll() is None:
-        child.process.terminate()
-        try:
-            child.process.wait(5.0)
-        except Exception:
-            child.process.kill()
-    child.process.wait()
+        for end in (child.process.wait, child.process.kill, partial(children.stop, [child], 5.0)):
+            self._stack.undo.callback(end)  # the last one first
+        failed = await until_ready([Part(child, url, needed=False)], lambda _part: None)
+        if failed:
+            raise NotInstalled(f"does not start: {failed[name]}")
 
 
 def model_environment(version: str) -> dict[str, str]:
@@ -140,16 +104,19 @@ def model_environment(version: str) -> dict[str, str]:
     }
 
 
-async def add_shadowed(stack: Stack, session: aiohttp.ClientSession) -> None:
+async def add_shadowed(stack: Stack) -> None:
     """Give the running router the model `credit-shadowed`, as an edit of its file. Raises NotInstalled."""
     file = stack.data_dir / "bench" / "experiments.yaml"
     document = yaml.safe_load(file.read_text())
-    document["models"] |= yaml.safe_load(_SHADOWED.format(**SERVICE_PORTS, v3=SHADOW_PORT))
-    original = document["experiments"]["credit-boosting"]
+    # A copy of the model whose every request is copied, so that both can be measured in turn on one router.
+    copy = deepcopy(document["models"]["credit"]) | {"shadow": {"v3": 100}}
+    copy["versions"]["v3"] = {"endpoints": [f"http://127.0.0.1:{SHADOW_PORT}"]}
+    document["models"]["credit-shadowed"] = copy
+    original = document["experiments"][EXPERIMENT]
     document["experiments"]["credit-shadowed"] = {**original, "model": "credit-shadowed"}
     file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     for _ in range(100):
-        async with session.get(f"{stack.router}/healthz") as response:
+        async with stack.session.get(f"{stack.router}/healthz") as response:
             dependencies = (await response.json(content_type=None)).get("dependencies", {})
         if all(dependencies.get(f"credit-shadowed/v{n}") == "up" for n in (1, 2, 3)):
             return

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from rich.console import Console, Group
 from rich.table import Table as Screen
 
-from loadtests.bench.figures import DIRECT, EMPTY, NAMES, TIMES, Figure
-from loadtests.bench.measure import Effort, Table
+from loadtests.bench.figures import DIRECT, EMPTY, NAMES, TIMES, Figure, figures_table
+from loadtests.bench.machine import describe_run, describe_tool
+from loadtests.bench.measure import Effort, Table, problems
 from loadtests.bench.memory import Memory, thinned
 from loadtests.bench.section import markdown_table
 
 _HEAD = """\
 ## The router beside the service called directly (`make bench`)
 
-{run.date}, revision {run.revision}. {run.machine}, shared with wrk and everything else,
-{run.load}. {run.versions}.
+{about}
 
 One run of {minutes:.1f} minutes has {effort.rounds} rounds of {effort.seconds} s after a warm-up that does
 not count, the four of a row in turn. What must hold is compared within each round, since a shared machine
@@ -35,6 +35,8 @@ The mean size of the responses is that of a good answer. The router's own counte
 all were `served` (uncached) or `cached` (repeats), and none a fallback, refused or an error. Answers are
 compared one by one beside the rounds, under the same load. """
 
+_MEMORY = "This is the memory of the router worker (RSS) while it answers distinct requests at 256 clients."
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -47,43 +49,27 @@ class Run:
     checks: Sequence[str]
     memory: Memory | None
     direct_version: str
-    machine: str
-    versions: str
-    revision: str
     load: str
-    date: str
     took_s: float
-
-    @property
-    def problems(self) -> list[str]:
-        """Rounds whose responses do not all count, a line each."""
-        return [
-            f"{name}, {clients} clients: {problem}"
-            for (name, clients), cell in self.table.items()
-            for problem in cell.problems
-        ]
 
 
 def rows(run: Run) -> list[list[str]]:
     """A row for each number of clients and target."""
-    found = []
-    for clients in run.clients:
-        direct, empty = run.table[DIRECT, clients], run.table[EMPTY, clients]
-        for name in NAMES:
-            cell = run.table[name, clients]
-            found.append(
-                [
-                    str(clients),
-                    name,
-                    f"{cell.per_second:,.0f}",
-                    f"{cell.p50_ms:.2f}",
-                    f"{cell.p99_ms:.2f}",
-                    f"{cell.per_second / direct.per_second:.2f}",
-                    f"{cell.per_second / empty.per_second:.2f}",
-                    str(cell.errors),
-                ]
-            )
-    return found
+    return [
+        [
+            str(clients),
+            name,
+            f"{cell.per_second:,.0f}",
+            f"{cell.p50_ms:.2f}",
+            f"{cell.p99_ms:.2f}",
+            f"{cell.per_second / run.table[DIRECT, clients].per_second:.2f}",
+            f"{cell.per_second / run.table[EMPTY, clients].per_second:.2f}",
+            str(cell.errors),
+        ]
+        for clients in run.clients
+        for name in NAMES
+        for cell in [run.table[name, clients]]
+    ]
 
 
 HEADER = ["clients", "", "requests/s", "p50 ms", "p99 ms", f"{TIMES} direct", f"{TIMES} empty", "errors"]
@@ -94,46 +80,36 @@ def show(console: Console, run: Run) -> None:
     measured = Screen(title="One run: medians of the rounds", title_justify="left")
     for place, name in enumerate(HEADER):
         measured.add_column(name, justify="left" if place == 1 else "right")
-    last = ""
-    for row in rows(run):
-        if last and row[0] != last:
-            measured.add_section()
-        measured.add_row(row[0] if row[0] != last else "", *row[1:])
-        last = row[0]
+    for name, row in zip(NAMES * len(run.clients), rows(run), strict=True):
+        measured.add_row(row[0] if name == NAMES[0] else "", *row[1:], end_section=name == NAMES[-1])
     promised = Screen(title="What must hold", title_justify="left")
     for name in ("figure", "measured", "required", ""):
         promised.add_column(name, overflow="fold")
     for figure in run.figures:
         verdict = "[green]holds[/]" if figure.holds else "[red]MISSED[/]"
         promised.add_row(figure.name, figure.measured, figure.required, verdict)
-    lines = [*run.checks, *(f"[red]{problem}[/]" for problem in run.problems)]
+    lines = [*run.checks, *(f"[red]{problem}[/]" for problem in problems(run.table))]
     console.print(Group(measured, promised, *lines))
 
 
 def section(run: Run) -> str:
     """The run in Markdown."""
-    promised = markdown_table(
-        ["figure", "measured", "required", ""],
-        [[f.name, f.measured, f.required, "holds" if f.holds else "**missed**"] for f in run.figures],
-        numbers_from=9,
-    )
+    about = describe_run(run.load, describe_tool("wrk", "-v").split(" [")[0])
     parts = [
-        _HEAD.format(run=run, minutes=run.took_s / 60, effort=run.effort),
-        promised,
+        _HEAD.format(about=about, run=run, minutes=run.took_s / 60, effort=run.effort),
+        figures_table(run.figures),
         markdown_table(HEADER, rows(run), numbers_from=2),
         _WHAT_COUNTS + " ".join(run.checks),
     ]
-    if run.problems:
-        parts.append("What was wrong: " + "; ".join(run.problems) + ".")
+    if wrong := problems(run.table):
+        parts.append("What was wrong: " + "; ".join(wrong) + ".")
     if run.memory is not None:
         samples = thinned(run.memory.samples, 11)
-        parts.append(
-            "This is the memory of the router worker (RSS) while it answers distinct requests at 256 clients."
-        )
-        parts.append(
+        parts += [
+            _MEMORY,
             markdown_table(
                 ["requests", *(f"{count:,}" for count, _ in samples)],
                 [["MiB", *(f"{mib:.0f}" for _, mib in samples)]],
-            )
-        )
+            ),
+        ]
     return "\n\n".join(parts)

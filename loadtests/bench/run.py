@@ -1,18 +1,25 @@
-"""What both benchmarks do around their work."""
+"""What the benchmarks do around their work."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+
+from loadtests.bench.errors import BenchError
 
 R = TypeVar("R")
 
 
-def run_until_signal(work: Coroutine[Any, Any, R]) -> R:
-    """Run it; SIGTERM and SIGHUP end it as Ctrl-C does, with every child."""
+def run_until_signal(name: str, work: Coroutine[Any, Any, R]) -> R:
+    """Run it in a clean environment; SIGTERM and SIGHUP end it as Ctrl-C does, with every child.
+
+    Exits with 1 and a line after `name` on BenchError, with 130 when it was interrupted.
+    """
+    clean_environment()
 
     async def main() -> R:
         task = asyncio.current_task()
@@ -21,7 +28,12 @@ def run_until_signal(work: Coroutine[Any, Any, R]) -> R:
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         return await work
 
-    return asyncio.run(main())
+    try:
+        return asyncio.run(main())
+    except BenchError as error:
+        sys.exit(f"{name}: {error}")
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit(130)
 
 
 def clean_environment() -> None:

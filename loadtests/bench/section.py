@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 PAGE: Final = Path("docs/benchmarks.md")
-_TITLE: Final = "# Benchmarks\n\nWritten by `make bench`, `make bench-peers` and `make bench-services`.\n"
 
 
 def put_section(page: str, name: str, body: str) -> str:
@@ -21,10 +20,8 @@ def put_section(page: str, name: str, body: str) -> str:
 
 
 def write_section(name: str, body: str, path: Path = PAGE) -> None:
-    """Write the section into the page, which is begun if there is none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    page = path.read_text(encoding="utf-8") if path.exists() else _TITLE
-    path.write_text(put_section(page, name, body), encoding="utf-8")
+    """Write the section into the page."""
+    path.write_text(put_section(path.read_text(encoding="utf-8"), name, body), encoding="utf-8")
 
 
 def markdown_table(header: list[str], rows: list[list[str]], numbers_from: int = 1) -> str:

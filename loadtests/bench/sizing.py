@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 PARTS: Final = ("router", "services", "Redis (cache)", "Redis (state)", "controller")
+# The append-only file's growth, the growth of the cache's memory, and the files of events.
+STATE_BYTES, CACHE_BYTES, EVENT_BYTES = SIZES = (
+    "state Redis, bytes to disk",
+    "cache Redis, bytes",
+    "event files, bytes",
+)
 RATES: Final = (1_000, 10_000, 100_000)
 # The mix that the model is computed for.
 UNCACHED: Final = 0.7
@@ -18,29 +24,24 @@ CACHE_TTL_S: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One kind of load: how many were sent, and what they cost, CPU seconds and bytes written in all."""
+    """One kind of load: how many were sent, and what they used in all.
+
+    `used` is CPU seconds by PARTS, and bytes by SIZES.
+    """
 
     name: str
     count: int
-    cpu_s: dict[str, float]
-    state_bytes: int  # the append-only file's growth
-    cache_bytes: int  # the cache's memory's growth
-    file_bytes: int  # event files
+    used: Mapping[str, float]
 
-    def cpu_ms(self, part: str) -> float:
-        """CPU milliseconds for each."""
-        return 1000 * self.cpu_s[part] / self.count
+    def each(self, what: str) -> float:
+        """What one of them used."""
+        return self.used[what] / self.count
 
 
 def rows(phases: list[Phase]) -> list[list[str]]:
     """The table of costs, a row for each part, each phase a column."""
-    found = [[f"{part}, CPU ms", *(f"{phase.cpu_ms(part):.4f}" for phase in phases)] for part in PARTS]
-    found.append(
-        ["state Redis, bytes to disk", *(f"{phase.state_bytes / phase.count:.0f}" for phase in phases)]
-    )
-    found.append(["cache Redis, bytes", *(f"{phase.cache_bytes / phase.count:.0f}" for phase in phases)])
-    found.append(["event files, bytes", *(f"{phase.file_bytes / phase.count:.0f}" for phase in phases)])
-    return found
+    cpu = [[f"{part}, CPU ms", *(f"{1000 * phase.each(part):.4f}" for phase in phases)] for part in PARTS]
+    return cpu + [[size, *(f"{phase.each(size):.0f}" for phase in phases)] for size in SIZES]
 
 
 def model(phases: list[Phase]) -> list[list[str]]:
@@ -49,21 +50,18 @@ def model(phases: list[Phase]) -> list[list[str]]:
 
     def each(part: str) -> float:
         """CPU seconds of a part for one request of the mix."""
-        mix = (
-            UNCACHED * uncached.cpu_s[part] / uncached.count
-            + (1 - UNCACHED) * cached.cpu_s[part] / cached.count
-        )
-        return mix + OUTCOMES_EACH * outcome.cpu_s[part] / outcome.count
+        mix = UNCACHED * uncached.each(part) + (1 - UNCACHED) * cached.each(part)
+        return mix + OUTCOMES_EACH * outcome.each(part)
 
     def cores(part: str) -> Callable[[int], str]:
         return lambda rate: f"{max(1, math.ceil(rate * each(part) / BUSY)):,}"
 
     def gib_a_day(rate: int) -> str:
-        size = uncached.file_bytes / uncached.count + OUTCOMES_EACH * outcome.file_bytes / outcome.count
+        size = uncached.each(EVENT_BYTES) + OUTCOMES_EACH * outcome.each(EVENT_BYTES)
         return f"{rate * 86_400 * size / 2**30:,.1f} GiB"
 
     def memory(rate: int) -> str:
-        return f"{rate * UNCACHED * CACHE_TTL_S * uncached.cache_bytes / uncached.count / 2**30:,.2f} GiB"
+        return f"{rate * UNCACHED * CACHE_TTL_S * uncached.each(CACHE_BYTES) / 2**30:,.2f} GiB"
 
     lines: list[tuple[str, Callable[[int], str]]] = [
         ("router workers (one core each)", cores("router")),
@@ -79,8 +77,5 @@ def model(phases: list[Phase]) -> list[list[str]]:
 
 def limits(phases: list[Phase]) -> list[list[str]]:
     """How many uncached requests a second the parts that are one process can take, all of a core used."""
-    uncached = phases[0]
-    return [
-        [part, f"{uncached.count / uncached.cpu_s[part]:,.0f}"]
-        for part in ("Redis (cache)", "Redis (state)", "controller")
-    ]
+    single = ("Redis (cache)", "Redis (state)", "controller")
+    return [[part, f"{1 / phases[0].each(part):,.0f}"] for part in single]

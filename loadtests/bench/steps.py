@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from functools import lru_cache, partial
-from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 import orjson
@@ -25,6 +24,8 @@ from ekiben.state.documents.document import Stored
 from ekiben.state.streams.blocks import encode_block
 from ekiben.state.streams.events import Event, Prediction
 from ekiben.state.user import user_hash
+from loadtests.bench.document import document
+from loadtests.bench.streams import HELD_OUT, read_rows
 from router.app import RouterApp
 from router.doors.envelope import parse_envelope, row_digest
 from router.doors.native import render
@@ -44,25 +45,6 @@ from router.worker import Worker
 REQUESTS: Final = 20_000
 APPLICANTS: Final = 1_000
 ROUNDS: Final = 5
-HELD_OUT: Final = Path("training/data/held_out.jsonl")
-DOCUMENT: Final = {
-    "models": {
-        "credit": {
-            "live": "v1",
-            "versions": {"v1": {"endpoints": ["http://a:1"]}, "v2": {"endpoints": ["http://b:1"]}},
-        }
-    },
-    "experiments": {
-        "credit-boosting": {
-            "model": "credit",
-            "status": "running",
-            "variants": {
-                "control": {"version": "v1", "weight": 50},
-                "treatment": {"version": "v2", "weight": 50},
-            },
-        }
-    },
-}
 _AT: Final = 1_795_262_400.0
 _ANSWER: Final = {"ok": {"probability_bad": 0.279551, "decision": "decline"}}
 
@@ -104,7 +86,7 @@ async def _open(events: _Events) -> tuple[RouterApp, Worker]:
 
     app = RouterApp(open_worker)
     await app.startup()
-    worker.adopt(Stored("bench", 1, "", parse_document(DOCUMENT)))
+    worker.adopt(Stored("bench", 1, "", parse_document(document({"v1": "http://a:1", "v2": "http://b:1"}))))
     await asyncio.sleep(0.1)  # the probes of the new endpoints
     return app, worker
 
@@ -117,7 +99,7 @@ def _timed(step: Callable[[int], object], calls: int = REQUESTS) -> float:
         for number in range(calls):
             step(number)
         rounds.append((time.perf_counter() - begun) / calls * 1e6)
-    return sorted(rounds)[ROUNDS // 2]
+    return median(rounds)
 
 
 async def _timed_whole(request: Callable[[int], Awaitable[None]]) -> float:
@@ -127,12 +109,12 @@ async def _timed_whole(request: Callable[[int], Awaitable[None]]) -> float:
         for number in range(REQUESTS):
             await request(number)
         rounds.append((time.perf_counter() - begun) / REQUESTS * 1e6)
-    return sorted(rounds)[ROUNDS // 2]
+    return median(rounds)
 
 
-async def measure() -> Iterator[tuple[str, float]]:
+async def measure() -> list[tuple[str, float]]:
     """Pairs of a step and its cost in microseconds; the last is the whole cached request."""
-    rows = [json.loads(line)["features"] for line in HELD_OUT.read_text().splitlines()[:APPLICANTS]]
+    rows = read_rows(HELD_OUT)[:APPLICANTS]
     bodies = [orjson.dumps({"user_id": f"u-{n}", "features": row}) for n, row in enumerate(rows)]
     rows_sent = [parse_envelope(body, None)[0] for body in bodies]
     digests = [row_digest(row) for row in rows_sent]
@@ -161,9 +143,6 @@ async def measure() -> Iterator[tuple[str, float]]:
     served = Served(answered, "local")
     reply = Reply(served, "cached", "v1", route.plan.assign("u-17"), worker.new_id())
 
-    def count(_number: int) -> None:
-        metrics.answered("cached", True, 0.001)
-
     fields = astuple(events.last)
     block = [events.last] * 500
     salt = b"salt"
@@ -174,14 +153,17 @@ async def measure() -> Iterator[tuple[str, float]]:
         ("2 assign", _timed(lambda n: route.plan.assign(f"u-{n % APPLICANTS}"))),
         ("3 recall", _timed(lambda n: lane.recall(digests[n % APPLICANTS]))),
         ("6 respond: the body", _timed(lambda n: render(ask, reply, served))),
-        ("7 record: metrics", _timed(count)),
+        ("7 record: metrics", _timed(lambda _: metrics.answered("cached", True, 0.001))),
         ("7 record: the user's hash", _timed(lambda n: user_hash(salt, "u-17"))),
-        ("7 record: its part of a block of 500", _timed_block(block)),
+        (
+            "7 record: its part of a block of 500",
+            _timed(lambda _: encode_block("id", block), 50) / len(block),
+        ),
         ("7 capture: a request that is not captured", _not_captured()),
         ("7 capture: one with its features", _captured(rows_sent[0], fields, "features")),
         ("7 capture: one without", _captured(rows_sent[0], fields, "scores")),
     ]
-    return iter([*steps, ("the whole cached request", await _timed_whole(whole))])
+    return [*steps, ("the whole cached request", await _timed_whole(whole))]
 
 
 def _agreed() -> Peers:
@@ -215,15 +197,6 @@ def _captured(features: bytes, request: tuple[Any, ...], depth: str) -> float:
                 samples.take("5", Prediction(*request), features)
 
     return _timed(second, REQUESTS // 100) / 100
-
-
-def _timed_block(block: list[Event]) -> float:
-    rounds = []
-    for _ in range(ROUNDS * 10):
-        begun = time.perf_counter()
-        encode_block("id", block)
-        rounds.append((time.perf_counter() - begun) / len(block) * 1e6)
-    return sorted(rounds)[len(rounds) // 2]
 
 
 async def _never() -> MutableMapping[str, Any]:

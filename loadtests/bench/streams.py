@@ -45,12 +45,12 @@ class Ask:
         return self._template(row).replace("#", str(number))
 
     def pieces(self, row: Row, host: str) -> list[str]:
-        """The whole HTTP/1.1 request, cut where the number goes."""
+        """The whole HTTP/1.1 request to a host or its URL, cut where the number goes."""
         body = self._template(row)
         length = len(body.replace("#", str(FIRST_CHECKED)).encode())
         head = [
             f"POST {self.path} HTTP/1.1",
-            f"Host: {host}",
+            f"Host: {host.removeprefix('http://')}",
             "Content-Type: application/json",
             *self.headers,
             f"Content-Length: {length}",

@@ -6,7 +6,8 @@ import asyncio
 import json
 import shutil
 import signal
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,9 +27,7 @@ class Round:
     seconds: float
     bytes: int
     p50_ms: float
-    p90_ms: float
     p99_ms: float
-    max_ms: float
     errors: int
 
     @property
@@ -62,9 +61,7 @@ def read_output(output: str) -> Round:
         seconds=told["duration_us"] / 1e6,
         bytes=told["bytes"],
         p50_ms=told["p50_us"] / 1000,
-        p90_ms=told["p90_us"] / 1000,
         p99_ms=told["p99_us"] / 1000,
-        max_ms=told["max_us"] / 1000,
         errors=sum(told[kind] for kind in ("connect", "read", "write", "status", "timeout")),
     )
 
@@ -79,41 +76,41 @@ def command(url: str, stream: Stream, first: int, clients: int, seconds: int) ->
 
 
 class Load:
-    """A run of wrk under way. Leaving the block ends it."""
+    """A run of wrk under way."""
 
-    def __init__(self, url: str, stream: Stream, first: int, clients: int, seconds: int) -> None:
-        self._command = command(url, stream, first, clients, seconds)
-        self._process: asyncio.subprocess.Process | None = None
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
 
-    async def __aenter__(self) -> Load:
-        """Start."""
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-        )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Kill it if it still runs."""
-        assert self._process is not None
-        if self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
-
-    def stop(self) -> None:
-        """Ask it to end now; `result` has what it measured until then."""
-        assert self._process is not None
+    async def stop(self) -> Round:
+        """End it now and return what it measured until then."""
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGINT)
+        return await self.result()
 
     async def result(self) -> Round:
         """Wait for its end and return what it measured."""
-        assert self._process is not None
         output, _ = await self._process.communicate()
         return read_output(output.decode("utf-8", "replace"))
 
 
+@asynccontextmanager
+async def loaded(url: str, stream: Stream, first: int, clients: int, seconds: int) -> AsyncIterator[Load]:
+    """Start wrk; leaving the block ends it."""
+    process = await asyncio.create_subprocess_exec(
+        *command(url, stream, first, clients, seconds),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        yield Load(process)
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
 async def drive(url: str, stream: Stream, first: int, clients: int, seconds: int) -> Round:
     """Run wrk once."""
-    async with Load(url, stream, first, clients, seconds) as load:
+    async with loaded(url, stream, first, clients, seconds) as load:
         return await load.result()
