@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 PARTS: Final = ("router", "services", "Redis (cache)", "Redis (state)", "controller")
-# The append-only file's growth, the growth of the cache's memory, and the files of events.
-STATE_BYTES, CACHE_BYTES, EVENT_BYTES = SIZES = (
-    "state Redis, bytes to disk",
-    "cache Redis, bytes",
-    "event files, bytes",
-)
+CACHE_BYTES: Final = "cache Redis, bytes"
+EVENT_BYTES: Final = "event files, bytes"
+SIZES: Final = ("state Redis, bytes to disk", CACHE_BYTES, EVENT_BYTES)
 RATES: Final = (1_000, 10_000, 100_000)
 # The mix that the model is computed for.
 UNCACHED: Final = 0.7
