@@ -41,7 +41,6 @@ FULL: Final = Effort(rounds=9, seconds=2, warm_up_s=1)
 QUICK: Final = Effort(rounds=2, seconds=1, warm_up_s=1)
 # Called directly the two tie: v1 was 6 % faster at 1, 64 and 256 clients, v2 13 % at 16.
 DIRECT_VERSION: Final = "v1"
-_MEMORY_LIMIT_S: Final = 200
 _CHECK_CLIENTS: Final = 64
 _CHECK_S: Final = 20
 _CASES: Final = 1_000
@@ -101,20 +100,15 @@ class Bench:
 
     async def memory(self, target: Target) -> Memory:
         """Send a million distinct requests."""
-        process = router_process()
 
         async def answered() -> int:
             return (await self._counts())["served"]
 
-        return await watch_memory(
-            target.url,
-            target.stream,
-            self._numbers,
-            answered,
-            partial(rss_mib, process),
-            _MEMORY_LIMIT_S,
-            lambda count: self._status.update(f"memory: {count:,} distinct requests answered"),
-        )
+        def report(count: int) -> None:
+            self._status.update(f"memory: {count:,} distinct requests answered")
+
+        worker = partial(rss_mib, router_process())
+        return await watch_memory(target, self._numbers, answered, worker, report)
 
     async def run(self, with_memory: bool, begun: float, load: str) -> Run:
         """Everything, in order."""

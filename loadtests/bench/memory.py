@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from loadtests.bench.streams import Numbers, Stream
+from loadtests.bench.measure import Target
+from loadtests.bench.streams import Numbers
 from loadtests.bench.wrk import loaded
 
 REQUESTS: Final = 1_000_000
 _CLIENTS: Final = 256
 _SAMPLE_S: Final = 1.0
+_LIMIT_S: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +48,18 @@ class Memory:
 
 
 async def watch_memory(
-    url: str,
-    stream: Stream,
+    target: Target,
     numbers: Numbers,
     answered: Callable[[], Awaitable[int]],
     rss_mib: Callable[[], float],
-    limit_s: int,
     on_sample: Callable[[int], None],
 ) -> Memory:
-    """Send a million distinct requests, or what `limit_s` allows, and look at the memory each second."""
+    """Send a million distinct requests, or what 200 s allow, and look at the memory each second."""
     begun = time.monotonic()
     before = await answered()
     samples: list[tuple[int, float]] = [(0, rss_mib())]
-    async with loaded(url, stream, numbers.next, _CLIENTS, limit_s) as load:
-        while samples[-1][0] < REQUESTS and time.monotonic() - begun < limit_s:
+    async with loaded(target.url, target.stream, numbers.next, _CLIENTS, _LIMIT_S) as load:
+        while samples[-1][0] < REQUESTS and time.monotonic() - begun < _LIMIT_S:
             await asyncio.sleep(_SAMPLE_S)
             samples.append((await answered() - before, rss_mib()))
             on_sample(samples[-1][0])
