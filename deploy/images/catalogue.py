@@ -29,20 +29,15 @@ class Image:
         return f"{self.name}:{TAG}"
 
 
-_ROUTER: Final = Image("ekiben/router", "ekiben_router", "router", FOLDER / "router_process.txt", 300)
-_CONTROLLER: Final = Image(
-    "ekiben/controller", "ekiben_controller", "controller", FOLDER / "controller_process.txt"
-)
-_MOST_MIB: Final = {"credit_v1": 500, "credit_v2": 500}
+_MOST_MIB: Final = {"router": 300, "credit_v1": 500, "credit_v2": 500}
 
 
 def images() -> dict[str, Image]:
     """All images, by name: one for each build file."""
-    found = [
-        Image(
-            f"ekiben/{name.replace('_', '-')}", name, "service", FOLDER / f"{name}.txt", _MOST_MIB.get(name)
-        )
-        for name, file in build_files().items()
-        if file.serves_a_model
-    ]
-    return {image.name: image for image in (*found, _ROUTER, _CONTROLLER)}
+    found = {}
+    for bento, file in build_files().items():
+        what = bento.removeprefix("ekiben_")
+        target, lock = ("service", what) if file.serves_a_model else (what, f"{what}_process")
+        name = f"ekiben/{what.replace('_', '-')}"
+        found[name] = Image(name, bento, target, FOLDER / f"{lock}.txt", _MOST_MIB.get(what))
+    return found
