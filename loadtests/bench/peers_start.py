@@ -115,10 +115,10 @@ async def add_shadowed(stack: Stack) -> None:
     original = document["experiments"][EXPERIMENT]
     document["experiments"]["credit-shadowed"] = {**original, "model": "credit-shadowed"}
     file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-    for _ in range(100):
+    for _ in range(300):  # the controller leaves an edit that opens something alone for 10 s
         async with stack.session.get(f"{stack.router}/healthz") as response:
             dependencies = (await response.json(content_type=None)).get("dependencies", {})
         if all(dependencies.get(f"credit-shadowed/v{n}") == "up" for n in (1, 2, 3)):
             return
         await asyncio.sleep(0.1)
-    raise NotInstalled("the router did not take the shadowed model up within 10 s")
+    raise NotInstalled("the router did not take the shadowed model up within 30 s")
