@@ -80,11 +80,10 @@ class Peers:
         # nginx's workers do not keep the environment by which a killed run's children are found.
         with_parent = [dying, "--pdeathsig", "TERM"] if dying else []
         children = self._stack.children
-        child = children.start(name, [*with_parent, *command], more)
-        children.forget(child)
+        child = children.start(name, [*with_parent, *command], more, needed=False)
         for end in (child.process.wait, child.process.kill, partial(children.stop, [child], 5.0)):
             self._stack.undo.callback(end)  # the last one first
-        failed = await until_ready([Part(child, url, needed=False)], lambda _part: None)
+        failed = await until_ready([Part(child, url)], lambda _part: None)
         if failed:
             raise NotInstalled(f"does not start: {failed[name]}")
 
