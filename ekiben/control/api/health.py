@@ -9,12 +9,14 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from ekiben.control.api.metrics import AnalystFigures, RecorderFigures, metrics_page
+from ekiben.control.analysis.analyst import Analyst
+from ekiben.control.api.metrics import metrics_page
 from ekiben.control.api.views import file_view
 from ekiben.control.desk import Desk
+from ekiben.control.recording.recorder import Recorder
 
 
-def health_routes(desk: Desk, recorder: RecorderFigures, analyst: AnalystFigures) -> list[Route]:
+def health_routes(desk: Desk, recorder: Recorder, analyst: Analyst) -> list[Route]:
     """`/livez`, `/readyz`, `/healthz` and `/metrics`: open to all, they tell of no user."""
     render = metrics_page(desk, recorder, analyst)
 
