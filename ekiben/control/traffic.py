@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -11,10 +12,9 @@ import msgspec
 from ekiben.state.beats import Beat, VersionBeat, quantile_s
 
 WINDOW_S: Final = 300.0
-_COUNTS: Final = (
-    "served", "cached", "fallback", "refused", "error", "local_hits", "redis_hits", "redis_misses",
-    "shadow_compared", "shadow_disagreed", "shadow_dropped", "shadow_failed",
-)  # fmt: skip
+_RESULTS: Final = ("served", "cached", "fallback", "refused", "error")
+_CACHE: Final = ("local_hits", "redis_hits", "redis_misses")
+_SHADOWS: Final = ("shadow_compared", "shadow_disagreed", "shadow_dropped", "shadow_failed")
 
 
 class VersionTraffic(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,25 +49,8 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     """Requests a second in each of the last intervals between beats, oldest first."""
 
 
-class _Increase:
-    """What was added within an interval: counts by version, and their latency buckets."""
-
-    __slots__ = ("at", "counts")
-
-    def __init__(self, at: float) -> None:
-        self.at = at
-        self.counts: dict[str, tuple[list[int], list[int]]] = {}
-
-    def add(self, name: str, counts: list[int], buckets: list[int]) -> None:
-        held = self.counts.get(name)
-        if held is None:
-            self.counts[name] = counts, buckets
-        else:
-            self.counts[name] = _sum(held[0], counts), _sum(held[1], buckets)
-
-    @property
-    def requests(self) -> int:
-        return sum(sum(counts[:5]) for counts, _ in self.counts.values())
+# Counts by their names, and numbers of answers by the places of their latency buckets.
+_Counts = Counter[str | int]
 
 
 class TrafficWindow:
@@ -75,79 +58,69 @@ class TrafficWindow:
 
     def __init__(self) -> None:
         self._last: dict[str, Beat] = {}
-        self._increases: deque[_Increase] = deque()
+        self._increases: deque[tuple[float, dict[str, _Counts]]] = deque()  # until when, what of each version
         self._bounds: list[float] = []
 
     def add(self, beats: Sequence[Beat], now: float) -> Traffic:
         """Take the workers' beats as read at `now` (seconds since 1970) and return the window's traffic."""
-        increase = _Increase(now)
+        increase: dict[str, _Counts] = defaultdict(Counter)
         for beat in beats:
             before = self._last.get(beat.worker)
             if before is None or before.at == beat.at:
                 continue
             self._bounds = beat.seconds_bounds
             for name, version in beat.versions.items():
-                old = before.versions.get(name, VersionBeat())
-                increase.add(
-                    name,
-                    [getattr(version, count) - getattr(old, count) for count in _COUNTS],
-                    _difference(version.seconds_buckets, old.seconds_buckets),
-                )
+                increase[name] += _counts(version) - _counts(before.versions.get(name, VersionBeat()))
         self._last = {beat.worker: beat for beat in beats}
-        self._increases.append(increase)
-        while self._increases[0].at < now - WINDOW_S:
+        self._increases.append((now, increase))
+        while self._increases[0][0] < now - WINDOW_S:
             self._increases.popleft()
         return self._traffic(now)
 
     def _traffic(self, now: float) -> Traffic:
-        window_s = max(now - self._increases[0].at, 1e-9)
-        together = _Increase(now)
-        everything = _Increase(now)
-        for increase in self._increases:
-            for name, (counts, buckets) in increase.counts.items():
-                together.add(name, counts, buckets)
-                everything.add("/", counts, buckets)
-        versions = tuple(
-            self._version(name, counts, buckets, window_s)
-            for name, (counts, buckets) in sorted(together.counts.items())
+        window_s = max(now - self._increases[0][0], 1e-9)
+        together: dict[str, _Counts] = defaultdict(Counter)
+        for _, increase in self._increases:
+            for name, counts in increase.items():
+                together[name].update(counts)
+        everything = sum(together.values(), start=_Counts())
+        return Traffic(
+            window_s=window_s,
+            total=self._version("/", everything, window_s),
+            versions=tuple(
+                self._version(name, counts, window_s) for name, counts in sorted(together.items())
+            ),
+            per_s=tuple(
+                sum(map(_requests, increase.values())) / max(at - before, 1e-9)
+                for (before, _), (at, increase) in pairwise(self._increases)
+            ),
         )
-        total = VersionTraffic(model="", version="")
-        if "/" in everything.counts:
-            total = self._version("/", *everything.counts["/"], window_s)
-        times = [increase.at for increase in self._increases]
-        per_s = tuple(
-            increase.requests / max(increase.at - before, 1e-9)
-            for increase, before in zip(list(self._increases)[1:], times, strict=False)
-        )
-        return Traffic(window_s=window_s, total=total, versions=versions, per_s=per_s)
 
-    def _version(self, name: str, counts: list[int], buckets: list[int], window_s: float) -> VersionTraffic:
+    def _version(self, name: str, counts: _Counts, window_s: float) -> VersionTraffic:
         model, _, version = name.partition("/")
-        of = dict(zip(_COUNTS, counts, strict=True))
-        requests = sum(counts[:5])
-        hits = of.pop("local_hits") + of.pop("redis_hits")
-        looked_up = hits + of.pop("redis_misses")
-        p50, p99 = (quantile_s(self._bounds, buckets, share) if buckets else None for share in (0.5, 0.99))
+        requests = _requests(counts)
+        hits = counts["local_hits"] + counts["redis_hits"]
+        looked_up = hits + counts["redis_misses"]
+        buckets = [counts[place] for place in range(len(self._bounds) + 1)]
+        p50, p99 = (quantile_s(self._bounds, buckets, share) for share in (0.5, 0.99))
         return VersionTraffic(
             model=model,
             version=version,
             requests=requests,
             per_s=requests / window_s,
             cache_hit_rate=hits / looked_up if looked_up else None,
-            error_rate=of["error"] / requests if requests else None,
+            error_rate=counts["error"] / requests if requests else None,
             p50_ms=None if p50 is None else p50 * 1000,
             p99_ms=None if p99 is None else p99 * 1000,
-            **of,
+            **{count: counts[count] for count in (*_RESULTS, *_SHADOWS)},
         )
 
 
-def _sum(first: list[int], second: list[int]) -> list[int]:
-    if not first or not second:
-        return first or second
-    return [a + b for a, b in zip(first, second, strict=True)]
+def _counts(version: VersionBeat) -> _Counts:
+    counts = _Counts(dict(enumerate(version.seconds_buckets)))
+    counts.update({count: getattr(version, count) for count in (*_RESULTS, *_CACHE, *_SHADOWS)})
+    return counts
 
 
-def _difference(now: list[int], before: list[int]) -> list[int]:
-    if not before:
-        return now
-    return [max(a - b, 0) for a, b in zip(now, before, strict=True)]
+def _requests(counts: _Counts) -> int:
+    return sum(counts[result] for result in _RESULTS)
