@@ -225,7 +225,7 @@ async def test_taken_while_events_come_and_are_recorded_and_merged_it_misses_non
     await asyncio.to_thread(restore, screen(), tmp_path / "b", environ=there.environ)
     await report(there)
     with DuckDBTables(there.files) as tables:
-        found = [row["event_id"] for row in tables.rows(tables.outcomes.select("event_id"))]
+        found = [row["event_id"] for row in tables.rows(tables.of("outcome").select("event_id"))]
     assert before <= set(found)
     assert len(found) == len(set(found))
 
@@ -251,7 +251,7 @@ def test_new_events_have_ids_above_those_of_files_though_this_servers_clock_is_b
         await recorder(redis, there.files).record_all()
         await redis.aclose()
         with DuckDBTables(there.files) as tables:
-            return sorted(row["event_id"] for row in tables.rows(tables.outcomes.select("event_id")))
+            return sorted(row["event_id"] for row in tables.rows(tables.of("outcome").select("event_id")))
 
     asyncio.run(of_tomorrow())
     here.salt.parent.mkdir(parents=True, exist_ok=True)

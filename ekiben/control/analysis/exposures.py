@@ -11,6 +11,7 @@ from typing import Final
 
 import ibis
 
+from ekiben.control.analysis.metrics import moment_sums
 from ekiben.control.analysis.tables import Table
 
 _NEVER: Final = 1e18
@@ -71,17 +72,10 @@ def joined_since(users: Table, since: float, window: float, now: float) -> Table
 
 
 def split(users: Table) -> Table:
-    """For each (variant, crossed): how many users, and the sums of their requests that `Moments` are made of.
-
-    `xx` and `xy` of a count x are over users, y being the user's requests.
+    """For each (variant, crossed): how many `users`, and for each count of theirs the sums of its moments, y
+    being the requests.
     """
-    requests = users.requests.cast("float64")
-    sums = {"users": users.count(), "y": requests.sum(), "yy": (requests * requests).sum()}
+    sums = {"users": users.count()}
     for name in ("errors", "fallbacks", "slow"):
-        count = users[name].cast("float64")
-        sums |= {
-            f"{name}_x": count.sum(),
-            f"{name}_xx": (count * count).sum(),
-            f"{name}_xy": (count * requests).sum(),
-        }
+        sums |= moment_sums(name, users[name].cast("float64"), users.requests.cast("float64"))
     return users.group_by("variant", "crossed").aggregate(**sums)

@@ -10,7 +10,7 @@ import msgspec
 
 from ekiben.control.analysis import exposures, labels, metrics, outcomes
 from ekiben.control.analysis.labels import LabelSums
-from ekiben.control.analysis.metrics import Bucket, Buckets, window_s
+from ekiben.control.analysis.metrics import Bucket, Buckets, moments_of, window_s
 from ekiben.control.analysis.reasons import ORDER, Line, Reason, name_reason
 from ekiben.control.analysis.tables import EventTables, Table
 from ekiben.experiments.document import Experiment, Metric
@@ -54,7 +54,7 @@ class Evidence(msgspec.Struct, frozen=True):
 def gather(tables: EventTables, key: str, stored: Stored, now: float, step: Step | None = None) -> Evidence:
     """Ask the engine; `step` is the ramp's. Raises what the engine raises."""
     experiment = stored.document.experiments[key]
-    exposed = exposures.of_phase(tables.exposures, key, experiment.phase)
+    exposed = exposures.of_phase(tables.of("exposure"), key, experiment.phase)
     answers = tuple(AnswerCount(**row) for row in tables.rows(exposures.answers(exposed)))
     started_at = min((each.first_at for each in answers if each.assigned_by == "hash"), default=None)
     overridden = 0
@@ -106,17 +106,7 @@ def _added(split: Sequence[Mapping[str, Any]]) -> dict[int, int]:
 
 def _requests(split: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, Moments]]:
     return {
-        metric: {
-            row["variant"]: Moments(
-                row["users"],
-                row[f"{each.counted}_x"],
-                row[f"{each.counted}_xx"],
-                row["y"],
-                row["yy"],
-                row[f"{each.counted}_xy"],
-            )
-            for row in split
-        }
+        metric: {row["variant"]: moments_of(each.counted, row["users"], row) for row in split}
         for metric, each in REQUEST_METRICS.items()
     }
 
@@ -141,7 +131,7 @@ def _with_outcomes(
     since = started_at - metrics.back_s(experiment.metrics)
     counted = outcomes.counted(firsts, names, since, started_at)
     scored = (key, experiment.phase) if truths else None
-    located = tables.keep(outcomes.located(counted, tables.exposures, users, experiment.model, scored))
+    located = tables.keep(outcomes.located(counted, tables.of("exposure"), users, experiment.model, scored))
     let_go()
     lines += _lost(tables, located, key, experiment)
     theirs = _marked(tables, located, truths, now)
@@ -149,7 +139,7 @@ def _with_outcomes(
     gathered = {metric.name: _labels(tables, theirs, metric, now) for metric in truths}
     values = _values(tables, theirs, users, numbers, started_at, now)
     tables.drop(located)
-    received = tables.outcomes.filter(tables.outcomes.received_at >= started_at)
+    received = tables.of("outcome").filter(lambda t: t.received_at >= started_at)
     return msgspec.structs.replace(
         evidence,
         values=values,
@@ -165,15 +155,15 @@ def _count(tables: EventTables, table: Table) -> int:
 
 def _firsts(tables: EventTables, started_at: float) -> tuple[Table, list[Line], Callable[[], None]]:
     """The outcomes without repetitions, the line of those, and what lets go of the tables behind."""
-    repeated = tables.keep(outcomes.repeated(tables.outcomes))
+    repeated = tables.keep(outcomes.repeated(tables.of("outcome")))
     if not _count(tables, repeated):
         tables.drop(repeated)
-        return tables.outcomes, [], lambda: None
-    repetitions = tables.keep(outcomes.repetitions(tables.outcomes, repeated))
+        return tables.of("outcome"), [], lambda: None
+    repetitions = tables.keep(outcomes.repetitions(tables.of("outcome"), repeated))
     tables.drop(repeated)
     count = tables.rows(outcomes.repeats_since(repetitions, started_at))[0]["count"]
     return (
-        outcomes.firsts(tables.outcomes, repetitions),
+        outcomes.firsts(tables.of("outcome"), repetitions),
         [Line(Reason.REPEATED_ID, count)],
         lambda: tables.drop(repetitions),
     )
@@ -196,7 +186,7 @@ def _lost(tables: EventTables, located: Table, key: str, experiment: Experiment)
     found = [Line(ORDER[row["lost"]], row["count"], row["name"]) for row in rows if row["lost"] != unknown]
     if len(found) < len(rows):
         strangers = tables.keep(outcomes.strangers(located))
-        rows = tables.rows(outcomes.seen_elsewhere(strangers, tables.exposures, key, experiment.phase))
+        rows = tables.rows(outcomes.seen_elsewhere(strangers, tables.of("exposure"), key, experiment.phase))
         found += [Line(ORDER[row["reason"]], row["count"], row["name"]) for row in rows]
         tables.drop(strangers)
     return found

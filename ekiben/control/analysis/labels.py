@@ -13,7 +13,7 @@ from typing import Any, Final
 import ibis
 import msgspec
 
-from ekiben.control.analysis.metrics import outside, window_s
+from ekiben.control.analysis.metrics import moment_sums, moments_of, outside, window_s
 from ekiben.control.analysis.outcomes import code
 from ekiben.control.analysis.reasons import Reason
 from ekiben.control.analysis.tables import Table
@@ -101,20 +101,13 @@ def sums(scored: Table) -> Table:
         "users": users.count(),
         "users_positive": users.count(where=users.m > 0),
         "users_negative": users.count(where=users.n > 0),
-        "y": y.sum(),
-        "yy": (y * y).sum(),
     }
     for name in ("m", "n", "a", "b"):
         columns[name] = users[name].sum()
     for first, second in ("aa", "bb", "ab", "am", "an", "bm", "bn", "mm", "nn", "mn"):
         columns[first + second] = (users[first] * users[second]).sum()
     for name in _LOSSES:
-        loss = users[name]
-        columns |= {
-            f"{name}_x": loss.sum(),
-            f"{name}_xx": (loss * loss).sum(),
-            f"{name}_xy": (loss * y).sum(),
-        }
+        columns |= moment_sums(name, users[name], y)
     return users.group_by("variant").aggregate(**columns)
 
 
@@ -132,31 +125,17 @@ def collected(sums: Sequence[Mapping[str, Any]], bins: Sequence[Mapping[str, Any
     """The rows of `sums` and `calibration`, by variant (its place)."""
     found = {}
     for row in sums:
-        held = {each["bin"]: each for each in bins if each["variant"] == row["variant"]}
+        held = {
+            each["bin"]: (each["count"], each["scores"], each["positives"])
+            for each in bins
+            if each["variant"] == row["variant"]
+        }
         found[row["variant"]] = LabelSums(
-            auc=msgspec.convert(
-                {name: row[name] for name in AucSums.__struct_fields__}, AucSums, strict=False
-            ),
-            losses={name: _loss_moments(row, name) for name in _LOSSES},
-            bins=tuple(
-                (held[place]["count"], held[place]["scores"], held[place]["positives"])
-                if place in held
-                else (0, 0.0, 0)
-                for place in range(BINS)
-            ),
+            auc=msgspec.convert(row, AucSums, strict=False),
+            losses={name: moments_of(name, row["users"], row) for name in _LOSSES},
+            bins=tuple(held.get(place, (0, 0.0, 0)) for place in range(BINS)),
         )
     return found
-
-
-def _loss_moments(row: Mapping[str, Any], name: str) -> Moments:
-    return Moments(
-        row["users"],
-        float(row[f"{name}_x"]),
-        float(row[f"{name}_xx"]),
-        float(row["y"]),
-        float(row["yy"]),
-        float(row[f"{name}_xy"]),
-    )
 
 
 def _as_share(score: Any) -> Any:

@@ -55,6 +55,17 @@ class Buckets(msgspec.Struct, frozen=True):
         return cls(86_400 * ceil(least / _DAY_S))
 
 
+def moment_sums(of: str, x: Any, y: Any) -> dict[str, Any]:
+    """The aggregates that `moments_of` reads, of two columns with a row for each user."""
+    terms = {"x": x, "xx": x * x, "y": y, "yy": y * y, "xy": x * y}
+    return {f"{name}_{of}": term.sum() for name, term in terms.items()}
+
+
+def moments_of(of: str, users: int, row: Mapping[str, Any]) -> Moments:
+    """The moments of so many users from a row of `moment_sums`; what is missing adds up to 0."""
+    return Moments(users, *(float(row.get(f"{name}_{of}") or 0.0) for name in ("x", "xx", "y", "yy", "xy")))
+
+
 def window_s(metric: Metric) -> float:
     """How long outcomes count, in seconds."""
     return metric.window_hours * 3600
@@ -126,14 +137,7 @@ def matured_sums(values: Table, places: Sequence[int], window: float, buckets: B
     matured = _matured(values, window, buckets, now)
     sums: dict[str, Any] = {}
     for place in places:
-        x, y = matured[f"x_{place}"], matured[f"y_{place}"]
-        sums |= {
-            f"x_{place}": x.sum(),
-            f"xx_{place}": (x * x).sum(),
-            f"y_{place}": y.sum(),
-            f"yy_{place}": (y * y).sum(),
-            f"xy_{place}": (x * y).sum(),
-        }
+        sums |= moment_sums(str(place), matured[f"x_{place}"], matured[f"y_{place}"])
     return matured.group_by("variant", "bucket").aggregate(**sums)
 
 
@@ -150,9 +154,7 @@ def moments(
     for row in users:
         ends_at = min((row["bucket"] + 1) * float(buckets.width_s), now)
         of = found.get((row["variant"], row["bucket"]), {})
-        made[Bucket(row["variant"], ends_at)] = Moments(
-            row["n"], *(float(of.get(f"{name}_{place}") or 0.0) for name in ("x", "xx", "y", "yy", "xy"))
-        )
+        made[Bucket(row["variant"], ends_at)] = moments_of(str(place), row["n"], of)
     return made
 
 

@@ -12,10 +12,10 @@ def newest_outcomes(tables: EventTables, experiments: Collection[str], since: fl
 
     An outcome is of every experiment that its user, or its prediction, was in. Times are seconds since 1970.
     """
-    late = tables.outcomes.filter(tables.outcomes.received_at > since)
+    late = tables.of("outcome").filter(lambda t: t.received_at > since)
     newer = tables.keep(late.select("prediction_id", "user_hash", "received_at"))
     found: dict[str, float] = {}
-    of = tables.exposures.filter(tables.exposures.experiment.isin(sorted(experiments)))
+    of = tables.of("exposure").filter(lambda t: t.experiment.isin(sorted(experiments)))
     for column in ("user_hash", "prediction_id"):
         named = newer.filter(newer[column].notnull()).group_by(column)
         joined = of.inner_join(named.aggregate(newest=lambda t: t.received_at.max()), column)

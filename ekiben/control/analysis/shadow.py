@@ -34,7 +34,7 @@ def shadow_reports(tables: EventTables, stored: Stored, now: float) -> list[Shad
     wanted = {(name, version) for name, model in stored.document.models.items() for version in model.shadow}
     if not wanted:
         return []
-    compared = tables.keep(comparisons(tables.shadows, sorted(wanted), now - SHADOW_DAYS * _DAY_S))
+    compared = tables.keep(comparisons(tables.of("shadow"), sorted(wanted), now - SHADOW_DAYS * _DAY_S))
     figures = tables.rows(summary(compared))
     bins = tables.rows(differences(compared))
     distances = tables.rows(ks_distances(compared))

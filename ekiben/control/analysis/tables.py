@@ -11,8 +11,8 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from contextlib import AbstractContextManager
+from typing import Any, Final, Protocol
 
 import duckdb
 import ibis
@@ -35,17 +35,9 @@ class EventTables(Protocol):
     Only outcomes may repeat an `event_id` (`outcomes.counted` keeps the first).
     """
 
-    @property
-    def exposures(self) -> Table: ...
-
-    @property
-    def predictions(self) -> Table: ...
-
-    @property
-    def shadows(self) -> Table: ...
-
-    @property
-    def outcomes(self) -> Table: ...
+    def of(self, kind: str) -> Table:
+        """The events of a kind of `ekiben.state.streams.events.KINDS`."""
+        ...
 
     def keep(self, expression: Table) -> Table:
         """Compute a table now and keep it in the engine for expressions to come."""
@@ -60,7 +52,7 @@ class EventTables(Protocol):
         ...
 
 
-class DuckDBTables:
+class DuckDBTables(AbstractContextManager["DuckDBTables"]):
     """Event files read by a DuckDB of its own. A context manager; use it from one thread at a time.
 
     What it reads may be merged away meanwhile: an `OSError` or `duckdb.IOException` then says so, and new
@@ -85,38 +77,16 @@ class DuckDBTables:
         self._count = itertools.count()
         self._tables: dict[str, Table] = {}
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Free the memory, and the disk where some was spilled."""
         self._duckdb.close()
         shutil.rmtree(self._spill, ignore_errors=True)
 
-    @property
-    def exposures(self) -> Table:
-        """What was served to whoever was assigned."""
-        return self._table("exposure")
-
-    @property
-    def predictions(self) -> Table:
-        """Samples of everything that was served."""
-        return self._table("prediction")
-
-    @property
-    def shadows(self) -> Table:
-        """Comparisons with shadow versions."""
-        return self._table("shadow")
-
-    @property
-    def outcomes(self) -> Table:
-        """What happened afterwards."""
-        return self._table("outcome")
+    def of(self, kind: str) -> Table:
+        """The events of a kind, as its files were when it was asked for first."""
+        if kind not in self._tables:
+            self._tables[kind] = self._open(kind, self._files.readable(kind))
+        return self._tables[kind]
 
     def keep(self, expression: Table) -> Table:
         """Compute a table now and keep it in memory."""
@@ -134,11 +104,6 @@ class DuckDBTables:
         found = self._duckdb.execute(ibis.to_sql(expression, dialect="duckdb"))
         names = [column[0] for column in found.description or ()]
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-
-    def _table(self, kind: str) -> Table:
-        if kind not in self._tables:
-            self._tables[kind] = self._open(kind, self._files.readable(kind))
-        return self._tables[kind]
 
     def _open(self, kind: str, readable: Readable) -> Table:
         parts = []

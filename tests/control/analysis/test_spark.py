@@ -39,22 +39,6 @@ class SparkTables:
         self._folder = folder
         self._count = 0
 
-    @property
-    def exposures(self) -> Table:
-        return self._table("exposure")
-
-    @property
-    def predictions(self) -> Table:
-        return self._table("prediction")
-
-    @property
-    def shadows(self) -> Table:
-        return self._table("shadow")
-
-    @property
-    def outcomes(self) -> Table:
-        return self._table("outcome")
-
     def keep(self, expression: Table) -> Table:
         self._count += 1
         name = f"kept_{self._count}"
@@ -70,7 +54,7 @@ class SparkTables:
     def _frame(self, expression: Table) -> Any:
         return self._session.sql(str(ibis.to_sql(expression, dialect="pyspark")))
 
-    def _table(self, kind: str) -> Table:
+    def of(self, kind: str) -> Table:
         reader = self._session.read.option("recursiveFileLookup", "true")
         reader.parquet(str(self._folder / f"kind={kind}")).createOrReplaceTempView(kind)
         return self._ibis.table(kind)

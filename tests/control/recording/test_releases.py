@@ -57,12 +57,7 @@ def test_files_with_a_column_more_are_read_with_those_of_today(
     put_later(any_files, kind, MS if later_first else MS + 9, MADE[kind]("later"))
     put_file(any_files, kind, MS + 5, MS + 5, [(MS + 5, MADE[kind]("today"))])
     with DuckDBTables(any_files) as tables:
-        table = {
-            "exposure": tables.exposures,
-            "prediction": tables.predictions,
-            "shadow": tables.shadows,
-            "outcome": tables.outcomes,
-        }[kind]
+        table = tables.of(kind)
         assert table.columns == tuple(SCHEMAS[kind].names)
         rows = tables.rows(table.select("event_id", "prediction_id", "received_at"))
     expected = {event.event_id: event.prediction_id for event in map(MADE[kind], ("later", "today"))}
@@ -149,7 +144,7 @@ async def test_both_generations_of_streams_are_recorded_side_by_side_though_thei
     for passed in (0.0, 3 * 86_400.0, 3 * 86_400.0 + 61):
         assert sorted(file.generation for file in files.list("exposure")) == [1, 2]
         with DuckDBTables(files) as tables:
-            rows = tables.rows(tables.exposures.select("event_id"))
+            rows = tables.rows(tables.of("exposure").select("event_id"))
         assert sorted(row["event_id"] for row in rows) == [f"e-{entry}" for entry in range(10, 18)]
         merging.merge_all(NOON + passed)
 

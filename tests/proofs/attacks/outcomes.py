@@ -215,7 +215,7 @@ def _recorded(installation: Installation, name: str, number: int) -> list[dict[s
         if not list(installation.events.rglob("*.parquet")):
             return False
         with DuckDBTables(files) as tables:
-            mine = tables.outcomes.filter(tables.outcomes.name == name)
+            mine = tables.of("outcome").filter(lambda t: t.name == name)
             rows.extend(tables.rows(mine.select("event_id", "value", "user_hash")))
         return len(rows) >= number
 

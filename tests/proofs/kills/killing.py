@@ -99,10 +99,10 @@ async def run_kills(
 def read_events(station: KillsStation) -> tuple[list[int], list[str]]:
     """The numbers of the outcomes and the ids of the exposures, as the analysis reads them."""
     with DuckDBTables(station.files) as tables:
-        twice = tables.keep(repeated(tables.outcomes))
-        once = firsts(tables.outcomes, repetitions(tables.outcomes, twice))
+        twice = tables.keep(repeated(tables.of("outcome")))
+        once = firsts(tables.of("outcome"), repetitions(tables.of("outcome"), twice))
         values = tables.rows(once.filter(once.name == "kills").select("value"))
-        ids = tables.rows(tables.exposures.select("event_id"))
+        ids = tables.rows(tables.of("exposure").select("event_id"))
     return [int(row["value"]) for row in values], [str(row["event_id"]) for row in ids]
 
 

@@ -79,13 +79,8 @@ class Station:
         """The `event_id` of every event, by kind, as the analysis reads them."""
         with DuckDBTables(self.files) as tables:
             return {
-                kind: [str(row["event_id"]) for row in tables.rows(table.select("event_id"))]
-                for kind, table in (
-                    ("exposure", tables.exposures),
-                    ("prediction", tables.predictions),
-                    ("shadow", tables.shadows),
-                    ("outcome", tables.outcomes),
-                )
+                kind: [str(row["event_id"]) for row in tables.rows(tables.of(kind).select("event_id"))]
+                for kind in ("exposure", "prediction", "shadow", "outcome")
             }
 
     def _service(self, version: str) -> str:

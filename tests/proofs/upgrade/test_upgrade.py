@@ -65,7 +65,7 @@ def files(tmp_path: Path) -> EventFiles:
 def recorded(files: EventFiles) -> dict[str, list[str]]:
     """The ids of each kind, as the analysis reads them."""
     with DuckDBTables(files) as tables:
-        found = {"exposure": tables.exposures, "shadow": tables.shadows, "outcome": tables.outcomes}
+        found = {kind: tables.of(kind) for kind in ("exposure", "shadow", "outcome")}
         return {
             kind: sorted(str(row["event_id"]) for row in tables.rows(table.select("event_id")))
             for kind, table in found.items()
@@ -121,7 +121,7 @@ async def test_while_its_routers_and_new_ones_write_every_event_is_recorded_once
     )
     new = [f"new-{number}" for number in range(1, fresh + 1)]
     with DuckDBTables(files) as tables:
-        found = Counter(row["event_id"] for row in tables.rows(tables.exposures.select("event_id")))
+        found = Counter(row["event_id"] for row in tables.rows(tables.of("exposure").select("event_id")))
     assert found == again + Counter(new)
     assert recorded(files)["outcome"].count("new-1") == 1
     assert set(new) <= set(recorded(files)["outcome"])
@@ -147,7 +147,7 @@ async def test_reports_read_what_it_wrote(state: Redis, files: EventFiles) -> No
     with DuckDBTables(files) as tables:
         shadows = shadow_reports(tables, stored, IDS["made_at"])
         report = analyse(tables, EXPERIMENT, stored, LATER)
-        captured = tables.rows(tables.predictions.select("event_id", "depth", "weight", "features"))
+        captured = tables.rows(tables.of("prediction").select("event_id", "depth", "weight", "features"))
     assert sum(each.compared for each in shadows) == len(FORMER["shadow"])
     assert {each.agreement for each in shadows} == {1.0}
     assert all(0 < each.against_latency_ms["p50"] < 60_000 for each in shadows)
