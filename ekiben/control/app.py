@@ -7,9 +7,9 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from typing import Final
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -113,7 +113,7 @@ class Controller:
         known_as = user_hash(self._salt, user_id)
         # Before the events: at their end Redis is asked to rewrite its log, which holds the entries as well.
         await redact_user(self._redis, self._store, user_id, f"forgotten-{known_as[:16]}")
-        return asdict(await self._forgetting.forget(known_as))
+        return msgspec.structs.asdict(await self._forgetting.forget(known_as))
 
 
 def _holds(lease: Lease) -> Callable[[], Awaitable[bool]]:

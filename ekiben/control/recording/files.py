@@ -12,11 +12,11 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import IO, Any, Final, Protocol
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -168,27 +168,30 @@ class EventFiles:
         """The file's bytes as a `pyarrow` stream, to be closed; `FileNotFoundError` when it is gone."""
         return self.filesystem.open_input_stream(self.path(file))
 
-    def stage_copy(self, source: Path) -> Path:
-        """Stage a file that was written elsewhere."""
-        self._staging.mkdir(parents=True, exist_ok=True, mode=0o700)
-        staged = self._staging / f"{self._mark}{secrets.token_hex(8)}"
+    def write(self, batches: Iterable[Any], schema: Any, file: EventFile, lease: Held) -> None:
+        """Stage and publish. Raises `LeaseLost`; after any error nothing is left behind."""
+        staged = self.stage(batches, schema)
         try:
-            with source.open("rb") as held, staged.open("xb") as sink:
-                shutil.copyfileobj(held, sink, _COPY_BYTES)
-                sink.flush()
-                os.fsync(sink.fileno())
+            self.publish(staged, file, lease)
         except BaseException:
-            staged.unlink(missing_ok=True)
+            self.discard(staged)
             raise
-        return staged
 
     def stage(self, batches: Iterable[Any], schema: Any) -> Path:
         """Write record batches of `schema` to a file that no reader sees yet; `publish` or `discard` it."""
+        return self._stage(lambda sink: _write(sink, batches, schema))
+
+    def stage_copy(self, source: Path) -> Path:
+        """Stage a file that was written elsewhere."""
+        with source.open("rb") as held:
+            return self._stage(lambda sink: shutil.copyfileobj(held, sink, _COPY_BYTES))
+
+    def _stage(self, write: Callable[[IO[bytes]], None]) -> Path:
         private_folder(self._staging)
         handle, name = tempfile.mkstemp(prefix=self._mark, dir=self._staging)
         try:
             with os.fdopen(handle, "wb") as sink:
-                _write(sink, batches, schema)
+                write(sink)
                 sink.flush()
                 if self.local:
                     os.fsync(sink.fileno())
@@ -207,14 +210,13 @@ class EventFiles:
             _make_folders(target.parent, Path(self.root))
             # Features may tell of people: besides this user only a group that may read the root reads them.
             staged.chmod(0o600 | (os.stat(self.root).st_mode & 0o040))
-            _check(lease)
+            check(lease)
             staged.replace(target)
             _sync_folder(target.parent)
             return
-        _check(lease)
+        check(lease)
         with staged.open("rb") as source, self.filesystem.open_output_stream(self.path(file)) as sink:
-            while chunk := source.read(_COPY_BYTES):
-                sink.write(chunk)
+            shutil.copyfileobj(source, sink, _COPY_BYTES)
         staged.unlink()
 
     def discard(self, staged: Path) -> None:
@@ -246,9 +248,10 @@ def _private_folder(url: str) -> Path:
     return Path(tempfile.gettempdir()) / f"ekiben-staging-{os.getuid()}-{digest}"
 
 
-def _check(lease: Held) -> None:
+def check(lease: Held) -> None:
+    """Raise `LeaseLost` when the lease is not held."""
     if not lease.held():
-        raise LeaseLost("the lease was lost while a file was written: it is left to who holds it now")
+        raise LeaseLost("the lease was lost while event files were worked on: who holds it now goes on")
 
 
 def _write(sink: Any, batches: Iterable[Any], schema: Any) -> None:

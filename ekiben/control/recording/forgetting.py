@@ -16,19 +16,17 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Self, cast
+from dataclasses import dataclass
+from typing import Any, Final, cast
 
 import msgspec
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from ekiben.control.recording.files import EventFiles, Held
+from ekiben.control.recording.files import EventFiles, Held, check
 from ekiben.control.recording.intake import BAD_BLOCKS_STREAM
-from ekiben.control.recording.merging import check
 from ekiben.control.recording.ranges import EventFile
 from ekiben.control.recording.schemas import conform
 from ekiben.control.recording.streams import STREAMS
@@ -50,8 +48,7 @@ class NotForgotten(Exception):
     """It has not happened yet; the message is one line that says why. The request stands and will be done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Forgotten:
+class Forgotten(msgspec.Struct, frozen=True):
     """How many events were removed, and from how many files."""
 
     exposures: int = 0
@@ -59,11 +56,6 @@ class Forgotten:
     shadows: int = 0
     outcomes: int = 0
     files: int = 0
-
-    @classmethod
-    def from_json(cls, data: bytes | str) -> Self:
-        """What `do_requests` wrote."""
-        return cls(**orjson.loads(data))
 
 
 class Forgetting:
@@ -91,7 +83,7 @@ class Forgetting:
             ) from None
         except (RedisError, OSError) as error:
             raise NotForgotten(f"Redis did not take the request: {error}") from error
-        return Forgotten.from_json(result)
+        return msgspec.json.decode(result, type=Forgotten)
 
     async def do_requests(self) -> None:
         """Do what was asked for; the holder of the lease calls this again and again.
@@ -115,7 +107,7 @@ class Forgetting:
         # Counted before anything is removed, and the first count stays: a request that is done again after a
         # crash finds less.
         found = _FOUND_KEY + request
-        await self._redis.set(found, orjson.dumps(asdict(theirs.counted)), nx=True)
+        await self._redis.set(found, msgspec.json.encode(theirs.counted), nx=True)
         await asyncio.to_thread(theirs.remove, self._files, self._lease)
         await remove_bad_blocks(self._redis, theirs)
         async with self._redis.pipeline(transaction=True) as done:
@@ -235,9 +227,4 @@ def _rewrite(files: EventFiles, file: EventFile, unwanted: Callable[[Any], Any],
             check(lease)
             yield batch.filter(pc.invert(unwanted(conform(batch, _SEARCHED))))
 
-    staged = files.stage(kept(), schema)
-    try:
-        files.publish(staged, file, lease)
-    except BaseException:
-        files.discard(staged)
-        raise
+    files.write(kept(), schema, file, lease)

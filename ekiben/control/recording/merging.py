@@ -16,9 +16,8 @@ from typing import Any, Final
 
 import pyarrow.compute as pc
 
-from ekiben.control.recording.files import EventFiles, Held
+from ekiben.control.recording.files import EventFiles, Held, check
 from ekiben.control.recording.ranges import EventFile, without_contained
-from ekiben.state.lease import LeaseLost
 
 log = logging.getLogger(__name__)
 
@@ -75,12 +74,7 @@ def merge(files: EventFiles, group: Sequence[EventFile], lease: Held) -> EventFi
     """Write the file that stands for these neighbours, which stay. Raises `LeaseLost` and `OSError`."""
     merged = replace(group[0], last=group[-1].last)
     schema = files.schema(group)
-    staged = files.stage(_rows_once(files, group, schema, lease), schema)
-    try:
-        files.publish(staged, merged, lease)
-    except BaseException:
-        files.discard(staged)
-        raise
+    files.write(_rows_once(files, group, schema, lease), schema, merged, lease)
     log.debug("%d files became %s", len(group), merged.path)
     return merged
 
@@ -96,9 +90,3 @@ def _rows_once(files: EventFiles, group: Sequence[EventFile], schema: Any, lease
                 batch = batch.filter(pc.greater(batch.column("received_at"), before.last.received_at))
             yield batch
         before = file
-
-
-def check(lease: Held) -> None:
-    """Raise `LeaseLost` when the lease is not held."""
-    if not lease.held():
-        raise LeaseLost("the lease was lost while event files were worked on")

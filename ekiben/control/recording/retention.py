@@ -6,8 +6,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
-from ekiben.control.recording.files import EventFiles, Held
-from ekiben.control.recording.merging import check
+from ekiben.control.recording.files import EventFiles, Held, check
 from ekiben.control.recording.ranges import EventFile
 
 log = logging.getLogger(__name__)

@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
@@ -113,7 +114,7 @@ async def test_a_request_that_is_done_again_after_a_crash_tells_what_the_first_a
     with pytest.raises(OSError, match="no space left"):
         await Forgetting(redis, broken, Lease(), lambda: None).do_requests()
     await Forgetting(redis, files, Lease(), lambda: None).do_requests()
-    told = Forgotten.from_json(await redis.get("ekiben:forgotten:r"))
+    told = msgspec.json.decode(await redis.get("ekiben:forgotten:r"), type=Forgotten)
     assert told == Forgotten(exposures=2, predictions=1, shadows=1, outcomes=2, files=4)
 
 
