@@ -88,9 +88,7 @@ class Editor:
             check_change(before, document)
             return document
 
-        if await self._desk.store.load() is None:
-            return await self._apply_first(document, order)
-        return await self._change(action, order)
+        return await self._change(action, order, first=document)
 
     async def apply_file(self, file: ExperimentsFile, order: Order) -> Change:
         """Apply what a file changes of the one that was applied last, also in a Redis without a document.
@@ -106,9 +104,7 @@ class Editor:
                 raise DocumentError([NOT_KNOWN])
             return await merge_text(self._desk.store, held, last or held.document, file.document)
 
-        if await self._desk.store.load() is None:
-            return await self._apply_first(file.document, order, file)
-        return await self._decide(action, order, file)
+        return await self._decide(action, order, file, first=file.document)
 
     async def act(self, verb: Verb, key: str, body: Fields, order: Order) -> Change:
         """Do what a verb does with the experiment of that key."""
@@ -138,36 +134,45 @@ class Editor:
         """No experiment names this user any more."""
         return await self._change(lambda document: edits.forget_user(document, user_id), order)
 
-    async def _change(self, action: Callable[[Document], Document], order: Order) -> Change:
+    async def _change(
+        self, action: Callable[[Document], Document], order: Order, first: Document | None = None
+    ) -> Change:
         async def decide(held: Stored) -> Document:
             return action(held.document)
 
-        return await self._decide(decide, order)
+        return await self._decide(decide, order, first=first)
 
     async def _decide(
         self,
         action: Callable[[Stored], Awaitable[Document]],
         order: Order,
         file: ExperimentsFile | None = None,
+        first: Document | None = None,
         meaning: Callable[[Document, Document], str | None] = lambda _before, _after: None,
     ) -> Change:
-        store = self._desk.store
+        """Change what is there by `action`; where there is nothing, `first` becomes the document."""
+        store, text = self._desk.store, file.text if file is not None else None
         for attempt in range(_ATTEMPTS):
             held = await store.load()
-            if held is None:
+            if held is not None:
+                await self._check_revision(held, order)
+                after = await action(held)
+            elif first is None:
                 raise NoDocument("there are no experiments yet: apply a file")
-            await self._check_revision(held, order)
-            after = await action(held)
+            elif order.revision:
+                raise Stale(order.revision, 0, [])
+            else:
+                check_change(None, after := first)
             await store.check(held, after)
-            lines = differences(held.document, after)
-            means = meaning(held.document, after)
-            if order.dry_run or not (lines or file):
-                return Change(held.revision, lines, means, done=False)
+            lines = differences(held.document if held else None, after)
+            means = meaning(held.document, after) if held else None
+            unchanged = Change(held.revision if held else 0, lines, means, done=False)
+            if order.dry_run or (held and not (lines or file)):
+                return unchanged
             try:
-                if file is not None and not lines:
+                if held and file is not None and not lines:
                     await store.note_text(held, file.text)
-                    return Change(held.revision, lines, means, done=False)
-                text = file.text if file is not None else None
+                    return unchanged
                 new = await store.change(held, after, who=order.who, why=order.why, text=text)
             except Conflict:
                 if attempt + 1 == _ATTEMPTS:
@@ -175,20 +180,6 @@ class Editor:
                 continue
             return Change(new.revision, lines, means, done=True)
         raise AssertionError("the loop returns or raises")
-
-    async def _apply_first(
-        self, document: Document, order: Order, file: ExperimentsFile | None = None
-    ) -> Change:
-        check_change(None, document)
-        await self._desk.store.check(None, document)
-        lines = differences(None, document)
-        if order.revision:
-            raise Stale(order.revision, 0, [])
-        if order.dry_run:
-            return Change(0, lines, None, done=False)
-        text = file.text if file is not None else None
-        new = await self._desk.store.change(None, document, who=order.who, why=order.why, text=text)
-        return Change(new.revision, lines, None, done=True)
 
     async def _check_revision(self, held: Stored, order: Order) -> None:
         if order.revision is not None and order.revision != held.revision:
