@@ -110,7 +110,10 @@ class Ramps:
             action = await self._act(stored, key, experiment, action)
             if action.kind in _ACTS:
                 began = now
-        await self._show(key, experiment, action, began, now)
+        steps = experiment.ramp.steps if experiment.ramp is not None else ()
+        step = sum(each <= action.coverage for each in steps)
+        state = RampState(step=step, since=began, kind=str(action.kind), sentence=action.sentence, at=now)
+        await self._lease.write(RAMPS_KEY, {key: msgspec.json.encode(state)})
 
     async def _act(self, stored: Stored, key: str, experiment: Experiment, action: RampAction) -> RampAction:
         """Make the change and return what was done; another's change in between, or one that the rest of the
@@ -123,21 +126,11 @@ class Ramps:
             log.error("the ramp of %s cannot %s: %s", key, action.kind, error)
             return _waits(action, experiment, f"{action.sentence} But that is refused: {error.problems[0]}.")
         except Conflict:
-            return _waits(
-                action, experiment, "The experiments were changed meanwhile: the next report decides."
-            )
+            sentence = "The experiments were changed meanwhile: the next report decides."
+            return _waits(action, experiment, sentence)
         level = logging.WARNING if action.kind is RampKind.ROLL_BACK else logging.INFO
         log.log(level, "ramp of %s, %s: %s", key, action.kind, action.sentence)
         return action
-
-    async def _show(
-        self, key: str, experiment: Experiment, action: RampAction, began: float, now: float
-    ) -> None:
-        ramp = experiment.ramp
-        assert ramp is not None
-        step = sum(each <= action.coverage for each in ramp.steps)
-        state = RampState(step=step, since=began, kind=str(action.kind), sentence=action.sentence, at=now)
-        await self._lease.write(RAMPS_KEY, {key: msgspec.json.encode(state)})
 
     def _too_old(self, report: Report, now: float) -> str | None:
         if not self._desk.beats:
