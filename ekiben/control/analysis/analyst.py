@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -83,13 +83,16 @@ class Analyst:
                 await self.round(stored)
             except LeaseLost:
                 log.info("another controller analyses now")
-            except (RedisError, OSError) as error:
+            except (StateUnavailable, RedisError, OSError) as error:
                 log.warning("the reports could not be written: %s", error)
             self.seconds = time.monotonic() - begun
             await asyncio.sleep(max(self._every_s, self.seconds))
 
     async def round(self, stored: Stored) -> None:
-        """Analyse every experiment that needs it, and the shadows. Raises `LeaseLost`, and redis's errors."""
+        """Analyse every experiment that needs it, and the shadows.
+
+        Raises `LeaseLost`, `StateUnavailable` and redis's errors.
+        """
         failed: dict[str, str] = {}
         for key in await self._wanted(stored, failed):
             report = await self._computed(key, stored, failed)
@@ -97,12 +100,13 @@ class Analyst:
                 report = await self._with_ending(report, stored)
                 await self._lease.write(REPORTS_KEY, {key: msgspec.json.encode(report)})
         if any(model.shadow for model in stored.document.models.values()):
-            shadows = await self._shadows(stored, failed)
-            if shadows:
-                fields = {
-                    f"{each.model}/{each.version}/{each.against}": msgspec.json.encode(each)
-                    for each in shadows
-                }
+            at = self._desk.clock()
+            found = await self._tried("shadows", failed, lambda: self._analysis.shadow_reports(stored, at))
+            fields = {
+                f"{each.model}/{each.version}/{each.against}": msgspec.json.encode(each)
+                for each in found or ()
+            }
+            if fields:
                 await self._lease.write(SHADOW_REPORTS_KEY, fields)
         self.failed = failed
         await self._desk.look()  # ramps wait for what the desk shows
@@ -121,12 +125,12 @@ class Analyst:
         if final and now - self._looked_for_newer_at >= ENDED_EVERY_S:
             lag_s = self._known_after_s()
             known = {key: max(report.at, self._looked.get(key, 0.0)) for key, report in final.items()}
-            try:
-                newer = await asyncio.to_thread(
-                    self._analysis.newest_outcomes, list(known), min(known.values())
-                )
-            except Exception as error:  # as in `_computed`
-                self._tell("outcomes of ended experiments", error, failed)
+            newer = await self._tried(
+                "outcomes of ended experiments",
+                failed,
+                lambda: self._analysis.newest_outcomes(list(known), min(known.values())),
+            )
+            if newer is None:
                 return wanted
             self._looked_for_newer_at = now
             late = [key for key, at in newer.items() if at > known[key]]
@@ -142,18 +146,13 @@ class Analyst:
         lag_s = self._known_after_s()
         at = self._desk.clock() - lag_s
         before = self._desk.reports.get(key)
-        coverages = before.coverages if before is not None else ()
         past = Past(
             step=await self._step(key, stored),
-            coverages=coverages,
+            coverages=before.coverages if before is not None else (),
             rule_changes=await self._rule_changes(key, stored),
         )
-        try:
-            report = await asyncio.to_thread(self._analysis.report, key, stored, at, past)
-        except Exception as error:  # one experiment's trouble is not another's
-            self._tell(key, error, failed)
-            return None
-        return msgspec.structs.replace(report, lag_s=lag_s)
+        report = await self._tried(key, failed, lambda: self._analysis.report(key, stored, at, past))
+        return None if report is None else msgspec.structs.replace(report, lag_s=lag_s)
 
     async def _step(self, key: str, stored: Stored) -> Step | None:
         """The step that the experiment's ramp is in; one that the history does not know begins now."""
@@ -162,7 +161,7 @@ class Analyst:
         held = self._steps.get(key)
         if held is None or held[0] != (stored.lineage, stored.revision):
             now = self._desk.clock()
-            step = await self._history(self._audit.step(key)) or Step(began=now, widened=now)
+            step = await self._audit.step(key) or Step(began=now, widened=now)
             held = self._steps[key] = ((stored.lineage, stored.revision), step)
         return held[1]
 
@@ -170,14 +169,8 @@ class Analyst:
         experiment = stored.document.experiments[key]
         held = self._changes.get(key)
         if held is None or held[0] != experiment:
-            held = self._changes[key] = (experiment, await self._history(self._audit.rule_changes(key)))
+            held = self._changes[key] = (experiment, await self._audit.rule_changes(key))
         return held[1]
-
-    async def _history(self, asked: Awaitable[_T]) -> _T:
-        try:
-            return await asked
-        except StateUnavailable as error:
-            raise OSError(str(error)) from error
 
     def _known_after_s(self) -> float:
         # What happened since may not be on disk yet: whose window closes in between has not matured.
@@ -188,21 +181,19 @@ class Analyst:
         experiment = stored.document.experiments[report.experiment]
         if experiment.status in (Status.DRAFT, *ACTIVE):
             return report
-        ending = await self._history(self._audit.ending(report.experiment))
+        ending = await self._audit.ending(report.experiment)
         told = msgspec.structs.replace(report, ending=ending)
         return msgspec.structs.replace(told, verdict=judge(told))
 
-    async def _shadows(self, stored: Stored, failed: dict[str, str]) -> Sequence[ShadowReport]:
+    async def _tried(self, what: str, failed: dict[str, str], compute: Callable[[], _T]) -> _T | None:
+        """What `compute` returns in a thread, None where it fails: one's trouble is not another's."""
         try:
-            return await asyncio.to_thread(self._analysis.shadow_reports, stored, self._desk.clock())
+            return await asyncio.to_thread(compute)
         except Exception as error:
-            self._tell("shadows", error, failed)
-            return ()
-
-    def _tell(self, what: str, error: Exception, failed: dict[str, str]) -> None:
-        failed[what] = f"{type(error).__name__}: {error}"
-        if self.failed.get(what) != failed[what]:
-            log.error("%s cannot be analysed", what, exc_info=error)
+            failed[what] = f"{type(error).__name__}: {error}"
+            if self.failed.get(what) != failed[what]:
+                log.error("%s cannot be analysed", what, exc_info=error)
+            return None
 
 
 def _is_final(report: Report | None, status: Status) -> bool:
