@@ -8,7 +8,7 @@ from statistics import NormalDist
 from typing import Any
 
 from ekiben.control.analysis.comparing import metric_report
-from ekiben.control.analysis.labels import BINS, LabelSums
+from ekiben.control.analysis.labels import BINS, NO_LABELS, LabelSums
 from ekiben.experiments.document import Metric
 from ekiben.experiments.kinds.label import LabelMeasure
 from ekiben.experiments.report import LabelQuality, MetricReport, Role, VariantMetric
@@ -27,10 +27,9 @@ def label_report(
 ) -> MetricReport:
     """`model_versions` has every variant, the control first. Users are those with a label."""
     control, *treatments = model_versions
-    found = {variant: sums.get(place) for place, variant in enumerate(model_versions)}
+    found = {variant: sums.get(place, NO_LABELS) for place, variant in enumerate(model_versions)}
     measured = {variant: estimates(each) for variant, each in found.items()}
     compared = {variant: each[metric.measure] for variant, each in measured.items()}
-    users = {variant: each.auc.users if each is not None else 0 for variant, each in found.items()}
     changes = {variant: effects.effect(compared[control], compared[variant], alpha) for variant in treatments}
     z = NormalDist().inv_cdf(1 - shown_alpha / 2)
     return metric_report(
@@ -38,7 +37,7 @@ def label_report(
         metric.kind,
         role,
         metric.better,
-        [_in_variant(variant, users[variant], each, z) for variant, each in compared.items()],
+        [_in_variant(variant, found[variant].auc.users, each, z) for variant, each in compared.items()],
         changes,
         window_hours=metric.window_hours,
         labels=tuple(
@@ -48,10 +47,8 @@ def label_report(
     )
 
 
-def estimates(sums: LabelSums | None) -> dict[LabelMeasure, Estimate | None]:
+def estimates(sums: LabelSums) -> dict[LabelMeasure, Estimate | None]:
     """Every measure of one variant; None where there is too little for it."""
-    if sums is None:
-        return dict.fromkeys(LabelMeasure)
     return {
         LabelMeasure.ROC_AUC: roc_auc(sums.auc),
         LabelMeasure.BRIER: effects.ratio(sums.losses["brier"]),
@@ -73,19 +70,18 @@ def _in_variant(variant: str, users: int, value: Estimate | None, z: float) -> V
 def _quality(
     variant: str,
     model_versions: tuple[str, ...],
-    sums: LabelSums | None,
+    sums: LabelSums,
     measured: Mapping[LabelMeasure, Estimate | None],
     z: float,
 ) -> LabelQuality:
     bins = (
-        calibration_bin(place / BINS, (place + 1) / BINS, *each, z)
-        for place, each in enumerate(sums.bins if sums is not None else ())
+        calibration_bin(place / BINS, (place + 1) / BINS, *each, z) for place, each in enumerate(sums.bins)
     )
     return LabelQuality(
         variant=variant,
         model_versions=model_versions,
-        labels=sums.labels if sums is not None else 0,
-        positives=sums.auc.m if sums is not None else 0,
+        labels=sums.labels,
+        positives=sums.auc.m,
         **dict(_values(measured, z)),
         calibration=tuple(each for each in bins if each is not None),
     )

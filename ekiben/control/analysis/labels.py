@@ -38,6 +38,11 @@ class LabelSums(msgspec.Struct, frozen=True):
         return self.auc.m + self.auc.n
 
 
+NO_LABELS: Final = LabelSums(
+    auc=AucSums(*(0,) * len(AucSums.__struct_fields__)), losses=dict.fromkeys(_LOSSES, Moments()), bins=()
+)
+
+
 def usable(outcomes: Table, metric: Metric, now: float) -> Any:
     """Which of the outcomes of users who count are labels that can count, repetitions among them."""
     return (

@@ -27,6 +27,7 @@ _QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 _ALPHA: Final = 0.05
 _DAY_S: Final = 86_400.0
 _PAIR: Final = ("model", "version", "against")
+_DIFFERENCES: Final = ("mean_difference", "mean_absolute_difference")
 
 
 def shadow_reports(tables: EventTables, stored: Stored, now: float) -> list[ShadowReport]:
@@ -93,22 +94,18 @@ def _reports(
     distances: Sequence[Mapping[str, Any]],
 ) -> Iterator[ShadowReport]:
     z = NormalDist().inv_cdf(1 - _ALPHA / 2)
+    distance = {_pair(each): each["distance"] for each in distances}
     for row in sorted(figures, key=_pair):
         counts = {each["bin"]: each["count"] for each in bins if _pair(each) == _pair(row)}
         yield ShadowReport(
-            model=row["model"],
-            version=row["version"],
-            against=row["against"],
-            compared=row["compared"],
+            **{name: row[name] for name in (*_PAIR, "compared", *_DIFFERENCES)},
             agreement=row["agreed"] / row["compared"],
             agreement_interval=wilson_interval(row["agreed"], row["compared"], z),
-            mean_difference=row["mean_difference"],
-            mean_absolute_difference=row["mean_absolute_difference"],
             difference=tuple(
                 ScoreBin(2 * place / BINS - 1, 2 * (place + 1) / BINS - 1, counts.get(place, 0))
                 for place in (range(BINS) if counts else ())
             ),
-            ks_distance=next((each["distance"] for each in distances if _pair(each) == _pair(row)), None),
+            ks_distance=distance.get(_pair(row)),
             latency_ms=_latencies(row, ""),
             against_latency_ms=_latencies(row, "against_"),
         )
