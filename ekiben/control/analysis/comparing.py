@@ -6,8 +6,10 @@ looks once. Both stand on the same sums.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from math import isfinite, sqrt
+from operator import itemgetter
 from statistics import NormalDist
 from typing import Any, Final
 
@@ -97,28 +99,16 @@ def series(kind: Kind, moments: Mapping[Bucket, Moments], treatment: int, alpha:
     """
     points = []
     seen = {0: Moments(), treatment: Moments()}
-    for at, stretch in _stretches(moments, (0, treatment)):
-        for variant, more in stretch:
+    stretches = sorted((at, variant, each) for (variant, at), each in moments.items() if variant in seen)
+    for at, stretch in groupby(stretches, key=itemgetter(0)):
+        for _, variant, more in stretch:
             seen[variant] += more
         control, treated = seen[0], seen[treatment]
-        if min(control.n, treated.n) < JUDGED_FROM:
-            continue
-        effect = effects.effect(*kind.pair(control, treated), alpha)
-        points.append(
-            Point(at=at, users=control.n + treated.n, absolute=effect.absolute, interval=effect.interval)
-        )
+        users = control.n + treated.n
+        if min(control.n, treated.n) >= JUDGED_FROM:
+            effect = effects.effect(*kind.pair(control, treated), alpha)
+            points.append(Point(at=at, users=users, absolute=effect.absolute, interval=effect.interval))
     return tuple(points)
-
-
-def _stretches(
-    moments: Mapping[Bucket, Moments], variants: Iterable[int]
-) -> Iterable[tuple[float, list[tuple[int, Moments]]]]:
-    wanted = set(variants)
-    by_end: dict[float, list[tuple[int, Moments]]] = {}
-    for bucket, each in moments.items():
-        if bucket.variant in wanted:
-            by_end.setdefault(bucket.ends_at, []).append((bucket.variant, each))
-    return sorted(by_end.items())
 
 
 def _varies(moments: Moments) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 
 from ekiben.control.analysis import exposures, labels, metrics, outcomes
 from ekiben.control.analysis.labels import LabelSums
-from ekiben.control.analysis.metrics import Bucket, Buckets, moments_of, window_s
+from ekiben.control.analysis.metrics import Bucket, bucket_width_s, moments_of, window_s
 from ekiben.control.analysis.reasons import ORDER, Line, Reason, name_reason
 from ekiben.control.analysis.tables import EventTables, Table
 from ekiben.experiments.document import Experiment, Metric
@@ -251,11 +251,11 @@ def _values(
     values = tables.keep(metrics.user_values(theirs, numbers))
     moments = {}
     for window in sorted({window_s(metric) for metric in numbers}):
-        buckets = Buckets.between(started_at + window, now)
+        width_s = bucket_width_s(started_at + window, now)
         places = [place for place, metric in enumerate(numbers) if window_s(metric) == window]
-        counts = tables.rows(metrics.matured_users(users, window, buckets, now))
-        sums = tables.rows(metrics.matured_sums(values, places, window, buckets, now))
+        counts = tables.rows(metrics.matured_users(users, window, width_s, now))
+        sums = tables.rows(metrics.matured_sums(values, places, window, width_s, now))
         for place in places:
-            moments[numbers[place].name] = metrics.moments(counts, sums, place, buckets, now)
+            moments[numbers[place].name] = metrics.moments(counts, sums, place, width_s, now)
     tables.drop(values)
     return moments

@@ -1,7 +1,7 @@
 """Metrics as expressions: from users and outcomes to sums (`ekiben.experiments.statistics.moments`).
 
 A user counts for a metric once the metric's window has closed; from then on the user's value never changes.
-So the sums are taken by the time at which users matured (`Buckets`): what was known at any time before is a
+So the sums are taken by the time at which users matured (`Bucket`): what was known at any time before is a
 sum of those before it, exactly. Users without an outcome have 0 and add to nothing but the count.
 """
 
@@ -12,7 +12,6 @@ from math import ceil
 from typing import Any, Final, NamedTuple
 
 import ibis
-import msgspec
 
 from ekiben.control.analysis.outcomes import code
 from ekiben.control.analysis.reasons import Reason
@@ -38,21 +37,13 @@ class Bucket(NamedTuple):
     ends_at: float
 
 
-class Buckets(msgspec.Struct, frozen=True):
-    """Stretches of time of one width, at most `MAX_POINTS` of them, that begin at multiples of it: a point of
-    a series stays where it is as time goes on.
+def bucket_width_s(start: float, end: float) -> int:
+    """How wide stretches of time are of which at most `MAX_POINTS` cover [start, end].
+
+    They begin at multiples of it: a point of a series stays where it is as time goes on.
     """
-
-    width_s: int
-
-    @classmethod
-    def between(cls, start: float, end: float) -> Buckets:
-        """Buckets for [start, end]."""
-        least = max(end - start, 0.0) / (MAX_POINTS - 1)
-        for width in _WIDTHS_S:
-            if width >= least:
-                return cls(width)
-        return cls(86_400 * ceil(least / _DAY_S))
+    least = max(end - start, 0.0) / (MAX_POINTS - 1)
+    return next((width for width in _WIDTHS_S if width >= least), 86_400 * ceil(least / _DAY_S))
 
 
 def moment_sums(of: str, x: Any, y: Any) -> dict[str, Any]:
@@ -126,15 +117,15 @@ def outside(outcomes: Table, started_at: float) -> list[tuple[Any, Any]]:
     ]
 
 
-def matured_users(users: Table, window: float, buckets: Buckets, now: float) -> Table:
+def matured_users(users: Table, window: float, width_s: int, now: float) -> Table:
     """(variant, bucket, n): users whose window had closed by `now`, by when it did."""
-    matured = _matured(users.filter(~users.crossed), window, buckets, now)
+    matured = _matured(users.filter(~users.crossed), window, width_s, now)
     return matured.group_by("variant", "bucket").aggregate(n=matured.count())
 
 
-def matured_sums(values: Table, places: Sequence[int], window: float, buckets: Buckets, now: float) -> Table:
+def matured_sums(values: Table, places: Sequence[int], window: float, width_s: int, now: float) -> Table:
     """(variant, bucket) and the sums of these metrics, all of this window."""
-    matured = _matured(values, window, buckets, now)
+    matured = _matured(values, window, width_s, now)
     sums: dict[str, Any] = {}
     for place in places:
         sums |= moment_sums(str(place), matured[f"x_{place}"], matured[f"y_{place}"])
@@ -145,14 +136,14 @@ def moments(
     users: Sequence[Mapping[str, Any]],
     sums: Sequence[Mapping[str, Any]],
     place: int,
-    buckets: Buckets,
+    width_s: int,
     now: float,
 ) -> dict[Bucket, Moments]:
     """The rows of `matured_users` and of `matured_sums` as moments, of one metric."""
     found = {(row["variant"], row["bucket"]): row for row in sums}
     made = {}
     for row in users:
-        ends_at = min((row["bucket"] + 1) * float(buckets.width_s), now)
+        ends_at = min((row["bucket"] + 1) * float(width_s), now)
         of = found.get((row["variant"], row["bucket"]), {})
         made[Bucket(row["variant"], ends_at)] = moments_of(str(place), row["n"], of)
     return made
@@ -199,7 +190,7 @@ def _closes_at(table: Table, window: float) -> Any:
     return table.first_at + window
 
 
-def _matured(table: Table, window: float, buckets: Buckets, now: float) -> Table:
+def _matured(table: Table, window: float, width_s: int, now: float) -> Table:
     closes_at = _closes_at(table, window)
-    bucket = (closes_at / buckets.width_s).floor().cast("int64")
+    bucket = (closes_at / width_s).floor().cast("int64")
     return table.mutate(bucket=bucket).filter(closes_at <= now)
