@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
 
 from ekiben.control.recording.files import EventFiles, Held, check
@@ -32,15 +32,18 @@ class Retention:
         With a `doubt` about the clock nothing goes, nor where the newest event there is would go too: it is a
         clock that is wrong, or an installation that has slept. Raises `LeaseLost` and `OSError`.
         """
-        listed = {kind: self._files.list(kind) for kind in self._files.kinds()}
         first_kept = oldest_kept(now, self._keep_days)
-        expired = [
-            (kind, day) for kind in listed for day in _days(listed[kind], lambda f: _is_old(f, first_kept))
-        ]
+        days: dict[tuple[str, date], list[EventFile]] = defaultdict(list)
+        for kind in self._files.kinds():
+            for file in self._files.list(kind):
+                days[kind, file.day].append(file)
+        expired = sorted(
+            key for key, files in days.items() if all(_is_old(file, first_kept) for file in files)
+        )
         if not expired:
             self._refuse(None, 0)
             return []
-        if all(_is_old(file, first_kept) for files in listed.values() for file in files):
+        if len(expired) == len(days):
             doubt = doubt or "By this controller's clock even the newest event is too old to be kept."
         if doubt is not None:
             self._refuse(doubt, len({day for _, day in expired}))
@@ -61,11 +64,3 @@ class Retention:
 
 def _is_old(file: EventFile, first_kept: date) -> bool:
     return file.day < first_kept and datetime.fromtimestamp(file.last.ms / 1000, UTC).date() < first_kept
-
-
-def _days(files: list[EventFile], is_old: Callable[[EventFile], bool]) -> list[date]:
-    """The days of which every file is old, sorted."""
-    days: dict[date, bool] = {}
-    for file in files:
-        days[file.day] = days.get(file.day, True) and is_old(file)
-    return sorted(day for day, old in days.items() if old)
