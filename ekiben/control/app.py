@@ -52,7 +52,7 @@ class Controller:
     def __init__(self, settings: Settings) -> None:
         self._redis = redis = open_state(settings.state_url)
         self._salt = user_salt(os.environ, settings.data_dir, settings.host)
-        desk = Desk(settings, redis, note=settings.note)
+        desk = Desk(settings, redis)
         lease = Lease(redis, f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
         files = EventFiles(settings.events_url)
         recorder = Recorder(redis, files, lease, settings.record_every_s)

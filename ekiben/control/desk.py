@@ -61,19 +61,12 @@ class Desk:
     why, how the experiments `file` stands, how late the recorder is, and whether the clock is off.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        redis: Redis,
-        *,
-        note: str | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, settings: Settings, redis: Redis, clock: Callable[[], float] = time.time) -> None:
         self.settings = settings
         self.redis = redis
         self.store = DocumentStore(redis)
         self.audit = Audit(redis)
-        self.note = note
+        self.note = settings.note
         self.clock = clock
         self.stored: Stored | None = None
         self.reports: Mapping[str, Report] = {}

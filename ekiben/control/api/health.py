@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import orjson
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -43,17 +41,10 @@ def health_routes(desk: Desk, recorder: Recorder, analyst: Analyst) -> list[Rout
         file = desk.file()
         refused = file is not None and file.state == "refused"
         degraded = refused or desk.state_away or desk.durability.refusal or desk.failing() or analyst.failed
-        well = not degraded
-        body = orjson.dumps({"status": "ok" if well else "degraded", **state})
+        body = orjson.dumps({"status": "degraded" if degraded else "ok", **state})
         return Response(body, 200 if desk.stored is not None else 503, media_type="application/json")
 
     async def metrics(_request: Request) -> Response:
         return Response(render(), media_type="text/plain; version=0.0.4")
 
-    pages: dict[str, Callable[[Request], object]] = {
-        "/livez": livez,
-        "/readyz": readyz,
-        "/healthz": healthz,
-        "/metrics": metrics,
-    }
-    return [Route(path, page) for path, page in pages.items()]
+    return [Route(f"/{page.__name__}", page) for page in (livez, readyz, healthz, metrics)]

@@ -45,7 +45,7 @@ async def _beat(desk: Desk) -> None:
 
 def build(settings: Settings, *, router: bool) -> Starlette:
     redis = open_state(settings.state_url)
-    desk = Desk(settings, redis, note=settings.note)
+    desk = Desk(settings, redis)
     auth, editor = Auth.from_settings(settings), Editor(desk)
     dashboard = Dashboard(desk, auth, editor)
 
