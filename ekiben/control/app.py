@@ -124,7 +124,7 @@ def _holds(lease: Lease) -> Callable[[], Awaitable[bool]]:
 
 
 def _failing(recorder: Recorder, analyst: Analyst, keeper: Housekeeper, clocks: Clocks) -> dict[str, str]:
-    parts = {"recorder": recorder.failing, "clock": clocks.off, "retention": keeper.refused}
+    parts = {"recorder": recorder.failing, "clock": clocks.off, "retention": keeper.retention.refused}
     failed = {f"analysis of {what}": why for what, why in analyst.failed.items()}
     return {part: why for part, why in parts.items() if why is not None} | failed
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from starlette.requests import Request
@@ -23,25 +22,13 @@ MOST_NAME: Final = 100
 _THROUGH_A_PROXY: Final = ("forwarded", "via", "x-forwarded-for")
 
 
-class Role(StrEnum):
-    """What somebody may do: look, or look and change."""
-
-    VIEWER = "viewer"
-    ADMIN = "admin"
-
-
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody known by name."""
+    """Somebody known by name: an admin, who `may_change` things, or a viewer, who may look."""
 
     who: str
-    role: Role
+    may_change: bool
     by_log_in: bool = False
-
-    @property
-    def may_change(self) -> bool:
-        """Whether more than looking is allowed."""
-        return self.role is Role.ADMIN
 
 
 class Callers:
@@ -76,7 +63,7 @@ class Callers:
             return None
         if not 0 < len(name) <= MOST_NAME or not name.isprintable():
             return None
-        return Caller(name, Role.ADMIN if name.casefold() in self._admins else Role.VIEWER)
+        return Caller(name, may_change=name.casefold() in self._admins)
 
     def address(self, request: Request) -> str:
         """The client's address: the one that trusted proxies forward for, else the connection's own."""

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from starlette.requests import Request
 
-from ekiben.control.callers import Caller, Callers, Role
+from ekiben.control.callers import Caller, Callers
 from ekiben.control.settings import Settings
 
-VIEWER, ADMIN = Role.VIEWER, Role.ADMIN
+VIEWER, ADMIN = False, True  # `may_change`
 
 
 def callers(**environ: str) -> Callers:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
-from typing import Final, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
 
 import msgspec
 from redis.exceptions import RedisError
 
+from ekiben.control.analysis.analysing import Analysis
 from ekiben.control.desk import REPORTS_KEY, SHADOW_REPORTS_KEY, Desk
 from ekiben.experiments.document import Experiment
 from ekiben.experiments.lifecycle import ACTIVE, Status
-from ekiben.experiments.report import WAITING, Past, Report, RuleChange, ShadowReport, Step
+from ekiben.experiments.report import WAITING, Past, Report, RuleChange, Step
 from ekiben.experiments.verdict import judge
 from ekiben.state.documents.document import StateUnavailable, Stored
 from ekiben.state.lease import Lease, LeaseLost
@@ -35,16 +36,6 @@ _RETRY_S: Final = 1.0
 _BLOCK_S: Final = 0.2
 
 
-class ReportSource(Protocol):
-    """What computes reports (`ekiben.control.analysis.analysing.Analysis`). It is called in a thread."""
-
-    def report(self, experiment: str, stored: Stored, now: float, past: Past) -> Report: ...
-
-    def shadow_reports(self, stored: Stored, now: float) -> list[ShadowReport]: ...
-
-    def newest_outcomes(self, experiments: Collection[str], since: float) -> dict[str, float]: ...
-
-
 class Analyst:
     """Keeps the reports of `desk` fresh while its process holds the lease."""
 
@@ -52,7 +43,7 @@ class Analyst:
         self,
         desk: Desk,
         lease: Lease,
-        analysis: ReportSource,
+        analysis: Analysis,
         every_s: float,
         lag_s: Callable[[], float | None],
     ) -> None:

@@ -194,7 +194,7 @@ def _lost(tables: EventTables, located: Table, key: str, experiment: Experiment)
 
 def _marked(tables: EventTables, located: Table, truths: Sequence[Metric], now: float) -> Table:
     """The outcomes whose user counts, with a mark for each label metric (`labels.repetitions_marked`)."""
-    theirs = metrics.of_users(located)
+    theirs = located.filter(located.lost.isnull())
     for metric in truths:
         repeated = tables.keep(labels.repeated(theirs, metric, now))
         several = repeated if _count(tables, repeated) else None

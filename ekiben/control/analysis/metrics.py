@@ -69,14 +69,8 @@ def back_s(metrics: Sequence[Metric]) -> float:
 
 def names_of(metrics: Sequence[Metric]) -> set[str]:
     """The outcomes that metrics are made of."""
-    names = {metric.outcome for metric in metrics}
-    names |= {metric.denominator for metric in metrics if metric.denominator is not None}
-    return names | {metric.covariate for metric in metrics if metric.covariate is not None}
-
-
-def of_users(located: Table) -> Table:
-    """The outcomes whose user counts."""
-    return located.filter(located.lost.isnull())
+    used = ((metric.outcome, metric.denominator, metric.covariate) for metric in metrics)
+    return {name for names in used for name in names if name is not None}
 
 
 def user_values(outcomes: Table, metrics: Sequence[Metric]) -> Table:
@@ -165,7 +159,7 @@ def _value(outcomes: Table, metric: Metric) -> dict[str, Any]:
 
 def _summed(metric: Metric) -> list[str]:
     """The names of the outcomes that are summed over the window."""
-    return sorted({metric.outcome} | ({metric.denominator} if metric.denominator is not None else set()))
+    return sorted({metric.outcome, metric.denominator or metric.outcome})
 
 
 def _inside(outcomes: Table, metric: Metric) -> Any:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from ekiben.control.auth import Auth
-from ekiben.control.callers import Caller, Callers, Role
+from ekiben.control.callers import Caller, Callers
 from ekiben.control.dashboard.rendering import Renderer
 from ekiben.control.dashboard.sessions import (
     COOKIE,
@@ -40,7 +40,7 @@ class Site:
         session = await self.sessions.find(cookie_of(request))
         # A log-in of somebody else, who had this browser before, is not this person's.
         if session is not None and (proxied is None or proxied.who == session.who):
-            return Caller(session.who, Role.ADMIN, by_log_in=True)
+            return Caller(session.who, may_change=True, by_log_in=True)
         return proxied
 
     def page(

@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -149,51 +150,48 @@ class Theirs:
 
     user_hash: str
     predictions: frozenset[str]
-    served: list[EventFile]
-    told: list[EventFile]
+    files: list[EventFile]  # of outcomes first
     counted: Forgotten
-
-    def holds(self, batch: Any) -> Any:
-        """Which rows are theirs: by the user, and outcomes by one of the user's predictions too."""
-        by_user = pc.fill_null(pc.equal(batch.column("user_hash"), pa.scalar(self.user_hash)), False)
-        known = pa.array(sorted(self.predictions), pa.string())
-        return pc.or_(by_user, pc.is_in(batch.column("prediction_id"), value_set=known))
 
     def remove(self, files: EventFiles, lease: Held) -> None:
         """Rewrite every file that holds some. Blocks. Raises `LeaseLost` and `OSError`."""
-        for file in (*self.told, *self.served):
-            _rewrite(files, file, self.holds, lease)
+        is_theirs = _theirs(self.user_hash, self.predictions)
+        for file in self.files:
+            _rewrite(files, file, is_theirs, lease)
 
 
 _SEARCHED: Final = pa.schema([(name, pa.string()) for name in ("user_hash", "prediction_id", "event_id")])
 
 
+def _theirs(user_hash: str, predictions: Collection[str]) -> Callable[[Any], Any]:
+    """Says of a batch which rows are theirs: by the user, or by one of the user's predictions."""
+    known = pa.array(sorted(predictions), pa.string())
+
+    def is_theirs(batch: Any) -> Any:
+        by_user = pc.fill_null(pc.equal(batch.column("user_hash"), pa.scalar(user_hash)), False)
+        return pc.or_(by_user, pc.is_in(batch.column("prediction_id"), value_set=known))
+
+    return is_theirs
+
+
 def find_theirs(files: EventFiles, user_hash: str, lease: Held) -> Theirs:
     """Look through every file. Blocks. Raises `LeaseLost` and `OSError`."""
     predictions: set[str] = set()
-    events: dict[str, set[str]] = {}
-
-    def search(kind: str) -> list[EventFile]:
-        asked = Theirs(user_hash, frozenset(predictions), [], [], Forgotten())
-        found = {}
-        events[kind] = set()
+    events: dict[str, set[str]] = defaultdict(set)
+    found: dict[EventFile, None] = {}
+    for kind in sorted(files.kinds(), key=_TOLD.__eq__):  # outcomes last: all predictions are known by then
+        is_theirs = _theirs(user_hash, predictions)
         for file in files.list(kind):
             for batch in files.batches(file, _SEARCHED):
                 check(lease)
-                theirs = batch.filter(asked.holds(batch))
+                theirs = batch.filter(is_theirs(batch))
                 if theirs.num_rows:
-                    found[file] = True
+                    found[file] = None
                     events[kind].update(theirs.column("event_id").to_pylist())
                     if kind != _TOLD:
                         predictions.update(theirs.column("prediction_id").drop_null().to_pylist())
-        return list(found)
-
-    served = [file for kind in files.kinds() if kind != _TOLD for file in search(kind)]
-    told = search(_TOLD)
-    counted = Forgotten(
-        **{f"{kind}s": len(events.get(kind, ())) for kind in KINDS}, files=len(told) + len(served)
-    )
-    return Theirs(user_hash, frozenset(predictions), served, told, counted)
+    counted = Forgotten(**{f"{kind}s": len(events[kind]) for kind in KINDS}, files=len(found))
+    return Theirs(user_hash, frozenset(predictions), [*reversed(found)], counted)
 
 
 async def remove_bad_blocks(redis: Redis, theirs: Theirs) -> None:

@@ -38,7 +38,7 @@ class Housekeeper:
         self._files = files
         self._lease = lease
         self._forgetting = forgetting
-        self._retention = Retention(files, keep_days)
+        self.retention = Retention(files, keep_days)
         self._clock = clock
         self._clocks = clocks
         self._stopping = False
@@ -68,11 +68,6 @@ class Housekeeper:
         finally:
             self._stopping = True
 
-    @property
-    def refused(self) -> str | None:
-        """Why days that are too old are still there, or None."""
-        return self._retention.refused
-
     async def _tidy(self) -> None:
         doubt = await self._clocks.doubt() if self._clocks is not None else None
         await asyncio.to_thread(self.tidy, doubt)
@@ -83,7 +78,7 @@ class Housekeeper:
         Raises `LeaseLost` and `OSError`.
         """
         now = self._clock()
-        self._retention.remove_expired(now, self, doubt)
+        self.retention.remove_expired(now, self, doubt)
         self._merging.merge_all(now)
         self._files.remove_abandoned()
 

@@ -7,6 +7,8 @@ from collections.abc import Collection
 import msgspec
 import pytest
 
+from ekiben.control.analysis import analysing
+from ekiben.control.analysis.analysing import NOTHING_PAST
 from ekiben.control.analysis.analyst import ENDED_EVERY_S, Analyst
 from ekiben.experiments.document import Document
 from ekiben.experiments.parsing import parse_document
@@ -18,7 +20,7 @@ from tests.control.conftest import Scene, document
 from tests.router.documents import EXPERIMENT
 
 
-class Analysis:
+class Analysis(analysing.Analysis):
     """Notes what it is asked for; `broken` experiments cannot be computed."""
 
     def __init__(self, *broken: str) -> None:
@@ -27,7 +29,7 @@ class Analysis:
         self.newest: dict[str, float] = {}
         self.waiting = False
 
-    def report(self, experiment: str, stored: Stored, now: float, past: Past) -> Report:
+    def report(self, experiment: str, stored: Stored, now: float, past: Past = NOTHING_PAST) -> Report:
         self.asked.append((experiment, now))
         if experiment in self._broken:
             raise ArithmeticError("no number")
