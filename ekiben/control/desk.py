@@ -35,6 +35,7 @@ from ekiben.state.trouble import Trouble
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
+_Hash = Mapping[bytes, bytes]
 
 REPORTS_KEY: Final = "ekiben:reports"
 SHADOW_REPORTS_KEY: Final = "ekiben:shadow-reports"
@@ -87,7 +88,8 @@ class Desk:
         self._beats = Beats(redis)
         self._window = TrafficWindow()
         self._beats_at = 0.0
-        self._raw: dict[str, Any] = {}
+        self._read_with: Stored | None = None
+        self._raw: list[_Hash] = []
         self._looked = asyncio.Condition()
 
     async def run(self) -> None:
@@ -112,8 +114,8 @@ class Desk:
         except (StateUnavailable, RedisError, OSError) as error:
             unreadable = isinstance(error, Unreadable)
             self._trouble.tell(str(error) if unreadable else f"the state Redis is away: {error}", _AS_IT_WAS)
-            if self.stored is None:
-                await self._take_copy()
+            if self.stored is None and (copy := await asyncio.to_thread(self._held.read_copy)) is not None:
+                self.stored = await asyncio.to_thread(read_record, copy)
             away = True
         except Exception:
             log.exception("the desk could not be brought up to date")
@@ -137,8 +139,7 @@ class Desk:
 
     async def _look(self) -> None:
         record = await self._held.load()
-        new = record is not None and self._held.is_new(record)
-        if record is not None and new:
+        if record is not None and self._held.is_new(record):
             stored = await asyncio.to_thread(read_record, record)
             self._held.take(record)
             self.stored = stored
@@ -146,10 +147,13 @@ class Desk:
             for key, why in stored.kept.not_run.items():
                 log.warning("the experiment %s is not run by this release: %s", key, why)
             await self._held.keep()
-        for key in (REPORTS_KEY, SHADOW_REPORTS_KEY, RAMPS_KEY):
-            new |= await self._is_new(key)
-        if new and self.stored is not None:
-            self._read(self.stored.document)
+        raw = [
+            await cast("Any", self.redis.hgetall(key)) for key in (REPORTS_KEY, SHADOW_REPORTS_KEY, RAMPS_KEY)
+        ]
+        if self.stored is not None and (self.stored is not self._read_with or raw != self._raw):
+            self._read(self.stored.document, *raw)
+            self._read_with, self._raw = self.stored, raw
+            self.changes += 1
         now = self.clock()
         if abs(now - self._beats_at) >= _BEATS_EVERY_S:  # a clock that was set back waits for nobody
             self._beats_at = now
@@ -157,36 +161,23 @@ class Desk:
             self.traffic = self._window.add(self.beats, now)
             self.changes += 1
 
-    async def _take_copy(self) -> None:
-        if (copy := await asyncio.to_thread(self._held.read_copy)) is not None:
-            self.stored = await asyncio.to_thread(read_record, copy)
-
-    def _read(self, document: Document) -> None:
+    def _read(self, document: Document, reports: _Hash, shadow_reports: _Hash, ramps: _Hash) -> None:
         """Take what is in Redis of what the document has: what is removed from it stays behind there."""
         experiments, models = document.experiments, document.models
         self.reports = {
             key: report
-            for key, report in _decoded(self._raw.get(REPORTS_KEY, {}), Report).items()
+            for key, report in _decoded(reports, Report).items()
             if key in experiments and report.phase == experiments[key].phase
         }
         self.shadow_reports = tuple(
             report
-            for _, report in sorted(_decoded(self._raw.get(SHADOW_REPORTS_KEY, {}), ShadowReport).items())
+            for _, report in sorted(_decoded(shadow_reports, ShadowReport).items())
             if report.model in models and report.version in models[report.model].versions
         )
-        ramps = _decoded(self._raw.get(RAMPS_KEY, {}), RampState)
-        self.ramps = {key: ramp for key, ramp in ramps.items() if key in experiments}
-
-    async def _is_new(self, key: str) -> bool:
-        raw = await cast("Any", self.redis.hgetall(key))
-        if raw == self._raw.get(key, {}):
-            return False
-        self._raw[key] = raw
-        self.changes += 1
-        return True
+        self.ramps = {key: ramp for key, ramp in _decoded(ramps, RampState).items() if key in experiments}
 
 
-def _decoded(raw: Mapping[bytes, bytes], kind: type[_T]) -> dict[str, _T]:
+def _decoded(raw: _Hash, kind: type[_T]) -> dict[str, _T]:
     """What can be read of a hash of JSON; a newer release may have written more than this one knows."""
     found = {}
     for field, value in raw.items():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import ibis
@@ -65,14 +66,21 @@ def gather(tables: EventTables, key: str, stored: Stored, now: float, step: Step
     limit_ms = experiment.request_limits.latency_ms
     users = tables.keep(exposures.users(exposed, list(experiment.variants), limit_ms))
     split = tables.rows(exposures.split(users))
+    alone = [row for row in split if not row["crossed"]]
+    joined = Counter[int]()
+    for row in split:
+        joined[row["variant"]] += row["users"]
     evidence = Evidence(
         answers=answers,
         started_at=started_at,
-        users=_added(split),
+        users=dict(joined),
         crossed=sum(row["users"] for row in split if row["crossed"]),
         overridden=overridden,
         step=_step_users(tables, experiment, users, step, now),
-        requests=_requests([row for row in split if not row["crossed"]]),
+        requests={
+            metric: {row["variant"]: moments_of(each.counted, row["users"], row) for row in alone}
+            for metric, each in REQUEST_METRICS.items()
+        },
     )
     if experiment.metrics:
         evidence = _with_outcomes(tables, stored, key, users, evidence, now)
@@ -97,20 +105,6 @@ def _step_users(
     return StepUsers(began=step.began, matured=matured)
 
 
-def _added(split: Sequence[Mapping[str, Any]]) -> dict[int, int]:
-    found: dict[int, int] = {}
-    for row in split:
-        found[row["variant"]] = found.get(row["variant"], 0) + row["users"]
-    return found
-
-
-def _requests(split: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, Moments]]:
-    return {
-        metric: {row["variant"]: moments_of(each.counted, row["users"], row) for row in split}
-        for metric, each in REQUEST_METRICS.items()
-    }
-
-
 def _with_outcomes(
     tables: EventTables, stored: Stored, key: str, users: Table, evidence: Evidence, now: float
 ) -> Evidence:
@@ -126,13 +120,17 @@ def _with_outcomes(
         for name in metrics.names_of(each.metrics)
     } - names
 
-    firsts, lines, let_go = _firsts(tables, started_at)
-    lines += _by_name(tables.rows(outcomes.by_name(firsts, started_at)), names, elsewhere)
+    repetitions = _repetitions(tables)
+    firsts = outcomes.firsts(tables.of("outcome"), repetitions)
+    lines = [*_by_name(tables.rows(outcomes.by_name(firsts, started_at)), names, elsewhere)]
     since = started_at - metrics.back_s(experiment.metrics)
     counted = outcomes.counted(firsts, names, since, started_at)
     scored = (key, experiment.phase) if truths else None
     located = tables.keep(outcomes.located(counted, tables.of("exposure"), users, experiment.model, scored))
-    let_go()
+    if repetitions is not None:
+        (row,) = tables.rows(outcomes.repeats_since(repetitions, started_at))
+        lines.append(Line(Reason.REPEATED_ID, row["count"]))
+        tables.drop(repetitions)
     lines += _lost(tables, located, key, experiment)
     theirs = _marked(tables, located, truths, now)
     lines += _of_users(tables, theirs, experiment, started_at, now)
@@ -153,20 +151,14 @@ def _count(tables: EventTables, table: Table) -> int:
     return int(tables.rows(table.aggregate(rows=table.count()))[0]["rows"])
 
 
-def _firsts(tables: EventTables, started_at: float) -> tuple[Table, list[Line], Callable[[], None]]:
-    """The outcomes without repetitions, the line of those, and what lets go of the tables behind."""
+def _repetitions(tables: EventTables) -> Table | None:
+    """The outcomes whose id more than one has, kept; None when there are none."""
     repeated = tables.keep(outcomes.repeated(tables.of("outcome")))
-    if not _count(tables, repeated):
-        tables.drop(repeated)
-        return tables.of("outcome"), [], lambda: None
-    repetitions = tables.keep(outcomes.repetitions(tables.of("outcome"), repeated))
+    found = None
+    if _count(tables, repeated):
+        found = tables.keep(outcomes.repetitions(tables.of("outcome"), repeated))
     tables.drop(repeated)
-    count = tables.rows(outcomes.repeats_since(repetitions, started_at))[0]["count"]
-    return (
-        outcomes.firsts(tables.of("outcome"), repetitions),
-        [Line(Reason.REPEATED_ID, count)],
-        lambda: tables.drop(repetitions),
-    )
+    return found
 
 
 def _by_name(rows: Sequence[Mapping[str, Any]], names: set[str], elsewhere: set[str]) -> Iterator[Line]:

@@ -59,13 +59,13 @@ class DuckDBTables(AbstractContextManager["DuckDBTables"]):
     tables see what is there now.
     """
 
-    def __init__(self, files: EventFiles, *, threads: int = THREADS, memory_mb: int = MEMORY_MB) -> None:
+    def __init__(self, files: EventFiles) -> None:
         self._files = files
         self._spill = tempfile.mkdtemp(prefix="ekiben-analysis-")
         self._duckdb = duckdb.connect(
             config={
-                "threads": threads,
-                "memory_limit": f"{memory_mb}MB",
+                "threads": THREADS,
+                "memory_limit": f"{MEMORY_MB}MB",
                 "temp_directory": self._spill,
                 "preserve_insertion_order": False,
                 # Nothing is ever fetched from elsewhere.

@@ -122,18 +122,9 @@ class Admin:
         """How many users and days an effect needs."""
         key, experiment = self._experiment(request)
         query = read_query(request, PlanQuery)
+        asked = query.model_dump() | {"power": query.power / 100}
         try:
-            return await asyncio.to_thread(
-                make_plan,
-                key,
-                experiment,
-                self._desk.reports.get(key),
-                query.effect,
-                power=query.power / 100,
-                users_per_day=query.users_per_day,
-                mean=query.mean,
-                std=query.std,
-            )
+            return await asyncio.to_thread(make_plan, key, experiment, self._desk.reports.get(key), **asked)
         except BadPlan as error:
             raise BadRequest(str(error)) from None
 

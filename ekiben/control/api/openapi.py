@@ -11,13 +11,7 @@ import msgspec
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from ekiben.control.api.problems import (
-    BadRequest,
-    NotFound,
-    Problem,
-    Unauthorized,
-    titles,
-)
+from ekiben.control.api.problems import BadRequest, NotFound, Problem, Unauthorized, titles
 from ekiben.control.auth import TooManyAttempts
 from ekiben.state.documents.document import StateUnavailable
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -71,7 +72,7 @@ class Recorder:
         self._on_disk_until: dict[str, float] = {}
         self._wake = asyncio.Event()
         self._stopping = False
-        self.recorded = dict.fromkeys(KINDS, 0)
+        self.recorded = Counter(dict.fromkeys(KINDS, 0))
         self.bad_blocks = 0
 
     @property
@@ -179,8 +180,7 @@ class Recorder:
             await asyncio.to_thread(writing.publish)
         finally:
             await asyncio.to_thread(writing.discard)
-            for kind, rows in writing.published.items():
-                self.recorded[kind] += rows
+            self.recorded.update(writing.published)
         self._recorded[intake.stream] = max(taken.ids[-1], self._recorded.get(intake.stream, taken.ids[-1]))
         await intake.acknowledge(taken, writing.bad)
         self.bad_blocks += len(writing.bad)
@@ -205,7 +205,7 @@ class _Writing:
         self._today = datetime.fromtimestamp(now, UTC).date()
         self._staged: list[tuple[Path, EventFile, int]] = []
         self.bad: list[Bad] = []
-        self.published: dict[str, int] = {}
+        self.published: Counter[str] = Counter()
 
     def stage(self, taken: Taken, doubtful: bool) -> None:
         """Write files that nobody sees; `doubtful` entries only where no file's range holds them."""
@@ -248,7 +248,7 @@ class _Writing:
             staged, file, rows = self._staged[0]
             self._files.publish(staged, file, self._lease)
             self._staged.pop(0)
-            self.published[file.kind] = self.published.get(file.kind, 0) + rows
+            self.published[file.kind] += rows
 
     def discard(self) -> None:
         """Remove what was not published."""
