@@ -79,7 +79,6 @@ class Editor:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._audit = desk.audit
 
     async def apply(self, document: Document, order: Order) -> Change:
         """Replace the whole document, also in a Redis without one. A file goes by `apply_file`."""
@@ -183,5 +182,5 @@ class Editor:
 
     async def _check_revision(self, held: Stored, order: Order) -> None:
         if order.revision is not None and order.revision != held.revision:
-            meanwhile = await self._audit.since(held.lineage, order.revision)
+            meanwhile = await self._desk.audit.since(held.lineage, order.revision)
             raise Stale(order.revision, held.revision, meanwhile)

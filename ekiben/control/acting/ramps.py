@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -120,7 +120,7 @@ class Ramps:
         document forbids, makes it a wait.
         """
         try:
-            document = _changed(stored.document, key, action)
+            document = _ACTS[action.kind](stored.document, key, action)
             await self._desk.store.change(stored, document, who=WHO, why=action.sentence, lease=self._lease)
         except DocumentError as error:
             log.error("the ramp of %s cannot %s: %s", key, action.kind, error)
@@ -141,15 +141,11 @@ class Ramps:
         return None
 
 
-_ACTS: Final = frozenset({RampKind.RAISE, RampKind.ROLL_BACK, RampKind.PROMOTE})
-
-
-def _changed(document: Document, key: str, action: RampAction) -> Document:
-    if action.kind is RampKind.RAISE:
-        return set_coverage(document, key, action.coverage)
-    if action.kind is RampKind.PROMOTE:
-        return act("promote", document, key, variant=action.variant)
-    return act("roll-back", document, key)
+_ACTS: Final[Mapping[RampKind, Callable[[Document, str, RampAction], Document]]] = {
+    RampKind.RAISE: lambda document, key, action: set_coverage(document, key, action.coverage),
+    RampKind.PROMOTE: lambda document, key, action: act("promote", document, key, variant=action.variant),
+    RampKind.ROLL_BACK: lambda document, key, _action: act("roll-back", document, key),
+}
 
 
 def _waits(action: RampAction, experiment: Experiment, sentence: str) -> RampAction:

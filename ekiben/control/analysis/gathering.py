@@ -190,7 +190,7 @@ def _marked(tables: EventTables, located: Table, truths: Sequence[Metric], now: 
     for metric in truths:
         repeated = tables.keep(labels.repeated(theirs, metric, now))
         several = repeated if _count(tables, repeated) else None
-        theirs = labels.repetitions_marked(theirs, several, metric, now, _mark(metric))
+        theirs = labels.repetitions_marked(theirs, several, metric, now)
     return theirs
 
 
@@ -199,9 +199,7 @@ def _of_users(
 ) -> list[Line]:
     """What each outcome of a user who counts is to the metrics."""
     reasons = [
-        labels.reason(theirs, metric, now, started_at, _mark(metric))
-        if metric.kind.of_predictions
-        else metrics.reason(theirs, metric, now, started_at)
+        (labels if metric.kind.of_predictions else metrics).reason(theirs, metric, now, started_at)
         for metric in experiment.metrics
     ]
     told = theirs.mutate(reason=ibis.least(*reasons) if len(reasons) > 1 else reasons[0])
@@ -219,12 +217,8 @@ def _of_users(
     ]
 
 
-def _mark(metric: Metric) -> str:
-    return f"again_{metric.name}"
-
-
 def _labels(tables: EventTables, theirs: Table, metric: Metric, now: float) -> dict[int, LabelSums]:
-    scored = tables.keep(labels.scored(theirs, metric, now, _mark(metric)))
+    scored = tables.keep(labels.scored(theirs, metric, now))
     sums = labels.collected(tables.rows(labels.sums(scored)), tables.rows(labels.calibration(scored)))
     tables.drop(scored)
     return sums

@@ -61,10 +61,9 @@ def repeated(outcomes: Table, metric: Metric, now: float) -> Table:
     return labels.group_by("prediction_id").having(lambda t: t.count() > 1).aggregate()
 
 
-def repetitions_marked(
-    outcomes: Table, repeated: Table | None, metric: Metric, now: float, mark: str
-) -> Table:
-    """The outcomes with a column `mark`: whether another label of the prediction was received before."""
+def repetitions_marked(outcomes: Table, repeated: Table | None, metric: Metric, now: float) -> Table:
+    """The outcomes with a column for the metric: whether another label of the prediction came before."""
+    mark = _mark(metric)
     if repeated is None:
         return outcomes.mutate(**{mark: ibis.literal(False)})
     labels = usable(outcomes, metric, now)
@@ -75,19 +74,19 @@ def repetitions_marked(
     return several.mutate(**{mark: place > 0}).union(others.mutate(**{mark: ibis.literal(False)}))
 
 
-def scored(marked: Table, metric: Metric, now: float, mark: str) -> Table:
+def scored(marked: Table, metric: Metric, now: float) -> Table:
     """(user_hash, variant, score, positive) of every prediction with a label that counts."""
-    once = marked.filter(usable(marked, metric, now) & ~marked[mark])
+    once = marked.filter(usable(marked, metric, now) & ~marked[_mark(metric)])
     return once.select("user_hash", "variant", "score", positive=once.value.cast("int64"))
 
 
-def reason(marked: Table, metric: Metric, now: float, started_at: float, mark: str) -> Any:
+def reason(marked: Table, metric: Metric, now: float, started_at: float) -> Any:
     """What each outcome whose user counts is to the metric, as `metrics.reason`; counted exactly where it is
     `scored`.
     """
     return ibis.cases(
         (marked.name != metric.outcome, ibis.null("int8")),
-        (usable(marked, metric, now) & marked[mark], code(Reason.LABEL_REPEATED)),
+        (usable(marked, metric, now) & marked[_mark(metric)], code(Reason.LABEL_REPEATED)),
         (usable(marked, metric, now), code(Reason.COUNTED)),
         (~marked.value.isin([0.0, 1.0]), code(Reason.NOT_BINARY)),
         *outside(marked, started_at),
@@ -141,6 +140,10 @@ def collected(sums: Sequence[Mapping[str, Any]], bins: Sequence[Mapping[str, Any
             bins=tuple(held.get(place, (0, 0.0, 0)) for place in range(BINS)),
         )
     return found
+
+
+def _mark(metric: Metric) -> str:
+    return f"again_{metric.name}"
 
 
 def _as_share(score: Any) -> Any:

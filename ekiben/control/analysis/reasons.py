@@ -51,11 +51,11 @@ class Reason(StrEnum):
 
 ORDER: Final = tuple(Reason)
 
+_CHECK_TIME: Final = (
+    "Check the time `at`: it is when the outcome happened, with its zone, such as 2026-11-21T10:00:00Z."
+)
 WORDS: Final[dict[Reason, tuple[str, str]]] = {
-    Reason.WAITING: (
-        "the user's window is not over",
-        "Nothing to do: they count when the window is over.",
-    ),
+    Reason.WAITING: ("the user's window is not over", "Nothing to do: they count when the window is over."),
     Reason.LABEL_REPEATED: (
         "the prediction had a label before",
         "Send one label for each prediction. The first one counts.",
@@ -77,14 +77,8 @@ WORDS: Final[dict[Reason, tuple[str, str]]] = {
         "later than the user's window",
         "If they should count, raise `window_hours` of the metric, or check the time `at`.",
     ),
-    Reason.BEFORE_FIRST: (
-        "before the user's first exposure",
-        "Check the time `at`: it is when the outcome happened, with its zone, such as 2026-11-21T10:00:00Z.",
-    ),
-    Reason.BEFORE_START: (
-        "before the experiment began",
-        "Check the time `at`: it is when the outcome happened, with its zone, such as 2026-11-21T10:00:00Z.",
-    ),
+    Reason.BEFORE_FIRST: ("before the user's first exposure", _CHECK_TIME),
+    Reason.BEFORE_START: ("before the experiment began", _CHECK_TIME),
     Reason.NO_TIME: (
         "a time before the year 2000",
         "Set `at` to when the outcome happened, or leave it out: it is then the time of arrival.",
@@ -101,10 +95,7 @@ WORDS: Final[dict[Reason, tuple[str, str]]] = {
         "of a user of another phase only",
         "Nothing to do: they belong to the report of that phase.",
     ),
-    Reason.OTHER_EXPERIMENT: (
-        "of a user of other experiments only",
-        "Nothing to do: they count there.",
-    ),
+    Reason.OTHER_EXPERIMENT: ("of a user of other experiments only", "Nothing to do: they count there."),
     Reason.USER_BLANK: (
         "of an unknown user whose id begins or ends with a blank",
         "Send the `user_id` as it is sent with predictions, without blanks around it.",

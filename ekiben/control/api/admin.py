@@ -77,7 +77,6 @@ class Admin:
         self._editor = editor
         self._auth = auth
         self._forget = forget
-        self._audit = desk.audit
         self._callers = Callers(desk.settings)
 
     async def status(self, _request: Request) -> object:
@@ -113,9 +112,9 @@ class Admin:
         """The changes of an experiment or of all, newest first."""
         key = request.path_params.get("key")
         query = read_query(request, HistoryQuery)
-        if key is not None and not await self._audit.knows(key):
+        if key is not None and not await self._desk.audit.knows(key):
             self._experiment(request)  # one that is gone has a history, one that never was has not
-        entries = await self._audit.entries(query.limit, key, query.before)
+        entries = await self._desk.audit.entries(query.limit, key, query.before)
         return {"entries": [entry_view(each, key, documents=query.documents) for each in entries]}
 
     async def plan(self, request: Request) -> object:

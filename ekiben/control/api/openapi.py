@@ -93,9 +93,7 @@ def _path_parameters(path: str) -> Iterable[dict[str, Any]]:
 
 
 def _query_parameters(query: type[BaseModel] | None) -> Iterable[dict[str, Any]]:
-    if query is None:
-        return
-    schema = query.model_json_schema()
-    for name, each in schema["properties"].items():
+    schema = query.model_json_schema() if query is not None else {}
+    for name, each in schema.get("properties", {}).items():
         required = name in schema.get("required", ())
         yield {"name": name, "in": "query", "required": required, "schema": each}

@@ -157,11 +157,12 @@ class EventFiles:
                 found.append(opened.schema_arrow)
         return union(files[0].kind, found)
 
-    def batches(self, file: EventFile, schema: Any) -> Iterator[Any]:
-        """A file's rows with the columns of `schema`, a part at a time."""
+    def batches(self, file: EventFile, schema: Any, lease: Held) -> Iterator[Any]:
+        """A file's rows with the columns of `schema`, a part at a time. Raises `LeaseLost`."""
         with self.open(file) as opened:
             held = [name for name in schema.names if name in opened.schema_arrow.names]
             for batch in opened.iter_batches(_BATCH_ROWS, columns=held, use_threads=False):
+                check(lease)
                 yield conform(batch, schema)
 
     def read(self, file: EventFile) -> Any:

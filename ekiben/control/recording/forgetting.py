@@ -16,7 +16,7 @@ import asyncio
 import logging
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from ekiben.control.recording.files import EventFiles, Held, check
+from ekiben.control.recording.files import EventFiles, Held
 from ekiben.control.recording.intake import BAD_BLOCKS_STREAM
 from ekiben.control.recording.ranges import EventFile
 from ekiben.control.recording.schemas import conform
@@ -157,7 +157,12 @@ class Theirs:
         """Rewrite every file that holds some. Blocks. Raises `LeaseLost` and `OSError`."""
         is_theirs = _theirs(self.user_hash, self.predictions)
         for file in self.files:
-            _rewrite(files, file, is_theirs, lease)
+            schema = files.schema([file])
+            kept = (
+                batch.filter(pc.invert(is_theirs(conform(batch, _SEARCHED))))
+                for batch in files.batches(file, schema, lease)
+            )
+            files.write(kept, schema, file, lease)
 
 
 _SEARCHED: Final = pa.schema([(name, pa.string()) for name in ("user_hash", "prediction_id", "event_id")])
@@ -182,8 +187,7 @@ def find_theirs(files: EventFiles, user_hash: str, lease: Held) -> Theirs:
     for kind in sorted(files.kinds(), key=_TOLD.__eq__):  # outcomes last: all predictions are known by then
         is_theirs = _theirs(user_hash, predictions)
         for file in files.list(kind):
-            for batch in files.batches(file, _SEARCHED):
-                check(lease)
+            for batch in files.batches(file, _SEARCHED, lease):
                 theirs = batch.filter(is_theirs(batch))
                 if theirs.num_rows:
                     found[file] = None
@@ -214,15 +218,3 @@ async def remove_bad_blocks(redis: Redis, theirs: Theirs) -> None:
         if not may_stay(fields):
             await redis.xdel(BAD_BLOCKS_STREAM, entry)
             log.warning("bad block %s was removed, with a user who was forgotten", entry.decode())
-
-
-def _rewrite(files: EventFiles, file: EventFile, unwanted: Callable[[Any], Any], lease: Held) -> None:
-    """Write a file again without some rows."""
-    schema = files.schema([file])
-
-    def kept() -> Iterator[Any]:
-        for batch in files.batches(file, schema):
-            check(lease)
-            yield batch.filter(pc.invert(unwanted(conform(batch, _SEARCHED))))
-
-    files.write(kept(), schema, file, lease)

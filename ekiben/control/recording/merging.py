@@ -84,8 +84,7 @@ def _rows_once(files: EventFiles, group: Sequence[EventFile], schema: Any, lease
     before: EventFile | None = None
     for file in group:
         shared = before is not None and file.first <= before.last
-        for batch in files.batches(file, schema):
-            check(lease)
+        for batch in files.batches(file, schema, lease):
             if shared and before is not None:
                 batch = batch.filter(pc.greater(batch.column("received_at"), before.last.received_at))
             yield batch
