@@ -113,13 +113,8 @@ def _with_outcomes(
     numbers = [metric for metric in experiment.metrics if not metric.kind.of_predictions]
     truths = [metric for metric in experiment.metrics if metric.kind.of_predictions]
     names = metrics.names_of(experiment.metrics)
-    elsewhere = {
-        name
-        for other, each in stored.document.experiments.items()
-        if other != key
-        for name in metrics.names_of(each.metrics)
-    } - names
-
+    others = [each for other, each in stored.document.experiments.items() if other != key]
+    elsewhere = metrics.names_of([metric for each in others for metric in each.metrics]) - names
     repetitions = _repetitions(tables)
     firsts = outcomes.firsts(tables.of("outcome"), repetitions)
     lines = [*_by_name(tables.rows(outcomes.by_name(firsts, started_at)), names, elsewhere)]

@@ -40,12 +40,9 @@ class Retention:
         expired = sorted(
             key for key, files in days.items() if all(_is_old(file, first_kept) for file in files)
         )
-        if not expired:
-            self._refuse(None, 0)
-            return []
         if len(expired) == len(days):
             doubt = doubt or "By this controller's clock even the newest event is too old to be kept."
-        if doubt is not None:
+        if expired and doubt is not None:
             self._refuse(doubt, len({day for _, day in expired}))
             return []
         for kind, day in expired:
