@@ -58,7 +58,7 @@ class Controller:
         recorder = Recorder(redis, files, lease, settings.record_every_s)
         desk.leading = lease.held
         desk.recorder_lag_s = lambda: recorder.lag_s
-        analyst = Analyst(desk, lease, Analysis(files), settings.analyse_every_s, lambda: recorder.lag_s)
+        analyst = Analyst(desk, lease, Analysis(files))
         applier = None
         if (file := settings.experiments_file) is not None:
             waits = Waits(empty_s=_EMPTY_S)

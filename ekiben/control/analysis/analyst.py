@@ -1,7 +1,8 @@
 """The analyst: computes every experiment's report again and again, and leaves it in the state Redis.
 
 Only the lease's holder does, so that every replica shows the same report. The next round begins after
-`every_s`, or after as long as the last round took: analysis never takes more than half of the machine's time.
+`EKIBEN_ANALYSE_EVERY_S`, or after as long as the last round took: analysis never takes more than half of the
+machine's time.
 """
 
 from __future__ import annotations
@@ -39,19 +40,10 @@ _BLOCK_S: Final = 0.2
 class Analyst:
     """Keeps the reports of `desk` fresh while its process holds the lease."""
 
-    def __init__(
-        self,
-        desk: Desk,
-        lease: Lease,
-        analysis: Analysis,
-        every_s: float,
-        lag_s: Callable[[], float | None],
-    ) -> None:
+    def __init__(self, desk: Desk, lease: Lease, analysis: Analysis) -> None:
         self._desk = desk
         self._lease = lease
         self._analysis = analysis
-        self._every_s = every_s
-        self._lag_s = lag_s
         self._audit = desk.audit
         self._steps: dict[str, tuple[tuple[str, int], Step]] = {}
         self._changes: dict[str, tuple[Experiment, tuple[RuleChange, ...]]] = {}
@@ -66,7 +58,8 @@ class Analyst:
     async def run(self) -> None:
         """Analyse while the lease is held, until cancelled."""
         while True:
-            if not self._lease.held() or (stored := self._desk.stored) is None or self._lag_s() is None:
+            stored = self._desk.stored
+            if stored is None or not self._lease.held() or self._desk.recorder_lag_s() is None:
                 await asyncio.sleep(_RETRY_S)
                 continue
             begun = time.monotonic()
@@ -77,7 +70,7 @@ class Analyst:
             except (StateUnavailable, RedisError, OSError) as error:
                 log.warning("the reports could not be written: %s", error)
             self.seconds = time.monotonic() - begun
-            await asyncio.sleep(max(self._every_s, self.seconds))
+            await asyncio.sleep(max(self._desk.settings.analyse_every_s, self.seconds))
 
     async def round(self, stored: Stored) -> None:
         """Analyse every experiment that needs it, and the shadows.
@@ -165,7 +158,7 @@ class Analyst:
 
     def _known_after_s(self) -> float:
         # What happened since may not be on disk yet: whose window closes in between has not matured.
-        return (self._lag_s() or 0.0) + _BLOCK_S
+        return (self._desk.recorder_lag_s() or 0.0) + _BLOCK_S
 
     async def _with_ending(self, report: Report, stored: Stored) -> Report:
         """The report of an ended experiment says what was done, as the history has it."""

@@ -48,7 +48,8 @@ class Analysis(analysing.Analysis):
 async def analyst(scene: Scene, analysis: Analysis, lag_s: float = 4.0) -> tuple[Analyst, Lease]:
     lease = Lease(scene.redis, "test")
     assert await lease.renew()
-    return Analyst(scene.desk, lease, analysis, 3.0, lambda: lag_s), lease
+    scene.desk.recorder_lag_s = lambda: lag_s
+    return Analyst(scene.desk, lease, analysis), lease
 
 
 def two_experiments() -> Document:
