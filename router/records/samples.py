@@ -81,13 +81,18 @@ class Lowest:
     __slots__ = ("_kept", "bar", "size")
 
     def __init__(self) -> None:
+        self.size = 0
+        self._kept: list[tuple[str, int, Held]] = []
         self.begin(0, 0)
 
     def begin(self, size: int, expected: int) -> None:
         """A second begins in which some `expected` requests come."""
+        # A few users may make all requests, and have high hashes. After a second that was not full, this one
+        # looks at everybody.
+        was_full = len(self._kept) == self.size
         self.size = size
-        self._kept: list[tuple[str, int, Held]] = []
-        share = _ROOM * size / expected if expected else 1.0
+        self._kept = []
+        share = _ROOM * size / expected if expected and was_full else 1.0
         self.bar = _BELOW_ALL if not size else _ABOVE_ALL if share >= 1.0 else f"{int(share * 2**32):08x}"
 
     def take(self, number: int, key: str, request: Held) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ekiben.commands.main import guarded
+from ekiben.commands.main import app
 from ekiben.control.acting.editing import Editor
 from ekiben.control.api.admin import openapi
 from ekiben.control.auth import Auth
 from ekiben.control.dashboard.app import Dashboard
+from ekiben.terminal.shell import run_command
 from tests.control.conftest import TOKEN, Scene, document
 from tests.router.documents import EXPERIMENT
 
@@ -69,9 +70,9 @@ async def test_it_is_a_command(
     monkeypatch.setenv("EKIBEN_DATA_DIR", str(tmp_path / "data"))
     await scene.put(document())
     done = ["narrow", EXPERIMENT, "--coverage", "7", "--yes", "--why", "care"]
-    assert await asyncio.to_thread(guarded, done) == 0
+    assert await asyncio.to_thread(run_command, app, done) == 0
     assert await coverage(scene) == 7
-    assert await asyncio.to_thread(guarded, ["narrow", "--help"]) == 0
+    assert await asyncio.to_thread(run_command, app, ["narrow", "--help"]) == 0
     assert "Percent of users" in capsys.readouterr().out
 
 

@@ -127,6 +127,19 @@ def test_the_same_users_are_in_the_scores_second_after_second() -> None:
     assert len(set.union(*by_second.values())) < 100  # of 500
 
 
+def test_one_user_with_a_high_hash_who_makes_all_requests_is_in_the_scores() -> None:
+    running = Workers(1, scores_per_second=20)
+    (samples,) = running.samples
+    for second in range(11):
+        for number in range(1_000):
+            if samples.wants(START + second, "ffff0000"):
+                request = Prediction(f"p{number}", START + second, f"p{number}", "ffff0000")
+                samples.take("ffff0000", request, b"{}")
+    rows = running.rows("scores")
+    assert len(in_seconds(rows)) > 4
+    assert sum(row.weight or 0 for row in rows) == pytest.approx(11_000)
+
+
 def test_requests_without_a_user_are_in_the_scores_by_chance() -> None:
     running, make = Workers(1, scores_per_second=50), IdMaker(lambda: 1.8e9)
     (samples,) = running.samples
