@@ -90,7 +90,7 @@ def _check_schema(answer: Mapping[str, Any]) -> None:
     if missing := _REQUIRED - answer.keys():
         raise WrongAnswer(f"schema: no `{min(missing)}`")
     if answer.keys() - _REQUIRED - _OPTIONAL:
-        raise WrongAnswer("schema: a field that nobody knows")
+        raise WrongAnswer("schema: a field that is not known")
     for name in (*_TEXTS, *(_OPTIONAL & answer.keys())):
         if type(answer[name]) is not str or not answer[name]:
             raise WrongAnswer(f"schema: `{name}` is not a text")

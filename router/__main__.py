@@ -37,7 +37,7 @@ def main() -> int:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{host}:{settings.port}"
     if door.is_open:
-        log.warning("open: whoever reaches %s may use it (EKIBEN_API_KEYS sets keys)", address)
+        log.warning("open: everyone who reaches %s may use it (EKIBEN_API_KEYS sets keys)", address)
     # Workers add their metrics up through files; a fresh directory, so that no dead worker's are counted.
     shared = tempfile.mkdtemp(prefix="ekiben-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared

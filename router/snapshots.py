@@ -94,15 +94,15 @@ class SnapshotSource:
         except Conflict:
             self._overtaken = True  # another worker was faster: the next round sees its work
         except Unreadable as error:
-            self._trouble.tell(str(error), "routing goes on as it was")
+            self._trouble.tell(str(error), "routing continues as it was")
             await self._take_copy()
         except StateUnavailable as error:
-            self._trouble.tell(f"the state Redis is away: {error}", "routing goes on as it was")
+            self._trouble.tell(f"the state Redis is away: {error}", "routing continues as it was")
             await self._take_copy()
             await self._follow_file()
         except Exception as error:
             log.exception("the experiments could not be brought up to date")
-            self._trouble.tell(f"unexpected {type(error).__name__}", "routing goes on as it was")
+            self._trouble.tell(f"unexpected {type(error).__name__}", "routing continues as it was")
         else:
             self._trouble.over()
             self.confirmed_at = time.time()

@@ -78,5 +78,5 @@ def check(reference: BentoModel) -> Stored:
     path = Path(model.path)
     fault = find_fault(path, files)
     if fault is not None:
-        raise ModelRefused(f"{name} does not start: {fault}; `ekiben train` publishes it anew")
+        raise ModelRefused(f"{name} does not start: {fault}; `ekiben train` publishes it again")
     return Stored(str(model.tag), path, metadata)

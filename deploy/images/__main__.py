@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
     built = []
     try:
         engine = find_engine(folder)
-        say(f"images: building with {engine.name}; what is kept lies in {folder}")
+        say(f"images: building with {engine.name}; what is kept is in {folder}")
         if isinstance(engine, Buildah) and not engine.has(BASE):
             say(f"{BASE}: by debootstrap, about a minute, once")
             make_base(engine, folder)

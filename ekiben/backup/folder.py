@@ -91,7 +91,7 @@ def read_manifest(folder: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise EkibenError(f"{folder / MANIFEST} is no manifest: {where}: {first['msg']}") from None
+        raise EkibenError(f"{folder / MANIFEST} is not a manifest: {where}: {first['msg']}") from None
 
 
 def check_file(folder: Path, name: str, saved: SavedFile) -> None:

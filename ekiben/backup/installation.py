@@ -48,8 +48,8 @@ async def open_installation(environ: Mapping[str, str], *, create: bool) -> Asyn
             if not (environ.get("EKIBEN_STATE_URL") or environ.get("REDIS_URL")):
                 if not create and not has_embedded(folder):
                     raise UsageError(
-                        f"{folder.absolute()} is no installation: set EKIBEN_DATA_DIR, or EKIBEN_STATE_URL "
-                        "and EKIBEN_EVENTS_URL, as the controller has them"
+                        f"{folder.absolute()} is not an installation: set EKIBEN_DATA_DIR, or "
+                        "EKIBEN_STATE_URL and EKIBEN_EVENTS_URL, as the controller has them"
                     )
                 await asyncio.to_thread(_start_embedded, stack, folder)
             given = environ.get("EKIBEN_USER_SALT", "")

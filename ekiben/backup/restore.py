@@ -69,8 +69,8 @@ def _event_files(manifest: Manifest) -> dict[str, EventFile]:
             file = EventFile.parse(kind, name)
             if file is None or name != f"{EVENTS}/{file.path}":
                 raise EkibenError(
-                    f"the backup holds {name}, which is no event file of this release: restore it with the "
-                    f"release that wrote it, Ekiben {manifest.release}"
+                    f"the backup holds {name}, which is not an event file of this release: restore it with "
+                    f"the release that wrote it, Ekiben {manifest.release}"
                 )
             found[name] = file
     return found

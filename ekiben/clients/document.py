@@ -43,7 +43,7 @@ async def load_stored(state_url: str) -> Stored | None:
     try:
         store = open_store(state_url)
     except ValueError:  # its words may hold a part of the password
-        raise EkibenError(f"{shown} is no address of a Redis, such as redis://host:6379/0") from None
+        raise EkibenError(f"{shown} is not the address of a Redis, such as redis://host:6379/0") from None
     try:
         return await store.load()
     except StateUnavailable as error:

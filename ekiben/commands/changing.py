@@ -58,4 +58,4 @@ def _check(why: str | None, yes: bool) -> None:
     if yes and not why:
         raise UsageError("--why is missing: the history keeps the reason")
     if not yes and not sys.stdin.isatty():
-        raise UsageError("nobody is there to confirm this: give --yes and --why")
+        raise UsageError("there is no terminal to confirm this at: give --yes and --why")

@@ -89,7 +89,7 @@ def up(
         Literal["ramp", "no-difference", "bad-version", "none"] | None,
         typer.Option(
             "--scenario",
-            help="What the demo goes on with, in fast motion.",
+            help="What the demo continues with, in fast motion.",
             show_default="ramp, none with --once",
         ),
     ] = None,

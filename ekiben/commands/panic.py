@@ -50,7 +50,7 @@ def _with(held: frozenset[str], model: str | None) -> frozenset[str]:
     if model is None or ALL_MODELS in held:
         return frozenset({ALL_MODELS})
     if not model or model.startswith("#") or model != model.strip() or len(model.splitlines()) != 1:
-        raise UsageError(f"{model!r} is no model's name")
+        raise UsageError(f"{model!r} is not the name of a model")
     return held | {model}
 
 

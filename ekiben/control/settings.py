@@ -108,7 +108,7 @@ def _login_proxy(environ: Mapping[str, str]) -> tuple[tuple[Network, ...], str, 
         )
     admins = _listed(environ, "EKIBEN_ADMINS")
     if admins and not header:
-        raise BadSetting("EKIBEN_ADMINS needs EKIBEN_TRUSTED_USER_HEADER, which says who somebody is")
+        raise BadSetting("EKIBEN_ADMINS needs EKIBEN_TRUSTED_USER_HEADER, which says who a user is")
     return tuple(proxies), header, admins
 
 

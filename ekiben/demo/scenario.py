@@ -107,7 +107,7 @@ async def play(console: Console, router_url: str, controller_url: str, name: str
         sending.cancel()
         await asyncio.wait([sending])
     if not once:
-        console.print("No more applicants arrive; everything else goes on.")
+        console.print("No more applicants arrive. Everything else keeps running.")
 
 
 async def _watch(
@@ -128,7 +128,7 @@ async def _watch(
         at = time.strftime("%H:%M:%S", time.localtime(entry["at"]))
         console.print(f"  {at}  {entry['who']}: {entry['why']}", soft_wrap=True)
     if view["status"] in ACTIVE:
-        console.print(f"{key} goes on: nothing so far says that it should end.")
+        console.print(f"{key} keeps running: nothing so far says that it should end.")
 
 
 async def _report(client: ControllerClient, key: str) -> Report | None:

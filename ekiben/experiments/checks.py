@@ -140,7 +140,7 @@ def _name_problems(what: str, name: str) -> Problems:
 def _endpoint_problem(endpoint: str) -> str | None:
     match = ENDPOINT.fullmatch(endpoint)
     if match is None:
-        return f"{show(endpoint)} is no endpoint: write http://host:port, with nothing after it"
+        return f"{show(endpoint)} is not an endpoint: write http://host:port, with nothing after it"
     port = match[3]
     if port is not None and not 1 <= int(port[1:]) <= 65_535:
         return f"{show(endpoint)} has the port {port[1:]}: a port is 1 to 65535"

@@ -28,7 +28,7 @@ def ramp_problems(experiment: Experiment) -> Problems:
     if any(later <= earlier for earlier, later in zip(ramp.steps, ramp.steps[1:], strict=False)):
         yield ("ramp", "steps"), "each step must be larger than the one before: a ramp only rises"
     if not parse_duration(ramp.every):
-        yield ("ramp", "every"), f"{show(ramp.every)} is no duration: write 30s, 30m, 6h or 2d"
+        yield ("ramp", "every"), f"{show(ramp.every)} is not a duration: write 30s, 30m, 6h or 2d"
     declared = [metric.name for metric in experiment.metrics if metric.guardrail is not None]
     known = [*declared, *REQUEST_METRICS]
     for place, name in enumerate(ramp.guardrails or ()):

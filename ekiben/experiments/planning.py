@@ -61,7 +61,7 @@ def make_plan(
     """
     metric = experiment.deciding_metric
     if metric is None:
-        raise BadPlan("no metric decides: declare one that is no guardrail")
+        raise BadPlan("no metric decides: declare one that is not a guardrail")
     seen = _control(report)
     mean = mean if mean is not None or seen is None else seen.mean
     std = std if std is not None or seen is None else seen.std

@@ -132,7 +132,7 @@ _WORDS: Mapping[str, str] = {
     "float_type": "must be a number, not {shown}",
     "int_parsing": "must be a whole number, not {shown}",
     "float_parsing": "must be a number, not {shown}",
-    "json_invalid": "is no JSON: {error}",
+    "json_invalid": "is not JSON: {error}",
     "value_error": "{error}",
 }
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")

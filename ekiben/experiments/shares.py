@@ -45,7 +45,7 @@ def share_problems(experiment: Experiment) -> Problems:
     nobody = [name for name, variant in experiment.variants.items() if variant.weight < _LEAST_WEIGHT]
     for name in nobody:
         words = (
-            f"a weight of {experiment.variants[name].weight:g} gets nobody: give it at least "
+            f"a weight of {experiment.variants[name].weight:g} gets no users: give it at least "
             f"{_LEAST_WEIGHT:g}, or leave the variant out"
         )
         yield ("variants", name, "weight"), words

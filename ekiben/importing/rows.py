@@ -152,7 +152,9 @@ def _value(value: Any, columns: Columns) -> float:
         if wanted is None:
             return 1.0 if _shown(value) == columns.positive.strip() else 0.0
         if number is None:
-            raise ValueError(f"{columns.value}: {_shown(value)[:40]!r} is no number, and --positive is one")
+            raise ValueError(
+                f"{columns.value}: {_shown(value)[:40]!r} is not a number, and --positive is one"
+            )
         return 1.0 if number == wanted else 0.0
     if isinstance(value, str):
         if _NUMBER.fullmatch(value.strip()) or value.strip().lower().lstrip("+-") in ("inf", "infinity"):

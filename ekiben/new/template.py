@@ -156,8 +156,8 @@ def read_schema(source: str, where: str) -> Schema:
     }
     if "Features" not in classes or "BaseModel" not in classes or "OUTPUT" not in values:
         raise EkibenError(
-            f"{where} is no model's schema: it needs a class of Features, a class of BaseModel and OUTPUT, "
-            "as services/credit.py has them"
+            f"{where} is not a model's schema: it needs a class of Features, a class of BaseModel and "
+            "OUTPUT, as services/credit.py has them"
         )
     features = classes["Features"]
     fields = tuple(

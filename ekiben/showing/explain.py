@@ -156,10 +156,10 @@ def show_explanation(console: Console, told: Explanation) -> None:
 
 def _decision(told: Explanation) -> str:
     return {
-        "status": f"status: a {told.status} experiment assigns nobody, everyone gets live",
+        "status": f"status: a {told.status} experiment assigns no users, everyone gets live",
         "override": "override: the experiment names this user",
         "namespace": "namespace: the user is outside this experiment's share of it",
-        "range": "range: the bucket lies in the variant's range"
+        "range": "range: the bucket is in the variant's range"
         if told.in_experiment
-        else "range: the bucket lies in no variant's range, the user gets live",
+        else "range: the bucket is in no variant's range, the user gets live",
     }.get(told.decided_by, told.decided_by)

@@ -92,7 +92,7 @@ def _time(value: Any, most_ahead_s: float, now: float) -> float:
     except (ValueError, OverflowError):
         raise ValueError("must be a time as RFC 3339 has it, such as 2026-11-21T10:00:00Z") from None
     if at > now + most_ahead_s:
-        raise ValueError("lies more than 5 minutes in the future")
+        raise ValueError("is more than 5 minutes in the future")
     return at
 
 

@@ -28,7 +28,7 @@ def locked(data_dir: Path) -> Iterator[IO[bytes]]:
         file = open(data_dir / "lock", "a+b", opener=private_opener)  # noqa: SIM115 - closed below
     except OSError as error:
         raise EkibenError(
-            f"cannot write to {data_dir} ({error.strerror}): mend that, or name another with EKIBEN_DATA_DIR"
+            f"cannot write to {data_dir} ({error.strerror}): fix that, or name another with EKIBEN_DATA_DIR"
         ) from None
     with file:
         deadline = time.monotonic() + CLEAN_UP_S

@@ -37,7 +37,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 def read_answer(prediction: Any, model_version: str, output: OutputFields) -> Answer:
     """Check a prediction against the fields that its version promises. Raises `VersionMalformed`."""
     if type(prediction) is not dict:
-        raise VersionMalformed("a prediction that is no object")
+        raise VersionMalformed("a prediction that is not an object")
     score = decision = None
     if output.score is not None:
         score = prediction.get(output.score)

@@ -75,7 +75,7 @@ def read_bulk(model_version: str, body: bytes, rows: int, output: OutputFields) 
     except orjson.JSONDecodeError as error:
         raise VersionMalformed(f"an answer that is not JSON: {error}") from None
     if type(items) is not list or len(items) != rows:
-        raise VersionMalformed(f"an answer that is no array of {rows}")
+        raise VersionMalformed(f"an answer that is not an array of {rows}")
     return BulkAnswer(model_version, [read_item(item, model_version, output) for item in items])
 
 

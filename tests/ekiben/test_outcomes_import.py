@@ -73,7 +73,7 @@ def test_an_id_of_the_lines_own_is_kept() -> None:
         ({"user_id": "u"}, "give either `prediction_id` or `user_id`"),
         ({"name": " "}, "name: `name` is missing"),
         ({"at": "2026-11-21"}, "at: must be a time as RFC 3339 has it, such as 2026-11-21T10:00:00Z"),
-        ({"at": "2026-11-21T11:00:00Z"}, "at: lies more than 5 minutes in the future"),
+        ({"at": "2026-11-21T11:00:00Z"}, "at: is more than 5 minutes in the future"),
         ({"id": "i" * 129}, "id: must have 1 to 128 characters"),
         ({"prediction_id": float("nan")}, "give either `prediction_id` or `user_id`"),
         ({"prediction_id": None, "user_id": 1.5}, "user_id: '1.5' is neither a text nor a whole number"),
@@ -115,7 +115,7 @@ def test_a_number_that_no_float_is_exactly_is_found_in_a_column_of_floats() -> N
 
 def test_a_word_among_numbers_is_no_negative() -> None:
     wrong = read(Columns(positive="1"), value="unknown")[1]
-    assert wrong == "value: 'unknown' is no number, and --positive is one"
+    assert wrong == "value: 'unknown' is not a number, and --positive is one"
 
 
 def test_a_missing_value_can_be_the_positive_one_when_it_is_named() -> None:

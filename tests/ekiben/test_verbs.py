@@ -324,7 +324,7 @@ async def test_forgetting_a_user_of_whom_nothing_is_known_says_so_and_fails(
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["pause", EXPERIMENT], 2, "nobody is there to confirm this: give --yes and --why"),
+        (["pause", EXPERIMENT], 2, "there is no terminal to confirm this at: give --yes and --why"),
         (["pause", EXPERIMENT, "--yes"], 2, "--why is missing"),
         (["resume", EXPERIMENT, *SURE], 1, "is running, so you cannot resume it"),
         (["pause", "credit-bosting", *SURE], 1, "did you mean credit-boosting?"),

@@ -162,7 +162,7 @@ def test_a_seed_and_a_phase_change_together_or_not_at_all() -> None:
     assert refusal(before, credit_document(phase=2, seed="third")) == (
         (
             f"{NET}.seed: cannot change while the experiment is running, but with a new phase: "
-            "raise phase too, and the analysis begins anew"
+            "raise phase too, and the analysis begins again"
         ),
     )
     assert refusal(before, credit_document(phase=3, seed="second")) == (

@@ -53,7 +53,7 @@ def metrics(*changes: dict[str, Any]) -> dict[str, Any]:
         ),
         (
             credit(ramp=RAMP | {"every": "soon"}),
-            'ramp.every: "soon" is no duration: write 30s, 30m, 6h or 2d',
+            'ramp.every: "soon" is not a duration: write 30s, 30m, 6h or 2d',
         ),
         (
             credit(ramp=RAMP | {"then": "promote"}),

@@ -46,7 +46,7 @@ def test_weights_of_95_and_5_are_10_buckets_and_1_at_a_thousandth() -> None:
         (
             {"variants": variants(control=100, treatment=0)},
             ("variants", "treatment", "weight"),
-            "a weight of 0 gets nobody: give it at least 0.01, or leave the variant out",
+            "a weight of 0 gets no users: give it at least 0.01, or leave the variant out",
         ),
         (
             {"coverage": 0.004, "variants": variants(control=33.335, treatment=66.665)},
@@ -100,7 +100,7 @@ def test_only_a_change_to_such_a_share_is_refused_and_a_stored_one_stays() -> No
     check_change(bad, bad)
     check_change(bad, credit_document(variants=variants(control=100, treatment=0), status="paused"))
     for before in (None, credit_document(variants=variants(control=100, treatment=0), status="draft")):
-        with pytest.raises(DocumentError, match="gets nobody"):
+        with pytest.raises(DocumentError, match="gets no users"):
             check_change(before, bad)
     with pytest.raises(DocumentError, match="least coverage"):
         check_change(

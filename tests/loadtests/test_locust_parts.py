@@ -47,7 +47,7 @@ def test_answers_are_grouped_by_how_they_were_answered() -> None:
     ("changed", "complaint"),
     [
         ({"prediction_id": ...}, "schema: no `prediction_id`"),
-        ({"extra": 1}, "schema: a field that nobody knows"),
+        ({"extra": 1}, "schema: a field that is not known"),
         ({"version": 1}, "schema: `version` is not a text"),
         ({"model_version": ""}, "schema: `model_version` is not a text"),
         ({"fallback_from": None}, "schema: `fallback_from` is not a text"),

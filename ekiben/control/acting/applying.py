@@ -20,16 +20,20 @@ _LOOK_S: Final = 0.5
 
 async def apply_file(applier: Applier, changed: Callable[[], None]) -> None:
     """Look at the file twice a second until cancelled; `changed` is called when it stands otherwise."""
+    failure = ""
     while True:
         before = applier.standing
         try:
             await applier.round()
+            failure = ""
         except (Conflict, LeaseLost):
             pass  # another was faster: the next round sees its work
         except (StateUnavailable, RedisError, OSError):
             pass  # the desk tells of it
-        except Exception:
-            log.exception("the experiments file could not be looked after")
+        except Exception as error:
+            if repr(error) != failure:
+                log.exception("the experiments file could not be looked after")
+            failure = repr(error)
         if applier.standing != before:
             changed()
         await asyncio.sleep(_LOOK_S)

@@ -42,7 +42,7 @@ class Stale(Exception):
 
     def __init__(self, asked: int, revision: int, meanwhile: list[Entry]) -> None:
         super().__init__(
-            f"the experiments are at revision {revision}, not {asked}: look again and decide anew"
+            f"the experiments are at revision {revision}, not {asked}: look again and decide again"
         )
         self.revision = revision
         self.meanwhile = meanwhile

@@ -49,7 +49,7 @@ def _of_controller(desk: Desk) -> Iterator[Metric]:
     failing = desk.failing()
     what = "1 while this controller's clock disagrees with the state Redis's"
     yield _gauge("ekiben_controller_clock_off", what, "clock" in failing)
-    what = "1 while days of events that are too old are kept for want of a clock"
+    what = "1 while days of events that are too old are kept because the clock is in doubt"
     yield _gauge("ekiben_retention_refused", what, "retention" in failing)
     file = desk.file()
     for state in ("refused", "late"):

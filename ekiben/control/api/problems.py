@@ -112,7 +112,7 @@ def problem_response(error: Exception) -> Response:
 
 def _detail(error: Exception) -> str:
     if isinstance(error, Conflict):
-        return "the experiments were changed at the same moment: look again and decide anew"
+        return "the experiments were changed at the same moment: look again and decide again"
     if isinstance(error, MethodNotAllowed):
         return f"use {error}"
     if isinstance(error, DocumentError):

@@ -131,7 +131,7 @@ class EventFiles:
         """Report, once, what lies among the event files and is none."""
         if path not in self._skipped and len(self._skipped) < _SKIPPED_REPORTED:
             self._skipped.add(path)
-            log.warning("%r is no event file: it is skipped", path)
+            log.warning("%r is not an event file and is skipped", path)
 
     def readable(self, kind: str, first_day: date | None = None) -> Readable:
         """What a reader opens for the events of a kind that were recorded on `first_day` or later.

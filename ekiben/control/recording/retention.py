@@ -55,7 +55,7 @@ class Retention:
     def _refuse(self, doubt: str | None, days: int) -> None:
         refused = doubt and f"{days} days of events are older than EKIBEN_EVENTS_DAYS and stay: {doubt}"
         if (refused is None) != (self.refused is None):
-            log.warning("%s", refused or "nothing is kept for want of a clock any more")
+            log.warning("%s", refused or "the clock is trusted again, so nothing is kept because of it")
         self.refused = refused
 
 

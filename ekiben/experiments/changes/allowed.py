@@ -18,7 +18,7 @@ from ekiben.experiments.problems import DocumentError, Path, Problems, below, wo
 from ekiben.experiments.shares import same_shares, share_problems
 
 _OWN_SEED = "a new phase has a seed that was not used before"
-_RAISE = "raise phase too, and the analysis begins anew"
+_RAISE = "raise phase too, and the analysis begins again"
 _INSTEAD = (
     "raise coverage, which moves nobody; or begin a new phase: raise phase and name a seed that was not "
     "used before"

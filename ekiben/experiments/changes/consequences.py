@@ -32,7 +32,7 @@ def _takes_part(experiment: Experiment) -> str:
 def _ramp(experiment: Experiment) -> str:
     ramp = experiment.ramp
     if ramp is None:
-        return f"Coverage stays at {experiment.coverage:g} % until somebody changes it."
+        return f"Coverage stays at {experiment.coverage:g} % until a person changes it."
     steps = ", ".join(f"{step:g}" for step in ramp.steps)
     end = "promotes by itself if the verdict says so" if ramp.then == "promote" else "waits for a person"
     return (

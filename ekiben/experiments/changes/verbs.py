@@ -215,8 +215,8 @@ _ROWS: Final = (
     Verb(
         name="resume",
         title="Resume",
-        help="Resume a paused experiment: each user gets the variant of before.\n\n"
-        "A ramp's step begins anew.",
+        help="Resume a paused experiment: each user gets the same variant as before.\n\n"
+        "A ramp's step begins again.",
         possible=frozenset({Status.PAUSED}),
         change=lambda case: case.edited(status=Status.RUNNING),
         consequence="{takes_part} The others get {live}. {ramp}",
@@ -250,10 +250,10 @@ _ROWS: Final = (
         name="pause",
         title="Pause",
         help="Pause an experiment: everyone gets live until it is resumed.\n\n"
-        "Nobody's variant is forgotten: after `ekiben resume` each user has the one of before.",
+        "No user's variant is forgotten. After `ekiben resume` each user has the same one as before.",
         possible=frozenset({Status.RUNNING}),
         change=lambda case: case.edited(status=Status.PAUSED),
-        consequence="Everyone gets {live} until it is resumed. Nobody's variant changes.",
+        consequence="Everyone gets {live} until it is resumed. No user's variant changes.",
     ),
     Verb(
         name="ramp",

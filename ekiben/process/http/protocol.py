@@ -225,7 +225,7 @@ class BoundedProtocol(HttpToolsProtocol):
         except HttpParserError as error:
             refused = error.__context__
             if not isinstance(refused, Refused):
-                refused = unreadable(f"it is no HTTP/1.1: {error}")
+                refused = unreadable(f"it is not HTTP/1.1: {error}")
             self.ended[_REASONS.get(refused.status, "not_http")] += 1
             self._say_last(refused)
             return

@@ -221,7 +221,7 @@ def _entry(entry_id: str, fields: dict[bytes, bytes]) -> Entry:
             raw=(raw[0], raw[1]),
         )
     except (KeyError, ValueError) as error:
-        raise StateUnavailable(f"{AUDIT_STREAM} holds {entry_id}, which is no change: {error}") from error
+        raise StateUnavailable(f"{AUDIT_STREAM} holds {entry_id}, which is not a change: {error}") from error
 
 
 def _document(data: object) -> Document | None:

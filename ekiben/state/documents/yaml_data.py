@@ -165,7 +165,7 @@ class _Reader:
     def _add(self, value: Any, weight: int, line: int) -> None:
         self._values += weight
         if self._values > MOST_VALUES:
-            raise BadYaml(f"more than {MOST_VALUES:,} values: that is no experiments file", line)
+            raise BadYaml(f"more than {MOST_VALUES:,} values: that is not an experiments file", line)
         if not self._open:
             self.data = value
             return

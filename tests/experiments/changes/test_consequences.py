@@ -27,9 +27,9 @@ HOW = (
             credit("draft"),
             "start",
             {},
-            f"{SHARES} The others get v1. Coverage stays at 100 % until somebody changes it.",
+            f"{SHARES} The others get v1. Coverage stays at 100 % until a person changes it.",
         ),
-        (credit(), "pause", {}, "Everyone gets v1 until it is resumed. Nobody's variant changes."),
+        (credit(), "pause", {}, "Everyone gets v1 until it is resumed. No user's variant changes."),
         (credit(), "roll-back", {}, f"Everyone gets v1 within a second. {END}"),
         (
             credit(),
@@ -42,7 +42,7 @@ HOW = (
             credit(ramp=RAMP),
             "ramp",
             {"off": True},
-            f"{SHARES} Coverage stays at 100 % until somebody changes it.",
+            f"{SHARES} Coverage stays at 100 % until a person changes it.",
         ),
         (
             credit(),
