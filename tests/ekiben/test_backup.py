@@ -457,7 +457,7 @@ def test_the_commands_save_and_restore_an_embedded_installation_that_does_not_ru
 
     wrong = ekiben("no-installation", "backup", str(tmp_path / "a"))
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert "is no installation: set EKIBEN_DATA_DIR" in wrong.stderr
+    assert "is not an installation: set EKIBEN_DATA_DIR" in wrong.stderr
     assert not (tmp_path / "no-installation").exists()
 
     saved = ekiben("here", "backup", str(tmp_path / "b"))

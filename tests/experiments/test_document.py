@@ -238,7 +238,7 @@ def test_each_mistake_is_one_line_with_its_path(data: dict[str, Any], line: str)
 def test_what_is_no_endpoint_is_refused_with_what_to_write(url: str) -> None:
     (line,) = problems(endpoints(url))
     assert line.startswith("models.credit.versions.v1.endpoints.0: ")
-    assert line.endswith("is no endpoint: write http://host:port, with nothing after it")
+    assert line.endswith("is not an endpoint: write http://host:port, with nothing after it")
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "99999"])
