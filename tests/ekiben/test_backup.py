@@ -372,7 +372,7 @@ def test_event_files_that_this_release_does_not_know_are_refused_before_anything
     manifest["files"][other] = manifest["files"].pop(name)
     manifest["files"] = dict(sorted(manifest["files"].items()))
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(EkibenError, match="no event file of this release"):
+    with pytest.raises(EkibenError, match="not an event file of this release"):
         restore(screen(), folder, replace=True, environ=here.environ)
     assert asyncio.run(report(here, record=False)) == before
     # A later format may have fields that nobody knows here.
