@@ -7,21 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from redis.asyncio import Redis
 
 from ekiben.control.recording.files import EventFiles
 from ekiben.control.recording.merging import merge
 from ekiben.control.recording.schemas import SCHEMAS
-from tests.control.recording.events import Lease, add, exposure, outcome, recorder
+from tests.control.recording.events import Lease, add, exposure, outcome, prediction, recorder
 
 PAGE = (Path(__file__).parents[3] / "docs" / "events.md").read_text()
 
 
-def block(language: str) -> str:
-    """The last block of a language: what is to be copied as a whole."""
-    found: str = re.findall(rf"```{language}\n(.*?)\n```", PAGE, re.DOTALL)[-1]
+def block(language: str, which: int = -1) -> str:
+    """A block of a language, usually the last: what is to be copied as a whole."""
+    found: str = re.findall(rf"```{language}\n(.*?)\n```", PAGE, re.DOTALL)[which]
     return found
 
 
@@ -62,10 +63,30 @@ async def test_the_query_counts_each_user_and_each_outcome_once(beside_make_up: 
     assert rows == [("control", 2, 1, 5.0), ("treatment", 2, 1, 12.5)]
 
 
-async def test_the_lines_for_pandas_give_each_exposure_once(beside_make_up: EventFiles) -> None:
-    held: dict[str, Any] = {"pandas": pd}
+def test_the_lines_for_pandas_give_each_exposure_once_with_the_columns_of_all_releases(
+    beside_make_up: EventFiles,
+) -> None:
+    folder = next(Path(".ekiben/events/kind=exposure").iterdir())
+    later = pa.Table.from_pylist([{"event_id": "e9", "received_at": 1.0, "later": "x"}])
+    pq.write_table(later, folder / "2-1.000000-1.000001.000001.parquet")
+    held: dict[str, Any] = {}
     exec(block("python"), held)
-    assert sorted(held["exposures"]["event_id"]) == ["e0", "e1", "e2", "e3", "q"]
+    assert sorted(held["exposures"]["event_id"]) == ["e0", "e1", "e2", "e3", "e9", "q"]
+    assert {"later", "variant"} <= set(held["exposures"].columns)
+
+
+async def test_the_weights_of_a_depth_add_up_however_often_a_file_is_there(
+    redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = EventFiles(".ekiben/events")
+    recording = recorder(redis, files)
+    for number in range(3):
+        await add(redis, [prediction(f"e{number}", version="v1", weight=2.0, score=0.5)])
+        await recording.record_all()
+    merge(files, files.list("prediction"), Lease())
+    with duckdb.connect() as engine:
+        assert engine.sql(block("sql", 0)).fetchall() == [("v1", 6.0, 0.5)]
 
 
 def test_the_table_holds_every_column_with_its_type() -> None:

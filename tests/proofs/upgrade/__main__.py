@@ -20,7 +20,6 @@ from rich.table import Table
 
 from ekiben.state.streams.blocks import EVENTS_STREAM
 from ekiben.state.streams.former import FORMER_EXPOSURES_STREAM
-from tests.proofs.kills.killing import read_events
 from tests.proofs.kills.load import Load, Noted
 from tests.proofs.running import run
 from tests.proofs.upgrade.station import Station
@@ -54,7 +53,7 @@ async def take_over(station: Station, stretch_s: float) -> list[tuple[str, int, 
     served = {prediction for each in noted for prediction in each.served}
     accepted = {number for each in noted for number in each.accepted}
     recorded = await asyncio.to_thread(station.recorded)
-    outcomes, _ = await asyncio.to_thread(read_events, station)
+    outcomes = recorded["outcome"]
     answered = {each.removesuffix(".v3") for each in recorded["shadow"]}
     return [
         (

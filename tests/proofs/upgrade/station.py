@@ -75,12 +75,13 @@ class Station:
             assert time.monotonic() < end, "not recorded in time"
             await asyncio.sleep(0.2)
 
-    def recorded(self) -> dict[str, list[str]]:
-        """The `event_id` of every event, by kind, as the analysis reads them."""
+    def recorded(self) -> dict[str, list[Any]]:
+        """The `event_id` of every event, by kind; of outcomes the values, which are the clients' numbers."""
+        columns = {"exposure": "event_id", "shadow": "event_id", "outcome": "value"}
         with DuckDBTables(self.files) as tables:
             return {
-                kind: [str(row["event_id"]) for row in tables.rows(tables.of(kind).select("event_id"))]
-                for kind in ("exposure", "prediction", "shadow", "outcome")
+                kind: [row[column] for row in tables.rows(tables.of(kind).select(column))]
+                for kind, column in columns.items()
             }
 
     def _service(self, version: str) -> str:
