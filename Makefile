@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 export BENTOML_DO_NOT_TRACK := true
+# Where this is set, every process that is started would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help up setup docs train bentos test test-fast test-all screenshots check format bench-services load bench bench-peers bench-analysis bench-costs bench-costs-against faults stats-proof kills bentos-test requirements images images-test netns attacks
 
