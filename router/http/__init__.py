@@ -1,1 +1,1 @@
-"""What do all doors share? The server, keys, refusals, and what a request may cost."""
+"""What do all doors share? The server, keys, refusals, costs of a request, and the client of services."""

@@ -9,8 +9,9 @@ Theory of operation:
    than its own.
 3. A server may close a kept connection just when a request is sent on it. Where not a byte has come back, the
    request is sent once more on a new connection.
-4. Heads and bodies are bounded. Nothing is unpacked, no redirect is followed, no proxy is used and no cookie
-   is kept.
+4. Everything is bounded, the body by the caller's limit, and what is around it (heads, sizes of chunks,
+   trailers) by 64 KiB and a sixteenth of the body. Nothing is unpacked, no redirect is followed, no proxy is
+   used and no cookie is kept.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 # uvicorn, under BentoML, closes an idle connection after 5 s: ours is gone before.
 KEEP_S: Final = 4.0
 _MAX_HEAD_BYTES: Final = 64 * 1024
+_MAX_REFUSAL_BYTES: Final = 64 * 1024
 
 
 class NoResponse(Exception):
@@ -40,11 +42,14 @@ class _Gone(NoResponse):
 
 
 class TooLong(Exception):
-    """The body is longer than the limit."""
+    """The body of a response with status 200 is longer than the limit."""
 
 
 class Response(msgspec.Struct, frozen=True):
-    """A whole response. The names of `headers` are in lower case; of several of one name the first counts."""
+    """A whole response. The names of `headers` are in lower case; of several of one name the first counts.
+
+    A long body is cut where the status is not 200: nothing but its beginning is of use.
+    """
 
     status: int
     headers: Mapping[bytes, bytes]
@@ -72,9 +77,12 @@ class _Connection(asyncio.Protocol):
 
     _transport: asyncio.Transport
     _parser: HttpResponseParser
+    _status = 0
+    """Of the response whose head has been read."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, kept: dict[_Connection, None]) -> None:
         self._session = session
+        self._kept = kept
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[Response] | None = None
         self._look: asyncio.TimerHandle | None = None
@@ -84,12 +92,14 @@ class _Connection(asyncio.Protocol):
 
     def send(self, request: bytes, limit: int) -> asyncio.Future[Response]:
         """Send a request; the future of its response, whose body has at most `limit` bytes."""
+        # Not when it was made: uvloop tells nothing of the end of a connection whose maker was cancelled.
+        self._session.add(self)
         self._waiter = self._loop.create_future()
         self._parser = HttpResponseParser(self)
         self._headers: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
         self._status = 0
-        self._head_left = _MAX_HEAD_BYTES
+        self._around_left = _MAX_HEAD_BYTES
         self._left = limit
         self._keeps = False
         self._transport.write(request)
@@ -113,7 +123,6 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is of a class of its own
-        self._session.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Read what has come; close what sends without being asked."""
@@ -125,10 +134,9 @@ class _Connection(asyncio.Protocol):
         except (HttpParserError, HttpParserUpgrade) as error:
             self._keeps = False  # the response may have ended before what is no HTTP
             self._fail(NoResponse(f"no HTTP: {type(error).__name__} {error}"))
-        if not self._status:
-            self._head_left -= len(data)
-            if self._head_left < 0:
-                self._fail(NoResponse("a head of absurd length"))
+        self._around_left -= len(data)
+        if self._around_left < 0:
+            self._fail(NoResponse("too much around the body"))
 
     def eof_received(self) -> None:
         """The server sends no more, which is the end of a body that has no other."""
@@ -136,14 +144,16 @@ class _Connection(asyncio.Protocol):
             self.on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Whoever waits, waits in vain."""
+        """A response that is awaited does not come."""
         self._session.discard(self)
+        self._kept.pop(self, None)
         if self._look is not None:
             self._look.cancel()
         if self._waiter is not None:
-            untouched = not self._status and self._head_left == _MAX_HEAD_BYTES
+            untouched = self._around_left == _MAX_HEAD_BYTES
             why = f"the server closed the connection{f' ({exc})' if exc else ''}"
             self._fail(_Gone(why) if untouched else NoResponse(why))
+        vars(self).pop("_parser", None)  # which refers back
 
     def on_message_begin(self) -> None:
         """A response begins. After a whole one nobody has asked for it."""
@@ -157,18 +167,23 @@ class _Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """The head is read, unless it is an interim one."""
         status = self._parser.get_status_code()
-        if status < 200:
+        if status < 100:
+            self._fail(NoResponse(f"no HTTP: status {status}"))
+        elif status < 200:
             self._headers.clear()
         else:
             self._status = status
+            if status != 200:
+                self._left = min(self._left, _MAX_REFUSAL_BYTES)
             if int(self._headers.get(b"content-length", 0)) > self._left:
-                self._fail(TooLong())
+                self._cut()
 
     def on_body(self, part: bytes) -> None:
         """A part of the body."""
         self._left -= len(part)
+        self._around_left += len(part) + len(part) // 16
         if self._left < 0:
-            self._fail(TooLong())
+            self._cut()
         else:
             self._parts.append(part)
 
@@ -179,13 +194,26 @@ class _Connection(asyncio.Protocol):
             self._ended_at = self._loop.time()
             if self._look is None:
                 self._look = self._loop.call_later(KEEP_S, self._look_at_it)
-            self._waiter.set_result(Response(self._status, self._headers, b"".join(self._parts)))
-            # While it is kept it holds no answer: that may be 64 MiB.
-            self._waiter, self._parts = None, []
+            self._answer()
+
+    def _answer(self) -> None:
+        # Neither a kept connection nor one that failed holds a response (of 64 MiB) or an error, whose
+        # traceback refers to the request and to the connection.
+        waiter, self._waiter, parts, self._parts = self._waiter, None, self._parts, []
+        if waiter is not None and not waiter.done():
+            waiter.set_result(Response(self._status, self._headers, b"".join(parts)))
 
     def _fail(self, error: Exception) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(error)
+        waiter, self._waiter, self._parts = self._waiter, None, []
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+        self.close()
+
+    def _cut(self) -> None:
+        if self._status == 200:
+            self._fail(TooLong())
+        else:
+            self._answer()
             self.close()
 
     def _look_at_it(self) -> None:
@@ -195,13 +223,13 @@ class _Connection(asyncio.Protocol):
         if self._keeps and left <= 0:
             self.close()
         else:
-            self._look = self._loop.call_later(max(left, KEEP_S / 4), self._look_at_it)
+            self._look = self._loop.call_later(left if left > 0 else KEEP_S / 4, self._look_at_it)
 
 
 class Client:
     """Requests to the server at `url`, which has no path.
 
-    `host` is the server's name where the URL has only one of its addresses.
+    `host` is the server's name, and its port, where the URL has only one of its addresses.
     """
 
     def __init__(self, session: Session, url: str, host: str | None = None) -> None:
@@ -209,8 +237,11 @@ class Client:
         parts = urlsplit(url)
         self._tls = _tls() if parts.scheme == "https" else None
         self._address = parts.hostname or "", parts.port or (443 if self._tls else 80)
-        self._host = (host or parts.netloc).encode()
-        self._kept: list[_Connection] = []
+        host = host or parts.netloc
+        self._host = host.encode()
+        self._tls_name = urlsplit(f"//{host}").hostname if self._tls else None
+        self._kept: dict[_Connection, None] = {}
+        """The latest last."""
 
     async def ask(
         self, target: bytes, limit: int, json: bytes | None = None, headers: bytes = b""
@@ -229,7 +260,7 @@ class Client:
                 head, len(json), json
             )  # fmt: skip
         while self._kept:
-            connection = self._kept.pop()
+            connection, _ = self._kept.popitem()
             if not connection.is_reusable:
                 connection.close()
                 continue
@@ -238,9 +269,14 @@ class Client:
             except _Gone:
                 break
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(
-            lambda: _Connection(self._session), *self._address, ssl=self._tls
+        transport, connection = await loop.create_connection(
+            lambda: _Connection(self._session, self._kept),
+            *self._address,
+            ssl=self._tls,
+            server_hostname=self._tls_name,
         )
+        if transport.is_closing():
+            raise NoResponse("the server closed the connection at once")
         return await self._exchange(connection, request, limit)
 
     async def _exchange(self, connection: _Connection, request: bytes, limit: int) -> Response:
@@ -248,7 +284,7 @@ class Client:
             return await connection.send(request, limit)
         finally:
             if connection.is_reusable:
-                self._kept.append(connection)
+                self._kept[connection] = None
             else:
                 connection.close()
 

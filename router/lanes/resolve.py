@@ -27,17 +27,12 @@ async def resolve_host(host: str) -> list[str]:
 
 
 def host_to_resolve(url: str) -> str | None:
-    """The host name in `url`, or None where there is nothing to resolve.
-
-    An https endpoint is left to the HTTP client: its certificate names the host, not an address.
-    """
-    parts = urlsplit(url)
-    if parts.scheme != "http" or parts.hostname is None:
-        return None
+    """The host name in `url`, or None where it has an address."""
+    host = urlsplit(url).hostname or ""
     try:
-        ipaddress.ip_address(parts.hostname)
+        ipaddress.ip_address(host)
     except ValueError:
-        return parts.hostname
+        return host or None
     return None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,32 +14,15 @@ from redis.exceptions import RedisError
 
 from ekiben.state.documents.document import open_state
 from router.lanes.cache import RedisCache
+from tests.certificates import certificate
 from tests.redis_server import RedisServer
 from tests.waiting import until_async
-
-
-def certificate(folder: Path, address: str) -> tuple[Path, Path]:
-    """A certificate for an address, signed by itself, and its key."""
-    found, key = folder / f"{address}.pem", folder / f"{address}.key"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-    ]
-    command += ["-days", "2", "-subj", "/CN=redis", "-addext", f"subjectAltName=IP:{address}"]
-    subprocess.run([*command, "-keyout", str(key), "-out", str(found)], check=True, capture_output=True)
-    return found, key
 
 
 @asynccontextmanager
 async def in_front_of(redis: RedisServer, folder: Path, address: str) -> AsyncIterator[tuple[int, Path]]:
     """A TLS server in front of `redis`, with a certificate for `address`: its port and the certificate."""
-    found, key = certificate(folder, address)
+    found, key = certificate(folder, f"IP:{address}")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(found, key)
 

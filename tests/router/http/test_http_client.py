@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
+import uvloop
 
 from router.http.client import Client, NoResponse, Response, Session, TooLong, open_session
+from tests.certificates import certificate
 from tests.waiting import settle, until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
@@ -146,13 +151,19 @@ async def test_an_interim_answer_is_no_answer() -> None:
         assert response == Response(200, {b"content-length": b"2"}, b"ok")
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 NO_HTTP = {
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
     "a length and chunks": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
     "a folded field": b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
     "line feeds alone": b"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
     "another protocol": b"HTTP/1.1 101 Go\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    "a status below 100": b"HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n",
     "an endless head": b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 20_000,
+    "an endless trailer": CHUNKED + b"0\r\nA: " + b"b" * 200_000,
+    "endless trailers": CHUNKED + b"0\r\n" + b"A: b\r\n" * 20_000,
+    "an endless extension": CHUNKED + b"1;a=" + b"b" * 200_000,
+    "endless tiny chunks": CHUNKED + b"1\r\nb\r\n" * 20_000,
 }
 
 
@@ -163,8 +174,76 @@ async def test_what_could_be_read_in_two_ways_is_no_response(text: bytes) -> Non
 
     async with serving(serve) as server:
         with pytest.raises(NoResponse):
-            await server.client.ask(b"/", 10)
+            await server.client.ask(b"/", 1_000_000)
         await until(lambda: not server.session)
+
+
+async def test_a_large_body_in_usual_chunks_is_read() -> None:
+    async def chunks(_number: int, writer: asyncio.StreamWriter) -> None:
+        writer.write(CHUNKED + b"400\r\n%b\r\n" % (b"b" * 1024) * 20_000 + b"0\r\n\r\n")
+
+    async with serving(chunks) as server:
+        assert len((await server.client.ask(b"/", 30_000_000)).body) == 1024 * 20_000
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 90000\r\n\r\n", b"\r\n"])
+async def test_a_refusal_is_known_by_its_status_however_long_it_is(framing: bytes) -> None:
+    async def refuse(_number: int, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 503 Busy\r\n" + framing + b"b" * 90_000)
+
+    async with serving(refuse) as server:
+        assert (await server.client.ask(b"/", 1_000_000)).status == 503
+        await until(lambda: not server.session)
+
+
+async def test_a_call_that_the_server_drops_leaves_nothing_for_the_collector() -> None:
+    made: list[weakref.ref[object]] = []
+
+    async def drop(_number: int, writer: asyncio.StreamWriter) -> None:
+        made.extend(map(weakref.ref, server.session))
+        raise OSError
+
+    gc.disable()
+    try:
+        async with serving(drop) as server:
+            with pytest.raises(NoResponse):
+                await server.client.ask(b"/", 10, b"[1]")
+            await until(lambda: [each() for each in made] == [None])
+    finally:
+        gc.enable()
+
+
+async def test_connections_that_the_server_closes_are_kept_no_longer() -> None:
+    gate, closing = asyncio.Event(), asyncio.Event()
+
+    async def gated(number: int, writer: asyncio.StreamWriter) -> None:
+        await gate.wait()
+        await answer(number, writer)
+        await closing.wait()
+        raise OSError
+
+    async with serving(gated) as server:
+        asked = [asyncio.create_task(server.client.ask(b"/", 10)) for _ in range(3)]
+        await until(lambda: len(server.heads) == 3)
+        gate.set()
+        await asyncio.gather(*asked)
+        assert len(server.client._kept) == 3
+        closing.set()
+        await until(lambda: not server.client._kept)
+
+
+def test_who_is_cancelled_while_a_connection_is_made_leaves_nothing_of_it() -> None:
+    async def cancelled() -> None:
+        async with serving(answer) as server:
+            for turns in range(8):
+                task = asyncio.create_task(server.client.ask(b"/", 10))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.wait([task])
+            await until(lambda: server.session == server.client._kept.keys())
+
+    uvloop.run(cancelled())  # as in production; asyncio's own loop tells of the end of such a connection
 
 
 @pytest.mark.parametrize("length", [b"Content-Length: 11", b"Transfer-Encoding: chunked"])
@@ -197,9 +276,39 @@ async def test_the_host_is_the_name_that_was_given_and_json_has_its_length() -> 
 
 
 async def test_a_server_that_speaks_no_tls_is_not_asked_over_https() -> None:
-    async with serving(answer) as server:
-        with pytest.raises((ssl.SSLError, OSError)):
-            await Client(server.session, server_url(server).replace("http:", "https:")).ask(b"/", 10)
+    async def refuse(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    listening = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with open_session() as session:
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await Client(session, f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}").ask(b"/", 10)
+    listening.close()
+
+
+@pytest.mark.parametrize("host", ["credit-v1:3001", "credit-v2:3001", None])
+async def test_over_https_the_certificate_names_the_host_and_not_its_address(
+    host: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK + b"ok")
+
+    found, key = certificate(tmp_path, "DNS:credit-v1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(found, key)
+    trusted = ssl.create_default_context(cafile=str(found))
+    monkeypatch.setattr("router.http.client._tls", lambda: trusted)
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    async with open_session() as session:
+        url = f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        if host == "credit-v1:3001":
+            assert (await Client(session, url, host).ask(b"/", 10)).body == b"ok"
+        else:
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await Client(session, url, host).ask(b"/", 10)
+    listening.close()
 
 
 def server_url(server: Server) -> str:

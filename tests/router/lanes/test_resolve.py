@@ -99,8 +99,8 @@ async def test_a_name_that_never_was_looked_up_is_left_to_the_http_client() -> N
     assert await Names().look_up(endpoints) == [POD]
 
 
-async def test_https_and_addresses_are_left_alone() -> None:
-    urls = ["https://credit-v1:3001", "http://10.0.0.9:3001", "http://[::1]:3001"]
+async def test_addresses_are_left_alone() -> None:
+    urls = ["https://10.0.0.9:3001", "http://10.0.0.9:3001", "http://[::1]:3001"]
     names, endpoints = Names(credit_v1=["10.0.0.1"]), endpoints_of(*urls)
     before = endpoints.all
     assert await names.look_up(endpoints) == urls
@@ -132,11 +132,11 @@ async def test_an_ipv6_address_stands_in_brackets() -> None:
     assert await names.look_up(endpoints) == ["http://[fd00::1]:3001", "http://[fd00::1]"]
 
 
-def test_only_names_behind_http_are_looked_up() -> None:
+def test_only_names_are_looked_up() -> None:
     assert host_to_resolve("http://credit-v1.models.svc:3001") == "credit-v1.models.svc"
     assert host_to_resolve("http://127.0.0.1:3001") is None
     assert host_to_resolve("http://[::1]:3001") is None
-    assert host_to_resolve("https://credit-v1:3001") is None
+    assert host_to_resolve("https://credit-v1:3001") == "credit-v1"
     assert with_address("http://a:1", "10.0.0.1") == "http://10.0.0.1:1"
     assert with_address("http://a", "::1") == "http://[::1]"
 
