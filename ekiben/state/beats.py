@@ -45,6 +45,10 @@ return redis.call('HMGET', KEYS[1], unpack(workers))
 """
 
 
+class FormerReaders(DocumentError):
+    """Refused for as long as routers run that cannot read the document."""
+
+
 class EndpointBeat(msgspec.Struct, frozen=True, kw_only=True):
     """An endpoint as the worker sees it now."""
 
@@ -164,7 +168,7 @@ class Beats:
         return sorted(beats, key=lambda beat: (beat.host, beat.pid, beat.started_at))
 
     async def check_readers(self, keys: Iterable[Path]) -> None:
-        """Raise DocumentError where a router runs that cannot read a document with these new keys."""
+        """Raise `FormerReaders` where a router runs that cannot read a document with these new keys."""
         former = [beat for beat in await self.read(_FORGOTTEN_AFTER_S) if not beat.reads_later]
         if former:
             routers = ", ".join(sorted({f"{beat.host} (process {beat.pid})" for beat in former}))
@@ -172,7 +176,7 @@ class Beats:
                 f"routers of an earlier release run that cannot read it: {routers}. Replace them first. "
                 f"It can be applied when they have ended, or {_FORGOTTEN_AFTER_S} s after they were killed"
             )
-            raise DocumentError.at((key, reason) for key in sorted(keys, key=str))
+            raise FormerReaders.at((key, reason) for key in sorted(keys, key=str))
 
     async def _run(self, script: Any, arguments: list[Any]) -> Any:
         with state_answers():

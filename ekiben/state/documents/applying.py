@@ -23,6 +23,7 @@ from ekiben.experiments.changes.three_way import apply_text
 from ekiben.experiments.changes.widening import widens
 from ekiben.experiments.document import Document
 from ekiben.experiments.problems import DocumentError
+from ekiben.state.beats import FormerReaders
 from ekiben.state.documents.document import Stored
 from ekiben.state.documents.experiments_file import (
     MOST_BYTES,
@@ -230,7 +231,7 @@ class Applier:
                 return
             merged = await merge_text(self._documents, stored, last or read.document, read.document)
         except DocumentError as error:
-            self._refused = case
+            self._refused = None if isinstance(error, FormerReaders) else case  # those end by themselves
             self._stand("refused", *error.problems)
             return
         wider = widens(stored.document, merged)

@@ -17,11 +17,13 @@ import yaml
 from ekiben.experiments.changes import edits
 from ekiben.experiments.changes.verbs import act
 from ekiben.experiments.parsing import parse_document
+from ekiben.state.beats import Beats
 from ekiben.state.documents.applying import Applier, Waits
 from ekiben.state.documents.audit import Audit
 from ekiben.state.documents.document import DOCUMENT_KEY, DocumentStore, Stored, open_state
 from tests.redis_server import RedisServer
 from tests.router.documents import EXPERIMENT, credit
+from tests.state.test_beats import beat
 
 WAITS = Waits(settle_s=2, widen_s=10, empty_s=0)
 
@@ -161,6 +163,23 @@ async def test_both_changed_the_same_value_it_is_refused_with_both(
     assert await host.save(coverage=50) == "in force"
     assert await host.save(coverage=60) == "in force"
     assert (await host.experiment()).coverage == 60
+
+
+async def test_a_file_that_a_former_router_cannot_read_is_applied_once_that_router_has_ended(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    beats = Beats(host.client)
+    await beats.write(beat("former"))
+    host.write(credit(experiment={"coverage": 10}, capture={"per_second": 5}))
+    with caplog.at_level(logging.ERROR):
+        for _ in range(3):
+            assert await host.after(20) == "refused"
+    (said,) = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert "Replace them first" in said.getMessage()
+    assert (await host.stored()).revision == 1
+    await beats.leave("former")
+    assert await host.after(1) == "in force"
+    assert (await host.stored()).document.models["credit"].capture is not None
 
 
 async def test_deleting_the_block_of_a_promoted_experiment_leaves_live_as_it_is(host: Host) -> None:
