@@ -83,9 +83,13 @@ class EventFiles:
 
     def kinds(self) -> tuple[str, ...]:
         """The kinds that have a folder, those that only other releases know too."""
-        found = self.filesystem.get_file_info(pafs.FileSelector(self.root, allow_not_found=True))
-        names = [info.base_name for info in found if info.type is pafs.FileType.Directory]
-        return tuple(sorted(name.removeprefix("kind=") for name in names if name.startswith("kind=")))
+        if self.local:
+            names = [entry.name for entry in self._entries(self.root) if os.path.isdir(entry)]
+        else:
+            found = self.filesystem.get_file_info(pafs.FileSelector(self.root, allow_not_found=True))
+            names = [info.base_name for info in found if info.type is pafs.FileType.Directory]
+        kinds = (name.removeprefix("kind=") for name in names if name.startswith("kind="))
+        return tuple(sorted(kind for kind in kinds if kind.isprintable()))
 
     def list(self, kind: str, first_day: date | None = None) -> list[EventFile]:
         """Every file of a kind, those inside another's range too, sorted by `EventFile.place`."""

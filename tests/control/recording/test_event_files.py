@@ -13,11 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from ekiben.control.recording.files import EventFiles
+from ekiben.control.recording.merging import Merging
 from ekiben.control.recording.ranges import EntryId, EventFile
+from ekiben.control.recording.retention import Retention
 from ekiben.control.recording.schemas import SCHEMAS
 from ekiben.process.environ import BadSetting
 from ekiben.state.lease import LeaseLost
-from tests.control.recording.events import DAY, Lease, outcome, put_file, read, read_path
+from tests.control.recording.events import DAY, NOON, Lease, outcome, put_file, read, read_path
 
 
 def test_what_is_published_can_be_read(any_files: EventFiles) -> None:
@@ -143,6 +145,22 @@ def test_names_that_only_a_disk_can_have_are_skipped_and_each_is_reported_once(
         assert read(files, "outcome") == ["a"]
         assert files.list("shadow") == []
     assert sorted(record.getMessage().count("\n") for record in caplog.records) == [0] * 6
+
+
+def test_names_that_only_a_disk_can_have_beside_the_kinds_stop_neither_housekeeping_nor_a_listing(
+    files: EventFiles,
+) -> None:
+    put_file(files, "outcome", 1, 5, [(1, outcome("a"))])
+    root = os.fsencode(files.root)
+    os.mkdir(root + b"/\xff")
+    os.mkdir(root + b"/kind=\xff")
+    os.mkdir(root + b"/kind=two\nlines")
+    os.close(os.open(root + b"/kind=exposure", os.O_CREAT))
+    os.close(os.open(root + b"/\xfe.parquet", os.O_CREAT))
+    os.symlink(b"kind=circle", root + b"/kind=circle")
+    assert files.kinds() == ("outcome",)
+    Merging(files, Lease()).merge_all(NOON)
+    Retention(files, 1).remove_expired(NOON, Lease(), None)
 
 
 def test_a_bucket_that_is_not_there_is_an_error_and_no_empty_list(s3: dict[str, str]) -> None:
