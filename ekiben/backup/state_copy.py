@@ -17,12 +17,14 @@ import msgspec
 import zstandard
 from redis.asyncio import Redis
 
+from ekiben.control.recording.intake import BAD_BLOCKS_STREAM
 from ekiben.state.beats import SEEN_KEY, WORKERS_KEY
 from ekiben.state.documents.document import AUDIT_STREAM, CHANGES_CHANNEL, DOCUMENT_KEY
 from ekiben.terminal.errors import EkibenError
 
 OURS: Final = "ekiben:*"
 _LEFT_OUT: Final = frozenset({WORKERS_KEY.encode(), SEEN_KEY.encode()})
+_BAD_BLOCKS: Final = BAD_BLOCKS_STREAM.encode()
 _PAGE: Final = 100
 _LENGTH: Final = struct.Struct(">I")
 
@@ -58,11 +60,12 @@ async def kept_keys(redis: Redis) -> list[bytes]:
 
 
 async def read_state(redis: Redis) -> AsyncIterator[Record]:
-    """Everything that is kept. Streams come first: what is recorded meanwhile is in files."""
+    """Everything that is kept. Streams come first: what is recorded meanwhile is in files. Of them the bad
+    blocks come last, whether there were any or not: they are moved there from the others meanwhile."""
     by_type: dict[bytes, list[bytes]] = {}
     for key in await kept_keys(redis):
         by_type.setdefault(cast("bytes", await redis.type(key)), []).append(key)
-    for key in by_type.pop(b"stream", []):
+    for key in [*sorted(set(by_type.pop(b"stream", [])) - {_BAD_BLOCKS}), _BAD_BLOCKS]:
         async for record in _read_stream(redis, key):
             yield record
     for key in by_type.pop(b"hash", []):
@@ -78,6 +81,8 @@ async def read_state(redis: Redis) -> AsyncIterator[Record]:
 
 
 async def _read_stream(redis: Redis, key: bytes) -> AsyncIterator[Record]:
+    if not await redis.exists(key):
+        return
     last = (await redis.xinfo_stream(key))["last-generated-id"]
     after = b"-"
     while True:

@@ -26,17 +26,20 @@ from rich.console import Console
 from ekiben.backup.folder import read_manifest
 from ekiben.backup.restore import restore
 from ekiben.backup.save import back_up
+from ekiben.backup.state_copy import read_state
 from ekiben.control.analysis.analysing import Analysis
 from ekiben.control.analysis.tables import DuckDBTables
 from ekiben.control.recording.files import EventFiles
+from ekiben.control.recording.intake import BAD_BLOCKS_STREAM
 from ekiben.control.recording.merging import Merging
 from ekiben.control.recording.recorder import Recorder
 from ekiben.control.recording.schemas import SCHEMAS
 from ekiben.experiments.changes.verbs import act
 from ekiben.state.documents.audit import Audit
-from ekiben.state.documents.document import DocumentStore, open_state
+from ekiben.state.documents.document import AUDIT_STREAM, DocumentStore, open_state
 from ekiben.state.embedded import EmbeddedRedis
 from ekiben.state.lease import Lease
+from ekiben.state.streams.blocks import EVENTS_STREAM
 from ekiben.state.streams.events import Exposure, Outcome
 from ekiben.terminal.errors import EkibenError, UsageError
 from tests.control.analysis.events import KEY, START, metric, stored
@@ -228,6 +231,23 @@ async def test_taken_while_events_come_and_are_recorded_and_merged_it_misses_non
         found = [row["event_id"] for row in tables.rows(tables.of("outcome").select("event_id"))]
     assert before <= set(found)
     assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize("first", [AUDIT_STREAM, BAD_BLOCKS_STREAM])
+async def test_a_block_that_is_put_aside_while_the_state_is_read_is_in_the_copy(
+    redis: RedisServer, tmp_path: Path, first: str
+) -> None:
+    client = redis.client()
+    await client.xadd(first, {"first": "of all"})
+    await client.xadd(EVENTS_STREAM, {"no block": "but kept"})
+    found: list[Any] = []
+    async for record in read_state(client):
+        if not found:
+            await Recorder(client, EventFiles(str(tmp_path)), Mine()).record_all()
+            assert await client.xlen(EVENTS_STREAM) == 0
+        found.append(record)
+    assert b"but kept" in [part for _, _, content in found for part in content]
+    await client.aclose()
 
 
 def test_new_events_have_ids_above_those_of_files_though_this_servers_clock_is_behind(
