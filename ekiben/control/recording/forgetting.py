@@ -4,8 +4,9 @@
    and so trimmed, as always. Entries keep their ids and their order, none is lost and none comes twice.
 2. Files that hold the user's events are written again without them, under the same name: a rename or a put,
    so a reader sees the one or the other.
-3. Outcomes first, because those without a user are found by the predictions in the user's exposures. A
-   crash anywhere leaves what is needed to find the rest, and the request in Redis: it is done again.
+3. Outcomes and kinds of other releases first: those without a user are found by the predictions in the
+   user's exposures. A crash anywhere leaves what is needed to find the rest, and the request in Redis: it
+   is done again.
 
 Merging reads files and writes their rows elsewhere: both are done by `housekeeping.py`, in turn.
 """
@@ -184,7 +185,8 @@ def find_theirs(files: EventFiles, user_hash: str, lease: Held) -> Theirs:
     predictions: set[str] = set()
     events: dict[str, set[str]] = defaultdict(set)
     found: dict[EventFile, None] = {}
-    for kind in sorted(files.kinds(), key=_TOLD.__eq__):  # outcomes last: all predictions are known by then
+    # Those of other releases may lead to a user by a prediction only, as outcomes do: all are known by then.
+    for kind in sorted(files.kinds(), key=lambda kind: (kind == _TOLD, kind not in KINDS)):
         is_theirs = _theirs(user_hash, predictions)
         for file in files.list(kind):
             for batch in files.batches(file, _SEARCHED, lease):

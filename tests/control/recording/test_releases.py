@@ -49,6 +49,14 @@ def put_later(files: EventFiles, kind: str, first: int, event: Event) -> EventFi
     return file
 
 
+def put_unknown(files: EventFiles, kind: str, entry: int, **columns: str) -> EventFile:
+    """A file with one event, named by its entry, of a kind that only a later release knows."""
+    batch = pa.RecordBatch.from_pylist([{"event_id": str(entry), "received_at": entry / 1000} | columns])
+    file = EventFile(kind, DAY, EntryId(entry, 0), EntryId(entry, 0))
+    files.publish(files.stage([batch], batch.schema), file, Lease())
+    return file
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("later_first", [True, False])
 def test_files_with_a_column_more_are_read_with_those_of_today(
@@ -113,20 +121,31 @@ async def test_a_kind_of_a_later_release_costs_its_neighbours_nothing_and_is_put
 async def test_files_of_a_kind_of_a_later_release_are_merged_forgotten_and_removed_with_the_others(
     files: EventFiles,
 ) -> None:
-    schema = pa.schema([("event_id", pa.string()), ("user_hash", pa.string()), ("received_at", pa.float64())])
-    put = []
-    for number, user in enumerate(("ann", "ben")):
-        row = {"event_id": f"s{number}", "user_hash": user, "received_at": NOON}
-        put.append(EventFile("sale", DAY, EntryId(MS + number, 0), EntryId(MS + number, 0)))
-        batch = pa.RecordBatch.from_pylist([row], schema=schema)
-        files.publish(files.stage([batch], schema), put[-1], Lease())
+    put = [
+        put_unknown(files, "sale", MS + number, user_hash=user) for number, user in enumerate(("ann", "ben"))
+    ]
     merge(files, put, Lease())
-    assert read(files, "sale") == ["s0", "s1"]
+    assert read(files, "sale") == [str(MS), str(MS + 1)]
     forget_in_files(files, "ann", Lease())
-    assert read(files, "sale") == ["s1"]
+    assert read(files, "sale") == [str(MS + 1)]
     put_file(files, "outcome", MS + 9 * 86_400_000, MS + 9 * 86_400_000, [], DAY.replace(month=12))
     Retention(files, 1).remove_expired(NOON + 9 * 86_400, Lease(), None)
     assert files.list("sale") == []
+
+
+async def test_a_kind_of_a_later_release_that_tells_only_the_prediction_is_forgotten_and_leads_to_outcomes(
+    files: EventFiles,
+) -> None:
+    for kind in ("another", "zero"):  # by name before and after those that hold the user's predictions
+        for number, event in enumerate(("a", "b")):
+            put_unknown(files, kind, MS + number, prediction_id=f"p-{event}")
+    put_unknown(files, "middle", MS, user_hash="ann", prediction_id="p-m")
+    put_file(files, "exposure", MS, MS, [(MS, exposure("a", "ann")), (MS, exposure("b", "ben"))])
+    put_file(files, "outcome", MS, MS, [(MS, outcome(name, prediction_id=f"p-{name}")) for name in "abm"])
+    forget_in_files(files, "ann", Lease())
+    assert read(files, "another") == read(files, "zero") == [str(MS + 1)]
+    assert read(files, "middle") == []
+    assert read(files, "outcome") == ["b"]
 
 
 @pytest.mark.parametrize("inside", [{12, 13}, {10, 11, 16, 17}, {11, 13, 15, 17}])
