@@ -27,7 +27,7 @@ def entry_rows(stream: Stream, entry: EntryId, fields: dict[bytes, bytes]) -> Ro
     if strange := events.keys() - set(stream.kinds):
         raise BadBlock(f"events of kind {min(strange)!r} in {stream.key}")
     try:
-        batches = {kind: _batch(kind, rows, entry.received_at) for kind, rows in events.items()}
+        batches = {kind: _batch(kind, rows, entry.received_at) for kind, rows in events.items() if rows}
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise BadBlock(f"a value that does not fit its column: {error}") from error
     return Rows(batches, pack_block(block_id, unknown) if unknown else None)

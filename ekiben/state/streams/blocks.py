@@ -88,5 +88,5 @@ def decode_block(fields: dict[bytes, bytes]) -> BlockContent:
                 if kind not in KINDS
             },
         )
-    except (KeyError, UnicodeDecodeError, msgspec.MsgspecError, zstandard.ZstdError) as error:
+    except (KeyError, UnicodeDecodeError, RecursionError, msgspec.MsgspecError, zstandard.ZstdError) as error:
         raise BadBlock(f"not an event block: {error}") from error

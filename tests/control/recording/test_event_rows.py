@@ -54,6 +54,11 @@ def test_a_block_without_events_is_no_rows() -> None:
     assert entry_rows(OUTCOMES, ENTRY, encode_block("b", [])) == ({}, None)
 
 
+def test_a_kind_without_events_costs_its_neighbours_nothing() -> None:
+    fields = pack_block("b", {"shadow": [], "exposure": [exposure("a")]})
+    assert list(entry_rows(EVENTS, ENTRY, fields).batches) == ["exposure"]
+
+
 def test_when_an_entry_was_received_rises_with_its_id() -> None:
     ids = [EntryId(ms, seq) for ms in (1_795_262_400_123, 1_795_262_400_124) for seq in (0, 1, 2, 998, 999)]
     times = [entry.received_at for entry in ids]

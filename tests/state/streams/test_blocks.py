@@ -102,6 +102,7 @@ def packed(data: Any) -> bytes:
     return zstandard.compress(msgspec.msgpack.encode(data))
 
 
+DEEP = b"\x91" * 100_000 + b"\xc0"  # a list in a list in a list …
 GOOD = encode_block("id", [Outcome("o", 5.0)])
 
 
@@ -116,6 +117,9 @@ GOOD = encode_block("id", [Outcome("o", 5.0)])
         GOOD | {b"events": packed({"outcome": [[1, 2, 3]]})},
         GOOD | {b"format": b"1", b"events": packed([[1, 2, 3]])},
         GOOD | {b"events": packed({"a": 1})},
+        GOOD | {b"events": packed({"a": msgspec.Raw(DEEP)})},
+        GOOD | {b"events": packed({"outcome": msgspec.Raw(DEEP)})},
+        GOOD | {b"format": b"1", b"events": zstandard.compress(DEEP)},
         GOOD | {b"events": packed({"outcome": [{"event_id": 7, "at": 5.0}]})},
         GOOD | {b"id": b"\xff"},
         {key: value for key, value in GOOD.items() if key != b"id"},
