@@ -135,11 +135,12 @@ def moments(
 ) -> dict[Bucket, Moments]:
     """The rows of `matured_users` and of `matured_sums` as moments, of one metric."""
     found = {(row["variant"], row["bucket"]): row for row in sums}
-    made = {}
+    made: dict[Bucket, Moments] = {}
     for row in users:
-        ends_at = min((row["bucket"] + 1) * float(width_s), now)
+        # Who matures at `now`, where a stretch ends, is of the next one: both end at `now` then.
+        bucket = Bucket(row["variant"], min((row["bucket"] + 1) * float(width_s), now))
         of = found.get((row["variant"], row["bucket"]), {})
-        made[Bucket(row["variant"], ends_at)] = moments_of(str(place), row["n"], of)
+        made[bucket] = made.get(bucket, Moments()) + moments_of(str(place), row["n"], of)
     return made
 
 

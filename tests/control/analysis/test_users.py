@@ -38,6 +38,14 @@ def test_the_first_exposure_opens_the_window_and_a_later_one_moves_nothing(log: 
     assert in_variant(log.report(stored(metric()))).mean == 5
 
 
+def test_users_whose_windows_close_now_and_just_before_all_count(log: Log) -> None:
+    for number, at in enumerate((0, DAY - 10, DAY)):
+        log.exposure(f"u{number}", at=at)
+        log.outcome(10**number, at=at + 1, user=f"u{number}")
+    report = log.report(stored(metric()), now=2 * DAY)  # where a point of the series ends
+    assert (in_variant(report).users, in_variant(report).mean) == (3, 37)
+
+
 def test_a_user_in_two_variants_is_left_out_and_counts_for_the_split_where_it_came_first(log: Log) -> None:
     log.exposure("u1", "control", at=5)
     log.exposure("u1", "treatment", at=1)
