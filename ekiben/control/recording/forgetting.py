@@ -32,7 +32,7 @@ from ekiben.control.recording.intake import BAD_BLOCKS_STREAM
 from ekiben.control.recording.ranges import EventFile
 from ekiben.control.recording.schemas import conform
 from ekiben.control.recording.streams import STREAMS
-from ekiben.state.streams.blocks import BadBlock, decode_block
+from ekiben.state.streams.blocks import BadBlock, decode_block, pack_block
 from ekiben.state.streams.events import KINDS, Event
 
 REQUESTS_KEY: Final = "ekiben:forgetting"
@@ -201,22 +201,25 @@ def find_theirs(files: EventFiles, user_hash: str, lease: Held) -> Theirs:
 
 
 async def remove_bad_blocks(redis: Redis, theirs: Theirs) -> None:
-    """Remove blocks that were put aside and hold some, or cannot be read: nobody can say whose those are."""
+    """Remove their events from blocks that were put aside, and blocks that cannot be read: nobody can say
+    whose those are."""
 
-    def may_stay(fields: dict[bytes, bytes]) -> bool:
-        try:
-            _, by_kind, unknown = decode_block(fields)
-            others = msgspec.convert([each for rows in unknown.values() for each in rows], list[Event])
-        except (BadBlock, msgspec.ValidationError):
-            return False
-        return not any(
-            event.user_hash == theirs.user_hash or event.prediction_id in theirs.predictions
-            for events in (others, *by_kind.values())
-            for event in events
-        )
+    def may_stay(row: Event | msgspec.Raw) -> bool:
+        event = row if isinstance(row, Event) else msgspec.msgpack.decode(row, type=Event)
+        return event.user_hash != theirs.user_hash and event.prediction_id not in theirs.predictions
 
     entries: list[tuple[bytes, dict[bytes, bytes]]] = cast("Any", await redis.xrange(BAD_BLOCKS_STREAM))
     for entry, fields in entries:
-        if not may_stay(fields):
-            await redis.xdel(BAD_BLOCKS_STREAM, entry)
-            log.warning("bad block %s was removed, with a user who was forgotten", entry.decode())
+        try:
+            block_id, by_kind, unknown = decode_block(fields)
+            kept = {kind: list(filter(may_stay, rows)) for kind, rows in (by_kind | unknown).items()}
+            if kept == by_kind | unknown:
+                continue
+        except (BadBlock, msgspec.ValidationError):
+            kept = {}
+        async with redis.pipeline(transaction=True) as change:
+            if any(kept.values()):
+                change.xadd(BAD_BLOCKS_STREAM, cast("Any", fields | pack_block(block_id, kept)))
+            change.xdel(BAD_BLOCKS_STREAM, entry)
+            await change.execute()
+        log.warning("bad block %s lost what was of a user who was forgotten", entry.decode())

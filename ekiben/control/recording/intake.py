@@ -8,6 +8,7 @@ in the list of what is pending that it does not hold everything, and takes it al
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -37,11 +38,14 @@ end
 if ARGV[2] ~= '' then redis.call('XTRIM', KEYS[1], 'MINID', ARGV[2]) end
 """
 
-# KEYS: stream, stream of bad blocks. ARGV: group, id, how many to keep, then the fields.
+# KEYS: stream, stream of bad blocks. ARGV: group, how many to keep, the place of the last field, then the
+# fields, then the ids.
 _PUT_ASIDE: Final = """
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', unpack(ARGV, 4))
-redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
-redis.call('XDEL', KEYS[1], ARGV[2])
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', unpack(ARGV, 4, ARGV[3]))
+for place = ARGV[3] + 1, #ARGV do
+  redis.call('XACK', KEYS[1], ARGV[1], ARGV[place])
+  redis.call('XDEL', KEYS[1], ARGV[place])
+end
 """
 
 _log = logging.getLogger(__name__)
@@ -71,9 +75,10 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Bad:
-    """An entry that is no event block, or what of one this release cannot record, and why."""
+    """An entry that is no event block, or what of some this release cannot record, and why."""
 
-    entry: Entry
+    entries: list[EntryId]
+    fields: dict[bytes, bytes]
     reason: str
 
 
@@ -115,7 +120,11 @@ class Intake:
 
     async def acknowledge(self, taken: Taken, bad: Sequence[Bad]) -> None:
         """Put bad blocks aside, acknowledge the others and trim the stream to what is left."""
-        left = {one.entry.id for one in bad if not await self._put_aside(one)}
+        stay = [one for one in bad if not await self._put_aside(one)]
+        aside = Counter(one.reason for one in bad if one not in stay for _ in one.entries)
+        for reason, count in aside.items():
+            _log.error("%d blocks of %s put aside in %s: %s", count, self.stream, BAD_BLOCKS_STREAM, reason)
+        left = {entry for one in stay for entry in one.entries}
         done = [str(entry) for entry in taken.ids if entry not in left]
         trim_to = "" if left else str(taken.ids[-1].next)
         await self._acknowledge(keys=[self.stream], args=[GROUP, trim_to, *done])
@@ -162,20 +171,18 @@ class Intake:
 
     async def _put_aside(self, bad: Bad) -> bool:
         """Move it to the stream of bad blocks; False while Redis has no memory for it: it stays pending."""
-        fields: list[Any] = [b"stream", self.stream, b"entry", str(bad.entry.id), b"reason", bad.reason]
-        for name, value in bad.entry.fields.items():
+        first, *_ = ids = [str(entry) for entry in bad.entries]
+        fields: list[Any] = [b"stream", self.stream, b"entry", first, b"reason", bad.reason]
+        for name, value in bad.fields.items():
             fields += (name, value)
         try:
             await self._put(
                 keys=[self.stream, BAD_BLOCKS_STREAM],
-                args=[GROUP, str(bad.entry.id), _MAX_BAD_BLOCKS, *fields],
+                args=[GROUP, _MAX_BAD_BLOCKS, 3 + len(fields), *fields, *ids],
             )
         except ResponseError as error:
-            _log.error("bad block %s of %s stays where it is: %s", bad.entry.id, self.stream, error)
+            _log.error("bad block %s of %s stays where it is: %s", first, self.stream, error)
             return False
-        _log.error(
-            "%s of %s was put aside in %s: %s", bad.entry.id, self.stream, BAD_BLOCKS_STREAM, bad.reason
-        )
         return True
 
 

@@ -28,9 +28,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from ekiben.control.recording.files import EventFiles, Held
-from ekiben.control.recording.intake import Bad, Entry, Intake, NoGroup, Taken
+from ekiben.control.recording.intake import Bad, Intake, NoGroup, Taken
 from ekiben.control.recording.ranges import GENERATION, EventFile, unwritten_runs
-from ekiben.control.recording.rows import entry_rows
+from ekiben.control.recording.rows import Packed, entry_rows, of_later_kinds
 from ekiben.control.recording.schemas import SCHEMAS
 from ekiben.control.recording.streams import STREAMS, Stream
 from ekiben.process.tasks import end_tasks
@@ -183,7 +183,7 @@ class Recorder:
             self.recorded.update(writing.published)
         self._recorded[intake.stream] = max(taken.ids[-1], self._recorded.get(intake.stream, taken.ids[-1]))
         await intake.acknowledge(taken, writing.bad)
-        self.bad_blocks += len(writing.bad)
+        self.bad_blocks += sum(len(one.entries) for one in writing.bad)
 
     def _note(self, intake: Intake, looked_at: float, oldest: EntryId | None) -> None:
         """Note that everything before the oldest entry not recorded is on disk."""
@@ -210,18 +210,20 @@ class _Writing:
     def stage(self, taken: Taken, doubtful: bool) -> None:
         """Write files that nobody sees; `doubtful` entries only where no file's range holds them."""
         by_kind: dict[str, dict[EntryId, Any]] = {kind: {} for kind in self._stream.kinds}
+        later: dict[EntryId, Packed] = {}
         for entry in taken.entries:
             if not entry.fields:
                 continue
             try:
-                rows = entry_rows(self._stream, entry.id, entry.fields)
+                rows, unknown = entry_rows(self._stream, entry.id, entry.fields)
             except BadBlock as error:
-                self.bad.append(Bad(entry, str(error)))
+                self.bad.append(Bad([entry.id], entry.fields, str(error)))
                 continue
-            for kind, batch in rows.batches.items():
+            for kind, batch in rows.items():
                 by_kind[kind][entry.id] = batch
-            if rows.unknown is not None:
-                self.bad.append(Bad(Entry(entry.id, rows.unknown), "events of a kind of a later release"))
+            if unknown:
+                later[entry.id] = unknown
+        self.bad += of_later_kinds(later)
         for kind, batches in by_kind.items():
             for run in unwritten_runs(batches, self._written(kind, taken) if doubtful else []):
                 kept = [batches[entry] for entry in run]

@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from itertools import accumulate, chain, groupby
+from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
 
+from ekiben.control.recording.intake import Bad
 from ekiben.control.recording.schemas import SCHEMAS
 from ekiben.control.recording.streams import Stream
 from ekiben.state.streams.blocks import BadBlock, decode_block, pack_block
 from ekiben.state.streams.entry_id import EntryId
 
+_LATER_BYTES: Final = 1024 * 1024  # before they are compressed, to a tenth or so
 
-class Rows(NamedTuple):
-    """What becomes of an entry: a record batch of `SCHEMAS` for each kind, in the order they came in, and a
-    block of those events whose kind this release does not know, None without any."""
-
-    batches: dict[str, Any]
-    unknown: dict[bytes, bytes] | None
+Packed = Mapping[str, list[msgspec.Raw]]
 
 
-def entry_rows(stream: Stream, entry: EntryId, fields: dict[bytes, bytes]) -> Rows:
-    """Raises `BadBlock`, also for values that do not fit their column: one such value spoils its block."""
-    block_id, events, unknown = decode_block(fields)
+def entry_rows(stream: Stream, entry: EntryId, fields: dict[bytes, bytes]) -> tuple[dict[str, Any], Packed]:
+    """A record batch of `SCHEMAS` for each kind, and the events whose kind this release does not know.
+
+    Raises `BadBlock`, also for values that do not fit their column: one such value spoils its block."""
+    _, events, unknown = decode_block(fields)
     if strange := events.keys() - set(stream.kinds):
         raise BadBlock(f"events of kind {min(strange)!r} in {stream.key}")
     try:
         batches = {kind: _batch(kind, rows, entry.received_at) for kind, rows in events.items() if rows}
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise BadBlock(f"a value that does not fit its column: {error}") from error
-    return Rows(batches, pack_block(block_id, unknown) if unknown else None)
+    return batches, {kind: rows for kind, rows in unknown.items() if rows}
+
+
+def of_later_kinds(found: Mapping[EntryId, Packed]) -> Iterator[Bad]:
+    """Events of kinds that this release does not know, by entry, as few blocks of about `_LATER_BYTES`."""
+    sizes = (sum(len(row) for rows in unknown.values() for row in rows) for unknown in found.values())
+    ends = dict(zip(found, accumulate(sizes), strict=True))
+    for _, group in groupby(found, lambda entry: ends[entry] // _LATER_BYTES):
+        entries, together = list(group), defaultdict[str, list[msgspec.Raw]](list)
+        for kind, rows in chain(*(found[entry].items() for entry in entries)):
+            together[kind] += rows
+        yield Bad(entries, pack_block(str(entries[0]), together), "events of a kind of a later release")
 
 
 def _batch(kind: str, rows: list[Any], received_at: float) -> Any:

@@ -40,11 +40,11 @@ class BadBlock(ValueError):
 
 class BlockContent(NamedTuple):
     """What a block holds, by kind. Each event of a kind that this release does not know is in `unknown`, as
-    it came."""
+    it came, packed."""
 
     block_id: str
     events: dict[str, list[Any]]
-    unknown: dict[str, list[Any]]
+    unknown: dict[str, list[msgspec.Raw]]
 
 
 def encode_block(block_id: str, events: Sequence[Event]) -> dict[bytes, bytes]:
@@ -83,7 +83,7 @@ def decode_block(fields: dict[bytes, bytes]) -> BlockContent:
             block_id,
             {kind: _DECODERS[kind].decode(part) for kind, part in parts.items() if kind in KINDS},
             {
-                kind: msgspec.msgpack.decode(part, type=list[Any])
+                kind: msgspec.msgpack.decode(part, type=list[msgspec.Raw])
                 for kind, part in parts.items()
                 if kind not in KINDS
             },

@@ -34,7 +34,7 @@ anything: st.SearchStrategy[Any] = st.recursive(
 def test_an_event_of_any_values_becomes_a_row_or_a_bad_block(values: dict[str, Any]) -> None:
     fields = pack_block("b", {"outcome": [asdict(outcome("o")) | values]})
     try:
-        batches = entry_rows(OUTCOMES, ENTRY, fields).batches
+        batches, _ = entry_rows(OUTCOMES, ENTRY, fields)
     except BadBlock:
         return
     assert batches["outcome"].num_rows == 1
@@ -43,7 +43,7 @@ def test_an_event_of_any_values_becomes_a_row_or_a_bad_block(values: dict[str, A
 
 def test_events_are_parted_by_kind_and_keep_their_order() -> None:
     fields = encode_block("b", [exposure("a"), shadow("a"), exposure("b")])
-    batches = entry_rows(EVENTS, ENTRY, fields).batches
+    batches, _ = entry_rows(EVENTS, ENTRY, fields)
     assert {kind: batch.column("event_id").to_pylist() for kind, batch in batches.items()} == {
         "exposure": ["a", "b"],
         "shadow": ["a.v3"],
@@ -51,12 +51,13 @@ def test_events_are_parted_by_kind_and_keep_their_order() -> None:
 
 
 def test_a_block_without_events_is_no_rows() -> None:
-    assert entry_rows(OUTCOMES, ENTRY, encode_block("b", [])) == ({}, None)
+    assert entry_rows(OUTCOMES, ENTRY, encode_block("b", [])) == ({}, {})
 
 
 def test_a_kind_without_events_costs_its_neighbours_nothing() -> None:
-    fields = pack_block("b", {"shadow": [], "exposure": [exposure("a")]})
-    assert list(entry_rows(EVENTS, ENTRY, fields).batches) == ["exposure"]
+    fields = pack_block("b", {"shadow": [], "sale": [], "exposure": [exposure("a")]})
+    batches, unknown = entry_rows(EVENTS, ENTRY, fields)
+    assert (list(batches), unknown) == (["exposure"], {})
 
 
 def test_when_an_entry_was_received_rises_with_its_id() -> None:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from redis.asyncio import Redis
 
 from ekiben.control.recording.files import EventFiles
+from ekiben.control.recording.intake import BAD_BLOCKS_STREAM, Bad, Intake
 from ekiben.control.recording.merging import merge
+from ekiben.control.recording.rows import of_later_kinds
 from ekiben.control.recording.schemas import SCHEMAS
-from tests.control.recording.events import Lease, add, exposure, outcome, prediction, recorder
+from ekiben.state.streams.blocks import EVENTS_STREAM
+from tests.control.recording.events import Lease, add, exposure, outcome, prediction, read, recorder
+from tests.redis_server import RedisServer
 
 PAGE = (Path(__file__).parents[3] / "docs" / "events.md").read_text()
 
@@ -87,6 +93,27 @@ async def test_the_weights_of_a_depth_add_up_however_often_a_file_is_there(
     merge(files, files.list("prediction"), Lease())
     with duckdb.connect() as engine:
         assert engine.sql(block("sql", 0)).fetchall() == [("v1", 6.0, 0.5)]
+
+
+async def test_the_lines_that_give_put_aside_events_back_leave_other_bad_blocks_where_they_are(
+    redis: Redis, server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EKIBEN_STATE_URL", server.url)
+    files, intake = EventFiles(str(tmp_path)), Intake(redis, EVENTS_STREAM)
+    await intake.make_group(None)
+    await add(redis, [exposure("a")])
+    await redis.xadd(EVENTS_STREAM, {"no": "block"})
+    taken = await intake.take(1_000)
+    # As a release would that does not know exposures.
+    later = {taken.ids[0]: {"exposure": [msgspec.Raw(msgspec.msgpack.encode(exposure("a")))]}}
+    no_block = Bad([taken.ids[1]], taken.entries[1].fields, "no block")
+    await intake.acknowledge(taken, [*of_later_kinds(later), no_block])
+    assert await redis.xlen(BAD_BLOCKS_STREAM) == 2
+    await asyncio.to_thread(exec, block("python", 0), {})
+    await recorder(redis, files).record_all()
+    assert read(files, "exposure") == ["a"]
+    ((_, left),) = await redis.xrange(BAD_BLOCKS_STREAM)
+    assert left[b"no"] == b"block"
 
 
 def test_the_table_holds_every_column_with_its_type() -> None:

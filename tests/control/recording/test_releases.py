@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pytest
 from msgspec.structs import asdict
@@ -11,6 +13,7 @@ from redis.asyncio import Redis
 
 from ekiben.control.analysis.tables import DuckDBTables
 from ekiben.control.recording.files import EventFiles
+from ekiben.control.recording.forgetting import REQUESTS_KEY, Forgetting
 from ekiben.control.recording.intake import BAD_BLOCKS_STREAM
 from ekiben.control.recording.merging import Merging, merge
 from ekiben.control.recording.ranges import EntryId, EventFile
@@ -100,22 +103,82 @@ async def test_blocks_with_a_column_more_are_recorded_whole(redis: Redis, files:
         assert read(files, kind) == [make("later").event_id, make("later too").event_id]
 
 
-async def test_a_kind_of_a_later_release_costs_its_neighbours_nothing_and_is_put_aside_once(
-    redis: Redis, files: EventFiles
-) -> None:
-    strange = [{"event_id": "s", "at": NOON, "user_hash": "ann", "colour": [1, 2]}]
-    fields: dict[Any, Any] = dict(pack_block("b", {"exposure": [exposure("beside it")], "sale": strange}))
+def strange(name: str, user: str = "ann", **columns: Any) -> dict[str, Any]:
+    """An event of a kind of a later release."""
+    return {"event_id": name, "at": NOON, "user_hash": user, "colour": [1, 2]} | columns
+
+
+async def add_strange(redis: Redis, name: str, **columns: Any) -> None:
+    """A block with such an event, beside one that is known."""
+    by_kind = {"exposure": [exposure(f"beside {name}")], "sale": [strange(name, **columns)]}
+    fields: dict[Any, Any] = dict(pack_block("b", by_kind))
     await redis.xadd(EVENTS_STREAM, fields)
-    await add(redis, [exposure("after it")])
+
+
+async def put_aside(redis: Redis) -> list[list[Any]]:
+    """What each entry of the bad blocks holds of the kind `sale`."""
+    blocks = [decode_block(fields) for _, fields in await redis.xrange(BAD_BLOCKS_STREAM)]
+    assert [(block.events, list(block.unknown)) for block in blocks] == [({}, ["sale"])] * len(blocks)
+    return [[msgspec.msgpack.decode(row) for row in block.unknown["sale"]] for block in blocks]
+
+
+async def test_a_kind_of_a_later_release_costs_its_neighbours_nothing_and_a_round_puts_it_aside_at_once(
+    redis: Redis, files: EventFiles, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(100):
+        await add_strange(redis, str(number))
+        await add(redis, [exposure(f"after {number}")])
     recording = recorder(redis, files)
     await recording.record_all()
     await recording.record_all()
-    assert read(files, "exposure") == ["beside it", "after it"]
-    assert recording.bad_blocks == 1
-    ((_, kept),) = await redis.xrange(BAD_BLOCKS_STREAM)
-    assert decode_block(kept).unknown == {"sale": strange}
-    assert decode_block(kept).events == {}
-    assert (await redis.xlen(EVENTS_STREAM), await redis.xlen(BAD_BLOCKS_STREAM)) == (0, 1)
+    found = read(files, "exposure")
+    assert found == [f"{where} {number}" for number in range(100) for where in ("beside", "after")]
+    assert recording.bad_blocks == 100
+    assert await put_aside(redis) == [[strange(str(number)) for number in range(100)]]
+    assert await redis.xlen(EVENTS_STREAM) == 0
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert line.startswith("100 blocks of ekiben:events:2 put aside in ekiben:bad-blocks: events of a kind")
+
+
+async def test_what_is_put_aside_together_is_no_more_than_a_megabyte_or_so(
+    redis: Redis, files: EventFiles, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(8):
+        await add_strange(redis, str(number), noise="x" * 400_000)
+    await recorder(redis, files).record_all()
+    together = [[int(event["event_id"]) for event in block] for block in await put_aside(redis)]
+    assert together == [[0, 1], [2, 3, 4], [5, 6], [7]]
+    assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 1
+
+
+async def test_without_memory_for_kinds_of_a_later_release_all_of_them_stay_and_are_put_aside_later(
+    redis: Redis, files: EventFiles
+) -> None:
+    recording = recorder(redis, files)
+    await recording.record_all()
+    for name in "ab":
+        await add_strange(redis, name)
+    await redis.config_set("maxmemory", "1")
+    await recording.record_all()
+    assert await redis.xlen(EVENTS_STREAM) == 2
+    await redis.config_set("maxmemory", "0")
+    await recording.record_all()
+    assert await put_aside(redis) == [[strange("a"), strange("b")]]
+    assert read(files, "exposure") == ["beside a", "beside b"]
+    assert await redis.xlen(EVENTS_STREAM) == 0
+
+
+async def test_of_what_was_put_aside_together_a_user_who_is_forgotten_loses_only_their_own(
+    redis: Redis, files: EventFiles
+) -> None:
+    await add_strange(redis, "ben's", user="ben")
+    await add_strange(redis, "ann's")
+    await add_strange(redis, "ann's by prediction", user=None, prediction_id="p-known")
+    await add(redis, [exposure("known", "ann")])
+    await recorder(redis, files).record_all()
+    await redis.hset(REQUESTS_KEY, "r", "ann")  # type: ignore[misc]
+    await Forgetting(redis, files, Lease(), lambda: None).do_requests()
+    assert await put_aside(redis) == [[strange("ben's", "ben")]]
 
 
 async def test_files_of_a_kind_of_a_later_release_are_merged_forgotten_and_removed_with_the_others(
