@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
@@ -51,16 +50,14 @@ end
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A stream entry. Without fields it was trimmed after it had been taken: it is lost."""
 
     id: EntryId
     fields: dict[bytes, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """Entries in stream order. `again`: some were taken before, and may have been written."""
 
     entries: list[Entry]
@@ -73,8 +70,7 @@ class Taken:
         return [entry.id for entry in self.entries]
 
 
-@dataclass(frozen=True, slots=True)
-class Bad:
+class Bad(NamedTuple):
     """An entry that is no event block, or what of some this release cannot record, and why."""
 
     entries: list[EntryId]
@@ -172,9 +168,8 @@ class Intake:
     async def _put_aside(self, bad: Bad) -> bool:
         """Move it to the stream of bad blocks; False while Redis has no memory for it: it stays pending."""
         first, *_ = ids = [str(entry) for entry in bad.entries]
-        fields: list[Any] = [b"stream", self.stream, b"entry", first, b"reason", bad.reason]
-        for name, value in bad.fields.items():
-            fields += (name, value)
+        said: dict[bytes, Any] = {b"stream": self.stream, b"entry": first, b"reason": bad.reason}
+        fields = [part for item in (bad.fields | said).items() for part in item]
         try:
             await self._put(
                 keys=[self.stream, BAD_BLOCKS_STREAM],

@@ -33,6 +33,8 @@ _DECODERS: Final = {
     for kind, struct in KINDS.items()
 }
 
+_PACKED: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
+
 
 class BadBlock(ValueError):
     """A stream entry that is no event block."""
@@ -79,14 +81,9 @@ def decode_block(fields: dict[bytes, bytes]) -> BlockContent:
         if fields[b"format"] == FORMER_FORMAT:
             return BlockContent(block_id, read_former(packed), {})
         parts = msgspec.msgpack.decode(packed, type=dict[str, msgspec.Raw])
-        return BlockContent(
-            block_id,
-            {kind: _DECODERS[kind].decode(part) for kind, part in parts.items() if kind in KINDS},
-            {
-                kind: msgspec.msgpack.decode(part, type=list[msgspec.Raw])
-                for kind, part in parts.items()
-                if kind not in KINDS
-            },
-        )
+        rows: dict[str, list[Any]] = {
+            kind: _DECODERS.get(kind, _PACKED).decode(part) for kind, part in parts.items()
+        }
+        return BlockContent(block_id, {kind: rows.pop(kind) for kind in KINDS if kind in rows}, rows)
     except (KeyError, UnicodeDecodeError, RecursionError, msgspec.MsgspecError, zstandard.ZstdError) as error:
         raise BadBlock(f"not an event block: {error}") from error
