@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 
 from ekiben.control.recording.intake import BAD_BLOCKS_STREAM
 from ekiben.state.beats import SEEN_KEY, WORKERS_KEY
+from ekiben.state.documents.audit_index import RESTORER
 from ekiben.state.documents.document import AUDIT_STREAM, CHANGES_CHANNEL, DOCUMENT_KEY
 from ekiben.terminal.errors import EkibenError
 
@@ -111,7 +112,7 @@ async def write_state(redis: Redis, records: Iterator[Record], lineage: str, why
             await pipeline.execute()
     await pipeline.execute()
     if document is not None:
-        arguments = [lineage, "ekiben restore", why, CHANGES_CHANNEL, *document]
+        arguments = [lineage, RESTORER, why, CHANGES_CHANNEL, *document]
         await cast("Any", redis.eval(_PUT_DOCUMENT, 2, DOCUMENT_KEY, AUDIT_STREAM, *arguments))  # type: ignore[arg-type]
     return document is not None
 

@@ -26,7 +26,7 @@ from rich.console import Console
 from ekiben.backup.folder import read_manifest
 from ekiben.backup.restore import restore
 from ekiben.backup.save import back_up
-from ekiben.backup.state_copy import read_state
+from ekiben.backup.state_copy import read_state, write_state
 from ekiben.control.analysis.analysing import Analysis
 from ekiben.control.analysis.tables import DuckDBTables
 from ekiben.control.recording.files import EventFiles
@@ -279,6 +279,22 @@ def test_new_events_have_ids_above_those_of_files_though_this_servers_clock_is_b
     back_up(screen(), tmp_path / "b", here.environ)
     restore(screen(), tmp_path / "b", environ=there.environ)
     assert asyncio.run(later()) == ["o1", "o2"]
+
+
+async def test_a_controller_that_was_cut_off_meanwhile_shows_the_restored_history(redis: RedisServer) -> None:
+    client = redis.client()
+    store, audit = DocumentStore(client), Audit(client)
+    await store.change(None, DOCUMENT, who="me", why="saved")
+    saved = [record async for record in read_state(client)]
+    await client.flushall()
+    await asyncio.sleep(0.01)  # the id of what follows is later
+    held = await store.change(None, DOCUMENT, who="me", why="fresh")
+    assert [entry.why for entry in await audit.entries(experiment=KEY)] == ["fresh"]
+    await client.flushall()
+    await write_state(client, iter(saved), "another lineage", "restored")
+    await store.change(await store.load(), act("pause", held.document, KEY), who="me", why="pause")
+    assert [entry.why for entry in await audit.entries(experiment=KEY)] == ["pause", "restored", "saved"]
+    await client.aclose()
 
 
 def test_an_installation_that_holds_something_is_refused_unless_it_is_to_be_replaced(

@@ -164,6 +164,9 @@ class Audit:
         """The entries that touch an experiment, newest first, and a few that only look as if they did."""
         ids: list[str] = []
         with state_answers():
+            await self._index.catch_up()
+            if self._index.restored:
+                self._index = AuditIndex(self._redis, AUDIT_STREAM)
             async for entry_id in self._index.newest_first(experiment, before):
                 ids.append(entry_id)
                 if len(ids) == _FETCHED_AT_ONCE:

@@ -19,6 +19,7 @@ from ekiben.state.streams.entry_id import EntryId
 
 # An entry holds two documents, so a page of them is small.
 PAGE: Final = 50
+RESTORER: Final = b"ekiben restore"
 
 
 class AuditIndex:
@@ -32,6 +33,7 @@ class AuditIndex:
         self._newest: EntryId | None = None
         self._oldest: EntryId | None = None
         self._complete = False
+        self.restored = False  # since the first look: entries that were read may be gone, and others there
         self._page: asyncio.Task[None] | None = None
 
     def knows(self, experiment: str) -> bool:
@@ -40,7 +42,7 @@ class AuditIndex:
 
     async def newest_first(self, experiment: str, before: str = "") -> AsyncIterator[str]:
         """The ids of the entries that touch the experiment, older than `before`."""
-        await self._catch_up()
+        await self.catch_up()
         limit = EntryId.parse(before) if before else None
         for entry in tuple(reversed(self._newer.get(experiment, []))):
             if limit is None or entry < limit:
@@ -56,13 +58,15 @@ class AuditIndex:
                 return
             await self._read_older()
 
-    async def _catch_up(self) -> None:
+    async def catch_up(self) -> None:
+        """Read what was added."""
         if self._newest is None:
             await self._read_older()
             return
         while True:
             newest = f"({self._newest}"
             page = cast("list[Any]", await self._redis.xrange(self._key, min=newest, count=PAGE))
+            self.restored |= any(fields.get(b"who") == RESTORER for _, fields in page)
             for entry, touched in await asyncio.to_thread(_read, page):
                 if entry > self._newest:  # another has not noted it meanwhile
                     self._newest = entry
