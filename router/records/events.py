@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from ekiben.state.documents.document import StateUnavailable
 from ekiben.state.streams.blocks import EVENTS_STREAM
-from ekiben.state.streams.events import Event, Prediction
+from ekiben.state.streams.events import Event, Exposure, Prediction, Served
 from ekiben.state.streams.producers import Block, Producer
 from ekiben.state.streams.trimming import trim_to
 from router.records.metrics import Metrics
@@ -23,9 +24,9 @@ log = logging.getLogger(__name__)
 _FLUSH_S: Final = 0.050
 _MAX_HELD: Final = 100_000
 _MAX_BLOCK: Final = 5_000
-# Captured features: compressing a block takes 3 ms a MiB, and what waits in memory has to end somewhere.
-_MAX_BLOCK_FEATURES: Final = 1024 * 1024
-_MAX_HELD_FEATURES: Final = 64 * 1024 * 1024
+# Characters of clients' JSON. A MiB takes 3 ms to compress, readers refuse large blocks, memory has an end.
+_MAX_BLOCK_TEXT: Final = 1024 * 1024
+_MAX_HELD_TEXT: Final = 64 * 1024 * 1024
 _TRIM_EVERY_S: Final = 5.0
 _TAILS: Final = 256
 _TAIL_BYTES: Final = 10
@@ -98,7 +99,7 @@ class RedisEvents:
         self._max_stream_bytes = max_stream_bytes
         self._producer = Producer(redis, EVENTS_STREAM, new_id)
         self._held: list[Event] = []
-        self._held_features = 0
+        self._held_text = 0
         self._block: Block | None = None
         self.failing = False
         self.sent = 0
@@ -111,12 +112,16 @@ class RedisEvents:
 
     def add(self, event: Event) -> None:
         """Take an event; it leaves with the next block."""
-        size = _features(event)
-        if len(self._held) >= _MAX_HELD or self._held_features + size > _MAX_HELD_FEATURES:
+        size = _text(event)
+        if self._held_text + size > _MAX_HELD_TEXT and isinstance(event, Served):
+            # That somebody was exposed counts for more than what is said of them.
+            event = replace(event, attributes=None)
+            size = _text(event)
+        if len(self._held) >= _MAX_HELD or self._held_text + size > _MAX_HELD_TEXT:
             self.dropped += 1
             self._metrics.events_dropped.inc()
             return
-        self._held_features += size
+        self._held_text += size
         self._held.append(event)
 
     async def run(self) -> None:
@@ -155,16 +160,15 @@ class RedisEvents:
     def _take(self) -> list[Event]:
         """The oldest events, as many as go into a block."""
         count = min(len(self._held), _MAX_BLOCK)
-        if self._held_features:
-            size = 0
-            for place in range(count):
-                size += _features(self._held[place])
-                if size > _MAX_BLOCK_FEATURES and place:
-                    count = place
-                    break
+        size = 0
+        for place in range(count if self._held_text else 0):
+            text = _text(self._held[place])
+            if size + text > _MAX_BLOCK_TEXT and place:
+                count = place
+                break
+            size += text
+        self._held_text -= size
         taken, self._held = self._held[:count], self._held[count:]
-        if self._held_features:
-            self._held_features -= sum(map(_features, taken))
         return taken
 
     async def _trim(self) -> None:
@@ -177,6 +181,8 @@ class RedisEvents:
             log.warning("the stream of events was over its limit: %d old blocks were trimmed", trimmed)
 
 
-def _features(event: Event) -> int:
-    """How many characters of captured features an event has."""
-    return len(event.features or "") if type(event) is Prediction else 0
+def _text(event: Event) -> int:
+    """How many characters of attributes and captured features an event has."""
+    if type(event) is Exposure:
+        return len(event.attributes or "")
+    return len(event.features or "") + len(event.attributes or "") if type(event) is Prediction else 0

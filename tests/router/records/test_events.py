@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict
 
 import router.records.events as events_module
 from ekiben.process.tasks import end_tasks
@@ -196,6 +197,22 @@ async def test_past_the_limit_events_are_dropped_and_counted(
     await sender.server.start()
     await sender.events.flush()
     assert len(await sender.read()) == 100
+
+
+async def test_a_burst_with_large_attributes_is_bounded_in_memory_and_only_readable_blocks_are_sent(
+    sender: Sender,
+) -> None:
+    about = "x" * 60_000
+    for number in range(2_000):
+        sender.events.add(event(str(number), attributes=about))
+    kept = 64 * 1024 * 1024 // 60_000
+    held = [asdict(each)["attributes"] for each in sender.events._held]
+    assert held == [about] * kept + [None] * (2_000 - kept)
+    await sender.events.flush()
+    rows = await sender.read()
+    assert [row.event_id for row in rows] == [str(number) for number in range(2_000)]
+    assert [asdict(row)["attributes"] for row in rows] == held
+    assert (sender.count("events_sent"), sender.count("events_dropped")) == (2_000, 0)
 
 
 async def test_past_its_byte_limit_the_old_end_of_the_stream_is_trimmed_and_counted(

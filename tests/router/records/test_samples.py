@@ -15,7 +15,7 @@ from ekiben.experiments.document import Capture
 from ekiben.state.streams.blocks import EVENTS_STREAM
 from ekiben.state.streams.events import Prediction
 from ekiben.state.user import user_hash
-from router.records.events import IdMaker, InMemoryEvents, RedisEvents
+from router.records.events import IdMaker, InMemoryEvents
 from router.records.samples import Samples
 from tests.redis_server import RedisServer
 from tests.router.conftest import Router, build_app
@@ -238,27 +238,30 @@ async def test_samples_go_on_over_a_change_of_the_experiments() -> None:
         assert after.wanted.per_second == 7
 
 
-async def test_blocks_with_features_stay_small_and_whole(
-    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+TEXTS = ({"features": "x" * 300}, {"attributes": "x" * 300}, {"features": "x" * 100, "attributes": "x" * 200})
+
+
+@pytest.mark.parametrize("columns", TEXTS)
+async def test_blocks_with_texts_of_clients_stay_small_and_whole(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch, columns: dict[str, str]
 ) -> None:
-    monkeypatch.setattr(events_module, "_MAX_BLOCK_FEATURES", 1000)
+    monkeypatch.setattr(events_module, "_MAX_BLOCK_TEXT", 1000)
     sender = Sender(redis)
     for number in range(30):
-        sender.events.add(captured(str(number), "x" * 300))
+        sender.events.add(Prediction(str(number), 5.0, **columns))
     await sender.events.flush()
     assert [row.event_id for row in await sender.read()] == [str(number) for number in range(30)]
     async with redis.client() as client:
         assert await client.xlen(EVENTS_STREAM) == 10
-    assert sender.events._held_features == 0
+    assert sender.events._held_text == 0
     await sender.redis.aclose()
 
 
 async def test_while_redis_is_away_captured_features_give_way_and_exposures_do_not(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events_module, "_MAX_HELD_FEATURES", 1000)
+    monkeypatch.setattr(events_module, "_MAX_HELD_TEXT", 1000)
     sender = Sender(redis)
-    sender.events = RedisEvents(sender.redis, sender.metrics, 1 << 30, IdMaker())
     for number in range(10):
         sender.events.add(captured(f"c{number}", "x" * 300))
         sender.events.add(event(f"e{number}"))
