@@ -228,9 +228,16 @@ def _record_events(worker: Worker, ask: Ask, reply: Reply, status: int, seconds:
         None,
         answer.decision if answer else None,
         seconds * 1000,
-        None if ask.attributes is None else orjson.dumps(ask.attributes).decode(),
+        _attributes(ask) if ask.attributes else None,
     )
     if exposed:
         worker.events.add(Exposure(*fields))
     if captured and samples is not None:
         samples.take(key, Prediction(*fields), ask.row)
+
+
+def _attributes(ask: Ask) -> str:
+    """What the client says of the user, without the names that the document leaves out."""
+    said, capture = ask.attributes or {}, ask.route.plan.capture
+    without = capture.without if capture is not None else ()
+    return orjson.dumps({name: said[name] for name in said if name not in without}).decode()

@@ -186,7 +186,6 @@ class Samples:
                     depth=depth,
                     weight=weight,
                     features=self._kept(features) if depth == "features" else None,
-                    attributes=request.attributes and self._kept(request.attributes.encode()),
                 )
             )
 

@@ -23,6 +23,7 @@ from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.records.test_events import SALT, Sender, captured, event
 from tests.router.records.test_peers import agreed
 from tests.router.services import Service
+from tests.waiting import settle
 
 START = 1_795_262_400
 
@@ -155,19 +156,26 @@ def test_requests_without_a_user_are_in_the_scores_by_chance() -> None:
     assert sum(found.values()) > 20 * 35
 
 
-def test_what_is_left_out_is_in_neither_features_nor_attributes() -> None:
-    running = Workers(1, per_second=5, scores_per_second=5, without=["income", "email"])
-    (samples,) = running.samples
-    samples.wants(START, "0")
-    samples.take(
-        "0",
-        Prediction("p", float(START), "p", "0", attributes='{"email":"a@b.c","country":"AT"}'),
-        b'{"age":33,"income":1234.5}',
-    )
-    (row,), (score,) = running.rows("features"), running.rows("scores")
-    assert (row.features, row.attributes) == ('{"age":33}', '{"country":"AT"}')
-    assert (score.features, score.attributes) == (None, '{"country":"AT"}')
-    assert (row.event_id, score.event_id) == ("p.features", "p.scores")
+async def test_what_is_left_out_is_in_no_event_of_any_kind() -> None:
+    services = {V1: Service("v1"), V2: Service("v2"), V3: Service("v3")}
+    capture = {"per_second": 50, "scores_per_second": 50, "without": ["income", "email"]}
+    (peers,) = agreed(1)
+    document, hashed = credit_document(capture=capture, shadow={"v3": 100}), partial(user_hash, SALT)
+    async with build_app(document, services, peers=peers, hash_user=hashed) as router:
+        body = (
+            b'{"user_id": "u-treatment", "features": {"age": 33, "income": 1234.5},'
+            b' "attributes": {"email": "a@b.c", "country": "AT"}}'
+        )
+        assert (await router.client.post("/predict/credit", body)).status == 200
+        await settle()
+        router.adopt(credit_document())  # what is held is sent
+        kinds = [type(each).__name__ for each in router.events.held]
+    assert sorted(kinds) == ["Exposure", "Prediction", "Prediction", "ShadowAnswer"]
+    assert "a@b.c" not in str(router.events.held)
+    assert "1234.5" not in str(router.events.held)
+    attributes = [row["attributes"] for kind in ("exposure", "prediction") for row in router.exposures(kind)]
+    assert attributes == ['{"country":"AT"}'] * 3
+    assert [row["features"] for row in router.exposures("prediction")] == ['{"age":33}', None]
 
 
 def test_a_change_of_the_budget_holds_from_the_next_second_on() -> None:
