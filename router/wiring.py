@@ -139,7 +139,7 @@ async def open_worker(
     worker.keep("counting", metrics.run)
     worker.keep("measuring the loop", lambda: lag.run(metrics.loop_lag.observe_all))
     worker.keep("gauges", lambda: watch(gauges, worker, source, events))
-    worker.keep("sampling", lambda: run_samples(lambda: samples_of(worker.routes)))
+    worker.keep("sampling", lambda: run_samples(lambda: samples_of(worker.routes), builder.outbox, turns))
     worker.keep("beating", lambda: beat_on(Beats(state), worker, events, peers))
     stack.push_async_callback(worker.stop, LAST_STEPS_S)  # the server has waited for what is in flight
     return worker

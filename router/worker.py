@@ -151,5 +151,6 @@ class Worker:
         await asyncio.gather(*(lane.close(grace_s) for lane in lanes_of(self.routes)))
         for samples in samples_of(self.routes):
             samples.close()
+        self.builder.outbox.send()
         while self._background:
             await end_tasks(*self._background, again_s=_LAST_WORK_S)

@@ -39,7 +39,7 @@ from router.records.events import IdMaker
 from router.records.metrics import Metrics
 from router.records.outcome_writer import InMemoryOutcomes
 from router.records.peers import AGREED_AFTER_S, Peers
-from router.records.samples import Samples
+from router.records.samples import Outbox, Samples
 from router.worker import Worker
 
 REQUESTS: Final = 20_000
@@ -177,7 +177,7 @@ def _agreed() -> Peers:
 
 def _not_captured() -> float:
     """A request of a second in which the samples are full."""
-    samples = Samples(Capture(per_second=5, scores_per_second=500), _Events(), _agreed())
+    samples = Samples(Capture(per_second=5, scores_per_second=500), Outbox(_Events()), _agreed())
     keys = [f"{number:08x}" for number in range(REQUESTS)]
     for key in keys:
         if samples.wants(_AT, key):
@@ -188,13 +188,15 @@ def _not_captured() -> float:
 def _captured(features: bytes, request: tuple[Any, ...], depth: str) -> float:
     """A request that is captured: seen, taken and, when its second is over, sent."""
     budget = {"features": {"per_second": 100}, "scores": {"scores_per_second": 100}}[depth]
-    samples = Samples(Capture(**budget, without=("amount",)), _Events(), _agreed())
+    outbox = Outbox(_Events())
+    samples = Samples(Capture(**budget, without=("amount",)), outbox, _agreed())
 
     def second(number: int) -> None:
         at = _AT + number
         for _ in range(100):
             if samples.wants(at, "5"):
                 samples.take("5", Prediction(*request), features)
+        outbox.send()
 
     return _timed(second, REQUESTS // 100) / 100
 

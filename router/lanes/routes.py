@@ -25,7 +25,7 @@ from router.lanes.waiting import MAX_BYTES
 from router.records.events import Events
 from router.records.metrics import Metrics, VersionMetrics
 from router.records.peers import Peers
-from router.records.samples import Samples
+from router.records.samples import Outbox, Samples
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +104,9 @@ class RouteBuilder:
     peers: Peers = field(default_factory=lambda: Peers(""))
     _good_rows: dict[str, dict[str, bytes]] = field(default_factory=dict, init=False)
 
+    def __post_init__(self) -> None:
+        self.outbox = Outbox(self.events)
+
     async def resolve(self, routes: Mapping[str, ModelRoute], resolve: Resolve) -> None:
         """Look every host name up again."""
         versions = [version for route in routes.values() for version in route.versions.values()]
@@ -140,7 +143,7 @@ class RouteBuilder:
         if plan.capture is None:
             return None
         if old is None or old.samples is None:
-            return Samples(plan.capture, self.events, self.peers)
+            return Samples(plan.capture, self.outbox, self.peers)
         old.samples.wanted = plan.capture
         return old.samples
 

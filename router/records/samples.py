@@ -6,11 +6,12 @@ Theory of operation:
    Complexity O(n(1 + log(N/n))), 1994): it knows beforehand which request it takes next. "scores" takes the
    requests whose users have the lowest hashes, so that the same users are in it second after second.
 2. A second begins with this worker's part k of each budget, and no sample ever holds more than k requests.
-3. When a second is over, what the samples hold is sent. The weight is how many requests were seen since the
-   last sample was sent, divided by how many this one holds. So the weights of a sample that was sent add up
-   to the requests seen until then, exactly.
+3. When a second is over, what the samples hold goes to the outbox. The weight is how many requests were seen
+   since a sample went there last, divided by how many this one holds. So the weights of a sample that was
+   sent add up to the requests seen until then, exactly. Making events of it is left to `run_samples`.
 4. Where a sample holds nothing (the part was 0, or nobody's hash was low enough) its requests count in the
-   weights of the next one.
+   weights of the next one. So do those of a sample that is over before the one before it was sent.
+5. What clients have sent is bounded. A row that has more than its part is held without it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import math
 import random
 import time
 from bisect import insort
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -28,6 +30,7 @@ from msgspec.structs import replace
 
 from ekiben.experiments.document import Capture
 from ekiben.state.streams.events import Prediction
+from router.http.costly import Turns
 from router.records.events import Events
 from router.records.peers import Peers
 
@@ -40,9 +43,42 @@ _LOOK_EVERY_S: Final = 0.25
 # A clock that is set back by less does not let a second begin twice.
 _SET_BACK_S: Final = 60.0
 _NOTHING: Final = Capture()
+# What clients have sent, in all rows of a sample together.
+_MAX_BYTES: Final = 32 * 1024 * 1024
+# What is made into events without a pause. A row without features costs as much as some bytes with.
+_STEP_BYTES: Final = 64 * 1024
+_ROW_BYTES: Final = 64
 
 Held = tuple[Prediction, bytes]
-"""A request and its features."""
+"""A request and its features, or none."""
+
+
+class Outbox:
+    """The rows of seconds that are over, until they are events."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+        self.batches: deque[tuple[str, float, tuple[str, ...], list[Held]]] = deque()
+        """Rows, last first, with their depth, their weight and the names to leave out of features."""
+
+    def send(self, most: float = math.inf) -> None:
+        """Make events of so many bytes, and of one row at least."""
+        while self.batches and most > 0:
+            depth, weight, without, rows = self.batches[0]
+            request, features = rows.pop()
+            if not rows:
+                self.batches.popleft()
+            most -= len(features) + _ROW_BYTES
+            event_id = f"{request.prediction_id}.{depth}"
+            kept = _kept(features, without) if features else None
+            self._events.add(replace(request, event_id=event_id, depth=depth, weight=weight, features=kept))
+
+
+def _kept(features: bytes, without: tuple[str, ...]) -> str:
+    if not without:
+        return features.decode()
+    fields = orjson.loads(features)
+    return orjson.dumps({name: fields[name] for name in fields if name not in without}).decode()
 
 
 class Reservoir:
@@ -113,15 +149,15 @@ class Samples:
     """The samples of one model in one worker. `wanted` may be replaced: it holds from the next second on."""
 
     __slots__ = (
-        "_bar", "_due", "_earliest", "_ends", "_events", "_features", "_left_out", "_owed", "_peers",
-        "_scores", "_seen", "wanted",
+        "_bar", "_due", "_earliest", "_ends", "_features", "_left_out", "_outbox", "_owed", "_peers",
+        "_scores", "_seen", "_sent", "wanted",
     )  # fmt: skip
 
     def __init__(
-        self, wanted: Capture, events: Events, peers: Peers, draw: Callable[[], float] = random.random
+        self, wanted: Capture, outbox: Outbox, peers: Peers, draw: Callable[[], float] = random.random
     ) -> None:
         self.wanted = wanted
-        self._events = events
+        self._outbox = outbox
         self._peers = peers
         self._features = Reservoir(draw)
         self._scores = Lowest()
@@ -130,6 +166,7 @@ class Samples:
         self._due, self._bar = _NEVER, _BELOW_ALL
         self._seen = 0  # in this second
         self._owed = {"features": 0, "scores": 0}  # seen in earlier ones, and in no weight yet
+        self._sent: dict[str, list[Held]] = {"features": [], "scores": []}  # emptied by the outbox
         self._left_out = wanted.without
 
     def wants(self, at: float, key: str) -> bool:
@@ -145,19 +182,19 @@ class Samples:
     def take(self, key: str, request: Prediction, features: bytes) -> None:
         """Take the request that was counted last."""
         if self._seen >= self._due:
-            self._features.take(self._seen, (request, features))
+            self._features.take(self._seen, _bounded(request, features, self._features.size))
             self._due = self._features.due
         if key < self._bar:
-            self._scores.take(self._seen, key, (request, b""))
+            self._scores.take(self._seen, key, _bounded(request, b"", self._scores.size))
             self._bar = self._scores.bar
 
     def turn(self, at: float) -> None:
-        """Send what is held and begin the second that `at` lies in, unless it has begun."""
+        """Put what is held into the outbox and begin the second that `at` lies in, unless it has begun."""
         if self._earliest <= at < self._ends:
             return
         seen = self._seen
-        self._send("features", self._features.held)
-        self._send("scores", self._scores.held)
+        self._put("features", self._features.held)
+        self._put("scores", self._scores.held)
         self._seen = 0
         second = math.floor(at)
         self._earliest, self._ends = second - _SET_BACK_S, second + 1.0
@@ -168,38 +205,30 @@ class Samples:
         self._due, self._bar = self._features.due, self._scores.bar
 
     def close(self) -> None:
-        """Send what is held, and take nothing any more."""
-        self.wanted = _NOTHING
+        """Put what is held into the outbox, and take nothing any more."""
+        self.wanted, self._sent = _NOTHING, {"features": [], "scores": []}  # nothing has to wait
         self.turn(self._ends)
 
-    def _send(self, depth: str, held: list[Held]) -> None:
+    def _put(self, depth: str, held: list[Held]) -> None:
         self._owed[depth] += self._seen
-        if not held:
-            return
-        weight = self._owed[depth] / len(held)
-        self._owed[depth] = 0
-        for request, features in held:
-            self._events.add(
-                replace(
-                    request,
-                    event_id=f"{request.prediction_id}.{depth}",
-                    depth=depth,
-                    weight=weight,
-                    features=self._kept(features) if depth == "features" else None,
-                )
-            )
-
-    def _kept(self, data: bytes) -> str:
-        """A JSON object without the names that are left out."""
-        if not self._left_out:
-            return data.decode()
-        fields = orjson.loads(data)
-        return orjson.dumps({name: fields[name] for name in fields if name not in self._left_out}).decode()
+        if held and not self._sent[depth]:
+            held.reverse()
+            self._outbox.batches.append((depth, self._owed[depth] / len(held), self._left_out, held))
+            self._owed[depth], self._sent[depth] = 0, held
 
 
-async def run_samples(samples: Callable[[], Iterable[Samples]]) -> None:
+def _bounded(request: Prediction, features: bytes, rows: int) -> Held:
+    if len(features) + len(request.attributes or "") > _MAX_BYTES // rows:
+        return replace(request, attributes=None), b""
+    return request, features
+
+
+async def run_samples(samples: Callable[[], Iterable[Samples]], outbox: Outbox, turns: Turns) -> None:
     """Send the samples of seconds that are over, also where no request comes any more, until cancelled."""
     while True:
         await asyncio.sleep(_LOOK_EVERY_S)
         for each in samples():
             each.turn(time.time())
+        while outbox.batches:
+            async with turns.turn():
+                outbox.send(_STEP_BYTES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
 from collections import Counter
@@ -11,12 +12,15 @@ from typing import Any
 import pytest
 
 import router.records.events as events_module
+import router.records.samples as samples_module
 from ekiben.experiments.document import Capture
+from ekiben.process.tasks import end_tasks
 from ekiben.state.streams.blocks import EVENTS_STREAM
 from ekiben.state.streams.events import Prediction
 from ekiben.state.user import user_hash
+from router.http.costly import Turns
 from router.records.events import IdMaker, InMemoryEvents
-from router.records.samples import Samples
+from router.records.samples import Outbox, Samples, run_samples
 from tests.redis_server import RedisServer
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
@@ -34,8 +38,9 @@ class Workers:
     def __init__(self, count: int, seed: int = 1, **wanted: Any) -> None:
         self.chance = random.Random(seed)
         self.events = InMemoryEvents()
+        self.outbox = Outbox(self.events)
         self.samples = [
-            Samples(Capture(**wanted), self.events, peers, self.chance.random) for peers in agreed(count)
+            Samples(Capture(**wanted), self.outbox, peers, self.chance.random) for peers in agreed(count)
         ]
         self.asked: Counter[int] = Counter()
         self._numbers = 0
@@ -50,11 +55,13 @@ class Workers:
             if samples.wants(at, key):
                 request = Prediction(f"p{self._numbers}", at, f"p{self._numbers}", key, **columns)
                 samples.take(key, request, b'{"n":%d}' % self._numbers)
+        self.outbox.send()
 
     def rows(self, depth: str) -> list[Prediction]:
         """What was sent, once all seconds are over."""
         for each in self.samples:
             each.close()
+        self.outbox.send()
         return [each for each in self.events.held if isinstance(each, Prediction) and each.depth == depth]
 
 
@@ -136,6 +143,7 @@ def test_one_user_with_a_high_hash_who_makes_all_requests_is_in_the_scores() -> 
             if samples.wants(START + second, "ffff0000"):
                 request = Prediction(f"p{number}", START + second, f"p{number}", "ffff0000")
                 samples.take("ffff0000", request, b"{}")
+        running.outbox.send()
     rows = running.rows("scores")
     assert len(in_seconds(rows)) > 4
     assert sum(row.weight or 0 for row in rows) == pytest.approx(11_000)
@@ -151,6 +159,7 @@ def test_requests_without_a_user_are_in_the_scores_by_chance() -> None:
                 samples.take(
                     prediction[-15:], Prediction(prediction, float(START + second), prediction), b"{}"
                 )
+        running.outbox.send()
     found = in_seconds(running.rows("scores"))
     assert max(found.values()) <= 50
     assert sum(found.values()) > 20 * 35
@@ -168,8 +177,7 @@ async def test_what_is_left_out_is_in_no_event_of_any_kind() -> None:
         )
         assert (await router.client.post("/predict/credit", body)).status == 200
         await settle()
-        router.adopt(credit_document())  # what is held is sent
-        kinds = [type(each).__name__ for each in router.events.held]
+    kinds = [type(each).__name__ for each in router.events.held]  # a worker that stops sends what it holds
     assert sorted(kinds) == ["Exposure", "Prediction", "Prediction", "ShadowAnswer"]
     assert "a@b.c" not in str(router.events.held)
     assert "1234.5" not in str(router.events.held)
@@ -195,6 +203,67 @@ def test_a_clock_that_is_set_back_a_little_begins_no_second_twice() -> None:
     assert len(running.rows("features")) == 5
 
 
+MEGABYTE = b'{"income":1,"text":"%s"}' % (b"x" * 1_000_000)
+
+
+def take(samples: Samples, at: float, features: bytes, attributes: str | None = None) -> None:
+    """One request that comes then, if it is wanted."""
+    if samples.wants(at, "5"):
+        samples.take("5", Prediction("p", at, "p", "5", attributes=attributes), features)
+
+
+async def test_the_end_of_a_second_makes_no_events_and_the_loop_runs_between_two_large_ones() -> None:
+    running = Workers(1, per_second=20, without=["income"])
+    (samples,) = running.samples
+    for _ in range(20):
+        take(samples, START, MEGABYTE)
+    samples.turn(START + 1)
+    assert running.events.held == []
+    seen: list[int] = []
+    task = asyncio.create_task(run_samples(lambda: running.samples, running.outbox, Turns()))
+    while len(running.events.held) < 20:
+        await asyncio.sleep(0)
+        seen.append(len(running.events.held))
+    await end_tasks(task)
+    assert set(seen) == set(range(21))  # never two of them in one turn of the loop
+    sizes = {len(str(row.features)) for row in running.rows("features")}
+    assert sizes == {len(MEGABYTE) - len('"income":1,')}
+
+
+async def test_many_small_rows_are_sent_in_few_turns_of_the_loop() -> None:
+    running = Workers(1, scores_per_second=2_000)
+    (samples,) = running.samples
+    for _ in range(2_000):
+        take(samples, START, b"{}")
+    samples.turn(START + 1)
+    running.outbox.send(samples_module._STEP_BYTES)
+    assert 500 < len(running.events.held) < 2_000
+
+
+@pytest.mark.parametrize("depth", ["features", "scores"])
+def test_what_clients_sent_of_held_rows_is_bounded_and_every_request_counts(
+    monkeypatch: pytest.MonkeyPatch, depth: str
+) -> None:
+    monkeypatch.setattr(samples_module, "_MAX_BYTES", 10_000)
+    running = Workers(1, **{"features": {"per_second": 10}, "scores": {"scores_per_second": 10}}[depth])
+    (samples,) = running.samples
+    sent = {"features": (b"x" * 500, "y" * 500), "scores": (b"", "y" * 1_000)}[depth]
+    for second in range(50):  # and nobody sends them
+        for number in range(20):
+            take(samples, START + second, sent[0] + b"z" * (number % 2), sent[1] + "z" * (number % 2))
+        held = [samples._features.held, samples._scores.held, *(rows for *_, rows in running.outbox.batches)]
+        in_bytes = [sum(len(row) + len(request.attributes or "") for request, row in rows) for rows in held]
+        assert max(in_bytes) <= 10_000
+        assert len(held) <= 3
+    running.outbox.send()
+    assert {
+        (len(str(row.attributes)), row.features and len(row.features)) for row in running.events.held
+    } <= {(len(sent[1]), len(sent[0]) or None), (len("None"), None)}
+    take(samples, START + 50, b"{}")
+    rows = running.rows(depth)
+    assert sum(row.weight or 0 for row in rows) == pytest.approx(50 * 20 + 1)
+
+
 async def test_nothing_is_captured_unless_asked_for(router: Router) -> None:
     await router.client.predict("u-treatment", {"row": 1})
     assert router.worker.routes["credit"].samples is None
@@ -213,7 +282,8 @@ async def test_requests_inside_experiments_and_outside_are_captured_whatever_bec
         await router.client.predict(None, {"row": 2})
         await router.client.predict("u-treatment", {"refuse": True})
         exposures = router.exposures()
-        router.adopt(credit_document())  # what is held is sent
+        router.adopt(credit_document())  # what is held goes to the outbox
+        router.worker.builder.outbox.send()
     rows = router.exposures("prediction")
     features = [row for row in rows if row["depth"] == "features"]
     assert len(rows) == 2 * len(features) == 6
