@@ -42,7 +42,7 @@ class Served(Event, frozen=True, gc=False):
     status: int | None = None  # HTTP's
     cached: bool | None = None
     score: float | None = None
-    scores: tuple[float, ...] | None = None  # up to MAX_SCORES, of an answer that has several
+    scores: tuple[float, ...] | None = None  # at most 32, of an answer that has several; none yet
     decision: str | None = None
     latency_ms: float | None = None
     attributes: str | None = None  # what the client says of the user: a flat JSON object
@@ -90,7 +90,6 @@ class Outcome(Event, frozen=True, gc=False):
     id_hint: str | None = None  # what may be wrong with the user's id: `ekiben.state.user.id_hint`
 
 
-MAX_SCORES: Final = 32
 KINDS: Final[Mapping[str, type[Event]]] = {
     "exposure": Exposure,
     "prediction": Prediction,
