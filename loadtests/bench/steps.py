@@ -22,7 +22,7 @@ from ekiben.experiments.document import Capture
 from ekiben.experiments.parsing import parse_document
 from ekiben.state.documents.document import Stored
 from ekiben.state.streams.blocks import encode_block
-from ekiben.state.streams.events import Event, Prediction
+from ekiben.state.streams.events import Prediction
 from ekiben.state.user import user_hash
 from loadtests.bench.document import document
 from loadtests.bench.streams import HELD_OUT, read_rows
@@ -35,7 +35,7 @@ from router.lanes.cache import InMemoryCache
 from router.lanes.routes import RouteBuilder
 from router.lanes.service import InMemoryService
 from router.prediction import Ask, Reply
-from router.records.events import IdMaker
+from router.records.events import IdMaker, InMemoryEvents
 from router.records.metrics import Metrics
 from router.records.outcome_writer import InMemoryOutcomes
 from router.records.peers import AGREED_AFTER_S, Peers
@@ -49,20 +49,11 @@ _AT: Final = 1_795_262_400.0
 _ANSWER: Final = {"ok": {"probability_bad": 0.279551, "decision": "decline"}}
 
 
-class _Events:
-    """Takes events and keeps the last."""
-
-    last: Event
-
-    def add(self, event: Event) -> None:
-        self.last = event
-
-
 async def _discard(_message: MutableMapping[str, Any]) -> None:
     pass
 
 
-async def _open(events: _Events) -> tuple[RouterApp, Worker]:
+async def _open(events: InMemoryEvents) -> tuple[RouterApp, Worker]:
     metrics = Metrics()
     builder = RouteBuilder(
         lambda _url, _host=None: InMemoryService(lambda _row: _ANSWER),
@@ -118,7 +109,7 @@ async def measure() -> list[tuple[str, float]]:
     bodies = [orjson.dumps({"user_id": f"u-{n}", "features": row}) for n, row in enumerate(rows)]
     rows_sent = [parse_envelope(body, None)[0] for body in bodies]
     digests = [row_digest(row) for row in rows_sent]
-    events = _Events()
+    events = InMemoryEvents()
     app, worker = await _open(events)
     scope = {
         "type": "http",
@@ -143,8 +134,8 @@ async def measure() -> list[tuple[str, float]]:
     served = Served(answered, "local")
     reply = Reply(served, "cached", "v1", route.plan.assign("u-17"), worker.new_id())
 
-    fields = astuple(events.last)
-    block = [events.last] * 500
+    fields = astuple(events.held[-1])
+    block = [events.held[-1]] * 500
     salt = b"salt"
     steps: list[tuple[str, float]] = [
         ("request: headers, ids", _timed(lambda n: Request(scope, _never, _discard, worker.new_id))),
@@ -177,7 +168,7 @@ def _agreed() -> Peers:
 
 def _not_captured() -> float:
     """A request of a second in which the samples are full."""
-    samples = Samples(Capture(per_second=5, scores_per_second=500), Outbox(_Events()), _agreed())
+    samples = Samples(Capture(per_second=5, scores_per_second=500), Outbox(InMemoryEvents()), _agreed())
     keys = [f"{number:08x}" for number in range(REQUESTS)]
     for key in keys:
         if samples.wants(_AT, key):
@@ -188,7 +179,7 @@ def _not_captured() -> float:
 def _captured(features: bytes, request: tuple[Any, ...], depth: str) -> float:
     """A request that is captured: seen, taken and, when its second is over, sent."""
     budget = {"features": {"per_second": 100}, "scores": {"scores_per_second": 100}}[depth]
-    outbox = Outbox(_Events())
+    outbox = Outbox(InMemoryEvents())
     samples = Samples(Capture(**budget, without=("amount",)), outbox, _agreed())
 
     def second(number: int) -> None:

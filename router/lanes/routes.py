@@ -142,10 +142,9 @@ class RouteBuilder:
     def _samples(self, plan: Plan, old: ModelRoute | None) -> Samples | None:
         if plan.capture is None:
             return None
-        if old is None or old.samples is None:
-            return Samples(plan.capture, self.outbox, self.peers)
-        old.samples.wanted = plan.capture
-        return old.samples
+        samples = (old and old.samples) or Samples(plan.capture, self.outbox, self.peers)
+        samples.wanted = plan.capture
+        return samples
 
     def _version(self, plan: Plan, name: str, spec: Version, old: VersionRoute | None) -> VersionRoute:
         if old is not None and old.spec == spec and old.ttl_s == plan.cache_ttl_s:

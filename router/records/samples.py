@@ -42,15 +42,14 @@ _ROOM: Final = 1.25
 _LOOK_EVERY_S: Final = 0.25
 # A clock that is set back by less does not let a second begin twice.
 _SET_BACK_S: Final = 60.0
-_NOTHING: Final = Capture()
 # What clients have sent, in all rows of a sample together.
 _MAX_BYTES: Final = 32 * 1024 * 1024
 # What is made into events without a pause. A row without features costs as much as some bytes with.
 _STEP_BYTES: Final = 64 * 1024
 _ROW_BYTES: Final = 64
 
-Held = tuple[Prediction, bytes]
-"""A request and its features, or none."""
+Held = tuple[str, int, Prediction, bytes]
+"""A request and its features, or none, after its user's hash and its number in its second."""
 
 
 class Outbox:
@@ -65,7 +64,7 @@ class Outbox:
         """Make events of so many bytes, and of one row at least."""
         while self.batches and most > 0:
             depth, weight, without, rows = self.batches[0]
-            request, features = rows.pop()
+            _, _, request, features = rows.pop()
             if not rows:
                 self.batches.popleft()
             most -= len(features) + _ROW_BYTES
@@ -85,8 +84,6 @@ class Reservoir:
     """`size` of any number of requests, each with the same chance. `due` is the number, counted from 1, of
     the next request to take."""
 
-    __slots__ = ("_draw", "_weight", "due", "held", "size")
-
     def __init__(self, draw: Callable[[], float]) -> None:
         self._draw = draw
         self.begin(0)
@@ -98,13 +95,13 @@ class Reservoir:
         self.due = 1 if size else _NEVER
         self._weight = 1.0
 
-    def take(self, number: int, request: Held) -> None:
+    def take(self, request: Held) -> None:
         """Take the request that is due."""
         if len(self.held) < self.size:
             self.held.append(request)
         else:
             self.held[int(self._draw() * self.size)] = request
-        self.due = number + 1
+        self.due = request[1] + 1
         if len(self.held) == self.size:
             self._weight *= math.exp(math.log(1.0 - self._draw()) / self.size)
             skipped = math.log(1.0 - self._draw()) / math.log1p(-min(self._weight, 1.0 - 2.0**-53))
@@ -114,44 +111,32 @@ class Reservoir:
 class Lowest:
     """The requests with the lowest keys, `size` at most. Only a key below `bar` is worth taking."""
 
-    __slots__ = ("_kept", "bar", "size")
-
     def __init__(self) -> None:
         self.size = 0
-        self._kept: list[tuple[str, int, Held]] = []
+        self.held: list[Held] = []
         self.begin(0, 0)
 
     def begin(self, size: int, expected: int) -> None:
         """A second begins in which some `expected` requests come."""
         # A few users may make all requests, and have high hashes. After a second that was not full, this one
         # looks at everybody.
-        was_full = len(self._kept) == self.size
+        was_full = len(self.held) == self.size
         self.size = size
-        self._kept = []
+        self.held = []
         share = _ROOM * size / expected if expected and was_full else 1.0
         self.bar = _BELOW_ALL if not size else _ABOVE_ALL if share >= 1.0 else f"{int(share * 2**32):08x}"
 
-    def take(self, number: int, key: str, request: Held) -> None:
+    def take(self, request: Held) -> None:
         """Take a request whose key lies below the bar."""
-        insort(self._kept, (key, number, request))  # numbers differ: requests are never compared
-        if len(self._kept) > self.size:
-            self._kept.pop()
-        if len(self._kept) == self.size:
-            self.bar = self._kept[-1][0]
-
-    @property
-    def held(self) -> list[Held]:
-        """What it has."""
-        return [request for _, _, request in self._kept]
+        insort(self.held, request)  # numbers differ: requests are never compared
+        if len(self.held) > self.size:
+            self.held.pop()
+        if len(self.held) == self.size:
+            self.bar = self.held[-1][0]
 
 
 class Samples:
     """The samples of one model in one worker. `wanted` may be replaced: it holds from the next second on."""
-
-    __slots__ = (
-        "_bar", "_due", "_earliest", "_ends", "_features", "_left_out", "_outbox", "_owed", "_peers",
-        "_scores", "_seen", "_sent", "wanted",
-    )  # fmt: skip
 
     def __init__(
         self, wanted: Capture, outbox: Outbox, peers: Peers, draw: Callable[[], float] = random.random
@@ -182,10 +167,10 @@ class Samples:
     def take(self, key: str, request: Prediction, features: bytes) -> None:
         """Take the request that was counted last."""
         if self._seen >= self._due:
-            self._features.take(self._seen, _bounded(request, features, self._features.size))
+            self._features.take(_bounded(key, self._seen, request, features, self._features.size))
             self._due = self._features.due
         if key < self._bar:
-            self._scores.take(self._seen, key, _bounded(request, b"", self._scores.size))
+            self._scores.take(_bounded(key, self._seen, request, b"", self._scores.size))
             self._bar = self._scores.bar
 
     def turn(self, at: float) -> None:
@@ -206,7 +191,7 @@ class Samples:
 
     def close(self) -> None:
         """Put what is held into the outbox, and take nothing any more."""
-        self.wanted, self._sent = _NOTHING, {"features": [], "scores": []}  # nothing has to wait
+        self.wanted, self._sent = Capture(), {"features": [], "scores": []}  # nothing has to wait
         self.turn(self._ends)
 
     def _put(self, depth: str, held: list[Held]) -> None:
@@ -217,10 +202,10 @@ class Samples:
             self._owed[depth], self._sent[depth] = 0, held
 
 
-def _bounded(request: Prediction, features: bytes, rows: int) -> Held:
+def _bounded(key: str, number: int, request: Prediction, features: bytes, rows: int) -> Held:
     if len(features) + len(request.attributes or "") > _MAX_BYTES // rows:
-        return replace(request, attributes=None), b""
-    return request, features
+        return key, number, replace(request, attributes=None), b""
+    return key, number, request, features
 
 
 async def run_samples(samples: Callable[[], Iterable[Samples]], outbox: Outbox, turns: Turns) -> None:

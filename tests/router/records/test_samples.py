@@ -252,7 +252,9 @@ def test_what_clients_sent_of_held_rows_is_bounded_and_every_request_counts(
         for number in range(20):
             take(samples, START + second, sent[0] + b"z" * (number % 2), sent[1] + "z" * (number % 2))
         held = [samples._features.held, samples._scores.held, *(rows for *_, rows in running.outbox.batches)]
-        in_bytes = [sum(len(row) + len(request.attributes or "") for request, row in rows) for rows in held]
+        in_bytes = [
+            sum(len(row) + len(request.attributes or "") for _, _, request, row in rows) for rows in held
+        ]
         assert max(in_bytes) <= 10_000
         assert len(held) <= 3
     running.outbox.send()
