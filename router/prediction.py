@@ -19,7 +19,6 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
-import orjson
 
 from ekiben.experiments.snapshot import Assignment, Attributes
 from ekiben.process.traces import trace_id
@@ -29,6 +28,7 @@ from router.errors import Overloaded, RouterError, RowRefused, UnknownName, Vers
 from router.lanes.answer import Answer, Served
 from router.lanes.routes import ModelRoute, VersionRoute
 from router.lanes.shadow import Original
+from router.records.samples import written
 from router.worker import Worker
 
 # An ask that has lost this share of its time at another version is in a hurry.
@@ -97,8 +97,7 @@ def predict_one(worker: Worker, ask: Ask) -> Reply | Coroutine[Any, Any, Reply]:
     assigned = ask.route.versions[assignment.version]
     recalled = None if ask.fresh else assigned.lane.recall(ask.digest)
     if recalled is not None:
-        served = Served(recalled, "local")
-        return Reply(served, "cached", assigned.version, assignment, worker.new_id())
+        return Reply(Served(recalled, "local"), "cached", assigned.version, assignment, worker.new_id())
     return _wait(worker, ask, assignment, assigned)
 
 
@@ -157,8 +156,7 @@ async def _wait(worker: Worker, ask: Ask, assignment: Assignment, assigned: Vers
     finally:
         assigned.metrics.in_flight -= 1
     if answered is not assigned:
-        new_id = worker.new_id()
-        return Reply(served, "fallback", answered.version, assignment, new_id, assigned.version)
+        return Reply(served, "fallback", answered.version, assignment, worker.new_id(), assigned.version)
     result = "served" if served.tier is None else "cached"
     return Reply(served, result, answered.version, assignment, worker.new_id())
 
@@ -207,7 +205,7 @@ def _record_events(worker: Worker, ask: Ask, reply: Reply, status: int, seconds:
     if not captured and not exposed:
         return
     served = None if isinstance(reply.served, RouterError) else reply.served
-    answer = served.answer if served else None
+    answer, capture = served.answer if served else None, ask.route.plan.capture
     fields = (
         prediction_id,  # one exposure a prediction: its id is the event's
         at,
@@ -228,16 +226,9 @@ def _record_events(worker: Worker, ask: Ask, reply: Reply, status: int, seconds:
         None,
         answer.decision if answer else None,
         seconds * 1000,
-        _attributes(ask) if ask.attributes else None,
+        written(ask.attributes, capture.without if capture else ()) if ask.attributes else None,
     )
     if exposed:
         worker.events.add(Exposure(*fields))
     if captured and samples is not None:
         samples.take(key, Prediction(*fields), ask.row)
-
-
-def _attributes(ask: Ask) -> str:
-    """What the client says of the user, without the names that the document leaves out."""
-    said, capture = ask.attributes or {}, ask.route.plan.capture
-    without = capture.without if capture is not None else ()
-    return orjson.dumps({name: said[name] for name in said if name not in without}).decode()

@@ -136,7 +136,6 @@ async def measure() -> list[tuple[str, float]]:
 
     fields = astuple(events.held[-1])
     block = [events.held[-1]] * 500
-    salt = b"salt"
     steps: list[tuple[str, float]] = [
         ("request: headers, ids", _timed(lambda n: Request(scope, _never, _discard, worker.new_id))),
         ("1 parse", _timed(lambda n: parse_envelope(bodies[n % APPLICANTS], None))),
@@ -145,14 +144,14 @@ async def measure() -> list[tuple[str, float]]:
         ("3 recall", _timed(lambda n: lane.recall(digests[n % APPLICANTS]))),
         ("6 respond: the body", _timed(lambda n: render(ask, reply, served))),
         ("7 record: metrics", _timed(lambda _: metrics.answered("cached", True, 0.001))),
-        ("7 record: the user's hash", _timed(lambda n: user_hash(salt, "u-17"))),
+        ("7 record: the user's hash", _timed(lambda n: user_hash(b"salt", "u-17"))),
         (
             "7 record: its part of a block of 500",
             _timed(lambda _: encode_block("id", block), 50) / len(block),
         ),
         ("7 capture: a request that is not captured", _not_captured()),
-        ("7 capture: one with its features", _captured(rows_sent[0], fields, "features")),
-        ("7 capture: one without", _captured(rows_sent[0], fields, "scores")),
+        ("7 capture: one with its features", _captured(rows_sent[0], fields, per_second=100)),
+        ("7 capture: one without", _captured(rows_sent[0], fields, scores_per_second=100)),
     ]
     return [*steps, ("the whole cached request", await _timed_whole(whole))]
 
@@ -176,9 +175,8 @@ def _not_captured() -> float:
     return _timed(lambda n: samples.wants(_AT, keys[n]))
 
 
-def _captured(features: bytes, request: tuple[Any, ...], depth: str) -> float:
+def _captured(features: bytes, request: tuple[Any, ...], **budget: int) -> float:
     """A request that is captured: seen, taken and, when its second is over, sent."""
-    budget = {"features": {"per_second": 100}, "scores": {"scores_per_second": 100}}[depth]
     outbox = Outbox(InMemoryEvents())
     samples = Samples(Capture(**budget, without=("amount",)), outbox, _agreed())
 

@@ -6,7 +6,9 @@ import asyncio
 import logging
 import os
 import time
+from bisect import bisect_right
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Final, Protocol
 
 from msgspec.structs import replace
@@ -61,8 +63,6 @@ class IdMaker:
     them in few files.
     """
 
-    __slots__ = ("_clock", "_from", "_head", "_tails", "_until")
-
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._from = self._until = 0.0  # no time at all
@@ -115,8 +115,7 @@ class RedisEvents:
         size = _text(event)
         if self._held_text + size > _MAX_HELD_TEXT and isinstance(event, Served):
             # That somebody was exposed counts for more than what is said of them.
-            event = replace(event, attributes=None)
-            size = _text(event)
+            event, size = replace(event, attributes=None), size - len(event.attributes or "")
         if len(self._held) >= _MAX_HELD or self._held_text + size > _MAX_HELD_TEXT:
             self.dropped += 1
             self._metrics.events_dropped.inc()
@@ -159,15 +158,9 @@ class RedisEvents:
 
     def _take(self) -> list[Event]:
         """The oldest events, as many as go into a block."""
-        count = min(len(self._held), _MAX_BLOCK)
-        size = 0
-        for place in range(count if self._held_text else 0):
-            text = _text(self._held[place])
-            if size + text > _MAX_BLOCK_TEXT and place:
-                count = place
-                break
-            size += text
-        self._held_text -= size
+        texts = list(accumulate(map(_text, self._held[:_MAX_BLOCK])))
+        count = max(bisect_right(texts, _MAX_BLOCK_TEXT), 1)
+        self._held_text -= texts[count - 1]
         taken, self._held = self._held[:count], self._held[count:]
         return taken
 

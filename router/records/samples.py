@@ -22,8 +22,8 @@ import random
 import time
 from bisect import insort
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Final
 
 import orjson
 from msgspec.structs import replace
@@ -56,7 +56,7 @@ class Outbox:
     """The rows of seconds that are over, until they are events."""
 
     def __init__(self, events: Events) -> None:
-        self._events = events
+        self._add = events.add
         self.batches: deque[tuple[str, float, tuple[str, ...], list[Held]]] = deque()
         """Rows, last first, with their depth, their weight and the names to leave out of features."""
 
@@ -69,14 +69,12 @@ class Outbox:
                 self.batches.popleft()
             most -= len(features) + _ROW_BYTES
             event_id = f"{request.prediction_id}.{depth}"
-            kept = _kept(features, without) if features else None
-            self._events.add(replace(request, event_id=event_id, depth=depth, weight=weight, features=kept))
+            kept = written(orjson.loads(features), without) if without and features else features.decode()
+            self._add(replace(request, event_id=event_id, depth=depth, weight=weight, features=kept or None))
 
 
-def _kept(features: bytes, without: tuple[str, ...]) -> str:
-    if not without:
-        return features.decode()
-    fields = orjson.loads(features)
+def written(fields: Mapping[str, Any], without: Collection[str]) -> str:
+    """A client's object as JSON, without the names that the document leaves out."""
     return orjson.dumps({name: fields[name] for name in fields if name not in without}).decode()
 
 
@@ -177,17 +175,15 @@ class Samples:
         """Put what is held into the outbox and begin the second that `at` lies in, unless it has begun."""
         if self._earliest <= at < self._ends:
             return
-        seen = self._seen
         self._put("features", self._features.held)
         self._put("scores", self._scores.held)
-        self._seen = 0
         second = math.floor(at)
         self._earliest, self._ends = second - _SET_BACK_S, second + 1.0
         wanted, part = self.wanted, self._peers.part
         self._left_out = wanted.without
         self._features.begin(part(wanted.per_second, second))
-        self._scores.begin(part(wanted.scores_per_second, second), seen)
-        self._due, self._bar = self._features.due, self._scores.bar
+        self._scores.begin(part(wanted.scores_per_second, second), self._seen)
+        self._due, self._bar, self._seen = self._features.due, self._scores.bar, 0
 
     def close(self) -> None:
         """Put what is held into the outbox, and take nothing any more."""
