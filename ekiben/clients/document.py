@@ -39,14 +39,14 @@ def read_document(path: Path) -> ExperimentsFile:
 
 async def load_stored(state_url: str) -> Stored | None:
     """Return what the state Redis holds, None when it is empty. Raises EkibenError without an answer."""
-    shown = without_password(state_url)
     try:
         store = open_store(state_url)
-    except ValueError:  # its words may hold a part of the password
-        raise EkibenError(f"{shown} is not the address of a Redis, such as redis://host:6379/0") from None
+    except ValueError as error:
+        raise EkibenError(str(error)) from None
     try:
         return await store.load()
     except StateUnavailable as error:
+        shown = without_password(state_url)
         raise EkibenError(f"the state Redis at {shown} does not answer: {error}") from None
     finally:
         await store.close()

@@ -70,8 +70,12 @@ class Server:
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise EkibenError(
-                f"what answers at {self.url} is not an Ekiben {self.what}: "
-                f"name the right one with {self.variable}"
-            )
+            raise self.stranger()
         return answer
+
+    def stranger(self) -> EkibenError:
+        """The error for an answer that no server of this kind gives."""
+        return EkibenError(
+            f"what answers at {self.url} is not an Ekiben {self.what}: "
+            f"name the right one with {self.variable}"
+        )

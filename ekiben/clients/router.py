@@ -22,7 +22,10 @@ class RouterClient:
 
     def health(self) -> dict[str, Any]:
         """GET /healthz, also of a router that is not ready."""
-        return self._server.ask_object("/healthz", also=(503,))
+        health = self._server.ask_object("/healthz", also=(503,))
+        if "ready" not in health:  # a controller has this page too
+            raise self._server.stranger()
+        return health
 
     def models(self) -> list[dict[str, Any]]:
         """GET /models."""

@@ -20,7 +20,7 @@ events = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-File = Annotated[Path, typer.Argument(help="The experiments file.", show_default=False)]
+File = Annotated[Path, typer.Argument(help="The experiments file.", exists=True, dir_okay=False)]
 
 
 @app.command(rich_help_panel=PANEL)

@@ -31,18 +31,19 @@ async def find_source(settings: Settings) -> Source:
 
     Raises EkibenError when there is none of them, or the file is invalid.
     """
+    reason = "the state Redis is empty"
     try:
         state_url = addresses(os.environ, settings.data_dir).state_url
         stored, where = await load_stored(state_url), f"the state Redis ({without_password(state_url)})"
-    except (EkibenError, EmbeddedRedisError):
-        stored = None
+    except (EkibenError, EmbeddedRedisError) as error:
+        stored, reason = None, str(error)
     if stored is None:
         stored = read_copy(settings.data_dir)
-        where = f"the router's copy ({settings.data_dir / 'snapshot.json'}); the state Redis does not answer"
+        where = f"the router's copy ({settings.data_dir / 'snapshot.json'}); {reason}"
     if stored is not None:
         return Source(Snapshot(stored.lineage, stored.revision, stored.document), where)
     document = read_document(settings.experiments_file).document
-    return Source(Snapshot("", 0, document), f"{settings.experiments_file}; no router has applied it yet")
+    return Source(Snapshot("", 0, document), f"{settings.experiments_file}; {reason}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def find_standing(router: RouterClient, controller: ControllerClient) -> Standin
         silent.append(str(error))
     try:
         health = router.health()
-        ready = bool(health.get("ready"))
+        ready = bool(health["ready"])
         models = [router.model(each["name"]) for each in router.models()] if ready else []
         routed = {**health, "models": models}
     except EkibenError as error:

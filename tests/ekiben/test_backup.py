@@ -477,7 +477,9 @@ async def test_a_router_that_knows_later_revisions_follows_the_restored_document
         router.kill()
 
 
-def test_the_commands_save_and_restore_an_embedded_installation_that_does_not_run(tmp_path: Path) -> None:
+def test_the_commands_save_and_restore_an_embedded_installation_that_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def write(url: str) -> None:
         redis = open_state(url)
         await DocumentStore(redis).change(None, DOCUMENT, who="ann", why="a start")
@@ -495,6 +497,12 @@ def test_the_commands_save_and_restore_an_embedded_installation_that_does_not_ru
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "is not an installation: set EKIBEN_DATA_DIR" in wrong.stderr
     assert not (tmp_path / "no-installation").exists()
+
+    monkeypatch.setenv("EKIBEN_STATE_URL", "nope")
+    strange = ekiben("no-installation", "backup", str(tmp_path / "a"))
+    assert (strange.returncode, strange.stdout) == (2, "")
+    assert strange.stderr.startswith("ekiben: EKIBEN_STATE_URL (or REDIS_URL): nope is not the ")
+    monkeypatch.delenv("EKIBEN_STATE_URL")
 
     saved = ekiben("here", "backup", str(tmp_path / "b"))
     assert (saved.returncode, saved.stderr) == (0, "")

@@ -99,6 +99,14 @@ def test_status_as_json_has_the_routers_answers_and_the_controllers(running: Map
     assert told["silent"] == []
 
 
+def test_a_controller_where_the_router_should_be_is_told_from_one(running: Mapping[str, str]) -> None:
+    controller = f"http://127.0.0.1:{running['EKIBEN_CONTROLLER_PORT']}"
+    done = ekiben(["status"], {**running, "EKIBEN_ROUTER_URL": controller})
+    assert (done.returncode, done.stderr) == (0, "")
+    words = f"what answers at {controller} is not an Ekiben router: name the right one with EKIBEN_ROUTER_URL"
+    assert words in " ".join(done.stdout.split())
+
+
 def test_explain_reads_the_running_revision_from_redis_and_agrees_with_the_router(
     running: Mapping[str, str],
 ) -> None:
@@ -139,7 +147,7 @@ def test_a_refused_edit_of_the_file_is_told_on_the_terminal_and_by_status(
 def test_explain_without_a_router_reads_the_file_and_says_so(alone: Mapping[str, str]) -> None:
     done = ekiben(["explain", "credit-boosting", "--user", "u-1"], alone)
     assert done.returncode == 0
-    assert "no router has applied it yet" in " ".join(done.stdout.split())  # a long path wraps the line
+    assert "does not answer" in " ".join(done.stdout.split())  # a long path wraps the line
     assert not Path(alone["EKIBEN_DATA_DIR"]).exists()
 
 
@@ -189,6 +197,7 @@ def test_an_experiments_file_that_cannot_be_read_is_wrong_usage(
         (["explain", "credit-boosting", "--user", "\udcff"], 2, "--user is not UTF-8"),
         (["train", "--version", "v99"], 2, "credit has no version v99"),
         (["up", "--port", "0"], 2, "--port"),
+        (["check", "nowhere.yaml"], 2, "file 'nowhere.yaml' does not exist (try --help)"),
         (["fly"], 2, "No such command 'fly'"),
     ],
 )

@@ -29,6 +29,7 @@ from ekiben.experiments.changes.releases import (
     write_document,
 )
 from ekiben.experiments.document import Document
+from ekiben.process.printable import without_password
 from ekiben.state.documents.record import SCHEMA, Record, stamp_of
 from ekiben.state.lease import LEASE_KEY, Lease, LeaseLost
 
@@ -309,10 +310,17 @@ def open_state(state_url: str) -> Redis:
     """A client of the state Redis, with time-outs: nobody waits for it without an end.
 
     A server that has become a replica is left: behind the same address there is another one by now.
+    Raises ValueError for what is no address.
     """
-    return Redis.from_url(
-        state_url, socket_timeout=2.0, socket_connect_timeout=1.0, retry_on_error=[ReadOnlyError]
-    )
+    try:
+        return Redis.from_url(
+            state_url, socket_timeout=2.0, socket_connect_timeout=1.0, retry_on_error=[ReadOnlyError]
+        )
+    except ValueError:  # its words may hold a part of the password
+        raise ValueError(
+            f"EKIBEN_STATE_URL (or REDIS_URL): {without_password(state_url)} is not the address of a Redis, "
+            "such as redis://host:6379/0"
+        ) from None
 
 
 def _phases(*records: Record | None) -> dict[str, int]:
