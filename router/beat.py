@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from ekiben.state.beats import EVERY_S, Beat, Beats, EndpointBeat, VersionBeat
-from ekiben.state.documents.document import StateUnavailable
+from ekiben.state.connecting import StateUnavailable
 from router.lanes.routes import VersionRoute
 from router.records.events import RedisEvents
 from router.records.metrics import SECONDS

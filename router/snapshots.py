@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from ekiben.experiments.snapshot import Snapshot
+from ekiben.state.connecting import StateUnavailable, Unreadable
 from ekiben.state.documents.applying import Applier, FileStanding
-from ekiben.state.documents.document import Conflict, StateUnavailable, Stored, Unreadable, read_record
+from ekiben.state.documents.document import Conflict, Stored, read_record
 from ekiben.state.documents.held import Documents, HeldDocument
 from ekiben.state.documents.record import Record
 from ekiben.state.trouble import Trouble

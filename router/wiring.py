@@ -16,7 +16,8 @@ from ekiben.process.http.names import HostNames, is_loopback
 from ekiben.process.http.protocol import BoundedProtocol
 from ekiben.process.traces import open_traces
 from ekiben.state.beats import Beats
-from ekiben.state.documents.document import DocumentStore, open_state
+from ekiben.state.connecting import open_state
+from ekiben.state.documents.document import DocumentStore
 from ekiben.state.documents.held import follow, listen
 from ekiben.state.durability import Durability
 from ekiben.state.panic import watch_panic

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from ekiben.control.recording.files import EventFiles
 from ekiben.process.environ import BadSetting, data_dir
-from ekiben.state.documents.document import open_state
+from ekiben.state.connecting import open_state
 from ekiben.state.embedded import EmbeddedRedis, EmbeddedRedisError, addresses, has_embedded
 from ekiben.terminal.errors import EkibenError, UsageError
 

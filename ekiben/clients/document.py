@@ -15,8 +15,9 @@ from ekiben.experiments.lifecycle import Status
 from ekiben.experiments.problems import DocumentError
 from ekiben.process.printable import without_password
 from ekiben.process.private import write_private
+from ekiben.state.connecting import StateUnavailable
 from ekiben.state.documents.applying import last_text
-from ekiben.state.documents.document import StateUnavailable, Stored, dump_document, open_store, read_record
+from ekiben.state.documents.document import Stored, dump_document, open_store, read_record
 from ekiben.state.documents.experiments_file import BadExperimentsFile, ExperimentsFile, read_experiments_file
 from ekiben.state.documents.record import Record
 from ekiben.terminal.errors import EkibenError, UsageError

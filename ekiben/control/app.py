@@ -33,8 +33,8 @@ from ekiben.control.settings import Settings
 from ekiben.process.environ import BadSetting
 from ekiben.process.logs import configure_logs
 from ekiben.process.private import keep_private
+from ekiben.state.connecting import open_state
 from ekiben.state.documents.applying import Applier, Waits
-from ekiben.state.documents.document import open_state
 from ekiben.state.documents.redaction import redact_user
 from ekiben.state.lease import Lease
 from ekiben.state.user import user_hash, user_salt

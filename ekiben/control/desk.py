@@ -18,16 +18,10 @@ from ekiben.experiments.document import Document
 from ekiben.experiments.report import Report, ShadowReport
 from ekiben.process.tasks import end_tasks
 from ekiben.state.beats import Beat, Beats
+from ekiben.state.connecting import StateUnavailable, Unreadable
 from ekiben.state.documents.applying import FileStanding
 from ekiben.state.documents.audit import Audit
-from ekiben.state.documents.document import (
-    Conflict,
-    DocumentStore,
-    StateUnavailable,
-    Stored,
-    Unreadable,
-    read_record,
-)
+from ekiben.state.documents.document import Conflict, DocumentStore, Stored, read_record
 from ekiben.state.documents.held import HeldDocument, follow, listen
 from ekiben.state.durability import Durability
 from ekiben.state.trouble import Trouble

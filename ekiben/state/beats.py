@@ -13,7 +13,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from ekiben.experiments.problems import DocumentError, Path
-from ekiben.state.documents.document import state_answers
+from ekiben.state.connecting import state_answers
 
 WORKERS_KEY: Final = "ekiben:workers"
 SEEN_KEY: Final = "ekiben:workers:seen"

@@ -14,7 +14,7 @@ from typing import Final
 from redis.exceptions import RedisError
 
 from ekiben.process.environ import data_dir
-from ekiben.state.documents.document import open_state
+from ekiben.state.connecting import open_state
 from ekiben.state.embedded import EmbeddedRedisError, addresses
 
 _EVERY_S: Final = 0.5

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from ekiben.state.documents.document import StateUnavailable
+from ekiben.state.connecting import StateUnavailable
 from ekiben.state.streams.blocks import EVENTS_STREAM
 from ekiben.state.streams.events import Event, Exposure, Prediction, Served
 from ekiben.state.streams.producers import Block, Producer

@@ -24,7 +24,7 @@ from typing import Final, Protocol
 
 from redis.asyncio import Redis
 
-from ekiben.state.documents.document import StateUnavailable
+from ekiben.state.connecting import StateUnavailable
 from ekiben.state.outcomes import GivenOutcome
 from ekiben.state.streams.blocks import OUTCOMES_STREAM
 from ekiben.state.streams.events import Outcome

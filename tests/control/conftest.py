@@ -27,7 +27,8 @@ from ekiben.control.desk import Desk
 from ekiben.control.settings import Settings
 from ekiben.experiments.document import Document
 from ekiben.experiments.parsing import parse_document
-from ekiben.state.documents.document import Stored, open_state
+from ekiben.state.connecting import open_state
+from ekiben.state.documents.document import Stored
 from tests.control import evidence
 from tests.ports import free_port
 from tests.redis_server import RedisServer

@@ -18,8 +18,9 @@ from ekiben.control.desk import REPORTS_KEY
 from ekiben.experiments.lifecycle import Status
 from ekiben.experiments.report import Report, State
 from ekiben.state.beats import Beats
+from ekiben.state.connecting import open_state
 from ekiben.state.documents.audit import Audit
-from ekiben.state.documents.document import DocumentStore, Stored, dump_document, open_state
+from ekiben.state.documents.document import DocumentStore, Stored, dump_document
 from ekiben.state.lease import LEASE_KEY
 from tests.control.conftest import TOKEN, document
 from tests.control.evidence import put_report, report

@@ -35,8 +35,9 @@ from ekiben.control.recording.merging import Merging
 from ekiben.control.recording.recorder import Recorder
 from ekiben.control.recording.schemas import SCHEMAS
 from ekiben.experiments.changes.verbs import act
+from ekiben.state.connecting import open_state
 from ekiben.state.documents.audit import Audit
-from ekiben.state.documents.document import AUDIT_STREAM, DocumentStore, open_state
+from ekiben.state.documents.document import AUDIT_STREAM, DocumentStore
 from ekiben.state.embedded import EmbeddedRedis
 from ekiben.state.lease import Lease
 from ekiben.state.streams.blocks import EVENTS_STREAM

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,7 @@ def settings(redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-async def copy(redis: RedisServer, settings: Settings) -> AsyncIterator[Path]:
+async def copy(redis: RedisServer, settings: Settings) -> Path:
     """The copy of a router, of a document that Redis holds no longer."""
     store = open_store(redis.url)
     stored = await store.change(None, credit_document(), who="me", why="first")
@@ -37,7 +36,7 @@ async def copy(redis: RedisServer, settings: Settings) -> AsyncIterator[Path]:
     path.write_bytes(stored.as_record().to_json())
     redis.kill()
     await redis.start()
-    yield path
+    return path
 
 
 async def test_the_file_is_named_with_why_it_was_read(settings: Settings, redis: RedisServer) -> None:

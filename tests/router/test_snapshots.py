@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 from ekiben.process.tasks import end_tasks
+from ekiben.state.connecting import open_state
 from ekiben.state.documents.applying import Applier, Waits
-from ekiben.state.documents.document import AUDIT_STREAM, DOCUMENT_KEY, DocumentStore, Stored, open_state
+from ekiben.state.documents.document import AUDIT_STREAM, DOCUMENT_KEY, DocumentStore, Stored
 from ekiben.state.documents.held import listen
 from router.development import FileAlone
 from router.snapshots import SnapshotSource

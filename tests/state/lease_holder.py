@@ -10,7 +10,8 @@ import asyncio
 import sys
 
 from ekiben.process.tasks import end_tasks
-from ekiben.state.documents.document import Conflict, DocumentStore, open_state
+from ekiben.state.connecting import open_state
+from ekiben.state.documents.document import Conflict, DocumentStore
 from ekiben.state.lease import Lease, LeaseLost
 from tests.router.documents import EXPERIMENT
 

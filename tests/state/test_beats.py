@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 
 from ekiben.experiments.problems import DocumentError
 from ekiben.state.beats import SEEN_KEY, WORKERS_KEY, Beat, Beats, EndpointBeat, VersionBeat, quantile_s
-from ekiben.state.documents.document import DocumentStore, StateUnavailable, open_state
+from ekiben.state.connecting import StateUnavailable, open_state
+from ekiben.state.documents.document import DocumentStore
 from tests.redis_server import RedisServer
 from tests.router.documents import credit_document
 

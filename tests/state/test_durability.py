@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ekiben.process.environ import BadSetting
-from ekiben.state.documents.document import open_state
+from ekiben.state.connecting import open_state
 from ekiben.state.durability import Durability, durable_choice, judge
 from ekiben.state.embedded import EmbeddedRedis
 from tests.redis_server import RedisServer

@@ -14,7 +14,8 @@ import pytest
 from redis.asyncio import Redis
 
 from ekiben.process.tasks import end_tasks
-from ekiben.state.documents.document import DocumentStore, open_state
+from ekiben.state.connecting import open_state
+from ekiben.state.documents.document import DocumentStore
 from ekiben.state.lease import LEASE_KEY, Lease, LeaseLost
 from tests.redis_server import RedisServer
 from tests.router.documents import credit_document

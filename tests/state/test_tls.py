@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import RedisError
 
-from ekiben.state.documents.document import open_state
+from ekiben.state.connecting import open_state
 from router.lanes.cache import RedisCache
 from tests.certificates import certificate
 from tests.redis_server import RedisServer

@@ -9,8 +9,9 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
+from ekiben.state.connecting import StateUnavailable
 from ekiben.state.documents.applying import Applier
-from ekiben.state.documents.document import Conflict, StateUnavailable
+from ekiben.state.documents.document import Conflict
 from ekiben.state.lease import LeaseLost
 
 log = logging.getLogger(__name__)

@@ -30,7 +30,8 @@ from ekiben.experiments.problems import DocumentError
 from ekiben.experiments.ramp import RampAction, RampKind, next_action
 from ekiben.experiments.report import Report
 from ekiben.state.beats import Beat
-from ekiben.state.documents.document import Conflict, StateUnavailable, Stored
+from ekiben.state.connecting import StateUnavailable
+from ekiben.state.documents.document import Conflict, Stored
 from ekiben.state.lease import Lease, LeaseLost
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,8 @@ from ekiben.experiments.document import Experiment
 from ekiben.experiments.lifecycle import ACTIVE, Status
 from ekiben.experiments.report import WAITING, Past, Report, RuleChange, Step
 from ekiben.experiments.verdict import judge
-from ekiben.state.documents.document import StateUnavailable, Stored
+from ekiben.state.connecting import StateUnavailable
+from ekiben.state.documents.document import Stored
 from ekiben.state.lease import Lease, LeaseLost
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from ekiben.control.api.problems import BadRequest, NotFound, Problem, Unauthorized, titles
 from ekiben.control.auth import TooManyAttempts
-from ekiben.state.documents.document import StateUnavailable
+from ekiben.state.connecting import StateUnavailable
 
 _REFERENCE: Final = "#/components/schemas/"
 

@@ -12,7 +12,8 @@ from ekiben.control.acting.editing import NoDocument, Stale, UnknownExperiment
 from ekiben.control.auth import TooManyAttempts
 from ekiben.control.recording.forgetting import NotForgotten
 from ekiben.experiments.problems import DocumentError
-from ekiben.state.documents.document import Conflict, StateUnavailable
+from ekiben.state.connecting import StateUnavailable
+from ekiben.state.documents.document import Conflict
 from ekiben.state.user import SaltMissing
 
 

@@ -16,7 +16,8 @@ from ekiben.control.dashboard.site import Site, to_login
 from ekiben.experiments.changes.fields import read_texts, write_texts
 from ekiben.experiments.changes.verbs import VERBS, Verb
 from ekiben.experiments.problems import DocumentError
-from ekiben.state.documents.document import Conflict, StateUnavailable
+from ekiben.state.connecting import StateUnavailable
+from ekiben.state.documents.document import Conflict
 
 _LONGEST_WHY: Final = 500
 

@@ -14,8 +14,8 @@ from ekiben.control.dashboard.overview import overview
 from ekiben.control.dashboard.rendering import Fragment, Renderer
 from ekiben.control.dashboard.shadows import shadow_view
 from ekiben.control.desk import Desk
+from ekiben.state.connecting import StateUnavailable
 from ekiben.state.documents.audit import Entry
-from ekiben.state.documents.document import StateUnavailable
 
 _EXPERIMENT: Final = (
     "notices",

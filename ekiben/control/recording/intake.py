@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from ekiben.state.streams.entry_id import EntryId
+from ekiben.state.entry_id import EntryId
 
 GROUP: Final = "ekiben-recorder"
 BAD_BLOCKS_STREAM: Final = "ekiben:bad-blocks"

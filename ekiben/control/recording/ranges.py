@@ -19,7 +19,7 @@ from datetime import date
 from itertools import pairwise
 from typing import Final, Self
 
-from ekiben.state.streams.entry_id import EntryId
+from ekiben.state.entry_id import EntryId
 
 GENERATION: Final = 2
 """Of the streams that this release's routers write to."""

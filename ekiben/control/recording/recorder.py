@@ -34,9 +34,9 @@ from ekiben.control.recording.rows import Packed, entry_rows, of_later_kinds
 from ekiben.control.recording.schemas import SCHEMAS
 from ekiben.control.recording.streams import STREAMS, Stream
 from ekiben.process.tasks import end_tasks
+from ekiben.state.entry_id import EntryId
 from ekiben.state.lease import LeaseLost
 from ekiben.state.streams.blocks import BadBlock
-from ekiben.state.streams.entry_id import EntryId
 from ekiben.state.streams.events import KINDS
 
 log = logging.getLogger(__name__)

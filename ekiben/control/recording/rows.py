@@ -13,8 +13,8 @@ import pyarrow as pa
 from ekiben.control.recording.intake import Bad
 from ekiben.control.recording.schemas import SCHEMAS
 from ekiben.control.recording.streams import Stream
+from ekiben.state.entry_id import EntryId
 from ekiben.state.streams.blocks import BadBlock, decode_block, pack_block
-from ekiben.state.streams.entry_id import EntryId
 
 _LATER_BYTES: Final = 1024 * 1024  # before they are compressed, to a tenth or so
 

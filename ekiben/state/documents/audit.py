@@ -19,9 +19,10 @@ from ekiben.experiments.document import Document, Experiment
 from ekiben.experiments.lifecycle import ACTIVE, Status
 from ekiben.experiments.problems import DocumentError
 from ekiben.experiments.report import Ending, RuleChange, Step
+from ekiben.state.connecting import StateUnavailable, state_answers
 from ekiben.state.documents.audit_index import PAGE, AuditIndex
-from ekiben.state.documents.document import AUDIT_STREAM, PHASES_KEY, StateUnavailable, state_answers
-from ekiben.state.streams.entry_id import EntryId
+from ekiben.state.documents.document import AUDIT_STREAM, PHASES_KEY
+from ekiben.state.entry_id import EntryId
 
 _FETCHED_AT_ONCE: Final = 10
 _MOST_MEANWHILE: Final = 50

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 import orjson
 from redis.asyncio import Redis
 
-from ekiben.state.streams.entry_id import EntryId
+from ekiben.state.entry_id import EntryId
 
 # An entry holds two documents, so a page of them is small.
 PAGE: Final = 50

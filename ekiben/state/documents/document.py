@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 import orjson
 from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError, ResponseError
 
 from ekiben.experiments.changes.phases import beginning, check_phases, ran_by
 from ekiben.experiments.changes.releases import (
@@ -29,7 +27,8 @@ from ekiben.experiments.changes.releases import (
     write_document,
 )
 from ekiben.experiments.document import Document
-from ekiben.process.printable import without_password
+from ekiben.state.beats import Beats
+from ekiben.state.connecting import Unreadable, open_state, state_answers
 from ekiben.state.documents.record import SCHEMA, Record, stamp_of
 from ekiben.state.lease import LEASE_KEY, Lease, LeaseLost
 
@@ -70,32 +69,8 @@ return 1
 _MARK: Final = ("lineage", "revision", "applied", "stamp", "noted")
 
 
-class StateUnavailable(Exception):
-    """The state Redis did not answer, or answered nonsense."""
-
-
-class Unreadable(StateUnavailable):
-    """The state Redis answers, and this process cannot read what it holds: there is something."""
-
-
 class Conflict(Exception):
     """The document was changed by someone else since it was read: read it again and decide anew."""
-
-
-@contextmanager
-def state_answers(*also: type[Exception]) -> Iterator[None]:
-    """Raise as `StateUnavailable` what redis-py raises in this block, and `also` other errors; what Redis
-    refuses is `Unreadable`."""
-    errors: tuple[type[Exception], ...] = (RedisError, OSError, *also)
-    try:
-        yield
-    except errors as error:
-        # redis-py tells of a missing password in more than one class.
-        if isinstance(error, AuthenticationError) or "authenticat" in str(error).lower():
-            raise Unreadable(f"the state Redis refuses the password: {error}") from error
-        if isinstance(error, ResponseError):
-            raise Unreadable(f"the state Redis refuses the command: {error}") from error
-        raise StateUnavailable(str(error) or f"no answer ({type(error).__name__})") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +181,6 @@ class DocumentStore:
         await self._check_names(held, document)
         before = keys_beyond_base(held.document) if held is not None else frozenset()
         if added := keys_beyond_base(document) - before:
-            from ekiben.state.beats import Beats  # it imports this module
-
             await Beats(self._redis).check_readers(added)
 
     async def _check_names(self, held: Stored | None, document: Document) -> None:
@@ -304,23 +277,6 @@ class DocumentStore:
 def open_store(state_url: str) -> DocumentStore:
     """A store on the Redis at `state_url`; nothing connects before the first call."""
     return DocumentStore(open_state(state_url))
-
-
-def open_state(state_url: str) -> Redis:
-    """A client of the state Redis, with time-outs: nobody waits for it without an end.
-
-    A server that has become a replica is left: behind the same address there is another one by now.
-    Raises ValueError for what is no address.
-    """
-    try:
-        return Redis.from_url(
-            state_url, socket_timeout=2.0, socket_connect_timeout=1.0, retry_on_error=[ReadOnlyError]
-        )
-    except ValueError:  # its words may hold a part of the password
-        raise ValueError(
-            f"EKIBEN_STATE_URL (or REDIS_URL): {without_password(state_url)} is not the address of a Redis, "
-            "such as redis://host:6379/0"
-        ) from None
 
 
 def _phases(*records: Record | None) -> dict[str, int]:

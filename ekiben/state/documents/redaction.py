@@ -17,15 +17,9 @@ from redis.asyncio.lock import Lock
 from redis.exceptions import LockError, WatchError
 
 from ekiben.experiments.changes.edits import forget_user
+from ekiben.state.connecting import StateUnavailable, state_answers
 from ekiben.state.documents.applying import last_text
-from ekiben.state.documents.document import (
-    AUDIT_STREAM,
-    Conflict,
-    DocumentStore,
-    StateUnavailable,
-    dump_document,
-    state_answers,
-)
+from ekiben.state.documents.document import AUDIT_STREAM, Conflict, DocumentStore, dump_document
 
 _DRAFT: Final = "ekiben:audit:draft"
 _LOCK: Final = "ekiben:audit:lock"

@@ -20,7 +20,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from ekiben.state.documents.document import StateUnavailable
+from ekiben.state.connecting import StateUnavailable
 from ekiben.state.streams.blocks import encode_block
 from ekiben.state.streams.events import Event
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from ekiben.state.documents.document import state_answers
-from ekiben.state.streams.entry_id import EntryId
+from ekiben.state.connecting import state_answers
+from ekiben.state.entry_id import EntryId
 
 _TIMEOUT_S: Final = 2.0
 # Trimmed to a little less, so that a stream at its limit is not trimmed with every look.

@@ -21,7 +21,8 @@ import msgspec
 from redis.asyncio import Redis
 
 from ekiben.experiments.report import Report
-from ekiben.state.documents.document import DOCUMENT_KEY, DocumentStore, Stored, open_state
+from ekiben.state.connecting import open_state
+from ekiben.state.documents.document import DOCUMENT_KEY, DocumentStore, Stored
 from tests.control.dashboard.documents import NOTE
 from tests.control.dashboard.seeding import seed
 from tests.ports import free_port

@@ -26,7 +26,7 @@ from ekiben.control.desk import Desk
 from ekiben.control.settings import Settings
 from ekiben.process.tasks import end_tasks
 from ekiben.state.beats import Beats
-from ekiben.state.documents.document import StateUnavailable, open_state
+from ekiben.state.connecting import StateUnavailable, open_state
 from tests.control.dashboard.beats import beat_of
 
 

@@ -16,8 +16,8 @@ from ekiben.control.recording.forgetting import Forgotten, find_theirs
 from ekiben.control.recording.ranges import EventFile
 from ekiben.control.recording.recorder import Recorder
 from ekiben.control.recording.schemas import SCHEMAS
+from ekiben.state.entry_id import EntryId
 from ekiben.state.streams.blocks import EVENTS_STREAM, OUTCOMES_STREAM, encode_block
-from ekiben.state.streams.entry_id import EntryId
 from ekiben.state.streams.events import Event, Exposure, Outcome, Prediction, ShadowAnswer
 
 DAY = date(2026, 11, 21)

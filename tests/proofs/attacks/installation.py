@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from ekiben.experiments.parsing import parse_document
-from ekiben.state.documents.document import DOCUMENT_KEY, Conflict, StateUnavailable, Stored, open_store
+from ekiben.state.connecting import StateUnavailable
+from ekiben.state.documents.document import DOCUMENT_KEY, Conflict, Stored, open_store
 from tests.ports import free_port
 from tests.proofs.attacks.beside import Other, Ran, run_command
 from tests.proofs.attacks.measured import SOCKET, TICK_S

@@ -12,7 +12,8 @@ from typing import Final
 import aiohttp
 
 from ekiben.experiments.document import Document
-from ekiben.state.documents.document import Conflict, DocumentStore, StateUnavailable, open_store
+from ekiben.state.connecting import StateUnavailable
+from ekiben.state.documents.document import Conflict, DocumentStore, open_store
 from ekiben.state.panic import RELEASE_S
 from tests.proofs.faults.answers import TREATMENT
 from tests.proofs.faults.scene import Apply, Scene, until

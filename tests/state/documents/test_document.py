@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 import orjson
 import pytest
 
+from ekiben.state.connecting import StateUnavailable
 from ekiben.state.documents.document import (
     AUDIT_STREAM,
     CHANGES_CHANNEL,
     Conflict,
     DocumentStore,
-    StateUnavailable,
     Stored,
     dump_document,
     open_store,

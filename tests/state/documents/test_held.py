@@ -13,15 +13,9 @@ from ekiben.experiments.changes import edits
 from ekiben.experiments.changes.verbs import act
 from ekiben.experiments.document import Document
 from ekiben.experiments.parsing import parse_document
+from ekiben.state.connecting import Unreadable, open_state
 from ekiben.state.documents.audit import Audit
-from ekiben.state.documents.document import (
-    DOCUMENT_KEY,
-    DocumentStore,
-    Stored,
-    Unreadable,
-    open_state,
-    read_record,
-)
+from ekiben.state.documents.document import DOCUMENT_KEY, DocumentStore, Stored, read_record
 from ekiben.state.documents.held import HeldDocument
 from ekiben.state.documents.record import Record
 from tests.redis_server import RedisServer

@@ -12,8 +12,9 @@ import yaml
 
 from ekiben.experiments.changes.edits import forget_user
 from ekiben.experiments.parsing import parse_document
+from ekiben.state.connecting import open_state
 from ekiben.state.documents.audit import Audit
-from ekiben.state.documents.document import Conflict, DocumentStore, Stored, open_state
+from ekiben.state.documents.document import Conflict, DocumentStore, Stored
 from ekiben.state.documents.redaction import redact_user
 from tests.redis_server import RedisServer
 from tests.router.documents import EXPERIMENT, credit

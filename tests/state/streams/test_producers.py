@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from ekiben.state.documents.document import StateUnavailable, open_state
+from ekiben.state.connecting import StateUnavailable, open_state
 from ekiben.state.streams.blocks import EVENTS_STREAM
 from ekiben.state.streams.events import Exposure
 from ekiben.state.streams.producers import Producer

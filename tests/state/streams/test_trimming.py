@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from ekiben.state.documents.document import StateUnavailable, open_state
+from ekiben.state.connecting import StateUnavailable, open_state
 from ekiben.state.streams.trimming import trim_to
 from tests.redis_server import RedisServer
 
