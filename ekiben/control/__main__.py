@@ -43,12 +43,12 @@ def main() -> int:
         configure_logs(settings.log_format, settings.log_level)
         controller = Controller(settings)
     except (BadSetting, EmbeddedRedisError, OSError, SaltMissing) as error:
-        sys.stderr.write(f"control: {error}\n")
+        sys.stderr.write(f"ekiben.control: {error}\n")
         return 2
     if not settings.admin_token and sys.stderr.isatty():  # a terminal; a file would keep it
-        sys.stderr.write(f"control: the admin token is {kept_secret(settings.data_dir / TOKEN_FILE)}\n")
+        sys.stderr.write(f"ekiben.control: the admin token is {kept_secret(settings.data_dir / TOKEN_FILE)}\n")
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    logging.getLogger("control").info("listening on http://%s:%d", host, settings.port)
+    logging.getLogger("ekiben.control").info("listening on http://%s:%d", host, settings.port)
     # uvicorn raises the signal that stopped it once more when it has stopped: told to stop is no failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server = _Server(
@@ -57,7 +57,7 @@ def main() -> int:
             host=settings.host,
             port=settings.port,
             lifespan="on",
-            **server_options(BoundedProtocol),  # whom to believe is decided by control.callers
+            **server_options(BoundedProtocol),  # whom to believe is decided by ekiben.control.callers
             **settings.connections.options(),
             timeout_graceful_shutdown=settings.shutdown_grace_s,
         ),
