@@ -84,7 +84,7 @@ check: setup     ## ruff, mypy strict, import-linter
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-format: setup    ## let ruff mend what it can
+format: setup    ## let ruff fix what it can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
@@ -158,6 +158,6 @@ pipeline-build: setup   ## its Bento
 pipeline-image: setup   ## its container image
 	@$(BIN)/python -m deploy.images "credit-$$VERSION"
 
-pipeline-shadow: setup  ## SHADOW percent of requests are copied to it; nobody is served by it
+pipeline-shadow: setup  ## SHADOW percent of requests are copied to it; its answers are not served
 	@$(BIN)/ekiben shadow credit "$$VERSION" --percent "$$SHADOW" $${ENDPOINT:+--endpoint "$$ENDPOINT"} \
 		--yes --why "delivered by the pipeline"

@@ -16,7 +16,7 @@ _OPTIONAL = {"fallback_from"}
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Which fields of a version's predictions hold a finite number and a text; None where it told of none."""
+    """Which fields of a version's predictions hold a finite number and a text; None where it names none."""
 
     score: str | None = None
     decision: str | None = None
@@ -24,7 +24,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A checked answer. `assigned` is the version that the router chose for the user, whoever answered."""
+    """A checked answer. `assigned` is the version that the router chose for the user."""
 
     version: str
     assigned: str

@@ -1,4 +1,4 @@
-"""What a load test is told on the command line, beside Locust's own options."""
+"""What a load test takes on the command line, beside Locust's own options."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class Population:
         self._chance = chance
 
     def draw(self) -> Applicant:
-        """Whoever comes next."""
+        """The user who comes next."""
         (rank,) = self._chance.choices(self._ranks, cum_weights=self._cumulative)
         return self.applicant(rank)
 

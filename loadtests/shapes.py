@@ -20,7 +20,7 @@ Tick = tuple[int, float]
 
 
 class Shape(LoadTestShape):
-    """A shape that is told its options, and that ends by letting every request in flight be answered."""
+    """A shape that has its options, and that ends by letting every request in flight be answered."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         super().__init__()

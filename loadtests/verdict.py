@@ -17,7 +17,7 @@ _BROKEN, _NO_RUN = 1, 2
 
 
 class Verdict:
-    """What a run came to. `mistake` is why there could be none; whoever finds it sets it."""
+    """What a run came to. `mistake` is why there could be none; who finds it sets it."""
 
     def __init__(self) -> None:
         self.mistake: str | None = None

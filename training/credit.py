@@ -110,7 +110,7 @@ _COMMON: Final[dict[str, Any]] = {
 def train(
     versions: Sequence[str] | None = None, progress: Callable[[str], None] | None = None
 ) -> list[Published]:
-    """Train and publish these versions, or all sound ones, in order; `progress` is told of each first.
+    """Train and publish these versions, or all sound ones, in order; `progress` is called with each first.
 
     Raises `UnknownVersion`, or `PublishingError`.
     """

@@ -180,9 +180,9 @@ def publish_torch(
 
 def publish(card: ModelCard, *, serving: Mapping[str, bytes], beside: Mapping[str, bytes]) -> Published:
     """Store the files in `serving`, which the digest covers, and those `beside`, with their metadata."""
-    told = asdict(card)
+    facts = asdict(card)
     identity = {
-        **{key: told[key] for key in ("inputs", "score_column", "features", "data_digest", "framework")},
+        **{key: facts[key] for key in ("inputs", "score_column", "features", "data_digest", "framework")},
         "serving": {file: _sha256(content) for file, content in serving.items()},
     }
     digest = _sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS))
@@ -199,7 +199,7 @@ def publish(card: ModelCard, *, serving: Mapping[str, bytes], beside: Mapping[st
         bentoml.models.delete(tag)
     files = {**serving, **beside}
     metadata = {
-        **told,
+        **facts,
         "digest": digest,
         "git_revision": git_revision(),
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),

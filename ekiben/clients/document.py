@@ -40,10 +40,7 @@ def read_document(path: Path) -> ExperimentsFile:
 
 async def load_stored(state_url: str) -> Stored | None:
     """Return what the state Redis holds, None when it is empty. Raises EkibenError without an answer."""
-    try:
-        store = open_store(state_url)
-    except ValueError as error:
-        raise EkibenError(str(error)) from None
+    store = open_store(state_url)
     try:
         return await store.load()
     except StateUnavailable as error:

@@ -62,20 +62,21 @@ class Server:
         return answer.content
 
     def ask_object(
-        self, path: str, body: object = None, timeout_s: float = 10.0, also: tuple[int, ...] = ()
+        self,
+        path: str,
+        body: object = None,
+        timeout_s: float = 10.0,
+        also: tuple[int, ...] = (),
+        having: str = "",
     ) -> dict[str, Any]:
-        """`ask`, where the answer is a JSON object."""
+        """`ask`, where the answer is a JSON object, with the key `having` where one is named."""
         try:
             answer = json.loads(self.ask(path, body, timeout_s, also))
         except ValueError:
             answer = None
-        if not isinstance(answer, dict):
-            raise self.stranger()
+        if not isinstance(answer, dict) or (having and having not in answer):
+            raise EkibenError(
+                f"what answers at {self.url} is not an Ekiben {self.what}: "
+                f"name the right one with {self.variable}"
+            )
         return answer
-
-    def stranger(self) -> EkibenError:
-        """The error for an answer that no server of this kind gives."""
-        return EkibenError(
-            f"what answers at {self.url} is not an Ekiben {self.what}: "
-            f"name the right one with {self.variable}"
-        )

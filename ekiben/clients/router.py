@@ -22,14 +22,12 @@ class RouterClient:
 
     def health(self) -> dict[str, Any]:
         """GET /healthz, also of a router that is not ready."""
-        health = self._server.ask_object("/healthz", also=(503,))
-        if "ready" not in health:  # a controller has this page too
-            raise self._server.stranger()
-        return health
+        # A controller has this page too.
+        return self._server.ask_object("/healthz", also=(503,), having="ready")
 
     def models(self) -> list[dict[str, Any]]:
         """GET /models."""
-        models: list[dict[str, Any]] = self._server.ask_object("/models")["models"]
+        models: list[dict[str, Any]] = self._server.ask_object("/models", having="models")["models"]
         return models
 
     def model(self, name: str) -> dict[str, Any]:

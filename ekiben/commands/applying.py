@@ -1,4 +1,4 @@
-"""The commands that bring a file to the controller, and those that forget a user: one function a command."""
+"""The commands that bring a file to the controller, and those that forget a user: one function each."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ekiben.commands.changing import change, confirm
 from ekiben.terminal.errors import EkibenError
 
 PANEL = "Change experiments (through a running controller)"
+FILES = "Experiments files"
 
 app = typer.Typer()
 events = typer.Typer(
@@ -41,11 +42,11 @@ def diff(file: File) -> None:
     """
     body = {"document": read_text(file), "why": "ekiben diff", "dry_run": True}
     looked = controller().change("/apply", body)
-    for line in looked["changes"] or ["Nothing changes: that is how it is."]:
+    for line in looked["changes"] or ["Nothing changes."]:
         screen().print(line, soft_wrap=True, markup=False)
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=FILES)
 def check(file: File) -> None:
     """Check an experiments file by itself, without a controller: for CI, before a change is merged.
 
@@ -56,7 +57,7 @@ def check(file: File) -> None:
     document = read_document(file).document
     models, experiments = len(document.models), len(document.experiments)
     screen().print(
-        f"{file} is sound: {models} models, {experiments} experiments", soft_wrap=True, markup=False
+        f"{file} is sound (models: {models}, experiments: {experiments})", soft_wrap=True, markup=False
     )
 
 
@@ -68,7 +69,7 @@ def forget(user: User, why: Why = None, yes: Yes = False) -> None:
     this user: the request is in the history all the same, but the id may be misspelt.
     """
     client, console = controller(), screen()
-    console.print("All events of this user are removed, for good, and the user from all overrides.")
+    console.print("The user's events and overrides are removed. There is no way back.")
     why, _ = confirm(console, why=why, yes=yes)
     removed = client.forget(user, why)
     if not removed["overrides"] and not any(removed["events"].values()):
@@ -76,5 +77,5 @@ def forget(user: User, why: Why = None, yes: Yes = False) -> None:
             "nothing was found of this user: no events, no overrides. The request was carried out; "
             "check the spelling of the id, and EKIBEN_USER_SALT of the controller"
         )
-    told = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in removed["events"].items())
-    console.print(f"Done: {told or 'no events'}; {removed['overrides']} overrides.")
+    removals = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in removed["events"].items())
+    console.print(f"Done: {removals or 'no events'}; {removed['overrides']} overrides.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ekiben.state.user import MAX_USER_ID_CHARS
 from ekiben.terminal.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,13 +21,11 @@ Experiment = Annotated[
     str, typer.Argument(help="The experiment's key, such as credit-boosting.", show_default=False)
 ]
 Why = Annotated[
-    str | None, typer.Option("--why", metavar="TEXT", help="The reason, for the history; asked for else.")
+    str | None, typer.Option("--why", metavar="TEXT", help="The reason, for the history; asked if missing.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking; needs --why.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 User = Annotated[str, typer.Option("--user", metavar="USER", help="The user's id.", show_default=False)]
-
-MAX_USER_CHARS = 256  # the router takes no longer ones
 
 
 # These two import what takes longer than a command that does not need it.
@@ -46,19 +45,19 @@ def controller() -> ControllerClient:
 
 def check_user(user: str) -> None:
     """Raise UsageError for what cannot be a user's id."""
-    if not 0 < len(user) <= MAX_USER_CHARS:
-        raise UsageError(f"--user must have 1 to {MAX_USER_CHARS} characters")
+    if not 0 < len(user) <= MAX_USER_ID_CHARS:
+        raise UsageError(f"--user must have 1 to {MAX_USER_ID_CHARS} characters")
     if not user.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in user):
         raise UsageError("--user is not UTF-8")
 
 
-def read_text(file: Path, told: str = "") -> str:
-    """The text of a file. Raises UsageError, which begins with `told`."""
+def read_text(file: Path, prefix: str = "") -> str:
+    """The text of a file. Raises UsageError, which begins with `prefix`."""
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "not UTF-8"
-        raise UsageError(f"{told}cannot read {file}: {why}") from None
+        raise UsageError(f"{prefix}cannot read {file}: {why}") from None
 
 
 def read_features(text: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The commands that save and bring back an installation: thin doors, one function a command."""
+"""The commands that save and bring back an installation: thin functions, one for each command."""
 
 from __future__ import annotations
 

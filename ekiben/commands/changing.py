@@ -28,7 +28,7 @@ def change(path: str, body: Mapping[str, Any], *, why: str | None, yes: bool) ->
     _check(why, yes)
     looked = client.change(path, {**body, "why": why or _LOOKING, "dry_run": True})
     if not looked["changes"]:
-        console.print("Nothing changes: that is how it is.")
+        console.print("Nothing changes.")
         return
     for line in looked["changes"]:
         console.print(f"  {line}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The commands between a trained version and its first users: thin doors, one function a command."""
+"""The commands between a trained version and its first users: thin functions, one for each command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ app = typer.Typer()
 @app.command(rich_help_panel=PANEL)
 def gate(
     model: Annotated[str, typer.Argument(help="The model, such as credit.", show_default=False)],
-    version: Annotated[str, typer.Argument(help="The version that is to go on.", show_default=False)],
+    version: Annotated[str, typer.Argument(help="The version to check.", show_default=False)],
     against: Annotated[
         str | None,
         typer.Option(
@@ -33,9 +33,9 @@ def gate(
     """Say whether a trained version may be deployed: it must not be worse than the live one.
 
     Both are compared on the same held-out rows, by the metrics and margins of training/gates.yaml. A table
-    shows why; the exit code is 1 when it may not go on.
+    shows why; the exit code is 1 when it may not be deployed.
     """
-    from ekiben.commands.gate import pass_gate
+    from ekiben.local.gate import pass_gate
     from ekiben.showing.explain import find_source
 
     if against is None:

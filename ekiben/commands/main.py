@@ -1,4 +1,4 @@
-"""The command line `ekiben`: thin doors, one function a command."""
+"""The command line `ekiben`: thin functions, one for each command."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def up(
     (ramp), v3 is compared with its equal (no-difference), or a version that has gone wrong is rolled back
     (bad-version). Ctrl-C ends everything.
 
-    Logs lie in .ekiben/logs, a file for each process.
+    The logs are in .ekiben/logs, a file for each process.
     """
     from ekiben.up.run import Options, run
 
@@ -132,10 +132,10 @@ def train(
 ) -> None:
     """Train and publish the versions of the model credit, and print how they compare.
 
-    What is published lies in the BentoML model store (`bentoml models list`). The same data and code give the
-    same digest: training again changes nothing.
+    The published models are in the BentoML model store (`bentoml models list`). The same data and code give
+    the same digest: training again changes nothing.
     """
-    from ekiben.commands.train import train_and_compare
+    from ekiben.local.train import train_and_compare
 
     train_and_compare(screen(), version or None)
 
@@ -198,11 +198,11 @@ def explain(experiment: Experiment, user: User, as_json: AsJson = False) -> None
 
     check_user(user)
     source = asyncio.run(explain.find_source(Settings.from_environ(os.environ)))
-    told = explain.explain(source, experiment, user)
+    explanation = explain.explain(source, experiment, user)
     if as_json:
-        print_json(asdict(told))
+        print_json(asdict(explanation))
     else:
-        explain.show_explanation(screen(), told)
+        explain.show_explanation(screen(), explanation)
 
 
 @app.command()
@@ -251,7 +251,7 @@ def panic(
     EKIBEN_PANIC_FILE or else `panic` in the data directory, and this command writes it. It lasts, restarts
     too, until --off. With neither a model nor --all it shows for which models it is on.
     """
-    from ekiben.commands.panic import press
+    from ekiben.local.panic import press
 
     said, doubt = press(Settings.from_environ(os.environ), os.environ, model, everyone=all_models, off=off)
     print_error(doubt)

@@ -1,4 +1,4 @@
-"""`ekiben outcomes …`: thin doors, one function a command."""
+"""`ekiben outcomes …`: thin functions, one for each command."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def import_file(
     with one id the first counts. So an equal line of next week's file is the same outcome: give lines times
     or ids where it is not.
 
-    A line that is wrong is told by its number (more than 20 of them: in FILE.rejected), the others are
-    imported, and the exit code is 1. At the end every value is told with how often it came.
+    Wrong lines are listed by number (more than 20 of them: in FILE.rejected), the others are imported, and
+    the exit code is 1. At the end the values are listed with the number of their lines.
     """
     from ekiben.importing.rows import Columns
     from ekiben.importing.run import import_outcomes

@@ -1,4 +1,4 @@
-"""The commands that show what the controller knows: thin doors, one function a command."""
+"""The commands that show what the controller knows: thin functions, one for each command."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ekiben.commands.applying import FILES
 from ekiben.commands.arguments import AsJson, Experiment, controller, screen
 from ekiben.terminal.output import print_json
 from ekiben.terminal.settings import Settings
@@ -26,14 +27,14 @@ def report(experiment: Experiment, as_json: AsJson = False) -> None:
     """
     from ekiben.showing.report import show_report
 
-    told, content = controller().report(experiment)
+    found, content = controller().report(experiment)
     if as_json:
         print_json(json.loads(content))
     else:
-        show_report(screen(), told)
+        show_report(screen(), found)
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=FILES)
 def schema() -> None:
     """Print the JSON Schema of an experiments file, for editors."""
     from ekiben.experiments.schema import experiments_schema
@@ -107,16 +108,16 @@ def plan(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell how many users and days an experiment needs to find an effect.
+    """Show how many users and days an experiment needs to find an effect.
 
-    Reckoned from the sequential boundary that verdicts use, not from the formula for a single look.
+    Computed from the sequential boundary that verdicts use, not from the formula for a single look.
     """
     from ekiben.showing.standing import show_plan
 
-    told = controller().plan(
+    found = controller().plan(
         experiment, effect=effect, power=power, users_per_day=users_per_day, mean=mean, std=std
     )
     if as_json:
-        print_json(told)
+        print_json(found)
     else:
-        show_plan(screen(), told)
+        show_plan(screen(), found)

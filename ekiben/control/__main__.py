@@ -24,7 +24,7 @@ from ekiben.state.user import SaltMissing
 
 
 class _Server(uvicorn.Server):
-    """Ends the pages' event streams as soon as it is told to stop: it would wait for them."""
+    """Ends the pages' event streams as soon as it is asked to stop: it would wait for them."""
 
     def __init__(self, config: uvicorn.Config, controller: Controller) -> None:
         super().__init__(config)
@@ -36,7 +36,7 @@ class _Server(uvicorn.Server):
 
 
 def main() -> int:
-    """Run until told to stop. Returns the exit code: 2 for a setting that cannot be used."""
+    """Run until asked to stop. Returns the exit code: 2 for a setting that cannot be used."""
     try:
         settings = Settings.from_environ(os.environ)
         keep_private(settings.data_dir)
@@ -46,10 +46,11 @@ def main() -> int:
         sys.stderr.write(f"ekiben.control: {error}\n")
         return 2
     if not settings.admin_token and sys.stderr.isatty():  # a terminal; a file would keep it
-        sys.stderr.write(f"ekiben.control: the admin token is {kept_secret(settings.data_dir / TOKEN_FILE)}\n")
+        token = kept_secret(settings.data_dir / TOKEN_FILE)
+        sys.stderr.write(f"ekiben.control: the admin token is {token}\n")
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     logging.getLogger("ekiben.control").info("listening on http://%s:%d", host, settings.port)
-    # uvicorn raises the signal that stopped it once more when it has stopped: told to stop is no failure.
+    # uvicorn raises the signal that stopped it once more when it has stopped, which is no failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server = _Server(
         uvicorn.Config(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -16,7 +16,7 @@ from starlette.routing import Mount
 from ekiben.control.acting.applying import apply_file
 from ekiben.control.acting.editing import Editor
 from ekiben.control.acting.ramps import Ramps
-from ekiben.control.analysis.analysing import Analysis
+from ekiben.control.analysis.analysing import Analyses
 from ekiben.control.analysis.analyst import Analyst
 from ekiben.control.api.admin import admin_app
 from ekiben.control.api.health import health_routes
@@ -39,7 +39,7 @@ from ekiben.state.documents.redaction import redact_user
 from ekiben.state.lease import Lease
 from ekiben.state.user import user_hash, user_salt
 
-# An empty Redis is filled by whoever still knows its experiments, before the file may begin anew.
+# Who still knows the experiments of an empty Redis fills it, before the file may begin a new history.
 _EMPTY_S: Final = 1.5
 
 
@@ -58,11 +58,15 @@ class Controller:
         recorder = Recorder(redis, files, lease, settings.record_every_s)
         desk.leading = lease.held
         desk.recorder_lag_s = lambda: recorder.lag_s
-        analyst = Analyst(desk, lease, Analysis(files))
+        analyst = Analyst(desk, lease, Analyses(files))
+
+        async def may_apply() -> bool:
+            return lease.held()
+
         applier = None
         if (file := settings.experiments_file) is not None:
             waits = Waits(empty_s=_EMPTY_S)
-            applier = Applier(desk.store, file, _holds(lease), lease=lease, waits=waits)
+            applier = Applier(desk.store, file, may_apply, lease=lease, waits=waits)
             desk.file = lambda: applier.standing
         self._store = desk.store
         self._forgetting = Forgetting(redis, files, lease, recorder.hurry)
@@ -114,13 +118,6 @@ class Controller:
         # Before the events: at their end Redis is asked to rewrite its log, which holds the entries as well.
         await redact_user(self._redis, self._store, user_id, f"forgotten-{known_as[:16]}")
         return msgspec.structs.asdict(await self._forgetting.forget(known_as))
-
-
-def _holds(lease: Lease) -> Callable[[], Awaitable[bool]]:
-    async def holds() -> bool:
-        return lease.held()
-
-    return holds
 
 
 def _failing(recorder: Recorder, analyst: Analyst, keeper: Housekeeper, clocks: Clocks) -> dict[str, str]:

@@ -26,7 +26,7 @@ _PATIENCE_S: Final = 600.0
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     """Apply the one file that is named. Returns the exit code: 2 for wrong usage."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # what is done can be told in any encoding
+        sys.stdout.reconfigure(errors="backslashreplace")  # every encoding can show what is done
     url, token = environ.get("EKIBEN_CONTROLLER_URL", ""), environ.get("EKIBEN_ADMIN_TOKEN", "")
     if len(arguments) != 1 or not url.startswith(("http://", "https://")) or not token:
         return _fail("give one file, EKIBEN_CONTROLLER_URL and EKIBEN_ADMIN_TOKEN", 2)
@@ -45,7 +45,7 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
         try:
             answer = ask(f"{url.rstrip('/')}/api/apply", body, headers, _TIMEOUT_S)
             if answer.status == 200:
-                return _told(json.loads(answer.content))
+                return _show(json.loads(answer.content))
             if answer.status < 500:
                 return _fail(_refusal(answer.status, answer.content), 1)
             why = f"it answered {answer.status}"
@@ -58,8 +58,8 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
         time.sleep(_AGAIN_S)
 
 
-def _told(change: dict[str, Any]) -> int:
-    for line in change["changes"] or ["nothing changes: that is how it is"]:
+def _show(change: dict[str, Any]) -> int:
+    for line in change["changes"] or ["nothing changes"]:
         sys.stdout.write(f"{printable(line)}\n")
     sys.stdout.write(f"revision {change['revision']}\n")
     return 0

@@ -1,4 +1,4 @@
-"""Who may change things: whoever has the admin token."""
+"""Who may change things: those who have the admin token."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Auth:
         return hmac.new(self._digest, value.encode(), hashlib.sha256).hexdigest()
 
     def check(self, token: str, client: str = "") -> bool:
-        """Whether this is the admin token, in a time that tells nothing of it.
+        """Whether this is the admin token, in a time that says nothing about it.
 
         `client` is who sends it, such as an address. Raises `TooManyAttempts`.
         """

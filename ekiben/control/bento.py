@@ -25,7 +25,7 @@ bound_paths({"/", "/login", "/logout", "/events"}, ("/api/", "/experiments/", "/
 
 @asynccontextmanager
 async def _lifespan(mounted: Starlette) -> AsyncIterator[None]:
-    # Not earlier: whoever builds the Bento imports this module, without settings or a data directory.
+    # Not earlier: what builds the Bento imports this module, without settings or a data directory.
     app = create_app()
     async with app.router.lifespan_context(app):
         mounted.mount("/", app)

@@ -1,7 +1,7 @@
-"""Who asks and what they may do, from whichever of these says so: a log-in, a proxy, the admin token.
+"""Who asks and what they may do, from whichever of these says so: a login, a proxy, the admin token.
 
-1. **The admin token** (`ekiben.control.auth`): whoever has it is an admin.
-2. **A log-in** at the dashboard with that token: an admin, until the log-out (`dashboard/sessions.py`).
+1. **The admin token** (`ekiben.control.auth`): who has it is an admin.
+2. **A login** at the dashboard with that token: an admin, until the logout (`dashboard/sessions.py`).
 3. **A proxy that knows who its user is**, such as oauth2-proxy: it sends the name in the header
    `EKIBEN_TRUSTED_USER_HEADER`. That counts only from an address in `EKIBEN_TRUSTED_PROXIES`: anybody else
    could write it. The name is an admin where `EKIBEN_ADMINS` lists it, else a viewer.

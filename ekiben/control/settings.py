@@ -22,7 +22,7 @@ _REDIS: Final = ("redis://", "rediss://", "unix://")
 
 @dataclass(frozen=True, slots=True, repr=False)  # it holds the admin token
 class Settings:
-    """What one controller process is told. `docs/settings.md` describes each variable."""
+    """The settings of one controller process. `docs/settings.md` describes each variable."""
 
     state_url: str
     state_durable: str = "check"

@@ -60,7 +60,7 @@ def share_problems(experiment: Experiment) -> Problems:
             least = _least_coverage(experiment, coverage)
             words = (
                 f"at {coverage:g} % variant {word(empty)} has none of the {BUCKETS:,} buckets, so "
-                f"nobody gets it: the least coverage at which every variant has one is {least:g} %"
+                f"no user gets it: the least coverage at which every variant has one is {least:g} %"
             )
             yield path, words
 
@@ -104,5 +104,5 @@ def _namespace_words(namespace: Namespace) -> str:
     near = min(int(namespace.from_ / step), PLACES - 1) * step
     return (
         f"{namespace.from_:g} to {namespace.to:g} % holds none of the {PLACES:,} places of a namespace, so "
-        f"nobody takes part: the nearest that does is {near:g} to {near + step:g}"
+        f"no user takes part: the nearest that has users is {near:g} to {near + step:g}"
     )

@@ -78,11 +78,11 @@ def import_outcomes(console: Console, path: Path, columns: Columns, sender: Outc
             found.bad = bad.count
             found.accepted = sender.accepted if sender is not None else 0
             progress.stop()
-            for line in found.told(columns, dry_run=sender is None):
+            for line in found.report(columns, dry_run=sender is None):
                 console.print(line, soft_wrap=True, markup=False)
             if found.bad:
                 where = f"; all of them are in {bad.path}" if found.bad > SHOWN else ""
-                console.print(f"{found.bad:,} lines were not imported{where}")
+                console.print(f"lines that were not imported: {found.bad:,}{where}")
     return found
 
 

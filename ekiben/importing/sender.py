@@ -23,7 +23,7 @@ Numbered = tuple[int, dict[str, Any]]
 """An outcome, and the number of the line that it comes from."""
 
 Rejected = Callable[[int, str], None]
-"""Told of an outcome that the router refuses: its number, and why."""
+"""Called for an outcome that the router refuses, with its number and why."""
 
 
 class OutcomeSender:

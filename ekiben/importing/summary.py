@@ -52,52 +52,52 @@ class Imported:
         """Lines that are outcomes."""
         return self.lines - self.bad - self.without_value
 
-    def told(self, columns: Columns, dry_run: bool) -> Iterator[str]:
+    def report(self, columns: Columns, dry_run: bool) -> Iterator[str]:
         """The summary, line by line."""
         if dry_run:
             yield f"{self.good:,} of {self.lines:,} lines can be imported; nothing was sent"
         else:
-            yield f"{self.accepted:,} outcomes of {self.lines:,} lines imported"
+            yield f"{self.accepted:,} of {self.lines:,} lines imported"
         if self.without_value:
-            yield f"{self.without_value:,} lines have no value in {columns.value} and were left out"
-        yield from self._values_told(columns)
-        yield from self._ids_told()
+            yield f"lines without a value in {columns.value}, left out: {self.without_value:,}"
+        yield from self._values(columns)
+        yield from self._ids()
         blank, decimal = self.hints["blank"], self.hints["decimal"]
         if blank:
-            yield f"{blank:,} user ids have a blank around them, and the router takes it for a part of the id"
+            yield f"user ids with a blank around them: {blank:,}. To the router it is a part of the id"
         if decimal:
-            yield f"{decimal:,} user ids are numbers such as 7.0, and to the router 7 is another user"
+            yield f"user ids that are numbers such as 7.0: {decimal:,}. To the router 7 is another user"
 
-    def _values_told(self, columns: Columns) -> Iterator[str]:
+    def _values(self, columns: Columns) -> Iterator[str]:
         distinct = len(self.values)
         if columns.positive is not None or 0 < distinct <= _SHOWN:
             shown = [
                 f"{raw} as {value:g}" if columns.positive is not None else raw for raw, value in self.values
             ]
             counts = self.values.values()
-            told = [f"{text} ({count:,})" for text, count in zip(shown, counts, strict=True)][:_SHOWN]
+            texts = [f"{text} ({count:,})" for text, count in zip(shown, counts, strict=True)][:_SHOWN]
             rest = sum(list(counts)[_SHOWN:]) + self.more_values
-            yield f"values: {', '.join(told)}" + (f" and others ({rest:,})" if rest else "")
+            yield f"values: {', '.join(texts)}" + (f" and others ({rest:,})" if rest else "")
         elif distinct:
             numbers = [value for _, value in self.values]
             more = "more than " if self.more_values else ""
             yield f"values: {more}{distinct:,} different ones, such as {min(numbers):g} and {max(numbers):g}"
 
-    def _ids_told(self) -> Iterator[str]:
+    def _ids(self) -> Iterator[str]:
         if self.unnumbered:
             yield (
-                f"{self.unnumbered:,} lines have no id. Theirs is made of {', '.join(ID_FIELDS[:-1])} and "
-                f"{ID_FIELDS[-1]}: an equal line of this or of another file is the same outcome"
+                f"lines without an id: {self.unnumbered:,}. Theirs is made of {', '.join(ID_FIELDS[:-1])} "
+                f"and {ID_FIELDS[-1]}: an equal line of this or of another file is the same outcome"
             )
         if self.repeated:
             yield (
-                f"{self.repeated:,} lines repeat another one: they count once. "
+                f"lines that repeat another one: {self.repeated:,}. They count once. "
                 "Name a column of ids with --id-column where they are outcomes of their own"
             )
         if len(self._seen) == TRACKED:
             yield f"repetitions were looked for among the first {TRACKED:,} different lines only"
         if self.undated:
             yield (
-                f"{self.undated:,} lines have neither a time `at` nor an id: they count as of now, and an "
+                f"lines with neither a time `at` nor an id: {self.undated:,}. They count as of now, and an "
                 "equal line that was imported before is not imported again"
             )

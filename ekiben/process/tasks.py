@@ -1,4 +1,4 @@
-"""What runs in the background without an end: it is kept running, and ended for good."""
+"""What runs in the background without an end: it is kept running, and ended when that is asked for."""
 
 from __future__ import annotations
 

@@ -126,41 +126,41 @@ def explain(source: Source, experiment_key: str, user_id: str) -> Explanation:
     )
 
 
-def show_explanation(console: Console, told: Explanation) -> None:
+def show_explanation(console: Console, shown: Explanation) -> None:
     """Print bucket, ranges, what decided and the revision."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     table.add_row(
         "experiment",
-        f"{told.experiment}: {told.status}, phase {told.phase}, "
-        f"coverage {told.coverage:g} %, seed {told.seed}",
+        f"{shown.experiment}: {shown.status}, phase {shown.phase}, "
+        f"coverage {shown.coverage:g} %, seed {shown.seed}",
     )
-    table.add_row("user", told.user)
-    table.add_row("bucket", "none" if told.bucket is None else f"{told.bucket:,} of 0 to {BUCKETS - 1:,}")
-    for number, each in enumerate(told.ranges):
-        buckets = "nobody" if each.first is None else f"{each.first:,} to {each.last:,}"
+    table.add_row("user", shown.user)
+    table.add_row("bucket", "none" if shown.bucket is None else f"{shown.bucket:,} of 0 to {BUCKETS - 1:,}")
+    for number, each in enumerate(shown.ranges):
+        buckets = "none" if each.first is None else f"{each.first:,} to {each.last:,}"
         table.add_row("ranges" if number == 0 else "", f"{each.variant} ({each.version}): {buckets}")
-    if told.namespace is not None:
-        part = told.namespace
+    if shown.namespace is not None:
+        part = shown.namespace
         table.add_row(
             "namespace",
             f"{part.name}: {part.from_percent:g} to {part.to_percent:g} %, "
             f"the user is at {part.user_percent:.1f} %",
         )
-    table.add_row("decided by", _decision(told))
-    served = f"variant {told.variant}" if told.in_experiment else "not in the experiment"
-    table.add_row("result", f"{served}, version {told.version}")
-    table.add_row("revision", f"{'none' if told.revision is None else told.revision}, from {told.source}")
+    table.add_row("decided by", _decision(shown))
+    served = f"variant {shown.variant}" if shown.in_experiment else "not in the experiment"
+    table.add_row("result", f"{served}, version {shown.version}")
+    table.add_row("revision", f"{'none' if shown.revision is None else shown.revision}, from {shown.source}")
     console.print(table, soft_wrap=False)
 
 
-def _decision(told: Explanation) -> str:
+def _decision(shown: Explanation) -> str:
     return {
-        "status": f"status: a {told.status} experiment assigns no users, everyone gets live",
+        "status": f"status: a {shown.status} experiment assigns no users, everyone gets live",
         "override": "override: the experiment names this user",
         "namespace": "namespace: the user is outside this experiment's share of it",
         "range": "range: the bucket is in the variant's range"
-        if told.in_experiment
+        if shown.in_experiment
         else "range: the bucket is in no variant's range, the user gets live",
-    }.get(told.decided_by, told.decided_by)
+    }.get(shown.decided_by, shown.decided_by)

@@ -130,8 +130,8 @@ def _notes(report: Report) -> Iterator[str]:
     for rule in report.rule_changes:
         yield f"the rule was changed on {rule.moment} by {rule.who}: {'; '.join(rule.lines)}"
     for change in report.redeployments:
-        told = "acknowledged" if change.acknowledged else "not acknowledged: it blocks the verdict"
-        yield f"{change.variant} was answered by {change.model_version} in the middle ({told})"
+        noted = "acknowledged" if change.acknowledged else "not acknowledged: it blocks the verdict"
+        yield f"{change.variant} was answered by {change.model_version} in the middle ({noted})"
     if report.lag_s is not None and report.lag_s > 60:
         yield f"the newest {format_duration(report.lag_s)} of events are not in it yet"
 

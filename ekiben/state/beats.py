@@ -1,4 +1,4 @@
-"""Beats: what each router worker tells of itself every second, through the state Redis.
+"""Beats: what each router worker writes about itself every second, through the state Redis.
 
 A hash holds each worker's last beat, a sorted set beside it when that came, by Redis's own clock: the clocks
 of the machines need not agree. Numbers count from the worker's start, so that a reader takes differences.
@@ -23,7 +23,7 @@ IGNORED_AFTER_S: Final = 5.0
 _FORGOTTEN_AFTER_S: Final = 60
 
 # KEYS: the hash, the sorted set. ARGV: the worker, its beat, seconds after which others are forgotten, the
-# oldest age in seconds of who is told. Returns the workers that beat.
+# oldest age in seconds of who counts. Returns the workers that beat.
 _WRITE: Final = """
 local now = redis.call('TIME')
 local at = now[1] + now[2] / 1000000
@@ -116,7 +116,7 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     """Only programs of its own machine reach it: it listens on loopback, answers to no other name, lets no
     web page of elsewhere ask, and has seen no outcomes that a proxy passed on."""
     outcomes_open: bool
-    """Whoever reaches it may send outcomes: no API keys are set."""
+    """Who reaches it may send outcomes: no API keys are set."""
     panic: list[str] = []
     seconds_bounds: list[float] = []
     versions: dict[str, VersionBeat] = {}

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError, ResponseError
 
+from ekiben.process.environ import BadSetting
 from ekiben.process.printable import without_password
 
 
@@ -27,7 +28,7 @@ def state_answers(*also: type[Exception]) -> Iterator[None]:
     try:
         yield
     except errors as error:
-        # redis-py tells of a missing password in more than one class.
+        # redis-py reports a missing password in more than one class.
         if isinstance(error, AuthenticationError) or "authenticat" in str(error).lower():
             raise Unreadable(f"the state Redis refuses the password: {error}") from error
         if isinstance(error, ResponseError):
@@ -39,14 +40,14 @@ def open_state(state_url: str) -> Redis:
     """A client of the state Redis, with time-outs: nobody waits for it without an end.
 
     A server that has become a replica is left: behind the same address there is another one by now.
-    Raises ValueError for what is no address.
+    Raises `BadSetting` for what is no address.
     """
     try:
         return Redis.from_url(
             state_url, socket_timeout=2.0, socket_connect_timeout=1.0, retry_on_error=[ReadOnlyError]
         )
     except ValueError:  # its words may hold a part of the password
-        raise ValueError(
+        raise BadSetting(
             f"EKIBEN_STATE_URL (or REDIS_URL): {without_password(state_url)} is not the address of a Redis, "
             "such as redis://host:6379/0"
         ) from None

@@ -1,7 +1,7 @@
 """Whether the state Redis keeps what it confirms: read from the server itself, at start and again and again.
 
 202 for an outcome promises that it is stored. A server without an append-only file, or one that evicts keys,
-answers the same commands and keeps no promise; one that is configured anew, or whose disk fails, stops
+answers the same commands and keeps no promise; one that is configured again, or whose disk fails, stops
 keeping it while everything runs.
 """
 

@@ -40,7 +40,7 @@ _SETTINGS: Mapping[str, tuple[str, ...]] = {
 
 
 class EmbeddedRedisError(Exception):
-    """The embedded Redis cannot be used; the message is one line that says why and how to mend it."""
+    """The embedded Redis cannot be used; the message is one line that says why and how to fix it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,22 +128,22 @@ class Lease:
     async def run(self, on_change: Callable[[bool], None]) -> None:
         """Hold the lease for as long as possible, until cancelled; then give it up.
 
-        `on_change` is told True when this process begins to act and False when it must stop.
+        `on_change` is called with True when this process begins to act and with False when it must stop.
         """
-        told = False
+        known = False
         try:
             while True:
                 try:
                     await self.renew()
                 except (RedisError, OSError) as error:
                     _log.warning("the lease could not be renewed: %s", error)
-                if self.held() != told:
-                    told = self.held()
-                    _log.info("lease %s", f"held, token {self._token}" if told else "lost")
-                    on_change(told)
+                if self.held() != known:
+                    known = self.held()
+                    _log.info("lease %s", f"held, token {self._token}" if known else "lost")
+                    on_change(known)
                 await asyncio.sleep(self._ttl_s / 3)
         finally:
             # Shielded: the cancellation that brought us here must not keep the next one waiting.
             await asyncio.shield(self.release())
-            if told:
+            if known:
                 on_change(False)

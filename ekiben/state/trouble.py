@@ -1,4 +1,4 @@
-"""Telling of what goes on going wrong, so that nobody has to have looked when it began."""
+"""Logging what keeps going wrong, so that a late reader of the log sees it too."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TELL_AGAIN_S: Final = 60.0
 
 
 class Trouble:
-    """Something that goes wrong again and again: told at once, when it changes, and every minute."""
+    """Something that goes wrong again and again: logged at once, when it changes, and every minute."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

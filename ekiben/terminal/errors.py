@@ -1,10 +1,10 @@
-"""What goes wrong in a way the user can mend."""
+"""What goes wrong in a way that the user can fix."""
 
 from __future__ import annotations
 
 
 class EkibenError(Exception):
-    """A failure told in one line: what went wrong, where, and how to mend it. Exit code 1."""
+    """A failure in one line: what went wrong, where, and how to fix it. Exit code 1."""
 
 
 class UsageError(EkibenError):

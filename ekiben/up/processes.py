@@ -71,7 +71,7 @@ class Children:
     def start(
         self, name: str, command: Sequence[str], more: Mapping[str, str] | None = None, needed: bool = True
     ) -> Child:
-        """Start `command` in a session of its own; its output goes to `NAME.log`, which begins anew."""
+        """Start `command` in a session of its own; its output goes to `NAME.log`, which begins empty."""
         log = self._log_dir / f"{name}.log"
         with open(log, "wb", opener=private_opener) as output:
             process = subprocess.Popen(  # noqa: S603 - commands are put together in ekiben.up

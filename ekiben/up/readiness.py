@@ -89,15 +89,15 @@ def _with_words(line: str, log: Path) -> str:
 
 def last_words(log: Path, limit: int = 300) -> str:
     """Return the error that a log ends with, else its last line, cut to `limit` characters."""
-    told_lines = (told for line in _end_of(log).splitlines() for told in _told(line).splitlines())
-    lines = [line for line in told_lines if line.strip() and not line.startswith((" ", "\t"))]
-    told = (found[0] for line in reversed(lines) if (found := TELLING.search(line)))
-    line = next(told, lines[-1] if lines else "")
+    texts = (text for line in _end_of(log).splitlines() for text in _message(line).splitlines())
+    lines = [line for line in texts if line.strip() and not line.startswith((" ", "\t"))]
+    errors = (found[0] for line in reversed(lines) if (found := TELLING.search(line)))
+    line = next(errors, lines[-1] if lines else "")
     line = "".join(letter for letter in line.strip() if letter.isprintable())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def _told(line: str) -> str:
+def _message(line: str) -> str:
     """What a line of a log says: of one that is JSON its message, and the traceback below."""
     try:
         entry = json.loads(line)

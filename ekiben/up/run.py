@@ -262,9 +262,9 @@ class _Up:
                 parts.append(Part(child, f"{service.url}/readyz"))
 
             def start(
-                name: str, module: str, told: str, more: dict[str, str], url: str, grace_s: float
+                name: str, module: str, what: str, more: dict[str, str], url: str, grace_s: float
             ) -> None:
-                shown.begin(name, told)
+                shown.begin(name, what)
                 child = children.start(name, [sys.executable, "-P", "-m", module], {**shared, **more})
                 undo.callback(lambda: children.stop([child], grace_s))
                 parts.append(Part(child, f"{url}/readyz"))
@@ -275,12 +275,12 @@ class _Up:
                 "EKIBEN_WORKERS": str(workers),
                 "EKIBEN_DRAIN_S": "0",  # no load balancer has to notice first
             }
-            told = f"router on port {port}, {workers} worker(s)"
-            start("router", "router", told, more, self._url, ROUTER_GRACE_S)
+            what = f"router on port {port}, workers: {workers}"
+            start("router", "router", what, more, self._url, ROUTER_GRACE_S)
             if self._controller_url is not None:
-                told = f"controller on port {self._options.controller_port}"
+                what = f"controller on port {self._options.controller_port}"
                 more = self._controller_environment()
-                start("controller", "ekiben.control", told, more, self._controller_url, CONTROLLER_GRACE_S)
+                start("controller", "ekiben.control", what, more, self._controller_url, CONTROLLER_GRACE_S)
             failed = await until_ready(parts, lambda part: shown.done(part.child.name))
             for name, why in failed.items():
                 shown.failed(name)

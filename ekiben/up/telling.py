@@ -19,12 +19,12 @@ _LOOK_S: Final = 1.0
 async def tell_of_file(console: Console, controller_url: str) -> None:
     """Print how the experiments file stands whenever that becomes another thing, until cancelled."""
     client = ControllerClient(controller_url, os.environ)
-    told: tuple[str, ...] = ()
+    printed: tuple[str, ...] = ()
     while True:
-        with suppress(EkibenError):  # it starts, or stops: the next look tells
+        with suppress(EkibenError):  # it starts or stops: the next look prints it
             standing = (await asyncio.to_thread(client.status))["file"]
-            if standing is not None and (lines := file_lines(standing)) != told:
+            if standing is not None and (lines := file_lines(standing)) != printed:
                 said = lines or (f"{standing['file']} is in force.",)
                 console.print("\n".join(said), soft_wrap=True, markup=False)
-                told = lines
+                printed = lines
         await asyncio.sleep(_LOOK_S)

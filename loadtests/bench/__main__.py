@@ -86,7 +86,7 @@ class Bench:
             (direct, len(half), partial(check_direct, session, direct.url, DIRECT_VERSION, half)),
             (router, 2 * len(cases), partial(check_router, session, router.url, cases)),
         ]
-        told = []
+        lines = []
         for target, answers, compare in checks:
             first = self._numbers.next
             async with loaded(target.url, target.stream, first, _CHECK_CLIENTS, _CHECK_S) as load:
@@ -95,8 +95,8 @@ class Bench:
             self._numbers.sent(one.requests + one.errors + _CHECK_CLIENTS)
             if wrong:
                 raise BenchError(f"{target.name}: {len(wrong)} wrong answers, the first: {wrong[0]}")
-            told.append(f"{target.name}: {answers:,} answers compared, all right.")
-        return told
+            lines.append(f"{target.name}: {answers:,} answers compared, all right.")
+        return lines
 
     async def memory(self, target: Target) -> Memory:
         """Send a million distinct requests."""

@@ -2,8 +2,8 @@
 
 Both run at the same time, each in a network of its own, and are loaded in turn for a second at a time,
 now the one first and now the other: a machine whose speed drifts is the same machine for both. After 25
-pairs both are started anew. A pair gives one ratio of CPU seconds a request; of the ratios the median is
-told, with the interval that holds the median of all pairs in 95 of 100 cases, whatever their distribution is
+pairs both are started again. A pair gives one ratio of CPU seconds a request; of the ratios the median is
+reported, with the interval that holds the median of all pairs in 95 of 100 cases, for any distribution
 (order statistics, binomial).
 """
 
@@ -33,7 +33,7 @@ from loadtests.bench.wrk import require_wrk
 _SIDE: Final = Path(__file__).with_name("side.py").absolute()
 _SURE: Final = 0.95
 _PAIRS: Final = 150
-# Then both are started anew: where its memory lies makes a process quicker or slower as long as it lives.
+# Then both are started again: where its memory lies makes a process quicker or slower as long as it lives.
 _A_START: Final = 25
 _END_S: Final = 60.0
 Costs = dict[str, list[tuple[float, float]]]

@@ -54,13 +54,13 @@ METRICS: Final[list[dict[str, Any]]] = [
 
 def measure(folder: Path) -> dict[str, Any]:
     """In the child: seconds of each full report, from listing the files on, and the process's peak memory."""
-    from ekiben.control.analysis.analysing import Analysis
+    from ekiben.control.analysis.analysing import Analyses
     from ekiben.control.recording.files import EventFiles
     from ekiben.experiments.parsing import parse_document
     from ekiben.state.documents.document import Stored
 
     parsed = parse_document(document({"v1": "http://v1:1", "v2": "http://v2:1"}, metrics=METRICS))
-    analysis, stored = Analysis(EventFiles(str(folder))), Stored("bench", 1, "", parsed)
+    analysis, stored = Analyses(EventFiles(str(folder))), Stored("bench", 1, "", parsed)
     seconds, cpu_s = [], []
     for _ in range(ROUNDS):
         begun, used = time.perf_counter(), time.process_time()

@@ -1,4 +1,4 @@
-"""What ends a benchmark early, told in one line."""
+"""What ends a benchmark early, in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One side of a comparison: the stack of the tree that this runs in, under load when it is told so.
+"""One side of a comparison: the stack of the tree that this runs in, under load on request.
 
 `python side.py` is run in a tree, this one's or an earlier revision's, and imports what it needs from there.
 It prints a line when it is ready: the kinds of load. One of them on standard input is a phase of load. The

@@ -55,14 +55,14 @@ def read_output(output: str) -> Round:
     if line is None:
         words = " ".join(output.split())[-200:]
         raise BenchError(f"wrk measured nothing: {words or 'it printed nothing'}")
-    told = json.loads(line[len(_MARK) :])
+    printed = json.loads(line[len(_MARK) :])
     return Round(
-        requests=told["requests"],
-        seconds=told["duration_us"] / 1e6,
-        bytes=told["bytes"],
-        p50_ms=told["p50_us"] / 1000,
-        p99_ms=told["p99_us"] / 1000,
-        errors=sum(told[kind] for kind in ("connect", "read", "write", "status", "timeout")),
+        requests=printed["requests"],
+        seconds=printed["duration_us"] / 1e6,
+        bytes=printed["bytes"],
+        p50_ms=printed["p50_us"] / 1000,
+        p99_ms=printed["p99_us"] / 1000,
+        errors=sum(printed[kind] for kind in ("connect", "read", "write", "status", "timeout")),
     )
 
 

@@ -27,7 +27,7 @@ from ekiben.backup.folder import read_manifest
 from ekiben.backup.restore import restore
 from ekiben.backup.save import back_up
 from ekiben.backup.state_copy import read_state, write_state
-from ekiben.control.analysis.analysing import Analysis
+from ekiben.control.analysis.analysing import Analyses
 from ekiben.control.analysis.tables import DuckDBTables
 from ekiben.control.recording.files import EventFiles
 from ekiben.control.recording.intake import BAD_BLOCKS_STREAM
@@ -148,7 +148,7 @@ async def report(here: Place, *, record: bool = True) -> dict[str, Any]:
     held = await DocumentStore(redis).load()
     assert held is not None
     await redis.aclose()
-    made = msgspec.to_builtins(Analysis(here.files).report(KEY, held, START + 30 * 86_400))
+    made = msgspec.to_builtins(Analyses(here.files).report(KEY, held, START + 30 * 86_400))
     del made["lineage"]
     return dict(made)
 

@@ -212,7 +212,7 @@ async def test_a_file_is_imported_whole_and_once_however_often(importing: Import
     for _ in range(2):
         found = importing.run(table(rows))
         assert (found.lines, found.accepted, found.bad) == (2500, 2500, 0)
-    assert "2,500 outcomes of 2,500 lines imported" in importing.said
+    assert "2,500 of 2,500 lines imported" in importing.said
     held = await importing.held()
     assert sorted(each["value"] for each in held) == [number / 4 for number in range(2500)]
     assert {each["at"] for each in held} == {datetime(2025, 5, 31, 22, tzinfo=UTC).timestamp()}
@@ -230,7 +230,7 @@ async def test_good_lines_are_imported_and_bad_ones_told_by_their_number(importi
     ]
     held = {each["prediction_id"]: (each["name"], each["value"]) for each in await importing.held()}
     assert "values: bad as 1 (2), good as 0 (1)" in importing.said
-    assert "1 lines have no value in label and were left out" in importing.said
+    assert "lines without a value in label, left out: 1" in importing.said
     assert held == {"p-1": ("default", 1.0), "p-2": ("default", 0.0), "p-9": ("default", 1.0)}
 
 
@@ -260,7 +260,7 @@ async def test_a_dry_run_reads_everything_and_sends_nothing(importing: Importing
 async def test_lines_that_repeat_another_are_told_and_count_once(importing: Importing) -> None:
     found = importing.run(table([{"user_id": "u", "name": "n", "value": 1}] * 3))
     assert (found.accepted, found.repeated) == (3, 2)
-    assert "2 lines repeat another one" in importing.said
+    assert "lines that repeat another one: 2." in importing.said
     assert len(await importing.held()) == 1
 
 
@@ -276,11 +276,12 @@ def test_what_ids_are_made_of_and_ids_that_look_wrong_are_told(tmp_path: Path) -
     path.write_text("user_id,value,name\n7.0,1,n\nu ,2,n\n")
     import_outcomes(Console(file=out, width=200), path, PLAIN, None)
     assert (
-        "2 lines have no id. Theirs is made of prediction_id, user_id, name, value and at" in out.getvalue()
+        "lines without an id: 2. Theirs is made of prediction_id, user_id, name, value and at"
+        in out.getvalue()
     )
-    assert "2 lines have neither a time `at` nor an id" in out.getvalue()
-    assert "1 user ids have a blank around them" in out.getvalue()
-    assert "1 user ids are numbers such as 7.0" in out.getvalue()
+    assert "lines with neither a time `at` nor an id: 2." in out.getvalue()
+    assert "user ids with a blank around them: 1." in out.getvalue()
+    assert "user ids that are numbers such as 7.0: 1." in out.getvalue()
 
 
 def test_what_is_in_a_column_that_is_not_used_spoils_nothing(tmp_path: Path) -> None:
@@ -367,7 +368,7 @@ async def test_the_command_exits_with_1_where_a_line_was_bad_and_with_2_for_no_f
     done = ekiben(["outcomes", "import", str(path), "--name", "profit"], env)
     assert done.returncode == 1, done.stderr
     assert "line 3: value: not a number: 'x'" in done.stdout
-    assert "1 outcomes of 2 lines imported" in done.stdout
+    assert "1 of 2 lines imported" in done.stdout
     path.write_text("user_id,value\nu-1,1\n")
     assert ekiben(["outcomes", "import", str(path), "--name", "profit"], env).returncode == 0
     done = ekiben(["outcomes", "import", str(path / "none")], env)

@@ -173,7 +173,7 @@ async def test_the_document_in_force_is_printed_as_a_file_that_makes_it_true(
     file = tmp_path / "experiments.yaml"
     file.write_text(out)
     code, said, _ = await command("check", str(file))
-    assert (code, said) == (0, f"{file} is sound: 1 models, 1 experiments\n")
+    assert (code, said) == (0, f"{file} is sound (models: 1, experiments: 1)\n")
     assert parse_experiments(out.encode()).document == stored.document
 
 

@@ -14,7 +14,7 @@ from tests.experiments.documents import credit, credit_document, variants
 
 NET = "experiments.credit-net"
 INSTEAD = (
-    "raise coverage, which moves nobody; or begin a new phase: raise phase and name a seed that was not "
+    "raise coverage, which moves no user; or begin a new phase: raise phase and name a seed that was not "
     "used before"
 )
 ALLOWED = {

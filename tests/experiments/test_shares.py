@@ -39,7 +39,7 @@ def test_weights_of_95_and_5_are_10_buckets_and_1_at_a_thousandth() -> None:
             {"variants": variants(control=99.9, treatment=0.1), "coverage": 5},
             ("coverage",),
             (
-                "at 5 % variant treatment has none of the 10,000 buckets, so nobody gets it: the least "
+                "at 5 % variant treatment has none of the 10,000 buckets, so no user gets it: the least "
                 "coverage at which every variant has one is"
             ),
         ),
@@ -62,7 +62,7 @@ def test_weights_of_95_and_5_are_10_buckets_and_1_at_a_thousandth() -> None:
             {"namespace": {"name": "n", "from": 0.01, "to": 0.05}},
             ("namespace",),
             (
-                "0.01 to 0.05 % holds none of the 1,000 places of a namespace, so nobody takes part: the "
+                "0.01 to 0.05 % holds none of the 1,000 places of a namespace, so no user takes part: the "
                 "nearest that does is 0 to 0.1"
             ),
         ),

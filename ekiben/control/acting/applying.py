@@ -1,4 +1,4 @@
-"""The controller that leads looks after the experiments file, where it was given one."""
+"""The controller that leads watches the experiments file, where it was given one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def apply_file(applier: Applier, changed: Callable[[], None]) -> None:
             pass  # the desk tells of it
         except Exception as error:
             if repr(error) != failure:
-                log.exception("the experiments file could not be looked after")
+                log.exception("the experiments file could not be applied")
             failure = repr(error)
         if applier.standing != before:
             changed()

@@ -1,7 +1,7 @@
-"""Every change that people make, by whatever door: the admin API and the dashboard call these.
+"""Every change that people make, through the admin API or the dashboard.
 
 A change is a compare-and-set. With a revision it is made on that one or not at all; without one it is decided
-anew on what is there now.
+on what is there now.
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ def analyse(tables: EventTables, key: str, stored: Stored, now: float, past: Pas
     return put_together(key, experiment, stored, gather(tables, key, stored, now, past.step), past, now)
 
 
-class Analysis:
-    """Analyses event files. Its methods take seconds of both cores: call them in a thread."""
+class Analyses:
+    """The analyses of event files. Its methods take seconds of both cores: call them in a thread."""
 
     def __init__(self, files: EventFiles) -> None:
         self._files = files

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 import msgspec
 from redis.exceptions import RedisError
 
-from ekiben.control.analysis.analysing import Analysis
+from ekiben.control.analysis.analysing import Analyses
 from ekiben.control.desk import REPORTS_KEY, SHADOW_REPORTS_KEY, Desk
 from ekiben.experiments.document import Experiment
 from ekiben.experiments.lifecycle import ACTIVE, Status
@@ -41,7 +41,7 @@ _BLOCK_S: Final = 0.2
 class Analyst:
     """Keeps the reports of `desk` fresh while its process holds the lease."""
 
-    def __init__(self, desk: Desk, lease: Lease, analysis: Analysis) -> None:
+    def __init__(self, desk: Desk, lease: Lease, analysis: Analyses) -> None:
         self._desk = desk
         self._lease = lease
         self._analysis = analysis
@@ -167,8 +167,8 @@ class Analyst:
         if experiment.status in (Status.DRAFT, *ACTIVE):
             return report
         ending = await self._audit.ending(report.experiment)
-        told = msgspec.structs.replace(report, ending=ending)
-        return msgspec.structs.replace(told, verdict=judge(told))
+        ended = msgspec.structs.replace(report, ending=ending)
+        return msgspec.structs.replace(ended, verdict=judge(ended))
 
     async def _tried(self, what: str, failed: dict[str, str], compute: Callable[[], _T]) -> _T | None:
         """What `compute` returns in a thread, None where it fails: one's trouble is not another's."""

@@ -1,7 +1,7 @@
 """From sums to effects: tea-tasting's fixed-sample statistics beside the sequential ones of `experiments`.
 
-The intervals and p-values that decide are sequential; tea-tasting's p-value is the ordinary one for whoever
-looks once. Both stand on the same sums.
+The intervals and p-values that decide are sequential; tea-tasting's p-value is the ordinary one, for a
+single look. Both stand on the same sums.
 """
 
 from __future__ import annotations

@@ -157,7 +157,7 @@ def _repetitions(tables: EventTables) -> Table | None:
 
 
 def _by_name(rows: Sequence[Mapping[str, Any]], names: set[str], elsewhere: set[str]) -> Iterator[Line]:
-    """What can be told without knowing whose they are."""
+    """What is known without knowing whose they are."""
     for row in rows:
         yield Line(Reason.VALUE, row["unusable"], row["name"])
         if row["name"] not in names:
@@ -197,14 +197,14 @@ def _of_users(
         (labels if metric.kind.of_predictions else metrics).reason(theirs, metric, now, started_at)
         for metric in experiment.metrics
     ]
-    told = theirs.mutate(reason=ibis.least(*reasons) if len(reasons) > 1 else reasons[0])
-    told = told.filter(told.accepted | (told.reason == outcomes.code(Reason.COUNTED)))
-    early = told.reason.isin([ORDER.index(each) for each in (Reason.BEFORE_FIRST, Reason.BEFORE_START)])
+    explained = theirs.mutate(reason=ibis.least(*reasons) if len(reasons) > 1 else reasons[0])
+    explained = explained.filter(explained.accepted | (explained.reason == outcomes.code(Reason.COUNTED)))
+    early = explained.reason.isin([ORDER.index(each) for each in (Reason.BEFORE_FIRST, Reason.BEFORE_START)])
     rows = tables.rows(
-        told.group_by("reason", "name").aggregate(
-            count=told.count(),
-            earlier=told.count(where=~told.accepted),
-            age_s=told.age_s.quantile(0.5, where=early),
+        explained.group_by("reason", "name").aggregate(
+            count=explained.count(),
+            earlier=explained.count(where=~explained.accepted),
+            age_s=explained.age_s.quantile(0.5, where=early),
         )
     )
     return [

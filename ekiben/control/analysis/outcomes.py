@@ -150,8 +150,8 @@ def seen_elsewhere(strangers: Table, exposures: Table, experiment: str, phase: i
         (found.hint == "decimal", code(Reason.USER_DECIMAL)),
         else_=code(Reason.UNKNOWN_USER),
     )
-    told = found.mutate(reason=reason)
-    return told.group_by("reason", "name").aggregate(count=told["count"].sum())
+    explained = found.mutate(reason=reason)
+    return explained.group_by("reason", "name").aggregate(count=explained["count"].sum())
 
 
 def _usable(outcomes: Table) -> Any:

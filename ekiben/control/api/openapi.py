@@ -40,7 +40,7 @@ def describe(operations: Iterable[Operation]) -> dict[str, Any]:
     operations = tuple(operations)
     bodies = list(dict.fromkeys(each.body for each in operations if each.body is not None))
     answers = [Problem, *(each.answer for each in operations if each.answer is not None)]
-    _, told = msgspec.json.schema_components(answers, ref_template=_REFERENCE + "{name}")
+    _, answered = msgspec.json.schema_components(answers, ref_template=_REFERENCE + "{name}")
     _, asked = models_json_schema(
         [(body, "validation") for body in bodies], ref_template=_REFERENCE + "{model}"
     )
@@ -53,7 +53,7 @@ def describe(operations: Iterable[Operation]) -> dict[str, Any]:
         "servers": [{"url": "/api"}],
         "paths": paths,
         "components": {
-            "schemas": {**told, **asked["$defs"]},
+            "schemas": {**answered, **asked["$defs"]},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }

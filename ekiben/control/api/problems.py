@@ -85,10 +85,10 @@ def titles(errors: Sequence[type[Exception]] | None = None) -> dict[int, str]:
 
 
 def problem_response(error: Exception) -> Response:
-    """The response that tells of `error`; what nobody foresaw tells nothing of itself."""
+    """The response that reports `error`. An unexpected one is not described."""
     status, name, title = next(row[1:] for row in _TABLE if isinstance(error, row[0]))
-    told = status < 500 or isinstance(error, NotForgotten | SaltMissing)
-    detail = _detail(error) if told else title
+    shown = status < 500 or isinstance(error, NotForgotten | SaltMissing)
+    detail = _detail(error) if shown else title
     problem = Problem(type=f"urn:ekiben:problem:{name}", title=title, status=status, detail=detail)
     headers = {}
     if isinstance(error, DocumentError):

@@ -60,7 +60,7 @@ class Dashboard:
         await self._app(scope, receive, send)
 
     def close(self) -> None:
-        """End the event streams: call it when the server is told to stop."""
+        """End the event streams: call it when the server is asked to stop."""
         self._live.close()
 
     async def _page(self, request: Request) -> Response:

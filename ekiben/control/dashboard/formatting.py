@@ -29,7 +29,7 @@ def decimals(*values: float | None) -> int:
 
 
 def number(value: float | None, places: int | None = None, *, signed: bool = False) -> str:
-    """A number with `places` decimals (three digits unless told), thousands set apart by commas."""
+    """A number with `places` decimals (three digits by default), thousands set apart by commas."""
     if value is None:
         return UNKNOWN
     places = decimals(value) if places is None else places
@@ -45,7 +45,7 @@ def count(value: float | None) -> str:
 
 
 def percent(share: float | None, places: int | None = None, *, signed: bool = False) -> str:
-    """A share from 0 to 1 as percent, with one decimal unless told, and more where it is small."""
+    """A share from 0 to 1 as percent, with one decimal by default, and more where it is small."""
     if share is None:
         return UNKNOWN
     if places is None:

@@ -58,7 +58,7 @@ class Live:
         self._streams += 1
         try:
             yield b"retry: 2000\n\n"
-            told: dict[str, str] | None = None
+            sent: dict[str, str] | None = None
             while not self._closing.is_set():
                 since = self._desk.changes
                 fragments = await self._pages.fragments(page)
@@ -66,13 +66,13 @@ class Live:
                     yield b"event: gone\ndata: {}\n\n"
                     return
                 digests = {name: fragment.digest for name, fragment in fragments.items()}
-                if digests != told:
-                    told = digests
+                if digests != sent:
+                    sent = digests
                     yield b"data: " + orjson.dumps(digests) + b"\n\n"
                 if not await self._changed(since):
                     yield b": alive\n\n"
                 else:
-                    await asyncio.sleep(_BETWEEN_S)  # what changes at once is told at once
+                    await asyncio.sleep(_BETWEEN_S)  # changes at one moment are sent together
         finally:
             self._streams -= 1
 

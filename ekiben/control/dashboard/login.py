@@ -13,7 +13,7 @@ _LONGEST_NAME = 60
 
 
 class Login:
-    """The log-in page. The name, which a trusted proxy may know better, is for the history only: whoever has
+    """The login page. The name, which a trusted proxy may know better, is for the history only: who has
     the token may do everything.
     """
 

@@ -86,7 +86,7 @@ class Sessions:
         return known if known.expires_at > self._clock() else None
 
     async def end(self, cookie: str) -> None:
-        """Log out whoever has this id."""
+        """Log out the browser that has this id."""
         now, key = self._clock(), self._key(cookie)
         self._known.pop(key, None)
         self._ended = {each: until for each, until in self._ended.items() if until > now}

@@ -38,7 +38,7 @@ class Site:
         """Who asks, None when that is not known."""
         proxied = self.callers.from_proxy(request)
         session = await self.sessions.find(cookie_of(request))
-        # A log-in of somebody else, who had this browser before, is not this person's.
+        # A login of somebody else, who had this browser before, is not this person's.
         if session is not None and (proxied is None or proxied.who == session.who):
             return Caller(session.who, may_change=True, by_log_in=True)
         return proxied

@@ -4,8 +4,8 @@ Removing days of events and raising a ramp cannot be taken back, and a clock can
 that slept, a host that started without its time server, a hand. Three witnesses have to agree.
 
 1. The state Redis's clock. A controller that is more than 5 minutes off raises no ramp and removes nothing.
-2. The clock's own past, kept in Redis: where it has jumped, or nobody looked for a day, days are removed only
-   once it has run evenly for a day. On one machine Redis jumps with it.
+2. The clock's own past, kept in Redis: where it has jumped, or was not checked for a day, days are removed
+   only once it has run evenly for a day. On one machine Redis jumps with it.
 3. The events (`ekiben/control/recording/retention.py`): what their stream entries' ids call young is not old.
 """
 
@@ -77,7 +77,7 @@ class Clocks:
         await cast("Any", self._redis.hset(CLOCK_KEY, mapping={"last": now, "since": began}))
         if last is not None and not evenly:
             log.warning(
-                "the clock has jumped by %s, or nobody looked", format_duration(abs(now - float(last)))
+                "the clock has jumped by %s, or was not checked", format_duration(abs(now - float(last)))
             )
         if now - began < _EVENLY_S:
             return f"The clock has run evenly for {format_duration(now - began)}, and a day is asked for."

@@ -2,10 +2,10 @@
 
 1. Statuses change as the life cycle says.
 2. While an experiment runs or is paused, what decides who gets which variant stays as it is: a change of
-   weights would move users, and who moves is who came early. Coverage moves nobody and may always change.
+   weights would move users, and who moves is who came early. Coverage moves no user and may always change.
 3. A share that the buckets cannot express is refused (`ekiben.experiments.shares`).
-4. A new phase lifts rule 2: a higher `phase` together with another seed deals the users anew, and the
-   analysis begins anew.
+4. A new phase lifts rule 2: a higher `phase` together with another seed deals the users again, and the
+   analysis begins again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ekiben.experiments.shares import same_shares, share_problems
 _OWN_SEED = "a new phase has a seed that was not used before"
 _RAISE = "raise phase too, and the analysis begins again"
 _INSTEAD = (
-    "raise coverage, which moves nobody; or begin a new phase: raise phase and name a seed that was not "
+    "raise coverage, which moves no user; or begin a new phase: raise phase and name a seed that was not "
     "used before"
 )
 

@@ -1,4 +1,4 @@
-"""Two histories of one document made one again: of each experiment the safer state, told in words.
+"""Two histories of one document made one again: of each experiment the safer state, described in words.
 
 After a failover to a Redis that lagged behind, both sides may have been changed. Neither is right as a whole,
 and the higher revision says only who was busier: what somebody stopped stays stopped.
@@ -65,7 +65,7 @@ def _safer(one: Experiment | None, other: Experiment | None) -> Experiment:
     if one is None or other is None:
         found = one or other
         assert found is not None
-        # Added on one side, or removed on the other: kept, and nobody is served by it.
+        # Added on one side, or removed on the other: kept, and everyone gets live.
         return _paused(found)
     first, second = _SAFETY[one.status], _SAFETY[other.status]
     if first != second:

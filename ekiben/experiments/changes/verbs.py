@@ -201,7 +201,7 @@ def _unacknowledged(experiment: Experiment, report: Report | None) -> Mapping[st
     return {"model_versions": tuple(each.model_version for each in blocking)}
 
 
-_END: Final = "The experiment ends for good."
+_END: Final = "The experiment ends and cannot be started again."
 _ROWS: Final = (
     Verb(
         name="start",

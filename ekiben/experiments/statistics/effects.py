@@ -154,7 +154,7 @@ def relative_interval(control: Estimate, treatment: Estimate, alpha: float) -> I
     """The interval of treatment minus control as a share of the control's value without its sign.
 
     Fieller's (E. C. Fieller, "Some problems in interval estimation", JRSS B 16 (1954)) with the sequential
-    boundary: all r at which treatment - (1 + r) control is not told from 0. It leaves 0 out exactly when the
+    boundary: all r at which treatment - (1 + r) control may be 0. It leaves 0 out exactly when the
     absolute interval does, and needs no value above 0 (the delta method on a log scale, tea-tasting's, does).
     Both ends are None while the control's own interval holds 0: the share of something that may be nothing
     is not bounded.

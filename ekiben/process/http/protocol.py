@@ -262,7 +262,7 @@ class BoundedProtocol(HttpToolsProtocol):
             except HttpParserUpgrade as stopped:
                 # uvicorn's parser takes a request that offers an upgrade (Java's client does, to HTTP/2) to
                 # have no body, and its body to be the next request. The offer is ignored, as RFC 9110 7.8
-                # allows: the parser stopped behind the head, and another goes on, told of the framing.
+                # allows: the parser stopped behind the head, and another goes on with the same framing.
                 rest = memoryview(rest)[stopped.args[0] :]
                 framing = (b"content-length", b"transfer-encoding")
                 lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] in framing]

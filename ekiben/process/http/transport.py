@@ -136,7 +136,7 @@ class JoiningTransport:
             self._transport.resume_reading()
 
     def hold_reading(self) -> None:
-        """Read nothing until `release_reading`, whoever resumes reading meanwhile."""
+        """Read nothing until `release_reading`, no matter who resumes reading meanwhile."""
         self._held = True
         self._transport.pause_reading()
 

@@ -85,7 +85,7 @@ class Audit:
     async def knows(self, experiment: str) -> bool:
         """Whether there ever was such an experiment that ran, or one that this process has read of.
 
-        Looks into no entry: whoever asks about what never was costs nothing.
+        Looks into no entry: a question about what never was costs nothing.
         """
         if self._index.knows(experiment):
             return True

@@ -1,4 +1,4 @@
-"""Which entries of the audit stream touch which experiment: the stream is read once, whoever asks how often.
+"""Which entries of the audit stream touch which experiment: the stream is read once for all questions.
 
 1. It is read from its newest entry towards its oldest, a page at a time, and only as far as somebody needs.
    What was read stays known by its id: a million changes take some 100 MB.

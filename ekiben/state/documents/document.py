@@ -70,7 +70,7 @@ _MARK: Final = ("lineage", "revision", "applied", "stamp", "noted")
 
 
 class Conflict(Exception):
-    """The document was changed by someone else since it was read: read it again and decide anew."""
+    """The document was changed by someone else since it was read: read it again and decide again."""
 
 
 @dataclass(frozen=True, slots=True)

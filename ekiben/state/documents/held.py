@@ -6,7 +6,7 @@
 | another lineage | that is a history of its own (a backup that was restored, a new beginning): it is taken |
 | what came of what this process knew | it is taken |
 | what this process's came of | Redis has lost revisions: they are put back |
-| a fork: both were changed since | for each experiment the safer state is taken, and somebody is told |
+| a fork: both were changed since | for each experiment the safer state is taken, and the history says so |
 """
 
 from __future__ import annotations

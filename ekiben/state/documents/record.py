@@ -44,7 +44,7 @@ class Record:
     joined: str = ""
     """`at|words` of the last time that two histories were joined; `at` is seconds since 1970."""
     stamp: str = ""
-    """The SHA-1 of `document`: what a revision is known by, whoever wrote it."""
+    """The SHA-1 of `document`: what a revision is known by, no matter who wrote it."""
 
     @property
     def mark(self) -> tuple[str, int, str, str]:

@@ -42,7 +42,7 @@ return 1
 """
 
 
-# What a refusal of Redis's says, and what a client may be told of it.
+# What a refusal of Redis's says, and what a client may read of it.
 _REFUSALS: Final = (
     ("OOM", "the state Redis has no memory left"),
     ("MISCONF", "the state Redis cannot write to its disk"),
@@ -52,7 +52,7 @@ _REFUSALS: Final = (
 
 
 class NotStored(StateUnavailable):
-    """Redis answers, and does not store it. The message tells nothing of the installation."""
+    """Redis answers, and does not store it. The message says nothing about the installation."""
 
 
 @dataclass(frozen=True, slots=True)

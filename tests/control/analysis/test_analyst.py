@@ -20,7 +20,7 @@ from tests.control.conftest import Scene, document
 from tests.router.documents import EXPERIMENT
 
 
-class Analysis(analysing.Analysis):
+class Analyses(analysing.Analyses):
     """Notes what it is asked for; `broken` experiments cannot be computed."""
 
     def __init__(self, *broken: str) -> None:
@@ -45,7 +45,7 @@ class Analysis(analysing.Analysis):
         return []
 
 
-async def analyst(scene: Scene, analysis: Analysis, lag_s: float = 4.0) -> tuple[Analyst, Lease]:
+async def analyst(scene: Scene, analysis: Analyses, lag_s: float = 4.0) -> tuple[Analyst, Lease]:
     lease = Lease(scene.redis, "test")
     assert await lease.renew()
     scene.desk.recorder_lag_s = lambda: lag_s
@@ -62,7 +62,7 @@ def two_experiments() -> Document:
 
 async def test_a_report_is_of_a_moment_before_which_everything_is_on_disk(scene: Scene) -> None:
     stored = await scene.put(document())
-    analysis = Analysis()
+    analysis = Analyses()
     one, _ = await analyst(scene, analysis)
     before = scene.desk.clock()
     await one.round(stored)
@@ -75,7 +75,7 @@ async def test_a_report_is_of_a_moment_before_which_everything_is_on_disk(scene:
 
 async def test_drafts_are_not_analysed_and_what_has_ended_once(scene: Scene) -> None:
     stored = await scene.put(two_experiments())
-    analysis = Analysis()
+    analysis = Analyses()
     one, _ = await analyst(scene, analysis)
     await one.round(stored)
     assert [key for key, _ in analysis.asked] == [EXPERIMENT]
@@ -91,7 +91,7 @@ async def test_what_has_ended_is_analysed_until_its_windows_are_over_and_again_w
     scene: Scene,
 ) -> None:
     stored = await scene.put(document())
-    analysis = Analysis()
+    analysis = Analyses()
     one, _ = await analyst(scene, analysis)
     await one.round(stored)
     assert (await scene.act("roll-back")).status == 200
@@ -116,7 +116,7 @@ async def test_ended_experiments_with_later_outcomes_are_analysed_one_in_each_ro
     (experiment,) = data["experiments"].values()
     data["experiments"] = {f"{EXPERIMENT}-{number}": {**experiment} for number in range(3)}
     stored = await scene.put(parse_document(data))
-    analysis = Analysis()
+    analysis = Analyses()
     one, _ = await analyst(scene, analysis)
     await one.round(stored)
     assert len(analysis.asked) == 3
@@ -132,7 +132,7 @@ async def test_ended_experiments_with_later_outcomes_are_analysed_one_in_each_ro
 
 async def test_the_verdict_of_an_ended_experiment_says_what_was_done_when_and_by_whom(scene: Scene) -> None:
     stored = await scene.put(document())
-    one, _ = await analyst(scene, Analysis())
+    one, _ = await analyst(scene, Analyses())
     await one.round(stored)
     assert (await scene.act("promote")).status == 200
     await scene.desk.look()
@@ -148,10 +148,10 @@ async def test_the_verdict_of_an_ended_experiment_says_what_was_done_when_and_by
 
 async def test_one_that_cannot_be_analysed_is_told_and_keeps_its_last_report(scene: Scene) -> None:
     stored = await scene.put(document())
-    one, _ = await analyst(scene, Analysis())
+    one, _ = await analyst(scene, Analyses())
     await one.round(stored)
     await scene.redis.delete("ekiben:lease")
-    broken, _ = await analyst(scene, Analysis(EXPERIMENT))
+    broken, _ = await analyst(scene, Analyses(EXPERIMENT))
     await broken.round(stored)
     assert broken.failed == {EXPERIMENT: "ArithmeticError: no number"}
     assert EXPERIMENT in scene.desk.reports
@@ -159,7 +159,7 @@ async def test_one_that_cannot_be_analysed_is_told_and_keeps_its_last_report(sce
 
 async def test_whoever_lost_the_lease_leaves_no_report(scene: Scene) -> None:
     stored = await scene.put(document())
-    one, lease = await analyst(scene, Analysis())
+    one, lease = await analyst(scene, Analyses())
     await scene.redis.delete("ekiben:lease")
     with pytest.raises(LeaseLost):
         await one.round(stored)
@@ -169,7 +169,7 @@ async def test_whoever_lost_the_lease_leaves_no_report(scene: Scene) -> None:
 
 async def test_an_experiment_that_is_removed_or_begins_a_new_phase_has_no_report(scene: Scene) -> None:
     stored = await scene.put(document())
-    one, _ = await analyst(scene, Analysis())
+    one, _ = await analyst(scene, Analyses())
     await one.round(stored)
     assert EXPERIMENT in scene.desk.reports
     await scene.put(document(phase=2, seed="another"))

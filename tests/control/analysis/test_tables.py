@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.fs as pafs
 import pytest
 
-from ekiben.control.analysis.analysing import Analysis, analyse
+from ekiben.control.analysis.analysing import Analyses, analyse
 from ekiben.control.analysis.tables import DuckDBTables
 from ekiben.control.recording.files import EventFiles, Readable
 from tests.control.analysis.events import DAY, KEY, START, Log, metric, stored
@@ -45,8 +45,8 @@ def test_an_object_store_gives_the_same_report_as_a_directory(log: Log, object_s
     remote = EventFiles("s3://events/of-mine", object_store)
     local = EventFiles(log.url)
     copy(local, remote)
-    assert Analysis(remote).report(KEY, held, now) == Analysis(local).report(KEY, held, now)
-    assert Analysis(remote).report(KEY, held, now).variants[0].users == 25
+    assert Analyses(remote).report(KEY, held, now) == Analyses(local).report(KEY, held, now)
+    assert Analyses(remote).report(KEY, held, now).variants[0].users == 25
 
 
 class Moving(EventFiles):
@@ -71,7 +71,7 @@ def test_a_file_that_is_merged_away_while_it_is_read_is_found_again(
     remote = Moving("s3://events/moving", object_store)
     copy(EventFiles(log.url), remote)
     for files in (Moving(log.url), remote):
-        assert Analysis(files).report(KEY, stored(), START + DAY).variants[0].users == 1
+        assert Analyses(files).report(KEY, stored(), START + DAY).variants[0].users == 1
         assert files.listed > 1
 
 
@@ -87,7 +87,7 @@ def test_what_is_spilled_is_removed(log: Log) -> None:
 def test_a_report_is_computed_in_any_thread(log: Log) -> None:
     write_some(log)
     reports = []
-    analysis = Analysis(EventFiles(log.url))
+    analysis = Analyses(EventFiles(log.url))
     thread = threading.Thread(
         target=lambda: reports.append(analysis.report(KEY, stored(metric()), START + DAY))
     )

@@ -12,7 +12,7 @@ from ekiben.experiments.document import Document
 from tests.experiments.test_verbs import KEY, credit
 
 RAMP: dict[str, Any] = {"steps": [10.0, 100.0], "every": "30m"}
-END = "The experiment ends for good."
+END = "The experiment ends and cannot be started again."
 SHARES = "100 % of users take part (control v1, treatment v2)."
 HOW = (
     "The ramp takes coverage to 10, 100 %, each step for at least 30m while its guardrails hold. A violation "

@@ -30,19 +30,15 @@ def pass_gate(console: Console, model: str, version: str, live: str) -> None:
     failed = [each.metric for each in checked if not each.passed]
     if failed:
         raise EkibenError(f"{model} {version} is worse than {live} on {', '.join(failed)}: it stops here")
-    console.print(f"{model} {version} may go on.")
+    console.print(f"{model} {version} may be deployed.")
 
 
 def _metadata(model: str, version: str) -> Mapping[str, Any]:
-    import bentoml
-    from bentoml.exceptions import NotFound
+    from bentoml.models import BentoModel
 
-    try:
-        stored = bentoml.models.get(f"{model}_{version}:latest")
-    except NotFound:
-        raise EkibenError(
-            f"{model} {version} is not in the BentoML store: publish it first (`ekiben train`)"
-        ) from None
+    stored = BentoModel(f"{model}_{version}:latest").stored
+    if stored is None:
+        raise EkibenError(f"{model} {version} is not in the BentoML store: publish it first (`ekiben train`)")
     metadata: dict[str, Any] = stored.info.metadata
     return metadata
 

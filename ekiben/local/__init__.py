@@ -1,0 +1,1 @@
+"""What do `train`, `gate` and `panic` do? They work on this machine, without a router or a controller."""
