@@ -66,14 +66,12 @@ class ControllerClient:
 
     def document(self) -> dict[str, Any]:
         """The document in force, as plain values."""
-        held: dict[str, Any] = self._ask("/document")["document"]
-        return held
+        return dict(self._ask("/document")["document"])
 
     def history(self, key: str | None, limit: int) -> list[dict[str, Any]]:
         """The last changes, newest first."""
         path = "/history" if key is None else f"/experiments/{quote(key, safe='')}/history"
-        entries: list[dict[str, Any]] = self._ask(f"{path}?limit={limit}")["entries"]
-        return entries
+        return list(self._ask(f"{path}?limit={limit}")["entries"])
 
     def plan(self, key: str, **options: object) -> dict[str, Any]:
         """What an effect needs; options that are None are left out."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -42,9 +42,7 @@ class Server:
     refusal: Callable[[int, bytes], str]
     absent: type[EkibenError] = EkibenError
 
-    def ask(
-        self, path: str, body: object = None, timeout_s: float = 10.0, also: tuple[int, ...] = ()
-    ) -> bytes:
+    def ask(self, path: str, body: object = None, timeout_s: float = 10.0, also: Sequence[int] = ()) -> bytes:
         """GET, or with a `body` POST it as JSON, and return what is answered with 200 or a status of `also`.
 
         Raises EkibenError.
@@ -62,19 +60,14 @@ class Server:
         return answer.content
 
     def ask_object(
-        self,
-        path: str,
-        body: object = None,
-        timeout_s: float = 10.0,
-        also: tuple[int, ...] = (),
-        having: str = "",
+        self, path: str, body: object = None, timeout_s: float = 10.0, also: Sequence[int] = (), key: str = ""
     ) -> dict[str, Any]:
-        """`ask`, where the answer is a JSON object, with the key `having` where one is named."""
+        """`ask`, where the answer is a JSON object, with this `key` where one is named."""
         try:
             answer = json.loads(self.ask(path, body, timeout_s, also))
         except ValueError:
             answer = None
-        if not isinstance(answer, dict) or (having and having not in answer):
+        if not isinstance(answer, dict) or (key and key not in answer):
             raise EkibenError(
                 f"what answers at {self.url} is not an Ekiben {self.what}: "
                 f"name the right one with {self.variable}"

@@ -23,12 +23,11 @@ class RouterClient:
     def health(self) -> dict[str, Any]:
         """GET /healthz, also of a router that is not ready."""
         # A controller has this page too.
-        return self._server.ask_object("/healthz", also=(503,), having="ready")
+        return self._server.ask_object("/healthz", also=(503,), key="ready")
 
     def models(self) -> list[dict[str, Any]]:
         """GET /models."""
-        models: list[dict[str, Any]] = self._server.ask_object("/models", having="models")["models"]
-        return models
+        return list(self._server.ask_object("/models", key="models")["models"])
 
     def model(self, name: str) -> dict[str, Any]:
         """GET /models/{name}."""

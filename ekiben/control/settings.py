@@ -17,7 +17,6 @@ from ekiben.state.embedded import addresses
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 LEAST_TOKEN: Final = 16
-_REDIS: Final = ("redis://", "rediss://", "unix://")
 
 
 @dataclass(frozen=True, slots=True, repr=False)  # it holds the admin token
@@ -54,9 +53,6 @@ class Settings:
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read the environment. Raises `BadSetting`."""
         folder = data_dir(environ)
-        state_url = addresses(environ, folder).state_url
-        if not state_url.startswith(_REDIS):  # not shown: it may hold a password
-            raise BadSetting(f"EKIBEN_STATE_URL (or REDIS_URL) must begin with one of {', '.join(_REDIS)}")
         log_format, log_level = log_choices(environ)
         host = environ.get("EKIBEN_HOST") or "127.0.0.1"
         admin_token = secret(environ, "EKIBEN_ADMIN_TOKEN", LEAST_TOKEN)
@@ -64,7 +60,7 @@ class Settings:
         if not admin_token and not is_loopback(host):
             raise BadSetting(f"EKIBEN_ADMIN_TOKEN is required when listening on {host}: set a random value")
         return cls(
-            state_url=state_url,
+            state_url=addresses(environ, folder).state_url,
             state_durable=durable_choice(environ),
             host=host,
             port=whole(environ, "EKIBEN_CONTROLLER_PORT", 3100, 0, 65_535),

@@ -39,8 +39,7 @@ def _metadata(model: str, version: str) -> Mapping[str, Any]:
     stored = BentoModel(f"{model}_{version}:latest").stored
     if stored is None:
         raise EkibenError(f"{model} {version} is not in the BentoML store: publish it first (`ekiben train`)")
-    metadata: dict[str, Any] = stored.info.metadata
-    return metadata
+    return dict(stored.info.metadata)
 
 
 def _show(console: Console, model: str, version: str, live: str, checked: Sequence[Checked]) -> None:

@@ -38,8 +38,7 @@ def find_standing(router: RouterClient, controller: ControllerClient) -> Standin
         silent.append(str(error))
     try:
         health = router.health()
-        ready = bool(health["ready"])
-        models = [router.model(each["name"]) for each in router.models()] if ready else []
+        models = [router.model(each["name"]) for each in router.models()] if health["ready"] else []
         routed = {**health, "models": models}
     except EkibenError as error:
         if standing is None:

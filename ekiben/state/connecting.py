@@ -9,7 +9,6 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError, ResponseError
 
 from ekiben.process.environ import BadSetting
-from ekiben.process.printable import without_password
 
 
 class StateUnavailable(Exception):
@@ -48,6 +47,5 @@ def open_state(state_url: str) -> Redis:
         )
     except ValueError:  # its words may hold a part of the password
         raise BadSetting(
-            f"EKIBEN_STATE_URL (or REDIS_URL): {without_password(state_url)} is not the address of a Redis, "
-            "such as redis://host:6379/0"
+            "EKIBEN_STATE_URL (or REDIS_URL) must be the address of a Redis, such as redis://host:6379/0"
         ) from None

@@ -502,7 +502,7 @@ def test_the_commands_save_and_restore_an_embedded_installation_that_does_not_ru
     monkeypatch.setenv("EKIBEN_STATE_URL", "nope")
     strange = ekiben("no-installation", "backup", str(tmp_path / "a"))
     assert (strange.returncode, strange.stdout) == (2, "")
-    assert strange.stderr.startswith("ekiben: EKIBEN_STATE_URL (or REDIS_URL): nope is not the ")
+    assert strange.stderr.startswith("ekiben: EKIBEN_STATE_URL (or REDIS_URL) must be the address of a Redis")
     monkeypatch.delenv("EKIBEN_STATE_URL")
 
     saved = ekiben("here", "backup", str(tmp_path / "b"))
