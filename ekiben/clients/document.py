@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -22,18 +22,17 @@ from ekiben.state.documents.experiments_file import BadExperimentsFile, Experime
 from ekiben.state.documents.record import Record
 from ekiben.terminal.errors import EkibenError, UsageError
 
+_WHERE: Final = "; run this where the experiments file is, or name it with EKIBEN_EXPERIMENTS_FILE"
 
-def read_document(path: Path) -> ExperimentsFile:
-    """Read and validate an experiments file. Raises EkibenError, a line for each problem; UsageError where
-    there is no such file.
+
+def read_document(path: Path, advice: str = _WHERE) -> ExperimentsFile:
+    """Read and validate an experiments file. Raises EkibenError, a line for each problem; UsageError, which
+    ends with `advice`, where there is no such file.
     """
     try:
         return read_experiments_file(path)
     except OSError as error:
-        raise UsageError(
-            f"cannot read {path}: {error.strerror}; run this where the experiments file is, "
-            "or name it with EKIBEN_EXPERIMENTS_FILE"
-        ) from None
+        raise UsageError(f"cannot read {path}: {error.strerror}{advice}") from None
     except BadExperimentsFile as error:
         raise EkibenError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
 

@@ -21,7 +21,7 @@ events = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-File = Annotated[Path, typer.Argument(help="The experiments file.", exists=True, dir_okay=False)]
+File = Annotated[Path, typer.Argument(help="The experiments file.", show_default=False)]
 
 
 @app.command(rich_help_panel=PANEL)
@@ -54,7 +54,7 @@ def check(file: File) -> None:
     """
     from ekiben.clients.document import read_document
 
-    document = read_document(file).document
+    document = read_document(file, advice="").document
     models, experiments = len(document.models), len(document.experiments)
     screen().print(
         f"{file} is sound (models: {models}, experiments: {experiments})", soft_wrap=True, markup=False

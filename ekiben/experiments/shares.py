@@ -104,5 +104,5 @@ def _namespace_words(namespace: Namespace) -> str:
     near = min(int(namespace.from_ / step), PLACES - 1) * step
     return (
         f"{namespace.from_:g} to {namespace.to:g} % holds none of the {PLACES:,} places of a namespace, so "
-        f"no user takes part: the nearest that has users is {near:g} to {near + step:g}"
+        f"no user takes part: the nearest range with users is {near:g} to {near + step:g}"
     )

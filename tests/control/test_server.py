@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -40,6 +43,14 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     finally:
         process.kill()
         redis.kill()
+
+
+def test_a_setting_that_cannot_be_used_is_a_line_of_the_program() -> None:
+    environ = {**os.environ, "EKIBEN_STATE_URL": "nope"}
+    command = [sys.executable, "-m", "ekiben.control"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("ekiben.control: EKIBEN_STATE_URL (or REDIS_URL) must be the address of a ")
 
 
 def test_a_hundred_and_forty_idle_connections_do_not_silence_it(port: int) -> None:

@@ -197,7 +197,7 @@ def test_an_experiments_file_that_cannot_be_read_is_wrong_usage(
         (["explain", "credit-boosting", "--user", "\udcff"], 2, "--user is not UTF-8"),
         (["train", "--version", "v99"], 2, "credit has no version v99"),
         (["up", "--port", "0"], 2, "--port"),
-        (["check", "nowhere.yaml"], 2, "file 'nowhere.yaml' does not exist (try --help)"),
+        (["check", "nowhere.yaml"], 2, "cannot read nowhere.yaml: No such file or directory\n"),
         (["fly"], 2, "No such command 'fly'"),
     ],
 )
@@ -206,7 +206,7 @@ def test_what_cannot_work_is_one_line_on_stderr(
 ) -> None:
     done = ekiben(arguments, alone)
     assert (done.returncode, done.stdout) == (code, "")
-    (line,) = done.stderr.splitlines()
+    (line,) = done.stderr.splitlines(keepends=True)
     assert line.startswith("ekiben: ")
     assert words.replace("ROUTER", alone["EKIBEN_PORT"]) in line
 
@@ -227,6 +227,12 @@ def test_an_error_nobody_foresaw_is_one_line_and_its_traceback_is_in_the_log(
     log = tmp_path / "logs" / "ekiben.log"
     assert capsys.readouterr().err == f"ekiben: unexpected RuntimeError: one; the details are in {log}\n"
     assert "in break_down" in log.read_text()
+
+
+def test_what_needs_no_controller_is_not_listed_among_what_does(alone: Mapping[str, str]) -> None:
+    panels = ekiben(["--help"], alone).stdout.split("╭─ ")
+    (files,) = (panel for panel in panels if panel.startswith("Experiments files"))
+    assert [line.split()[1] for line in files.splitlines()[1:] if line[2:3].isalpha()] == ["schema", "check"]
 
 
 @pytest.mark.parametrize("command", ["up", "train", "status", "predict", "explain", "new"])

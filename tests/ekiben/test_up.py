@@ -168,7 +168,7 @@ experiments:
     env = environment(tmp_path / "data", experiments)
     with start_up(["--bench"], env) as up:
         up.wait_for("Ctrl-C")
-        assert "1 worker" in up.out.read_text()
+        assert "workers: 1" in up.out.read_text()
         for user in range(20):
             url = f"http://127.0.0.1:{env['EKIBEN_PORT']}/assignment/e?user_id={user}"
             with urllib.request.urlopen(url) as answer:

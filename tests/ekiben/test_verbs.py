@@ -332,7 +332,7 @@ async def test_forgetting_a_user_of_whom_nothing_is_known_says_so_and_fails(
         (["ramp", EXPERIMENT, "--steps", "a,b", *SURE], 2, "steps.0: must be a number"),
         (["ramp", EXPERIMENT, "--off", "--every", "1h", *SURE], 2, "off takes the ramp away"),
         (["ramp", EXPERIMENT, "--every", "soon", "--steps", "5", *SURE], 1, "is not a duration"),
-        (["apply", "nowhere.yaml", *SURE], 2, "file 'nowhere.yaml' does not exist"),
+        (["apply", "nowhere.yaml", *SURE], 2, "cannot read nowhere.yaml: No such file"),
         (["report", EXPERIMENT], 1, "there is no report of credit-boosting yet"),
         (["plan", EXPERIMENT, "--effect", "much", "--std", "1"], 1, "the effect is a share"),
     ],

@@ -63,7 +63,7 @@ def test_weights_of_95_and_5_are_10_buckets_and_1_at_a_thousandth() -> None:
             ("namespace",),
             (
                 "0.01 to 0.05 % holds none of the 1,000 places of a namespace, so no user takes part: the "
-                "nearest that does is 0 to 0.1"
+                "nearest range with users is 0 to 0.1"
             ),
         ),
     ],
