@@ -27,6 +27,7 @@ LOOK_UP_TIMEOUT_S: Final = 0.020
 _STORE_TIMEOUT_S: Final = 1.0
 _CONNECT_TIMEOUT_S: Final = 1.0
 _MAX_STORES_PENDING: Final = 64
+_MAX_CONNECTING: Final = 8
 
 # ARGV[1] is the TTL in seconds, the others are the values: one command costs less than a pipeline of SETs.
 _STORE_ALL: Final = """
@@ -111,8 +112,10 @@ class RedisCache:
             url, retry=Retry(NoBackoff(), 0), socket_timeout=None, socket_connect_timeout=_CONNECT_TIMEOUT_S
         )
         self._idle: list[AbstractConnection] = []
-        self._connecting: asyncio.Task[None] | None = None
+        self._waiting: dict[asyncio.Future[None], None] = {}  # the one that waits longest is first
+        self._connecting: set[asyncio.Task[AbstractConnection]] = set()
         self._tls: RedisSSLContext | None = None
+        self._tls_lock = asyncio.Lock()
         self._clock = clock
         self._on_failure = on_failure
         self._stores: set[asyncio.Task[None]] = set()
@@ -125,18 +128,18 @@ class RedisCache:
             await connection.send_packed_command(pack_command(cast("Any", command)), check_health=False)
             reply = await connection.read_response(disconnect_on_error=False)
         except ResponseError:
-            self._idle.append(connection)
+            self._give_back(connection)
             raise
         except BaseException:
             # A reply that comes too late must reach nobody else.
             await connection.disconnect(nowait=True)
             raise
-        self._idle.append(connection)
+        self._give_back(connection)
         return reply
 
     async def _take(self) -> AbstractConnection:
-        """An idle connection. A new one is waited for, and it is made to the end whoever gives up waiting:
-        with TLS that takes longer than a look-up may.
+        """The first connection that is idle. One is made for each who waits, up to a bound, and it is made to
+        the end whoever gives up waiting: with TLS that takes longer than a look-up may.
         """
         while True:
             while self._idle:
@@ -144,26 +147,51 @@ class RedisCache:
                 if connection.is_connected and not await connection.can_read():
                     return connection
                 await connection.disconnect(nowait=True)  # closed by Redis, or something is left in it
-            if self._connecting is None:
-                self._connecting = asyncio.create_task(self._connect())
-                self._connecting.add_done_callback(_read_error)
-            await asyncio.shield(self._connecting)
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting[turn] = None
+            if len(self._connecting) < min(len(self._waiting), _MAX_CONNECTING):
+                task = asyncio.create_task(self._connect())
+                self._connecting.add(task)
+                task.add_done_callback(self._connected)
+            try:
+                await turn
+            finally:
+                self._waiting.pop(turn, None)
 
-    async def _connect(self) -> None:
+    def _give_back(self, connection: AbstractConnection) -> None:
+        self._idle.append(connection)
+        self._next_turn()
+
+    def _next_turn(self, error: BaseException | None = None) -> None:
+        """Whoever waits longest looks for an idle connection again, or gets the error of one."""
+        turn = next((turn for turn in self._waiting if not turn.done()), None)
+        if turn is not None:
+            del self._waiting[turn]
+            turn.set_exception(error) if error else turn.set_result(None)
+
+    async def _connect(self) -> AbstractConnection:
         connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 if isinstance(connection, SSLConnection):
                     # Certificates are read once, and in a thread: all who wait here have 20 ms.
                     self._tls = connection.ssl_context = self._tls or connection.ssl_context
-                    await asyncio.to_thread(self._tls.get)
+                    async with self._tls_lock:
+                        await asyncio.to_thread(self._tls.get)
                 await connection.connect()
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
-        finally:
-            self._connecting = None
-        self._idle.append(connection)
+        return cast("AbstractConnection", connection)
+
+    def _connected(self, task: asyncio.Task[AbstractConnection]) -> None:
+        self._connecting.discard(task)
+        if task.cancelled():
+            return
+        if error := task.exception():
+            self._next_turn(error)
+        else:
+            self._give_back(task.result())
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """One MGET, or all misses."""
@@ -221,17 +249,11 @@ class RedisCache:
         """Finish the stores under way and close the connections."""
         if self._stores:
             await asyncio.wait(self._stores, timeout=_STORE_TIMEOUT_S)
-        if self._connecting is not None:
-            await asyncio.wait([self._connecting])
+        if self._connecting:
+            await asyncio.wait(self._connecting)
         for connection in self._idle:
             await connection.disconnect(nowait=True)
         self._idle.clear()
-
-
-def _read_error(task: asyncio.Task[None]) -> None:
-    """Those who wait are told. Where everybody has given up, it is no error that nobody asks for."""
-    if not task.cancelled():
-        task.exception()
 
 
 class InMemoryCache:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -123,35 +123,87 @@ async def test_a_redis_that_hangs_is_left_after_20_ms_and_then_not_asked(
     assert await watched.found("tag:a") == [b"1"]
 
 
-async def test_a_connection_that_takes_longer_than_a_look_up_is_made_all_the_same(
-    redis: RedisServer, short_folder: Path
-) -> None:
-    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.add(asyncio.current_task())
-        inner, out = await asyncio.open_unix_connection(redis.path)
-        await asyncio.sleep(3 * LOOK_UP_TIMEOUT_S)
-        await asyncio.gather(pump(reader, out), pump(inner, writer))
-        connections.discard(asyncio.current_task())
+class Gate:
+    """Stands before Redis. A connection is of use from the moment that `opens` lets it pass."""
 
-    connections: set[object] = set()
+    def __init__(self, redis: RedisServer, folder: Path, opens: Callable[[int], Awaitable[object]]) -> None:
+        self.path = folder / "gate"
+        self.arrived = 0
+        self._redis = redis
+        self._opens = opens
+        self._open: set[object] = set()
 
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def __aenter__(self) -> Watched:
+        self._server = await asyncio.start_unix_server(self._pass, self.path)
+        self.watched = Watched(f"unix://{self.path}")
+        return self.watched
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.watched.cache.close()
+        self._server.close()
+        await until(lambda: not self._open)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(asyncio.current_task())
+        self.arrived = number = self.arrived + 1
+        inner, out = await asyncio.open_unix_connection(self._redis.path)
+        await self._opens(number)
+        await asyncio.gather(self._pump(reader, out), self._pump(inner, writer))
+        self._open.discard(asyncio.current_task())
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65_536):
             writer.write(data)
         writer.close()
         await writer.wait_closed()
 
+
+async def test_a_connection_that_takes_longer_than_a_look_up_is_made_all_the_same(
+    redis: RedisServer, short_folder: Path
+) -> None:
     async with redis.client() as client:
         await client.set("v1:a", b"1")
-    server = await asyncio.start_unix_server(slow, short_folder / "slow")
-    watched = Watched(f"unix://{short_folder / 'slow'}")
-    try:
+    async with Gate(redis, short_folder, lambda _number: asyncio.sleep(3 * LOOK_UP_TIMEOUT_S)) as watched:
         assert await watched.found("v1:a") == [b"1"]
         assert "timeout" in watched.failures  # the look-ups before it was there
-    finally:
-        await watched.cache.close()
-        server.close()
-        await until(lambda: not connections)
+
+
+async def test_connections_for_all_who_wait_are_made_at_the_same_time_up_to_a_bound(
+    redis: RedisServer, short_folder: Path
+) -> None:
+    everyone = asyncio.Event()
+    gate = Gate(redis, short_folder, lambda _number: everyone.wait())
+    async with gate as watched:
+        some = [asyncio.create_task(watched.cache.ping()) for _ in range(3)]
+        await until(lambda: gate.arrived == 3)
+        more = [asyncio.create_task(watched.cache.ping()) for _ in range(30)]
+        await until(lambda: gate.arrived == 8)
+        everyone.set()
+        assert all(await asyncio.gather(*some, *more))
+        assert gate.arrived <= 16  # and the others had one that had been used
+
+
+async def test_who_waits_for_a_connection_takes_one_that_another_gives_back(
+    redis: RedisServer, short_folder: Path
+) -> None:
+    never = asyncio.Event()
+
+    async def first_only(number: int) -> None:
+        if number > 1:
+            await never.wait()
+
+    async with Gate(redis, short_folder, first_only) as watched:
+        assert all(await asyncio.gather(*(watched.cache.ping() for _ in range(20))))
+        assert await watched.cache.ping()
+        never.set()
+
+
+async def test_each_who_waits_is_told_when_no_connection_can_be_made(short_folder: Path) -> None:
+    watched = Watched(f"unix://{short_folder}/none.sock")
+    began = time.monotonic()
+    assert not any(await asyncio.gather(*(watched.cache.ping() for _ in range(8))))
+    assert time.monotonic() - began < 0.5  # and has not waited until its time was over
+    await watched.cache.close()
 
 
 async def test_answers_that_come_too_late_reach_nobody_else(redis: RedisServer, watched: Watched) -> None:
