@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 import bentoml
 
 from ekiben.process.bento_logs import use_log_format
-from ekiben.process.bento_paths import bound_paths
+from ekiben.process.bento_middleware import bound_paths
 from ekiben.process.http.serving import bound_bentoml
 from ekiben.process.private import keep_private
 from router.app import RouterApp

@@ -6,7 +6,7 @@ import gc
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from ekiben.process.bento_logs import use_log_format
-from ekiben.process.bento_paths import answer_first, bound_paths
+from ekiben.process.bento_middleware import answer_bulk_first, bound_paths
 from ekiben.process.traces import Traces, open_traces
 from services.body import BodyRefused, ClientGone, check_count, parse, read_body, respond
 from services.features import Features, json_schema
@@ -72,10 +72,10 @@ class Door:
         self.features = features
         self.output = output
         self.rows = RowChecker(features)
-        self._bulk_app = _Endpoint(self._bulk)
+        self._bulk_app = _Endpoint(self, self._bulk)
         routes = [
             Route("/bulk", self._bulk_app, methods=["POST"]),
-            Route("/model/info", _Endpoint(self._info), methods=["GET"]),
+            Route("/model/info", _Endpoint(self, self._info), methods=["GET"]),
         ]
         self.app = Starlette(routes=routes)
         self.model_version = ""
@@ -90,7 +90,7 @@ class Door:
         self._service = service
         service.add_asgi_middleware(Guard, rows=self.rows)
         bound_paths(PATHS)
-        answer_first(service.name, "POST", "/bulk", self._bulk_app)
+        answer_bulk_first(service.name, self._bulk_app)
         use_log_format(os.environ)
         use_own_directory(service.name)
 
@@ -211,9 +211,9 @@ class _Gaps(list[Any]):
 class _Endpoint:
     """One route of a door, as bare ASGI: Starlette's Request and Response cost more than the model."""
 
-    def __init__(self, handle: Any) -> None:
+    def __init__(self, door: Door, handle: Callable[[Scope, Receive], Awaitable[bytes]]) -> None:
+        self._door = door
         self._handle = handle
-        self._door: Door = handle.__self__
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -22,11 +22,6 @@ class RowChecker:
         self._names = features.model_fields.keys()
         self._one = TypeAdapter(features)
         self._all = TypeAdapter(list[features])  # type: ignore[valid-type]  # a type made at run time
-
-    def check_all(self, data: Any) -> list[Features]:
-        """All rows, or ValidationError."""
-        rows: list[Features] = self._all.validate_python(data)
-        return rows
 
     def check_each(self, data: Sequence[Any]) -> list[Features | list[dict[str, Any]]]:
         """For each row, in order, its features or its errors (`{"loc": […], "msg": …}`), at most 20."""
@@ -49,7 +44,7 @@ class RowChecker:
         if any(map(self._has_too_many, data)):
             return None
         try:
-            return self.check_all(data)
+            return cast("list[Features]", self._all.validate_python(data))
         except ValidationError:
             return None
 

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 
 from ekiben.control.app import create_app
 from ekiben.process.bento_logs import use_log_format
-from ekiben.process.bento_paths import bound_paths
+from ekiben.process.bento_middleware import bound_paths
 from ekiben.process.http.serving import bound_bentoml
 
 use_log_format(os.environ)

@@ -8,29 +8,33 @@ from whenever it builds an app.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from timeit import default_timer
 from typing import Any, Final
 
 from bentoml._internal.context import server_context
 from bentoml._internal.server.http import instruments
+from bentoml._internal.server.http.traffic import MaxConcurrencyMiddleware
 
 OTHER: Final = "other"
 """The label of every path that is not known."""
+_BULK: Final = "/bulk"
 _REAL: Final = "ekiben.path"
 
 _Scope = MutableMapping[str, Any]
 _App = Callable[[_Scope, Any, Any], Awaitable[None]]
 _Measured: Final[Any] = instruments.RunnerTrafficMetricsMiddleware
 
-_first: Final[dict[tuple[str, str, str], _App]] = {}
+_bulk_apps: Final[dict[str, _App]] = {}
 
 
-def answer_first(service: str, method: str, path: str, app: _App) -> None:
-    """From now on `app` answers these requests of the service, counted as all are, but ahead of the rest of
-    BentoML's middleware: its traces, access log, time limit and CORS. It needs `bound_paths` as well.
+def answer_bulk_first(service: str, app: _App) -> None:
+    """From the next app on, `app` answers `POST /bulk` of the service. It is counted as all requests are and
+    obeys `traffic.max_concurrency`, but is ahead of BentoML's traces, access log, time limit and CORS. It
+    needs `bound_paths` as well.
     """
-    _first[service, method, path] = app
+    _bulk_apps[service] = app
 
 
 def bound_paths(known: Collection[str], prefixes: Collection[str] = ()) -> None:
@@ -40,16 +44,14 @@ def bound_paths(known: Collection[str], prefixes: Collection[str] = ()) -> None:
     class BoundedMetrics(_Measured):  # type: ignore[misc]  # BentoML has no types
         def __init__(self, app: _App, **options: Any) -> None:
             super().__init__(_with_real_path(app), **options)
-            self._counting: dict[str, _Counting] = {}
+            bulk = _bulk_apps.get(server_context.service_name)
+            self._bulk = None if bulk is None else _Counting(self, _limited(bulk, app))
 
         async def __call__(self, scope: _Scope, receive: Any, send: Any) -> None:
             if scope["type"] == "http":
                 path = scope["path"]
-                app = _first.get((server_context.service_name, scope["method"], path))
-                if app is not None:
-                    if path not in self._counting:
-                        self._counting[path] = _Counting(self, path)
-                    await self._counting[path].answer(app, scope, receive, send)
+                if self._bulk is not None and path == _BULK and scope["method"] == "POST":
+                    await self._bulk.answer(scope, receive, send)
                     return
                 if path not in known and path != "/metrics":
                     label = next((f"{prefix}*" for prefix in prefixes if path.startswith(prefix)), OTHER)
@@ -59,12 +61,22 @@ def bound_paths(known: Collection[str], prefixes: Collection[str] = ()) -> None:
     instruments.RunnerTrafficMetricsMiddleware = BoundedMetrics
 
 
+def _limited(app: _App, behind: Any) -> Any:
+    """`app` under the `traffic.max_concurrency` of the app `behind`, if it has one: one number for both."""
+    while behind is not None and not isinstance(behind, MaxConcurrencyMiddleware):
+        behind = getattr(behind, "app", None)
+    limit = copy.copy(behind)
+    if limit is not None:
+        limit.app = app
+    return limit or app
+
+
 class _Counting:
-    """BentoML's metrics of one path, found once. It finds them anew for each request: that takes longer than
-    to count.
+    """BentoML's metrics of `/bulk`, found once. BentoML finds them again for each request, which takes longer
+    than to count.
     """
 
-    def __init__(self, metrics: Any, path: str) -> None:
+    def __init__(self, metrics: Any, app: _App) -> None:
         if not metrics._is_setup:
             metrics._setup()
         service = {
@@ -72,14 +84,15 @@ class _Counting:
             "service_version": server_context.bento_version,
             "runner_name": server_context.service_name,
         }
+        self._app = app
         self._metrics = metrics
-        self._labels = {"endpoint": path, **service}
+        self._labels = {"endpoint": _BULK, **service}
         self._last = metrics.metrics_last_request_timestamp.labels(**service)
         self._in_progress = metrics.metrics_request_in_progress.labels(**self._labels)
         self._by_status: dict[int, tuple[Any, Any]] = {}
 
-    async def answer(self, app: _App, scope: _Scope, receive: Any, send: Any) -> None:
-        """Let `app` answer, and count it."""
+    async def answer(self, scope: _Scope, receive: Any, send: Any) -> None:
+        """Let the app answer, and count it. An exception is the server's to answer, with 500."""
         begun = default_timer()
         status: int | None = None
 
@@ -91,7 +104,10 @@ class _Counting:
         self._last.set_to_current_time()
         self._in_progress.inc()
         try:
-            await app(scope, receive, noted)
+            await self._app(scope, receive, noted)
+        except Exception:
+            status = 500
+            raise
         finally:
             self._in_progress.dec()
             if status is not None:
