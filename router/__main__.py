@@ -16,7 +16,7 @@ from ekiben.process.logs import configure_logs
 from ekiben.process.private import keep_private
 from ekiben.state.embedded import EmbeddedRedisError
 from ekiben.state.user import SaltMissing, user_salt
-from router.http.keys import BadKeys, Door
+from router.http.keys import BadKeys, Keys
 from router.http.server import SERVER_OPTIONS
 from router.http.workers import Workers
 from router.settings import Settings
@@ -28,7 +28,7 @@ def main() -> int:
         settings = Settings.from_environ(os.environ)
         keep_private(settings.data_dir)
         user_salt(os.environ, settings.data_dir, settings.host)
-        door = Door.from_setting(settings.api_keys)
+        keys = Keys.from_setting(settings.api_keys)
     except (BadKeys, BadSetting, EmbeddedRedisError, OSError, SaltMissing) as error:
         sys.stderr.write(f"router: {error}\n")
         return 2
@@ -36,7 +36,7 @@ def main() -> int:
     log = logging.getLogger("router")
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{host}:{settings.port}"
-    if door.is_open:
+    if keys.is_open:
         log.warning("open: everyone who reaches %s may use it (EKIBEN_API_KEYS sets keys)", address)
     # Workers add their metrics up through files; a fresh directory, so that no dead worker's are counted.
     shared = tempfile.mkdtemp(prefix="ekiben-metrics-")

@@ -99,7 +99,7 @@ class RouterApp:
         operation, names = find(request.scope["method"], path)
         if operation.traced and worker.traces is not None:
             request.begin_span(worker.traces)
-        if operation.right is not None and not worker.door.is_open:
+        if operation.right is not None and not worker.keys.is_open:
             self._admit(worker, request, operation.right)
         if operation.asked is not None and (request.content_type != JSON or request.encoding is not None):
             require_json(request)
@@ -108,7 +108,7 @@ class RouterApp:
     def _admit(self, worker: Worker, request: Request, right: str) -> None:
         """Let the request's key in. Raises what `Door.admit` raises."""
         try:
-            name = worker.door.admit(given_key(request.authorization), right, worker.clock())
+            name = worker.keys.admit(given_key(request.authorization), right, worker.clock())
         except (Forbidden, TooManyRequests, Unauthorized) as error:
             worker.metrics.key_refusals.labels(type(error).__name__).inc()
             raise

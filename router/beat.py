@@ -56,7 +56,7 @@ def make_beat(worker: Worker, me: str, events: RedisEvents) -> Beat:
         draining=worker.draining,
         reads_later=True,
         loopback=worker.web.only_here,
-        outcomes_open=worker.door.is_open,
+        outcomes_open=worker.keys.is_open,
         panic=sorted(worker.panicked),
         seconds_bounds=list(SECONDS),
         versions={

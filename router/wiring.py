@@ -27,7 +27,7 @@ from router.development import file_alone, file_applier
 from router.gauges import Gauges, watch
 from router.http.client import open_session
 from router.http.costly import Turns
-from router.http.keys import Door
+from router.http.keys import Keys
 from router.http.web import WebRules
 from router.lanes.cache import RedisCache
 from router.lanes.lag import LoopLag
@@ -107,7 +107,7 @@ async def open_worker(
         max_body_bytes=settings.max_body_bytes,
         max_elements=settings.max_elements,
         turns=turns,
-        door=Door.from_setting(settings.api_keys, settings.key_rate),
+        keys=Keys.from_setting(settings.api_keys, settings.key_rate),
         traces=traces,
         access_log=AccessLog(settings.access_log_percent / 100, time.monotonic),
         web=WebRules(names, settings.allowed_origins),

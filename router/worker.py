@@ -19,7 +19,7 @@ from ekiben.state.durability import Durability
 from router.errors import NotReady
 from router.http.asgi import BODY_TIMEOUT_S
 from router.http.costly import MAX_ELEMENTS, Shared, Turns
-from router.http.keys import Door
+from router.http.keys import Keys
 from router.http.web import WebRules
 from router.lanes.probes import probe_all
 from router.lanes.routes import ModelRoute, RouteBuilder, lanes_of, samples_of
@@ -49,7 +49,7 @@ class Worker:
     max_elements: int = MAX_ELEMENTS
     body_timeout_s: float = BODY_TIMEOUT_S
     turns: Turns = field(default_factory=Turns)
-    door: Door = field(default_factory=Door)
+    keys: Keys = field(default_factory=Keys)
     web: WebRules = field(default_factory=lambda: WebRules(HostNames("127.0.0.1")))
     clock: Callable[[], float] = time.monotonic
     traces: Traces | None = None

@@ -1,4 +1,4 @@
-"""API keys at the door: who may do what, and how often. Without keys the door is open."""
+"""API keys: who may do what, and how often. Without keys everyone may do everything."""
 
 from __future__ import annotations
 
@@ -54,17 +54,17 @@ class ApiKey:
     bucket: TokenBucket | None
 
 
-class Door:
+class Keys:
     """Checks keys. `EKIBEN_API_KEYS` is `key[:scope+scope[:requests a second]]`, several with commas.
 
-    A key without a rate has the one for all, `unlimited` none. A door without keys lets everyone in.
+    A key without a rate has the one for all, `unlimited` none. Without keys everyone is let in.
     """
 
     def __init__(self, keys: tuple[ApiKey, ...] = ()) -> None:
         self._keys = keys
 
     @classmethod
-    def from_setting(cls, text: str, rate: float = DEFAULT_RATE) -> Door:
+    def from_setting(cls, text: str, rate: float = DEFAULT_RATE) -> Keys:
         """Read the setting; `rate` (requests a second, 0 for no limit) is for keys without one of their own.
 
         Raises `BadKeys`.

@@ -45,7 +45,7 @@ class Problem(Body):
     request_id: RequestId
 
 
-class BadRequest(Problem):
+class BadRequestBody(Problem):
     """RFC 9457, with the outcomes at fault."""
 
     errors: Annotated[list[Wrong], about("Of outcomes: what is wrong with which")] | UnsetType = UNSET
@@ -117,7 +117,7 @@ def problem_of(row: Row, detail: str, request_id: str, wrong: list[dict[str, Any
     given = f"urn:ekiben:problem:{row.name}", row.title, row.status, detail, request_id
     if wrong is None:
         return Problem(*given)
-    kind = Refusal if row.error is errors.RowRefused else BadRequest
+    kind = Refusal if row.error is errors.RowRefused else BadRequestBody
     return kind(*given, [Wrong(**each) for each in wrong])
 
 

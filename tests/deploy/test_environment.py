@@ -11,7 +11,7 @@ import pytest
 
 from ekiben.state.embedded import addresses
 from ekiben.state.user import user_salt
-from router.http.keys import Door
+from router.http.keys import Keys
 from tests.deploy.environment import (
     SHARED,
     controller_settings,
@@ -144,7 +144,7 @@ def test_the_router_can_be_run_with_what_it_is_told(manifests: Manifests, tmp_pa
     user_salt(told, tmp_path, settings.host)
     assert settings.host == "0.0.0.0"
     assert not addresses(told, tmp_path).embedded, "it would start to look for a Redis of its own"
-    Door.from_setting(settings.api_keys)
+    Keys.from_setting(settings.api_keys)
 
 
 def test_the_controller_can_be_run_with_what_it_is_told(manifests: Manifests, tmp_path: Path) -> None:

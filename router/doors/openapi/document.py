@@ -15,7 +15,7 @@ import msgspec
 
 from router import errors
 from router.doors.operation import Answer, Operation, Parameter
-from router.http.problems import TABLE, BadRequest, Body, Problem, Refusal, Row, problem_of
+from router.http.problems import TABLE, BadRequestBody, Body, Problem, Refusal, Row, problem_of
 
 _REF: Final = "#/components/{}/{}"
 _ANY_PROBLEM: Final = (403, 421, 500)
@@ -39,7 +39,7 @@ _HEADERS: Final = {
     "WWW-Authenticate": _header("How to show a key", {"const": "Bearer"}),
 }
 _PROBLEM_HEADERS: Final = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
-_PROBLEM_BODIES: Final = {400: BadRequest, 422: Refusal}
+_PROBLEM_BODIES: Final = {400: BadRequestBody, 422: Refusal}
 _REQUEST_ID: Final = Parameter(
     "X-Request-ID",
     "header",

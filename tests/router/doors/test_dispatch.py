@@ -8,7 +8,7 @@ from router.doors.dispatch import find
 from router.doors.operation import Operation
 from router.doors.table import OPERATIONS, PLAIN, PREFIXES, PROBES
 from router.errors import MethodNotAllowed, UnknownName
-from router.http.keys import Door
+from router.http.keys import Keys
 from tests.router.conftest import Router
 
 NAMES = {"{model}": "credit", "{experiment}": "credit-boosting"}
@@ -44,7 +44,7 @@ def test_what_is_not_in_the_table_is_not_found(path: str) -> None:
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.id)
 async def test_the_table_says_what_needs_a_key(router: Router, operation: Operation) -> None:
-    router.worker.door = Door.from_setting("s3cret-of-shop")
+    router.worker.keys = Keys.from_setting("s3cret-of-shop")
     response = await router.client.request(operation.method, a_path(operation), b"{}")
     assert (response.status == 401) == (operation.right is not None)
 

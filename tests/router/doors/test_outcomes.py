@@ -12,7 +12,7 @@ import pytest
 from router.doors.outcomes import read_in_steps
 from router.errors import OutcomesRefused, Overloaded, StateAway
 from router.http.costly import at_once
-from router.http.keys import Door
+from router.http.keys import Keys
 from tests.router.client import Response
 from tests.router.conftest import Router
 
@@ -54,7 +54,7 @@ async def test_outcomes_that_are_kept_are_answered_with_202(router: Router) -> N
 
 
 async def test_an_id_belongs_to_the_key_that_sent_it(router: Router) -> None:
-    router.worker.door = Door.from_setting("the-key-of-one-team,the-key-of-another")
+    router.worker.keys = Keys.from_setting("the-key-of-one-team,the-key-of-another")
     body = orjson.dumps({"outcomes": [outcome(id="mine"), outcome()]})
     for key in ("the-key-of-one-team", "the-key-of-another"):
         sent = await router.client.post("/outcomes", body, authorization=f"Bearer {key}")
@@ -224,7 +224,7 @@ async def test_what_is_turned_away_is_counted_by_its_reason(router: Router) -> N
 
 
 async def test_where_keys_are_set_outcomes_need_one_that_may_send_them(router: Router) -> None:
-    router.worker.door = Door.from_setting("may-do-all,only-sends:outcomes,only-asks:predict")
+    router.worker.keys = Keys.from_setting("may-do-all,only-sends:outcomes,only-asks:predict")
     body = orjson.dumps({"outcomes": [outcome()]})
     for key, status in (
         ("may-do-all", 202),

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from router.errors import Forbidden, TooManyRequests, Unauthorized
-from router.http.keys import DEFAULT_RATE, OUTCOMES, PREDICT, ApiKey, BadKeys, Door, TokenBucket, given_key
+from router.http.keys import DEFAULT_RATE, OUTCOMES, PREDICT, ApiKey, BadKeys, Keys, TokenBucket, given_key
 from router.settings import Settings
 from tests.router.client import Response
 from tests.router.conftest import Router, build_app
@@ -36,7 +36,7 @@ async def guarded(setting: str, clock: Clock | None = None) -> AsyncIterator[Rou
     """The router in the process, behind these keys."""
     services = {V1: Service("v1"), V2: Service("v2"), V3: Service("v3")}
     async with build_app(credit_document(), services, clock=clock) as router:
-        router.worker.door = Door.from_setting(setting)
+        router.worker.keys = Keys.from_setting(setting)
         yield router
 
 
@@ -158,11 +158,11 @@ async def test_over_its_rate_a_key_is_429_until_the_time_it_is_told() -> None:
 
 
 async def test_a_refusal_for_its_scope_costs_a_key_nothing_of_its_rate() -> None:
-    door = Door.from_setting(f"{KEY}:predict:1")
+    keys = Keys.from_setting(f"{KEY}:predict:1")
     for _ in range(5):
         with pytest.raises(Forbidden):
-            door.admit(KEY.encode(), OUTCOMES, 0.0)
-    door.admit(KEY.encode(), PREDICT, 0.0)
+            keys.admit(KEY.encode(), OUTCOMES, 0.0)
+    keys.admit(KEY.encode(), PREDICT, 0.0)
 
 
 def test_a_bucket_gives_its_rate_on_average_and_a_second_of_it_at_once() -> None:
@@ -180,10 +180,10 @@ def test_a_rate_below_one_a_second_is_kept() -> None:
     assert bucket.take(0.0) == pytest.approx(10.0)
     assert bucket.take(9.9) > 0.0
     assert bucket.take(10.1) == 0.0
-    door = Door.from_setting("key-of-k:predict:0.1")
-    door.admit(b"key-of-k", PREDICT, 0.0)
+    keys = Keys.from_setting("key-of-k:predict:0.1")
+    keys.admit(b"key-of-k", PREDICT, 0.0)
     with pytest.raises(TooManyRequests) as raised:
-        door.admit(b"key-of-k", PREDICT, 0.0)
+        keys.admit(b"key-of-k", PREDICT, 0.0)
     assert raised.value.retry_after_s >= 10
 
 
@@ -206,7 +206,7 @@ def test_every_key_is_compared_whichever_fits(given: str) -> None:
         for key in ("k-0", "k-1", "k-2")
     )
     with contextlib.suppress(Unauthorized):
-        assert Door(keys).admit(given.encode(), PREDICT, 0.0) == given
+        assert Keys(keys).admit(given.encode(), PREDICT, 0.0) == given
     assert keys.looked_at == ["k-0", "k-1", "k-2"]
 
 
@@ -233,7 +233,7 @@ def test_every_key_is_compared_whichever_fits(given: str) -> None:
 )
 def test_a_setting_that_cannot_be_read_is_refused_in_one_line_without_a_key(setting: str) -> None:
     with pytest.raises(BadKeys) as raised:
-        Door.from_setting(setting)
+        Keys.from_setting(setting)
     message = str(raised.value)
     assert message.startswith("EKIBEN_API_KEYS: ")
     assert "s3cret" not in message
@@ -251,11 +251,11 @@ def test_a_setting_that_cannot_be_read_is_refused_in_one_line_without_a_key(sett
     ],
 )
 def test_a_key_without_a_rate_has_the_one_for_all(setting: str, rate: float, admitted: int) -> None:
-    door = Door.from_setting(setting, rate)
+    keys = Keys.from_setting(setting, rate)
     count = 0
     with contextlib.suppress(TooManyRequests):
         for _ in range(2000):
-            door.admit(KEY.encode(), PREDICT, 0.0)
+            keys.admit(KEY.encode(), PREDICT, 0.0)
             count += 1
     assert count == admitted
 
@@ -269,12 +269,12 @@ def test_keys_have_a_rate_unless_it_is_switched_off() -> None:
 @pytest.mark.parametrize("short", ["k", "1234567", "1234567:predict:5"])
 def test_a_key_that_can_be_guessed_is_refused(short: str) -> None:
     with pytest.raises(BadKeys, match="at least 8"):
-        Door.from_setting(f"{KEY},{short}")
+        Keys.from_setting(f"{KEY},{short}")
 
 
 def test_a_setting_of_bytes_that_are_no_text_is_a_key_like_any_other() -> None:
-    door = Door.from_setting("key-of-k\udcff")  # as os.environ gives the byte FF
-    assert door.admit(b"key-of-k\xff", PREDICT, 0.0)
+    keys = Keys.from_setting("key-of-k\udcff")  # as os.environ gives the byte FF
+    assert keys.admit(b"key-of-k\xff", PREDICT, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -289,12 +289,12 @@ def test_a_setting_of_bytes_that_are_no_text_is_a_key_like_any_other() -> None:
 )
 def test_a_key_may_do_what_its_scopes_name_and_without_any_everything(setting: str, scopes: str) -> None:
     for scope in (PREDICT, OUTCOMES):
-        door = Door.from_setting(setting)
+        keys = Keys.from_setting(setting)
         if scope[0] in scopes:
-            assert door.admit(b"key-of-k", scope, 0.0) == name_of("key-of-k")
+            assert keys.admit(b"key-of-k", scope, 0.0) == name_of("key-of-k")
         else:
             with pytest.raises(Forbidden):
-                door.admit(b"key-of-k", scope, 0.0)
+                keys.admit(b"key-of-k", scope, 0.0)
 
 
 def test_only_a_bearer_gives_a_key() -> None:
@@ -321,5 +321,5 @@ async def test_a_key_is_nowhere_in_metrics_answers_or_what_the_door_looks_like(
             assert "s3cret" not in text
             assert f'ekiben_key_requests_total{{key="{name_of(KEY)}"}} 2.0' in text
             assert hashlib.sha256(KEY.encode()).hexdigest() not in text
-            assert "s3cret" not in repr(vars(router.worker.door))
+            assert "s3cret" not in repr(vars(router.worker.keys))
     assert "s3cret" not in caplog.text
