@@ -141,7 +141,7 @@ class Attempt:
             return False
         # Nothing is known of a version that has never answered: it may be down, and gets few further calls.
         unknown = not self._works and known.good_row() is None
-        return not unknown or all(known.retries.spend() for _ in range(calls))
+        return not unknown or known.retries.spend(calls)
 
     async def _suspect_unless_it_works(self) -> None:
         """No row was answered: raise `VersionFailed` when another endpoint may answer them."""

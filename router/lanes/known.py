@@ -28,12 +28,11 @@ class RetryBudget:
         """Whether there is no further call left."""
         return self._left < 1.0
 
-    def spend(self) -> bool:
-        """Take one further call, if there is one."""
-        if self.is_spent:
-            return False
-        self._left -= 1.0
-        return True
+    def spend(self, calls: int = 1) -> bool:
+        """Take so many further calls, if there are as many, and none otherwise."""
+        enough = self._left >= calls
+        self._left -= calls * enough
+        return enough
 
 
 @dataclass(slots=True)

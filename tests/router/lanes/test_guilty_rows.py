@@ -138,6 +138,16 @@ async def test_where_no_row_is_known_to_be_good_a_tenth_of_the_calls_looks_for_o
     assert service.arrivals <= 200 + 10 + 20
 
 
+async def test_a_search_that_the_budget_has_too_few_calls_for_leaves_them_to_others() -> None:
+    service = Whole("v1")
+    service.down = True
+    version = one_endpoint(service)
+    assert version.known.retries.spend(9)
+    await version.call(Batch(rows(64), FAR))
+    assert service.arrivals == 1
+    assert not version.known.retries.is_spent
+
+
 async def test_guilty_rows_that_come_before_any_other_open_no_breaker() -> None:
     version = one_endpoint(Whole("v1"))
     for _ in range(50):
