@@ -142,7 +142,7 @@ async def test_a_search_that_the_budget_has_too_few_calls_for_leaves_them_to_oth
     service = Whole("v1")
     service.down = True
     version = one_endpoint(service)
-    assert all([version.known.retries.spend() for _ in range(9)])
+    assert all(version.known.retries.spend() for _ in range(9))
     await version.call(Batch(rows(64), FAR))
     assert service.arrivals == 1
     assert not version.known.retries.is_spent
