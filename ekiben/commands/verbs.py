@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from enum import Enum
 from inspect import Parameter, Signature
 from typing import Annotated, Any
@@ -12,25 +12,23 @@ from urllib.parse import quote
 import typer
 from pydantic.fields import FieldInfo
 
-from ekiben.clients.controller import ControllerClient
 from ekiben.commands.applying import PANEL
-from ekiben.commands.arguments import Experiment, Why, Yes
+from ekiben.commands.arguments import Experiment, Why, Yes, controller, screen
 from ekiben.commands.changing import change
 from ekiben.experiments.changes.fields import is_flag, is_many, read_texts
 from ekiben.experiments.changes.verbs import VERBS, Verb
 from ekiben.experiments.problems import DocumentError
 from ekiben.showing.standing import show_ramp
 from ekiben.terminal.errors import UsageError
-from ekiben.terminal.screen import screen
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode="markdown")
 
 
 def _command(verb: Verb) -> Callable[..., None]:
     def command(experiment: str, why: str | None, yes: bool, **given: Any) -> None:
         body = _body(verb, given)
         if verb.name == "ramp" and not body:
-            show_ramp(screen(), ControllerClient.from_environ(os.environ).experiment(experiment))
+            show_ramp(screen(), controller().experiment(experiment))
             return
         change(f"/experiments/{quote(experiment, safe='')}/{verb.name}", body, why=why, yes=yes)
 
@@ -55,9 +53,7 @@ def _field(verb: Verb, name: str, field: FieldInfo) -> Parameter:
         return _parameter(
             name, Annotated[_typed(field), typer.Argument(help=told, show_default=False)], default
         )
-    option = typer.Option(
-        "--" + verb.options.get(name, name.replace("_", "-")), metavar=_written(field), help=told
-    )
+    option = typer.Option(_called(verb, name), metavar=_written(field), help=told)
     return _parameter(name, Annotated[_typed(field), option], False if is_flag(field) else default)
 
 
@@ -81,21 +77,36 @@ def _parameter(name: str, annotation: Any, default: Any) -> Parameter:
     return Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 
+def _called(verb: Verb, name: str) -> str:
+    """What people call the field."""
+    return name.upper() if name == verb.treatment else "--" + verb.options.get(name, name.replace("_", "-"))
+
+
 def _body(verb: Verb, given: dict[str, Any]) -> dict[str, Any]:
-    """What is given, as the verb is told it. Raises UsageError."""
+    """What is given, as the verb is told it. Raises UsageError, for an empty text too: that is a variable of
+    a script that nobody has set.
+    """
+    texts = {}
+    for name, value in given.items():
+        if value is not None and value is not False:
+            parts = value if isinstance(value, list) else [str(value)]
+            if not all(part.strip(" ,") for part in parts):
+                raise UsageError(f"{_called(verb, name)} is empty: give a value, or leave it out")
+            texts[name] = ",".join(parts)
     try:
-        fields = read_texts(verb.body, dict(_texts(given)))
+        fields = read_texts(verb.body, texts)
     except DocumentError as error:
-        raise UsageError("; ".join(error.problems)) from None
+        raise UsageError("; ".join(_in_options(verb, line) for line in error.problems)) from None
     return fields.model_dump(mode="json", exclude_unset=True)
 
 
-def _texts(given: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, value in given.items():
-        if isinstance(value, list):
-            yield name, ",".join(value)
-        elif value not in (None, False):
-            yield name, str(value)
+def _in_options(verb: Verb, line: str) -> str:
+    """A problem's line with the option's name in place of the field's, with which it begins."""
+    name, rest = re.split(r"(?!\w)[.0-9]*", line, maxsplit=1)
+    if name not in verb.body.model_fields:
+        return line
+    example = _written(verb.body.model_fields[name])
+    return f"{_called(verb, name)}{rest}" + (f" (as in {example})" if example else "")
 
 
 for _verb in VERBS.values():

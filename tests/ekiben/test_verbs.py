@@ -19,6 +19,7 @@ import yaml
 
 from ekiben.commands.main import app
 from ekiben.experiments.changes import edits
+from ekiben.experiments.changes.verbs import VERBS
 from ekiben.experiments.lifecycle import Status
 from ekiben.state.documents.document import dump_document
 from ekiben.state.documents.experiments_file import parse_experiments
@@ -329,8 +330,16 @@ async def test_forgetting_a_user_of_whom_nothing_is_known_says_so_and_fails(
         (["resume", EXPERIMENT, *SURE], 1, "is running, so you cannot resume it"),
         (["pause", "credit-bosting", *SURE], 1, "did you mean credit-boosting?"),
         (["promote", EXPERIMENT, "control", *SURE], 1, "to end with it, roll back"),
-        (["ramp", EXPERIMENT, "--steps", "a,b", *SURE], 2, "steps.0: must be a number"),
-        (["ramp", EXPERIMENT, "--off", "--every", "1h", *SURE], 2, "off takes the ramp away"),
+        (["promote", EXPERIMENT, "", *SURE], 2, "ekiben: VARIANT is empty: give a value, or leave it out"),
+        (["promote", EXPERIMENT, " ", *SURE], 2, "ekiben: VARIANT is empty"),
+        (["acknowledge", EXPERIMENT, "--model-version", "", *SURE], 2, "ekiben: --model-version is empty"),
+        (["acknowledge", EXPERIMENT, "--model-version", ",", *SURE], 2, "ekiben: --model-version is empty"),
+        (["ramp", EXPERIMENT, "--steps", "5", "--guardrails", "", *SURE], 2, "ekiben: --guardrails is empty"),
+        (["ramp", EXPERIMENT, "--steps", "5", "--every", "", *SURE], 2, "ekiben: --every is empty"),
+        (["ramp", EXPERIMENT, "--min-users", "0", *SURE], 2, "ekiben: --min-users: must be at least 1"),
+        (["ramp", EXPERIMENT, "--steps", "1,b", *SURE], 2, 'not "b" (as in 2,10,50,100)'),
+        (["ramp", EXPERIMENT, "--steps", "1,b", *SURE], 2, "ekiben: --steps: must be a number"),
+        (["ramp", EXPERIMENT, "--off", "--every", "1h", *SURE], 2, "ekiben: --off takes the ramp away"),
         (["ramp", EXPERIMENT, "--every", "soon", "--steps", "5", *SURE], 1, "is not a duration"),
         (["apply", "nowhere.yaml", *SURE], 2, "cannot read nowhere.yaml: No such file"),
         (["report", EXPERIMENT], 1, "there is no report of credit-boosting yet"),
@@ -345,6 +354,12 @@ async def test_what_cannot_work_is_one_line_and_changes_nothing(
     (line,) = err.splitlines()
     assert (exit_code, line.startswith("ekiben: "), words in line) == (code, True, True), line
     assert await scene.desk.store.load() == before
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_the_help_of_a_verb_shows_no_markup(command: Command, verb: str) -> None:
+    code, out, _ = await command(verb, "--help")
+    assert (code, "`" in out) == (0, False)
 
 
 async def test_a_wrong_token_and_no_controller_are_one_line_that_says_how_to_mend_it(
