@@ -113,49 +113,55 @@ def from_validation(model: type[BaseModel], path: Path, error: ValidationError) 
     ]
 
 
-# Templates by pydantic's type of error; `shown` is the value, the rest its context.
-_WORDS: Mapping[str, str] = {
-    "finite_number": "must be a finite number, not {shown}",
-    "greater_than": "must be more than {gt:.15g}, not {shown}",
-    "less_than": "must be less than {lt:.15g}, not {shown}",
-    "greater_than_equal": "must be at least {ge:.15g}, not {shown}",
-    "less_than_equal": "must be at most {le:.15g}, not {shown}",
-    "string_too_short": "must not be empty",
-    "string_too_long": "must have at most {max_length} characters",
-    "too_short": "must not be empty",
-    "model_type": "must be a mapping, not {shown}",
-    "dict_type": "must be a mapping, not {shown}",
-    "tuple_type": "must be a list, not {shown}",
-    "string_type": "must be text, not {shown}",
-    "int_type": "must be a whole number, not {shown}",
-    "int_from_float": "must be a whole number, not {shown}",
-    "float_type": "must be a number, not {shown}",
-    "int_parsing": "must be a whole number, not {shown}",
-    "float_parsing": "must be a number, not {shown}",
-    "json_invalid": "is not JSON: {error}",
-    "value_error": "{error}",
+# Templates with pydantic's types of error; `shown` is the value, the rest an error's context.
+_KINDS_IN_WORDS: Mapping[str, str] = {
+    "must be a finite number, not {shown}": "finite_number",
+    "must not be empty": "string_too_short too_short",
+    "must have at most {max_length} characters": "string_too_long",
+    "must be a mapping, not {shown}": "model_type dict_type",
+    "must be a list, not {shown}": "tuple_type",
+    "must be text, not {shown}": "string_type string_unicode invalid_key",
+    "must be true or false, not {shown}": "bool_type bool_parsing",
+    "must be a whole number, not {shown}": "int_type int_from_float int_parsing",
+    "must be a smaller number, not {shown}": "int_parsing_size",
+    "must be a number, not {shown}": "float_type float_parsing",
+    "is not JSON: {error}": "json_invalid",
+    "{error}": "value_error",
 }
+_WORDS = {kind: words for words, kinds in _KINDS_IN_WORDS.items() for kind in kinds.split()}
+_BOUNDS = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
 def _words(model: type[BaseModel], error: ErrorDetails) -> str:
     kind, loc, value = error["type"], error["loc"], error["input"]
+    field = _fields_at(model, loc[:-1]).get(loc[-1]) if loc else None
     if kind == "missing":
-        field = _fields_at(model, loc[:-1]).get(loc[-1])
         return f"is missing: {'it has no default' if field is None else described(field)}"
     if kind == "extra_forbidden":
         return unknown("key", str(loc[-1]), map(str, _fields_at(model, loc[:-1])))
     if kind == "enum":
         expected = error["ctx"]["expected"].replace(" or ", ", ").replace("'", "")
         return f"must be one of {expected}, not {show(value)}"
+    if kind.startswith(("greater_than", "less_than")):
+        return f"must be {_range(field, error['ctx'])}, not {show(value)}"
+    if kind == "string_pattern_mismatch" and field is not None:
+        return f"must be {described(field).partition(':')[0]}, not {show(value)}"
     if kind not in _WORDS:
-        return f"cannot be read: {kind.replace('_', ' ')}"
+        return f"cannot be read: {error['msg']}"
     words = _WORDS[kind].format(shown=show(value), **error.get("ctx", {}))
     if kind == "string_type" and isinstance(value, int | float):
         return f"{words}: write it in quotes"
     if kind in ("int_type", "float_type") and isinstance(value, str) and _NUMBER.fullmatch(value):
         return f"{words}: take the quotes away"
     return words
+
+
+def _range(field: FieldInfo | None, bound: Mapping[str, Any]) -> str:
+    """ "at least 1 and at most 500": all bounds of the field, or of what is no field the one that is told."""
+    parts = field.metadata if field is not None else ()
+    bounds = {name: getattr(each, name) for each in parts for name in _BOUNDS if hasattr(each, name)}
+    return " and ".join(f"{_BOUNDS[name]} {value:.16g}" for name, value in (bounds or bound).items())
 
 
 def described(field: FieldInfo) -> str:

@@ -79,8 +79,8 @@ def test_an_empty_experiments_section_is_none() -> None:
         (True, "must be a number, not true"),
         (None, "must be a number, not nothing"),
         ([1], "must be a number, not a list"),
-        (-1, "must be at least 0, not -1"),
-        (120, "must be at most 100, not 120"),
+        (-1, "must be at least 0 and at most 100, not -1"),
+        (120, "must be at least 0 and at most 100, not 120"),
         (float("nan"), "must be a finite number, not nan"),
         (float("inf"), "must be a finite number, not inf"),
         (10**100, "is a number too large to be meant"),
@@ -101,8 +101,11 @@ def test_a_bad_weight_is_named_by_its_path(weight: object, why: str) -> None:
             'models.credit.live: there is no version "v9" (known: v1, v2, v3)',
         ),
         (model(live=1), "models.credit.live: must be text, not 1: write it in quotes"),
-        (model(timeout_ms=0), "models.credit.timeout_ms: must be at least 1, not 0"),
-        (model(timeout_ms=60_001), "models.credit.timeout_ms: must be at most 60000, not 60001"),
+        (model(timeout_ms=0), "models.credit.timeout_ms: must be at least 1 and at most 60000, not 0"),
+        (
+            model(timeout_ms=60_001),
+            "models.credit.timeout_ms: must be at least 1 and at most 60000, not 60001",
+        ),
         (model(timeout_ms=2.5), "models.credit.timeout_ms: must be a whole number, not 2.5"),
         (model(timeout_ms=True), "models.credit.timeout_ms: must be a whole number, not true"),
         (model(shadow={"v2": 101}), "models.credit.shadow.v2: must be at most 100, not 101"),
@@ -125,13 +128,13 @@ def test_a_bad_weight_is_named_by_its_path(weight: object, why: str) -> None:
             credit(status="runing"),
             f'{NET}.status: must be one of draft, running, paused, promoted, rolled_back, not "runing"',
         ),
-        (credit(coverage=101), f"{NET}.coverage: must be at most 100, not 101"),
+        (credit(coverage=101), f"{NET}.coverage: must be at least 0 and at most 100, not 101"),
         (credit(coverage="5"), f'{NET}.coverage: must be a number, not "5": take the quotes away'),
         (credit(seed=""), f"{NET}.seed: must not be empty"),
         (credit(seed=7), f"{NET}.seed: must be text, not 7: write it in quotes"),
-        (credit(phase=0), f"{NET}.phase: must be at least 1, not 0"),
-        (credit(alpha=0.0), f"{NET}.alpha: must be more than 0, not 0.0"),
-        (credit(alpha=0.5), f"{NET}.alpha: must be less than 0.5, not 0.5"),
+        (credit(phase=0), f"{NET}.phase: must be at least 1 and at most 1000000, not 0"),
+        (credit(alpha=0.0), f"{NET}.alpha: must be more than 0 and less than 0.5, not 0.0"),
+        (credit(alpha=0.5), f"{NET}.alpha: must be more than 0 and less than 0.5, not 0.5"),
         (credit(ramp={"steps": [-2, 5]}), f"{NET}.ramp.steps.0: must be more than 0, not -2"),
         (
             credit(model="credo"),
@@ -305,7 +308,7 @@ def test_all_mistakes_are_told_at_once() -> None:
 def test_an_experiment_of_a_model_with_mistakes_is_not_said_to_have_no_model() -> None:
     data = credit()
     data["models"]["credit"]["timeout_ms"] = 0
-    assert problems(data) == ("models.credit.timeout_ms: must be at least 1, not 0",)
+    assert problems(data) == ("models.credit.timeout_ms: must be at least 1 and at most 60000, not 0",)
 
 
 @pytest.mark.parametrize("status", ["draft", "promoted", "rolled_back"])

@@ -168,8 +168,7 @@ class Admin:
     async def act(self, request: Request, verb: Verb) -> object:
         """Do what a verb does with an experiment."""
         body = await read_body(request, body_of(verb))
-        fields: Any = body  # of the verb's own `body` as well
-        return await self._editor.act(verb, request.path_params["key"], fields, order_of(request, body))
+        return await self._editor.act(verb, request.path_params["key"], body, order_of(request, body))
 
     def _experiment(self, request: Request) -> tuple[str, Experiment]:
         key = request.path_params["key"]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from functools import cache
-from typing import Annotated, Any, Final, TypeVar, cast
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 from starlette.requests import Request
 
 from ekiben.control.acting.editing import Order
 from ekiben.control.api.problems import BadRequest, BodyTooLarge
 from ekiben.control.callers import Caller
 from ekiben.experiments.changes.verbs import Verb
-from ekiben.experiments.problems import DocumentError, from_validation, problem
+from ekiben.experiments.problems import DocumentError, from_validation, problem, show
 from ekiben.state.documents.experiments_file import (
     MOST_BYTES,
     BadExperimentsFile,
@@ -43,10 +43,18 @@ class ChangeBody(_Part):
     dry_run: bool = Field(default=False, description="only report what would change")
 
 
+def _text_or_mapping(value: object) -> object:
+    if not isinstance(value, str | dict):
+        raise ValueError(f"must be the file's text, or the document as a mapping, not {show(value)}")
+    return value
+
+
 class ApplyBody(ChangeBody):
     """An experiments file as YAML text, of which what is new is applied; or a whole document as JSON."""
 
-    document: str | dict[str, Any] = Field(description="the file's text, or the document")
+    document: Annotated[str | dict[str, Any], BeforeValidator(_text_or_mapping)] = Field(
+        description="the file's text, or the document"
+    )
 
 
 class ShadowBody(ChangeBody):
@@ -87,14 +95,12 @@ class PlanQuery(_Part):
 
 
 @cache
-def body_of(verb: Verb) -> type[ChangeBody]:
-    """The body of a verb's request: what every change says, and what the verb is told."""
+def body_of(verb: Verb) -> Any:
+    """The body of a verb's request, a class: what every change says, and what the verb is told."""
     if not verb.body.model_fields:
         return ChangeBody
     name = verb.name.title().replace("-", "") + "Body"
-    both: Any = (verb.body, ChangeBody)
-    made: Any = create_model(name, __base__=both, __doc__=verb.body.__doc__)
-    return cast(type[ChangeBody], made)
+    return create_model(name, __base__=(verb.body, ChangeBody), __doc__=verb.body.__doc__)
 
 
 async def read_body(request: Request, kind: type[_T], most_bytes: int = MAX_BODY_BYTES) -> _T:
@@ -113,12 +119,9 @@ async def read_body(request: Request, kind: type[_T], most_bytes: int = MAX_BODY
 
 
 def read_query(request: Request, kind: type[_T]) -> _T:
-    """What the address says after its question mark; what is not known there is nobody's. Raises
-    `BadRequest`.
-    """
-    given = {name: text for name, text in request.query_params.items() if name in kind.model_fields}
+    """What the address says after its question mark. Raises `BadRequest`."""
     try:
-        return kind.model_validate(given)
+        return kind.model_validate(dict(request.query_params))
     except ValidationError as error:
         raise BadRequest(_lines(kind, error)) from None
 

@@ -183,7 +183,7 @@ def refused_edit_is_seen(installation: Installation) -> Found:
     with Watched(installation, as_text(installation.document())) as watched:
         watched.write(as_text(installation.document(coverage=101)))
         watched.settles()
-        why = "must be at most 100, not 101"
+        why = "must be at least 0 and at most 100, not 101"
         places = {
             "the API": why in str(watched.status().get("lines")),
             "/healthz": why.encode() in watched.page("/healthz").body,

@@ -328,7 +328,7 @@ async def test_refused_says_the_line_and_is_over_when_the_file_is_mended(host: H
     assert await host.after(20) == "refused"
     number = next(n for n, line in enumerate(good.splitlines(), 1) if "coverage" in line)
     standing = host.applier.standing
-    assert standing.lines[0].endswith(f"must be at most 100, not 1000 (line {number})")
+    assert standing.lines[0].endswith(f"at most 100, not 1000 (line {number})")
     began = standing.since
     await host.after(20)
     assert host.applier.standing.since == began
