@@ -8,7 +8,8 @@ import pytest
 
 from ekiben.experiments.changes import edits
 from ekiben.experiments.changes.differences import differences, lines_about
-from ekiben.experiments.changes.verbs import act
+from ekiben.experiments.changes.fields import read_texts, write_texts
+from ekiben.experiments.changes.verbs import VERBS, act
 from ekiben.experiments.document import Document, Ramp
 from ekiben.experiments.lifecycle import Status
 from ekiben.experiments.parsing import parse_document
@@ -66,8 +67,7 @@ def test_what_is_not_possible_is_refused_with_what_is(verb: str, status: Status)
     document, said = credit(status), str(status).replace("_", " ")
     if (verb, str(status)) in POSSIBLE:
         return
-    doing = verb.replace("-", " ")
-    with pytest.raises(DocumentError, match=f"credit-boosting: is {said}, so you cannot {doing} it: "):
+    with pytest.raises(DocumentError, match=f"credit-boosting: is {said}, so you cannot use {verb} on it: "):
         act(verb, document, KEY)
 
 
@@ -127,14 +127,14 @@ def test_a_ramp_can_be_set_until_the_experiment_has_ended() -> None:
     for status in ("draft", "running", "paused"):
         document = credit(status)
         assert act("ramp", document, KEY, **ramp.model_dump()).experiments[KEY].ramp == ramp
-    with pytest.raises(DocumentError, match="is rolled back, so you cannot ramp it: that is an end"):
+    with pytest.raises(DocumentError, match="is rolled back, so you cannot use ramp on it: that is an end"):
         act("ramp", credit("rolled_back"), KEY, steps=[10])
 
 
 def test_a_ramp_that_makes_no_sense_is_refused_as_in_the_file() -> None:
     with pytest.raises(DocumentError, match=r"ramp\.steps: each step must be larger"):
         act("ramp", credit(), KEY, steps=[10, 5])
-    with pytest.raises(DocumentError, match="coverage: must be at most 100"):
+    with pytest.raises(DocumentError, match="coverage: must be at least 0 and at most 100"):
         edits.set_coverage(credit(), KEY, 101)
     with pytest.raises(DocumentError, match="has no ramp"):
         act("ramp", credit(), KEY, off=True)
@@ -189,6 +189,30 @@ def test_a_ramp_that_appears_is_one_line() -> None:
     (line,) = differences(credit(), after)
     ramp = "{steps: [10, 100], every: 30m, min_users_per_step: 500, then: wait}"
     assert line == f"experiments.credit-boosting.ramp: nothing → {ramp}"
+
+
+def test_no_guardrails_and_all_guardrails_are_told_apart() -> None:
+    ramped = act("ramp", credit(), KEY, steps=[10, 100])
+    bare = act("ramp", ramped, KEY, guardrails=[])
+    assert differences(ramped, bare) == ("experiments.credit-boosting.ramp.guardrails: nothing → []",)
+    (line,) = differences(credit(), bare)
+    assert "guardrails: []" in line
+
+
+@pytest.mark.parametrize("guardrails", [[], None, ["error_rate"]])
+def test_what_a_form_held_is_read_back_as_it_is_and_what_was_typed_as_it_was_typed(
+    guardrails: list[str] | None,
+) -> None:
+    steps = (0.00001, 12.3456789, 50.0)
+    ramp = Ramp(steps=steps, guardrails=None if guardrails is None else tuple(guardrails))
+    held = ramp.model_dump()
+    texts = dict.fromkeys(held, "") | write_texts(held)
+    assert texts["steps"] == "1e-05, 12.3456789, 50"
+    body = read_texts(VERBS["ramp"].body, texts, held)
+    assert VERBS["ramp"].act(credit(), KEY, body).experiments[KEY].ramp == ramp
+    typed = read_texts(VERBS["ramp"].body, texts | {"steps": "12.3456789, 60"}, held)
+    after = VERBS["ramp"].act(credit(), KEY, typed).experiments[KEY].ramp
+    assert after == ramp.model_copy(update={"steps": (12.3456789, 60)})
 
 
 def test_the_lines_about_an_experiment_are_its_own() -> None:

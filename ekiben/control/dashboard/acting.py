@@ -128,7 +128,10 @@ class Acting:
         )
 
     async def _act(self, verb: Verb, key: str, values: Mapping[str, str], order: Order) -> Change:
-        return await self._editor.act(verb, key, read_texts(verb.body, given(verb, values)), order)
+        stored = self._site.desk.stored
+        experiment = stored.document.experiments.get(key) if stored is not None else None
+        held = verb.typed(experiment, self._site.desk.reports.get(key)) if experiment is not None else None
+        return await self._editor.act(verb, key, read_texts(verb.body, given(verb, values), held), order)
 
     def _unknown(self, request: Request, caller: Caller) -> Response:
         text = "There is no such experiment, or nothing of that name can be done with it."

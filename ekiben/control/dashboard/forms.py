@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from ekiben.control.dashboard.words import CHOICES
 from ekiben.experiments.changes.fields import is_flag, may_be_none
 from ekiben.experiments.changes.verbs import Verb
 from ekiben.experiments.document import Experiment
@@ -53,11 +54,11 @@ def _field(verb: Verb, name: str, experiment: Experiment, value: str) -> FormFie
         choices = tuple((each, f"{each}: {variant.version}") for each, variant in treatments)
         value = choices[0][0] if len(choices) == 1 else value
     elif isinstance(field.annotation, type) and issubclass(field.annotation, Enum):
-        choices = tuple((str(each.value), str(each.value)) for each in field.annotation)
+        choices = tuple((each.value, CHOICES.get(each, each.value)) for each in field.annotation)
     return FormField(
         name=name,
         label=field.title or name,
-        hint=field.description or "",
+        hint=(field.description or "").replace("`", ""),
         value=value,
         choices=choices,
         hidden=is_flag(field) or len(choices) == 1,

@@ -124,7 +124,7 @@ def _row(key: str, experiment: Experiment, report: Report | None, axis: forest.A
         effect = metric.effects.get(variant) if metric else None
         state = metric.states.get(variant, State.NO_DATA) if metric else State.NO_DATA
         chart = None
-        if effect is not None and effect.relative is not None and effect.is_relative:
+        if effect is not None and effect.is_relative:
             chart = forest.row(_kept(effect.relative), _ends(effect.relative_interval), state, axis)
         rows.append(EffectRow(variant, experiment.variants[variant].version, effect, state, chart))
     return ExperimentRow(key, experiment, report, metric, tuple(rows))
@@ -151,13 +151,10 @@ def endpoints(beats: tuple[Beat, ...]) -> tuple[EndpointRow, ...]:
     )
 
 
-def _kept(value: float) -> float:
+def _kept(value: float | None) -> float | None:
     """Four digits: what is drawn is remembered, and no eye sees more."""
-    return float(f"{value:.4g}")
+    return None if value is None else float(f"{value:.4g}")
 
 
 def _ends(interval: Interval) -> Interval:
-    return Interval(
-        None if interval.low is None else _kept(interval.low),
-        None if interval.high is None else _kept(interval.high),
-    )
+    return Interval(_kept(interval.low), _kept(interval.high))

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from ekiben.control.dashboard import formatting, words
 from ekiben.control.dashboard.shadows import histograms
 from ekiben.experiments.changes.differences import lines_about
+from ekiben.experiments.kinds.label import LabelMeasure
 from ekiben.experiments.kinds.table import kind_of
 
 HERE: Final = Path(__file__).parent
@@ -60,6 +61,7 @@ class Renderer:
             histograms=histograms,
             lines_about=lines_about,
             kind_of=kind_of,
+            LabelMeasure=LabelMeasure,
         )
 
     def page(self, template: str, /, **context: Any) -> str:

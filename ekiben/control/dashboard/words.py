@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from ekiben.experiments.kinds.label import LabelMeasure
+from ekiben.experiments.document import RampEnd
 from ekiben.experiments.kinds.table import kind_of
 from ekiben.experiments.lifecycle import Status
 from ekiben.experiments.report import Decision, State
@@ -44,7 +44,11 @@ BREAKERS: Final = {
     "open": ("open", "bad"),
 }
 
-MEASURES: Final = tuple(LabelMeasure)
+CHOICES: Final[dict[Any, str]] = {
+    RampEnd.WAIT: "wait for a person",
+    RampEnd.PROMOTE: "promote by itself, if the verdict says so",
+}
+"""What forms offer to choose from."""
 
 
 def metric(name: str, kind: str) -> str:

@@ -84,13 +84,11 @@ def _mapping_lines(path: Path, before: Mapping[str, Any], after: Mapping[str, An
 
 def flow(value: object) -> str:
     """A value on one line, much as YAML writes it, without the fields that say nothing."""
-    if value is None or value in ({}, []):
+    if value is None or value == {}:
         return "nothing"
     if isinstance(value, Mapping):
         inner = ", ".join(
-            f"{word(str(key))}: {flow(each)}"
-            for key, each in value.items()
-            if each is not None and each not in ({}, [])
+            f"{word(str(key))}: {flow(each)}" for key, each in value.items() if each not in (None, {})
         )
         return "{" + inner + "}"
     if isinstance(value, list | tuple):

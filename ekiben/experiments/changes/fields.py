@@ -27,11 +27,6 @@ class Treatment:
     """Marks a field that holds the name of one of the experiment's treatments."""
 
 
-def treatment_field(kind: type[Fields]) -> str | None:
-    """The name of the field that is marked as a treatment."""
-    return next((name for name, each in kind.model_fields.items() if Treatment in each.metadata), None)
-
-
 def is_flag(field: FieldInfo) -> bool:
     """Whether the field is yes or no. One that is yes is another use of its verb, and stands alone."""
     return field.annotation is bool
@@ -47,12 +42,17 @@ def may_be_none(field: FieldInfo) -> bool:
     return type(None) in get_args(field.annotation)
 
 
-def read_texts(kind: type[Fields], texts: Mapping[str, str]) -> Fields:
-    """What people typed into those fields that are there. Raises DocumentError."""
-    values: dict[str, Any] = {}
+def read_texts(kind: type[Fields], texts: Mapping[str, str], held: Mapping[str, Any] | None = None) -> Fields:
+    """What people typed into those fields that are there. A text that is as `write_texts` wrote it keeps the
+    value that is held, of which it may not say everything. Raises DocumentError.
+    """
+    held = held or {}
+    written, values = write_texts(held), {}
     for name, text in texts.items():
         field, text = kind.model_fields[name], text.strip()
-        if not text and may_be_none(field):
+        if name in held and text == written.get(name, ""):
+            values[name] = held[name]
+        elif not text and may_be_none(field):
             values[name] = None
         elif is_many(field):
             values[name] = [part.strip(" %") for part in text.split(",") if part.strip()]
@@ -80,7 +80,7 @@ def read_values(kind: type[Fields], values: Mapping[str, Any]) -> Fields:
 def write_texts(values: Mapping[str, Any]) -> dict[str, str]:
     """Values as people would type them; what is not known is left out."""
     return {
-        name: ", ".join(f"{each:g}" if isinstance(each, float) else str(each) for each in _all(value))
+        name: ", ".join(map(_text, value if isinstance(value, tuple) else (value,)))
         for name, value in values.items()
         if value is not None
     }
@@ -101,5 +101,5 @@ def _without_default(schema: dict[str, Any]) -> None:
     schema.pop("default", None)
 
 
-def _all(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
+def _text(value: object) -> str:
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, create_model, model_validator
 
 from ekiben.experiments.changes.consequences import words_of
 from ekiben.experiments.changes.edits import edited, find_experiment, lawful, refusal
-from ekiben.experiments.changes.fields import Fields, Treatment, as_they_are, read_values, treatment_field
+from ekiben.experiments.changes.fields import Fields, Treatment, as_they_are, read_values
 from ekiben.experiments.document import Document, Experiment, Ramp
 from ekiben.experiments.lifecycle import ACTIVE, Status
 from ekiben.experiments.problems import DocumentError, from_validation, listed, unknown, word
@@ -65,7 +65,8 @@ class Verb:
     @property
     def treatment(self) -> str | None:
         """The field that names a treatment, where there is one."""
-        return treatment_field(self.body)
+        fields = self.body.model_fields.items()
+        return next((name for name, each in fields if Treatment in each.metadata), None)
 
     def act(
         self, document: Document, key: str, body: Fields | None = None, report: Report | None = None
@@ -75,8 +76,8 @@ class Verb:
         if status not in self.possible:
             others = [each.name for each in VERBS.values() if not each.aside and status in each.possible]
             could = f"what can be done is {', '.join(others)}" if others else "that is an end"
-            is_now, wanted = status.replace("_", " "), self.name.replace("-", " ")
-            raise refusal(key, f"is {is_now}, so you cannot {wanted} it: {could}")
+            is_now = status.replace("_", " ")
+            raise refusal(key, f"is {is_now}, so you cannot use {self.name} on it: {could}")
         return lawful(document, self.change(Case(document, key, body or self.body(), report)))
 
     def meaning(self, before: Document, after: Document, key: str) -> str:
