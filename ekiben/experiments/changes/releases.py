@@ -4,7 +4,7 @@
 2. An experiment that uses more than the base schema says so in `requires`, which the writer adds. A release
    that lacks one of them does not run the experiment: everyone gets live, and no exposure is recorded. To run
    it without a field that decides who takes part would give users other variants.
-3. An experiment or a model that cannot be read at all is kept as it is, and not run.
+3. An experiment that cannot be read at all is kept as it is, and not run.
 
 Files that people write stay strict: a word that is not known there is a mistake.
 """
@@ -122,7 +122,10 @@ def _lacking(known: Any) -> dict[str, str]:
     """Why those experiments are not run that require what this release does not have."""
     not_run = {}
     for key, each in _mapping(known, "experiments").items():
-        if missing := sorted(set(each.pop(REQUIRES, None) or ()) - set(Experiment.model_fields)):
+        required = each.pop(REQUIRES, None) or [] if isinstance(each, dict) else None
+        if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+            not_run[key] = "this release cannot read it"
+        elif missing := sorted(set(required) - set(Experiment.model_fields)):
             not_run[key] = f"it needs {', '.join(missing)}, which this release does not have"
     return not_run
 
@@ -180,10 +183,10 @@ def _known(
 
 def _leave_out(known: Any, data: Any, keys: Mapping[str, str], values: dict[Path, Any]) -> None:
     for key in keys:
-        if _mapping(known, "experiments").pop(key, None) is not None:
-            for path in [path for path in values if path[:2] == ("experiments", key)]:
-                del values[path]
-            values[("experiments", key)] = data["experiments"][key]
+        _mapping(known, "experiments").pop(key, None)
+        for path in [path for path in values if path[:2] == ("experiments", key)]:
+            del values[path]
+        values[("experiments", key)] = data["experiments"][key]
 
 
 def _put(data: dict[str, Any], path: Path, value: Any) -> None:
@@ -218,7 +221,8 @@ def routing_data(data: Mapping[str, Any]) -> dict[str, Any]:
     It is a document as well, without metrics, ramps, minima, and overrides of experiments that do not run.
     """
     experiments = {}
-    for key, each in data.get("experiments", {}).items():
-        left_out = _ANALYSED if each.get("status") == "running" else _ANALYSED | {"overrides"}
-        experiments[key] = {name: value for name, value in each.items() if name not in left_out}
+    for key, each in _mapping(data, "experiments").items():
+        if isinstance(each, dict):
+            left_out = _ANALYSED if each.get("status") == "running" else _ANALYSED | {"overrides"}
+            experiments[key] = {name: value for name, value in each.items() if name not in left_out}
     return {**data, "experiments": experiments}

@@ -77,6 +77,22 @@ def test_an_experiment_that_cannot_be_read_is_kept_and_not_run() -> None:
     assert write_document(document, kept) == data
 
 
+@pytest.mark.parametrize(
+    "unread", [None, 3, "x", [], {"requires": 3}, {"requires": [1]}, {"requires": "ramp"}]
+)
+def test_what_is_no_experiment_at_all_is_kept_and_not_run_beside_the_others(unread: Any) -> None:
+    data = newer()
+    held = data["experiments"][EXPERIMENT]
+    data["experiments"]["odd"] = held | unread if isinstance(unread, dict) else unread
+    document, kept = read_document(data)
+    assert list(document.experiments) == [EXPERIMENT]
+    assert kept.not_run == {"odd": "this release cannot read it"}
+    assert write_document(document, kept) == data
+    routed, told = read_routing(data)
+    assert (list(routed.experiments), list(told.not_run)) == ([EXPERIMENT], ["odd"])
+    assert EXPERIMENT in read_routing(routing_data(data))[0].experiments
+
+
 @pytest.mark.parametrize("data", [None, [], {}, {"models": {}}, {"models": {"credit": {"live": 1}}}])
 def test_what_is_no_document_is_refused(data: object) -> None:
     with pytest.raises(DocumentError):
