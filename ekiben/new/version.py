@@ -31,12 +31,7 @@ def write_new(
 
     Nothing is written unless all of it can be. Raises EkibenError.
     """
-    for what, name in (("model", model), ("version", version)):
-        if not NAME.fullmatch(name):
-            raise UsageError(f"the {what} {name!r} cannot be a module: use a-z, 0-9 and _, a letter first")
-    for name in features:
-        if not _is_field(name):
-            raise UsageError(f"--features: {name!r} cannot be the name of a field: use another")
+    _check_names(model, version, features)
     document = read_document(experiments_file).document
     known = document.models.get(model)
     if known is not None and version in known.versions:
@@ -78,6 +73,21 @@ def _schema(
             f"--features: {model} has its features in {file} already; every version takes the same"
         )
     return read_schema(file.read_text(encoding="utf-8"), str(file)), None
+
+
+def _check_names(model: str, version: str, features: Sequence[str]) -> None:
+    for what, name in (("model", model), ("version", version)):
+        if not NAME.fullmatch(name):
+            raise UsageError(f"the {what} {name!r} cannot be a module: use a-z, 0-9 and _, a letter first")
+    if keyword.iskeyword(model):
+        raise UsageError(
+            f"the model {model!r} cannot be a module: Python has a use for the word, use another"
+        )
+    for name in features:
+        if features.count(name) > 1:
+            raise UsageError(f"--features: {name!r} is there twice: give each feature once")
+        if not _is_field(name):
+            raise UsageError(f"--features: {name!r} cannot be the name of a field: use another")
 
 
 def _is_field(name: str) -> bool:
