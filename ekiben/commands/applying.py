@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ekiben.commands.arguments import User, Why, Yes, controller, read_text, screen
-from ekiben.commands.changing import change, confirm
+from ekiben.commands.changing import change, check_given, confirm
 from ekiben.terminal.errors import EkibenError
 
 PANEL = "Change experiments (through a running controller)"
@@ -69,6 +69,7 @@ def forget(user: User, why: Why = None, yes: Yes = False) -> None:
     this user: the request is in the history all the same, but the id may be misspelt.
     """
     client, console = controller(), screen()
+    check_given(why, yes)
     console.print("The user's events and overrides are removed. There is no way back.")
     why, _ = confirm(console, why=why, yes=yes)
     removed = client.forget(user, why)

@@ -25,7 +25,7 @@ def change(path: str, body: Mapping[str, Any], *, why: str | None, yes: bool) ->
     and it is decided on what is there. Raises EkibenError.
     """
     client, console = controller(), screen()
-    _check(why, yes)
+    check_given(why, yes)
     looked = client.change(path, {**body, "why": why or _LOOKING, "dry_run": True})
     if not looked["changes"]:
         console.print("Nothing changes.")
@@ -42,9 +42,8 @@ def change(path: str, body: Mapping[str, Any], *, why: str | None, yes: bool) ->
 
 def confirm(console: Console, *, why: str | None, yes: bool) -> tuple[str, bool]:
     """Ask for the reason unless it is given, and whether to go on unless `yes`; the reason, and whether
-    anybody was asked. Ends the command when the answer is no. Raises UsageError.
+    anybody was asked. Ends the command when the answer is no. `check_given` comes before it.
     """
-    _check(why, yes)
     if yes and why:
         return why, False
     why = why or str(typer.prompt("Why (for the history)"))
@@ -54,7 +53,8 @@ def confirm(console: Console, *, why: str | None, yes: bool) -> tuple[str, bool]
     return why, True
 
 
-def _check(why: str | None, yes: bool) -> None:
+def check_given(why: str | None, yes: bool) -> None:
+    """Raise UsageError where a reason is missing, or nobody is there to ask."""
     if yes and not why:
         raise UsageError("--why is missing: the history keeps the reason")
     if not yes and not sys.stdin.isatty():

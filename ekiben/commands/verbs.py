@@ -48,13 +48,11 @@ def _command(verb: Verb) -> Callable[..., None]:
 def _field(verb: Verb, name: str, field: FieldInfo) -> Parameter:
     """The option, or of a treatment the argument, that a field of the verb's body is given by."""
     told = " ".join((field.description or name).split())
-    default: Any = ... if field.is_required() else None
+    kind: Any = typer.Option(_called(verb, name), metavar=_written(field), help=told)
     if name == verb.treatment:
-        return _parameter(
-            name, Annotated[_typed(field), typer.Argument(help=told, show_default=False)], default
-        )
-    option = typer.Option(_called(verb, name), metavar=_written(field), help=told)
-    return _parameter(name, Annotated[_typed(field), option], False if is_flag(field) else default)
+        kind = typer.Argument(help=told, show_default=False)
+    default = False if is_flag(field) else ... if field.is_required() else None
+    return _parameter(name, Annotated[_typed(field), kind], default)
 
 
 def _typed(field: FieldInfo) -> Any:

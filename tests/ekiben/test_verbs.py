@@ -327,8 +327,9 @@ async def test_forgetting_a_user_of_whom_nothing_is_known_says_so_and_fails(
     [
         (["pause", EXPERIMENT], 2, "there is no terminal to confirm this at: give --yes and --why"),
         (["pause", EXPERIMENT, "--yes"], 2, "--why is missing"),
-        (["resume", EXPERIMENT, *SURE], 1, "is running, so you cannot resume it"),
+        (["resume", EXPERIMENT, *SURE], 1, "is running, so you cannot use resume on it"),
         (["pause", "credit-bosting", *SURE], 1, "did you mean credit-boosting?"),
+        (["events", "forget", "--user", "u", "--yes"], 2, "--why is missing"),
         (["promote", EXPERIMENT, "control", *SURE], 1, "to end with it, roll back"),
         (["promote", EXPERIMENT, "", *SURE], 2, "ekiben: VARIANT is empty: give a value, or leave it out"),
         (["promote", EXPERIMENT, " ", *SURE], 2, "ekiben: VARIANT is empty"),
