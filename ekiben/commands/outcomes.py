@@ -24,11 +24,7 @@ def import_file(
     ],
     name: Annotated[
         str | None,
-        typer.Option(
-            "--name",
-            metavar="NAME",
-            help="The outcome's name, instead of a column `name`.",
-        ),
+        typer.Option("--name", metavar="NAME", help="The outcome's name, instead of a column `name`."),
     ] = None,
     value_column: Annotated[
         str, typer.Option("--value-column", metavar="COLUMN", help="The column that holds the values.")
@@ -45,8 +41,7 @@ def import_file(
         str, typer.Option("--id-column", metavar="COLUMN", help="The column that holds the outcomes' ids.")
     ] = "id",
     dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Report what is wrong with the file. Nothing is sent."),
+        bool, typer.Option("--dry-run", help="Report what is wrong with the file. Nothing is sent.")
     ] = False,
 ) -> None:
     """Import outcomes from a file, such as labels that a warehouse knows months later.

@@ -66,9 +66,8 @@ def _typed(field: FieldInfo) -> Any:
 
 
 def _written(field: FieldInfo) -> str | None:
-    for example in field.examples or ():
-        return ",".join(map(str, example)) if is_many(field) else str(example)
-    return None
+    example = next(iter(field.examples or ()), None)
+    return ",".join(map(str, example)) if isinstance(example, list | tuple) else example
 
 
 def _parameter(name: str, annotation: Any, default: Any) -> Parameter:
@@ -81,9 +80,7 @@ def _called(verb: Verb, name: str) -> str:
 
 
 def _body(verb: Verb, given: dict[str, Any]) -> dict[str, Any]:
-    """What is given, as the verb is told it. Raises UsageError, for an empty text too: that is a variable of
-    a script that nobody has set.
-    """
+    """What is given, as the verb is told it. Raises UsageError, also for "$V" where nobody has set V."""
     texts = {}
     for name, value in given.items():
         if value is not None and value is not False:
@@ -92,7 +89,7 @@ def _body(verb: Verb, given: dict[str, Any]) -> dict[str, Any]:
                 raise UsageError(f"{_called(verb, name)} is empty: give a value, or leave it out")
             texts[name] = ",".join(parts)
     try:
-        fields = read_texts(verb.body, texts)
+        fields = read_texts(verb.body, texts, {})
     except DocumentError as error:
         raise UsageError("; ".join(_in_options(verb, line) for line in error.problems)) from None
     return fields.model_dump(mode="json", exclude_unset=True)

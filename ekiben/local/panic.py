@@ -63,9 +63,7 @@ def _without(held: frozenset[str], model: str | None) -> frozenset[str]:
 
 
 def _named(models: frozenset[str]) -> str:
-    if ALL_MODELS in models:
-        return "all models"
-    return ", ".join(sorted(models)) or "no model"
+    return "all models" if ALL_MODELS in models else ", ".join(sorted(models)) or "no model"
 
 
 def _check_known(settings: Settings, model: str) -> None:

@@ -77,12 +77,10 @@ def _schema(
 
 def _check_names(model: str, version: str, features: Sequence[str]) -> None:
     for what, name in (("model", model), ("version", version)):
+        if keyword.iskeyword(name):
+            raise UsageError(f"the {what} {name!r} cannot be a module: Python has a use for it, use another")
         if not NAME.fullmatch(name):
             raise UsageError(f"the {what} {name!r} cannot be a module: use a-z, 0-9 and _, a letter first")
-    if keyword.iskeyword(model):
-        raise UsageError(
-            f"the model {model!r} cannot be a module: Python has a use for the word, use another"
-        )
     for name in features:
         if features.count(name) > 1:
             raise UsageError(f"--features: {name!r} is there twice: give each feature once")

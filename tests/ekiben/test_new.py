@@ -126,7 +126,7 @@ def test_the_next_port_is_after_the_highest_one_of_this_machine() -> None:
         (["door", "v1"], 1, "choose another name"),
         (["Bad-Name", "v1"], 2, "cannot be a module"),
         (["diabetes", "v1", "--features", "age,class"], 2, "'class' cannot be the name of a field"),
-        (["import", "v1"], 2, "'import' cannot be a module: Python has a use for the word, use another"),
+        (["import", "v1"], 2, "'import' cannot be a module: Python has a use for it, use another"),
         (["diabetes", "v1", "--features", "a,b,a"], 2, "'a' is there twice: give each feature once"),
         (["credit", "v9", "--features", "age"], 2, "has its features in"),
         (["diabetes", "v1", "--kind", "poetry"], 2, "--kind"),

@@ -59,9 +59,7 @@ def joined_view(stored: Stored | None) -> Values | None:
 
 def experiment_views(desk: Desk) -> list[Values]:
     """Every experiment, with its verdict and its ramp."""
-    if desk.stored is None:
-        return []
-    experiments = desk.stored.document.experiments
+    experiments = desk.stored.document.experiments if desk.stored else {}
     return [experiment_view(desk, key, experiment) for key, experiment in experiments.items()]
 
 
@@ -97,11 +95,10 @@ def shadow_views(reports: Sequence[ShadowReport], model: str) -> list[Values]:
 
 
 def _models(stored: Stored | None) -> list[Values]:
-    if stored is None:
-        return []
+    models = stored.document.models if stored else {}
     return [
         {"name": name, "live": model.live, "versions": list(model.versions), "shadow": dict(model.shadow)}
-        for name, model in stored.document.models.items()
+        for name, model in models.items()
     ]
 
 

@@ -130,7 +130,7 @@ class Acting:
     async def _act(self, verb: Verb, key: str, values: Mapping[str, str], order: Order) -> Change:
         stored = self._site.desk.stored
         experiment = stored.document.experiments.get(key) if stored is not None else None
-        held = verb.typed(experiment, self._site.desk.reports.get(key)) if experiment is not None else None
+        held = verb.typed(experiment, self._site.desk.reports.get(key)) if experiment is not None else {}
         return await self._editor.act(verb, key, read_texts(verb.body, given(verb, values), held), order)
 
     def _unknown(self, request: Request, caller: Caller) -> Response:

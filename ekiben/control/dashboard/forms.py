@@ -28,8 +28,7 @@ class FormField:
 def given(verb: Verb, values: Mapping[str, str]) -> dict[str, str]:
     """Those of the values that are the verb's; a flag that is set stands alone."""
     own = {name: text for name, text in values.items() if name in verb.body.model_fields}
-    flags = {name: text for name, text in own.items() if is_flag(verb.body.model_fields[name])}
-    return flags or own
+    return {name: text for name, text in own.items() if _is_flag(verb, name)} or own
 
 
 def title_of(verb: Verb, values: Mapping[str, str]) -> str:
@@ -41,8 +40,8 @@ def title_of(verb: Verb, values: Mapping[str, str]) -> str:
 def fields_of(verb: Verb, experiment: Experiment, values: Mapping[str, str]) -> tuple[FormField, ...]:
     """The fields of the verb's form with what they hold."""
     texts = given(verb, values)
-    flags = tuple(name for name in texts if _is_flag(verb, name))
-    names = flags or tuple(name for name in verb.body.model_fields if not _is_flag(verb, name))
+    flags = [name for name in texts if _is_flag(verb, name)]
+    names = flags or [name for name in verb.body.model_fields if not _is_flag(verb, name)]
     return tuple(_field(verb, name, experiment, texts.get(name, "")) for name in names)
 
 

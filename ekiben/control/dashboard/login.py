@@ -62,13 +62,5 @@ class Login:
         self, request: Request, target: str, *, status: int = 200, problem: str | None = None, who: str = ""
     ) -> Response:
         caller = self._site.callers.from_proxy(request)
-        return self._site.page(
-            request,
-            "login.html",
-            caller,
-            status=status,
-            title="Log in",
-            next=target,
-            problem=problem,
-            who=who,
-        )
+        shown = {"title": "Log in", "next": target, "problem": problem, "who": who}
+        return self._site.page(request, "login.html", caller, status=status, **shown)

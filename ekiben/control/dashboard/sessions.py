@@ -57,10 +57,8 @@ class Sessions:
     async def begin(self, who: str) -> Session:
         """A new session for someone who showed the token."""
         session = Session(secrets.token_urlsafe(32), who, self._clock() + LIFETIME_S)
-        try:
+        with suppress(RedisError, OSError):  # it is good on this replica
             await self._redis.set(self._key(session.id), who.encode(), ex=LIFETIME_S)
-        except (RedisError, OSError):
-            pass  # it is good on this replica
         self._remember(session)
         return session
 

@@ -62,13 +62,11 @@ def _changes(old: Experiment, new: Experiment, key: str, after: Document) -> Pro
         if same_seed:
             yield ("seed",), f"is still {word(new.seed or key)}: {_OWN_SEED}, such as {key}-{new.phase}"
     else:
+        refused = f"cannot change while the experiment is {old.status}"
         if not same_seed:
-            yield (
-                ("seed",),
-                f"cannot change while the experiment is {old.status}, but with a new phase: {_RAISE}",
-            )
+            yield ("seed",), f"{refused}, but with a new phase: {_RAISE}"
         for path in _fixed_paths_changed(old, new):
-            yield path, f"cannot change while the experiment is {old.status}: {_INSTEAD}"
+            yield path, f"{refused}: {_INSTEAD}"
 
 
 def _fixed_paths_changed(old: Experiment, new: Experiment) -> Iterator[Path]:

@@ -45,14 +45,10 @@ def shadow(
 
 def forget_user(document: Document, user_id: str) -> Document:
     """No experiment overrides this user any more; an equal document when none did."""
-    experiments = {
-        key: experiment.model_copy(
-            update={
-                "overrides": {user: name for user, name in experiment.overrides.items() if user != user_id}
-            }
-        )
-        for key, experiment in document.experiments.items()
-    }
+    experiments = dict(document.experiments)
+    for key, each in experiments.items():
+        kept = {user: name for user, name in each.overrides.items() if user != user_id}
+        experiments[key] = each.model_copy(update={"overrides": kept})
     return document.model_copy(update={"experiments": experiments})
 
 

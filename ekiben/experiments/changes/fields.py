@@ -42,11 +42,10 @@ def may_be_none(field: FieldInfo) -> bool:
     return type(None) in get_args(field.annotation)
 
 
-def read_texts(kind: type[Fields], texts: Mapping[str, str], held: Mapping[str, Any] | None = None) -> Fields:
+def read_texts(kind: type[Fields], texts: Mapping[str, str], held: Mapping[str, Any]) -> Fields:
     """What people typed into those fields that are there. A text that is as `write_texts` wrote it keeps the
     value that is held, of which it may not say everything. Raises DocumentError.
     """
-    held = held or {}
     written, values = write_texts(held), {}
     for name, text in texts.items():
         field, text = kind.model_fields[name], text.strip()

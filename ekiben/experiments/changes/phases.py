@@ -16,12 +16,13 @@ from ekiben.experiments.problems import DocumentError, Path
 
 def ran_by(data: Any) -> dict[str, int]:
     """The phase of each experiment that is no draft, in a document as plain values, of whatever release."""
+    found: dict[str, int] = {}
     experiments = data.get("experiments") if isinstance(data, dict) else None
-    return {
-        key: int(each.get("phase", 1))
-        for key, each in (experiments.items() if isinstance(experiments, dict) else ())
-        if each.get("status", Status.DRAFT) != Status.DRAFT
-    }
+    for key, each in experiments.items() if isinstance(experiments, dict) else ():
+        if isinstance(each, dict) and each.get("status", Status.DRAFT) != Status.DRAFT:
+            phase = each.get("phase")
+            found[key] = phase if isinstance(phase, int) else 1
+    return found
 
 
 def beginning(before: Document | None, after: Document) -> dict[str, int]:

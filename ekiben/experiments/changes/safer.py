@@ -6,7 +6,6 @@ and the higher revision says only who was busier: what somebody stopped stays st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from ekiben.experiments.document import Document, Experiment
@@ -15,13 +14,7 @@ from ekiben.experiments.parsing import parse_document
 from ekiben.experiments.problems import DocumentError, word
 
 # The safest first.
-_SAFETY: Final[Mapping[Status, int]] = {
-    Status.ROLLED_BACK: 0,
-    Status.PROMOTED: 1,
-    Status.PAUSED: 2,
-    Status.DRAFT: 3,
-    Status.RUNNING: 4,
-}
+_SAFETY: Final = (Status.ROLLED_BACK, Status.PROMOTED, Status.PAUSED, Status.DRAFT, Status.RUNNING)
 
 
 def safer(first: Document, second: Document) -> tuple[Document, tuple[str, ...]]:
@@ -67,7 +60,7 @@ def _safer(one: Experiment | None, other: Experiment | None) -> Experiment:
         assert found is not None
         # Added on one side, or removed on the other: kept, and everyone gets live.
         return _paused(found)
-    first, second = _SAFETY[one.status], _SAFETY[other.status]
+    first, second = _SAFETY.index(one.status), _SAFETY.index(other.status)
     if first != second:
         return one if first < second else other
     return one if one.coverage <= other.coverage else other

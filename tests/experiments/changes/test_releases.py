@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ekiben.experiments.changes.phases import ran_by
 from ekiben.experiments.changes.releases import (
     BASE,
     keys_beyond_base,
@@ -91,6 +92,7 @@ def test_what_is_no_experiment_at_all_is_kept_and_not_run_beside_the_others(unre
     routed, told = read_routing(data)
     assert (list(routed.experiments), list(told.not_run)) == ([EXPERIMENT], ["odd"])
     assert EXPERIMENT in read_routing(routing_data(data))[0].experiments
+    assert ran_by(data)[EXPERIMENT] == 1
 
 
 @pytest.mark.parametrize("data", [None, [], {}, {"models": {}}, {"models": {"credit": {"live": 1}}}])
