@@ -351,8 +351,9 @@ async def test_what_cannot_work_is_one_line_and_changes_nothing(
     scene: Scene, command: Command, arguments: list[str], code: int, words: str
 ) -> None:
     before = await scene.put(document())
-    exit_code, _, err = await command(*arguments)
+    exit_code, out, err = await command(*arguments)
     (line,) = err.splitlines()
+    assert out == ""
     assert (exit_code, line.startswith("ekiben: "), words in line) == (code, True, True), line
     assert await scene.desk.store.load() == before
 
