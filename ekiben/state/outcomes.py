@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -18,8 +17,35 @@ MAX_VALUE: Final = 1e30
 # Clocks differ; an outcome of tomorrow is a mistake.
 _MAX_AHEAD_S: Final = 300.0
 
-_UNKNOWN: Final = "unknown field: an outcome has prediction_id, user_id, name, value, at, id"
+_Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARS)]
+_User = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_USER_ID_CHARS)]
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
+_Value = Annotated[float, msgspec.Meta(ge=-MAX_VALUE, le=MAX_VALUE)]
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class _Item(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """An outcome as it is sent."""
+
+    name: _Name
+    value: _Value
+    prediction_id: _Id | msgspec.UnsetType = msgspec.UNSET
+    user_id: _User | msgspec.UnsetType = msgspec.UNSET
+    at: _Time | msgspec.UnsetType = msgspec.UNSET
+    id: _Id | msgspec.UnsetType = msgspec.UNSET
+
+
+_TEXT: Final = "must be a string of 1 to {} characters"
+_FIELDS: Final[Mapping[str, tuple[Any, str]]] = {
+    "prediction_id": (_Id, _TEXT.format(MAX_ID_CHARS)),
+    "user_id": (_User, _TEXT.format(MAX_USER_ID_CHARS)),
+    "name": (_Name, _TEXT.format(MAX_NAME_CHARS)),
+    "value": (_Value, f"must be a number between {-MAX_VALUE:g} and {MAX_VALUE:g}"),
+    "at": (_Time, "must be a time as RFC 3339 has it, such as 2026-11-21T10:00:00Z"),
+    "id": (_Id, _TEXT.format(MAX_ID_CHARS)),
+}
+_UNKNOWN: Final = f"unknown field: an outcome has {', '.join(_FIELDS)}"
+_EITHER: Final = "give either `prediction_id` or `user_id`"
 
 
 class GivenOutcome(msgspec.Struct, frozen=True, gc=False):
@@ -47,60 +73,36 @@ def read_outcome(item: Any, now: float) -> GivenOutcome:
 
     Raises `BadOutcome`.
     """
+    try:
+        said = msgspec.convert(item, _Item)
+    except msgspec.ValidationError:
+        raise BadOutcome(_errors(item)) from None
+    if (said.prediction_id is msgspec.UNSET) == (said.user_id is msgspec.UNSET):
+        raise BadOutcome([(None, _EITHER)])
+    at = said.at.timestamp() if said.at else now
+    if at > now + _MAX_AHEAD_S:
+        raise BadOutcome([("at", "is more than 5 minutes in the future")])
+    return GivenOutcome(
+        said.prediction_id or None, said.user_id or None, said.name, said.value, at, said.id or None
+    )
+
+
+def _errors(item: Any) -> list[tuple[str | None, str]]:
+    """All that is wrong, once it is known that something is."""
     if type(item) is not dict:
-        raise BadOutcome([(None, "an outcome must be an object")])
+        return [(None, "an outcome must be an object")]
     errors: list[tuple[str | None, str]] = []
     if not item.keys() <= _FIELDS.keys():
         unknown = next(field for field in item if field not in _FIELDS)
         errors.append((unknown[:100], _UNKNOWN))
     if ("prediction_id" in item) == ("user_id" in item):
-        errors.append((None, "give either `prediction_id` or `user_id`"))
-    found: dict[str, Any] = {"prediction_id": None, "user_id": None, "at": now}
-    for field, (read, most) in _FIELDS.items():
+        errors.append((None, _EITHER))
+    for field, (type_, must_be) in _FIELDS.items():
         if field in item:
             try:
-                found[field] = read(item[field], most, now)
-            except ValueError as error:
-                errors.append((field, str(error)))
+                msgspec.convert(item[field], type_)
+            except msgspec.ValidationError:
+                errors.append((field, must_be))
         elif field in ("name", "value"):
             errors.append((field, f"`{field}` is missing"))
-    if errors:
-        raise BadOutcome(errors)
-    return GivenOutcome(**found)
-
-
-def _text(value: Any, most: int, _now: float) -> str:
-    if type(value) is not str:
-        raise ValueError("must be a string")
-    if not 0 < len(value) <= most:
-        raise ValueError(f"must have 1 to {most} characters")
-    return value
-
-
-def _number(value: Any, most: float, _now: float) -> float:
-    # bool is an int in Python, and no number in JSON.
-    if type(value) not in (int, float) or not abs(value) < math.inf:
-        raise ValueError("must be a finite number")
-    if abs(value) > most:
-        raise ValueError(f"must lie between {-most:g} and {most:g}")
-    return float(value)
-
-
-def _time(value: Any, most_ahead_s: float, now: float) -> float:
-    try:
-        at = msgspec.convert(value, _Time, strict=True).timestamp()
-    except (ValueError, OverflowError):
-        raise ValueError("must be a time as RFC 3339 has it, such as 2026-11-21T10:00:00Z") from None
-    if at > now + most_ahead_s:
-        raise ValueError("is more than 5 minutes in the future")
-    return at
-
-
-_FIELDS: Final[Mapping[str, tuple[Callable[[Any, Any, float], Any], float]]] = {
-    "prediction_id": (_text, MAX_ID_CHARS),
-    "user_id": (_text, MAX_USER_ID_CHARS),
-    "name": (_text, MAX_NAME_CHARS),
-    "id": (_text, MAX_ID_CHARS),
-    "value": (_number, MAX_VALUE),
-    "at": (_time, _MAX_AHEAD_S),
-}
+    return errors

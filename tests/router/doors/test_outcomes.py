@@ -87,7 +87,7 @@ async def test_one_bad_outcome_and_none_is_taken(router: Router) -> None:
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json["type"] == "urn:ekiben:problem:bad-request"
     assert response.json["errors"] == [
-        {"loc": ["outcomes", 1, "value"], "msg": "must be a finite number"},
+        {"loc": ["outcomes", 1, "value"], "msg": "must be a number between -1e+30 and 1e+30"},
         {"loc": ["outcomes", 2, "name"], "msg": "`name` is missing"},
     ]
     assert router.outcomes.held == []
@@ -98,7 +98,8 @@ async def test_a_value_whose_squares_leave_floating_point_is_refused(router: Rou
     response = await send(router, outcome(value=1.1e30), outcome(value=-1.7e308))
     assert response.status == 400
     assert response.json["errors"] == [
-        {"loc": ["outcomes", place, "value"], "msg": "must lie between -1e+30 and 1e+30"} for place in (0, 1)
+        {"loc": ["outcomes", place, "value"], "msg": "must be a number between -1e+30 and 1e+30"}
+        for place in (0, 1)
     ]
 
 
