@@ -102,7 +102,7 @@ bench-costs: setup  ## CPU time and bytes of a request in each part; writes docs
 
 REVISION ?= HEAD~1
 bench-costs-against: setup  ## the CPU of a request beside that at REVISION, both running; as root; writes docs/benchmarks.md
-	@$(BIN)/python -m loadtests.bench.against $(REVISION) $(ARGS)
+	@$(BIN)/python -m loadtests.bench.costs.against $(REVISION) $(ARGS)
 
 bench-services: setup  ## what a model call costs in each service
 	@$(BIN)/python -m loadtests.bench_services

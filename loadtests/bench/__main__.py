@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.status import Status
 
 from loadtests.bench import figures
-from loadtests.bench.check import check_direct, check_router, make_cases
-from loadtests.bench.counters import counters
+from loadtests.bench.checks.check import check_direct, check_router, make_cases
+from loadtests.bench.checks.counters import counters
+from loadtests.bench.checks.probe import response_size
 from loadtests.bench.errors import BenchError
 from loadtests.bench.machine import others_load
 from loadtests.bench.measure import Effort, Target, measure, problems
 from loadtests.bench.memory import Memory, watch_memory
-from loadtests.bench.probe import response_size
 from loadtests.bench.report import Run, section, show
 from loadtests.bench.run import run_until_signal
 from loadtests.bench.section import PAGE, write_section

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from ekiben.experiments.assignment import bucket_ranges, choose_variation, hash_v2
-from loadtests.bench.against import median_interval
-from loadtests.bench.check import Case, router_faults
-from loadtests.bench.counters import read_counters
+from loadtests.bench.checks.check import Case, router_faults
+from loadtests.bench.checks.counters import read_counters
+from loadtests.bench.costs.against import median_interval
 from loadtests.bench.document import EXPERIMENT, VARIANTS
 from loadtests.bench.errors import BenchError
 from loadtests.bench.figures import DIRECT, EMPTY, NAMES, REPEATS, UNCACHED, figures
 from loadtests.bench.measure import Cell, Effort, Target, faults
 from loadtests.bench.memory import Memory, thinned
-from loadtests.bench.peers_report import PeersRun, rows
+from loadtests.bench.peers.report import PeersRun, rows
 from loadtests.bench.section import markdown_table, put_section
 from loadtests.bench.streams import Stream
 from loadtests.bench.wrk import Round, read_output

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from loadtests.bench.analysis_data import DAYS, START, Size, make
+from loadtests.bench.analysis.data import DAYS, START, Size, make
 from loadtests.bench.document import EXPERIMENT, document
 from loadtests.bench.figures import Figure, figures_table
 from loadtests.bench.machine import describe_machine, describe_versions, others_load, revision, today

@@ -16,7 +16,7 @@ import yaml
 from ekiben.up.launch import bentoml_home
 from ekiben.up.readiness import Part, until_ready
 from loadtests.bench.document import EXPERIMENT
-from loadtests.bench.peers_install import PEERS, NotInstalled, install
+from loadtests.bench.peers.install import PEERS, NotInstalled, install
 from loadtests.bench.stack import Stack
 
 SHADOW_PORT: Final = 13406

@@ -22,11 +22,11 @@ from rich.table import Table
 from ekiben.control.recording.files import EventFiles
 from ekiben.state.embedded import Addresses, addresses
 from ekiben.up.readiness import Part, until_ready
+from loadtests.bench.costs.sizing import PARTS, RATES, SIZES, Phase, limits, model, rows
 from loadtests.bench.errors import BenchError
 from loadtests.bench.machine import describe_machine, others_load, revision, today
 from loadtests.bench.run import run_until_signal
 from loadtests.bench.section import markdown_table, write_section
-from loadtests.bench.sizing import PARTS, RATES, SIZES, Phase, limits, model, rows
 from loadtests.bench.stack import Stack, started
 from loadtests.bench.streams import HELD_OUT, ROUTER, Numbers, read_rows, write_distinct, write_repeats
 from loadtests.bench.wrk import drive, require_wrk

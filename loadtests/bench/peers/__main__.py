@@ -19,14 +19,15 @@ from rich.console import Console
 from rich.status import Status
 
 from ekiben.up.readiness import Part, until_ready
-from loadtests.bench.check import Case, make_cases
-from loadtests.bench.counters import counters
+from loadtests.bench.checks.check import Case, make_cases
+from loadtests.bench.checks.counters import counters
+from loadtests.bench.checks.probe import ask_json, response_size
 from loadtests.bench.errors import BenchError
 from loadtests.bench.machine import others_load
 from loadtests.bench.measure import Effort, Target, measure
-from loadtests.bench.peers_install import NotInstalled
-from loadtests.bench.peers_report import PeersRun, section, show
-from loadtests.bench.peers_start import (
+from loadtests.bench.peers.install import NotInstalled
+from loadtests.bench.peers.report import PeersRun, section, show
+from loadtests.bench.peers.start import (
     ENVOY,
     ENVOY_MIRROR,
     LITSERVE,
@@ -37,7 +38,6 @@ from loadtests.bench.peers_start import (
     Peers,
     add_shadowed,
 )
-from loadtests.bench.probe import ask_json, response_size
 from loadtests.bench.run import run_until_signal
 from loadtests.bench.section import PAGE, write_section
 from loadtests.bench.stack import Stack, started

@@ -16,9 +16,9 @@ import aiohttp
 import orjson
 
 from ekiben.experiments.assignment import bucket_ranges, choose_variation, hash_v2
+from loadtests.bench.checks.probe import ask_once
 from loadtests.bench.document import EXPERIMENT, VARIANTS
 from loadtests.bench.errors import BenchError
-from loadtests.bench.probe import ask_once
 from loadtests.bench.streams import DIRECT, FIRST_CHECKED, ROUTER, Ask, Row, applicant
 
 _AT_ONCE: Final = 16

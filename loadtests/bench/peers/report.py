@@ -11,7 +11,7 @@ from rich.table import Table as Screen
 from loadtests.bench.figures import TIMES
 from loadtests.bench.machine import describe_run, describe_tool
 from loadtests.bench.measure import Cell, Effort, Table, problems
-from loadtests.bench.peers_install import PEERS
+from loadtests.bench.peers.install import PEERS
 from loadtests.bench.section import markdown_table
 
 _HEAD = """\

@@ -61,7 +61,7 @@ def median_interval(ratios: Sequence[float], sure: float = _SURE) -> tuple[float
 
 def main() -> int:
     """Measure the pairs and write their table into docs/benchmarks.md."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.bench.against", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m loadtests.bench.costs.against", description=__doc__)
     parser.add_argument("revision", help="the earlier revision, such as a tag or a commit")
     parser.add_argument("--pairs", type=int, default=_PAIRS)
     options = parser.parse_args()
