@@ -1,7 +1,7 @@
 """One side of a comparison: the stack of the tree that this runs in, under load on request.
 
-`python side.py` is run in a tree, this one's or an earlier revision's, and imports what it needs from there. So
-what it imports from `loadtests.bench` keeps its name and its place.
+`python side.py` is run in a tree, this one's or an earlier revision's, and imports what it needs from there.
+So what it imports from `loadtests.bench` keeps its name and its place.
 
 It prints a line when it is ready: the kinds of load. One of them on standard input is a phase of load. The
 answer is a line with how many requests were answered and the CPU seconds that they cost the router, and the
