@@ -52,7 +52,7 @@ class Watched:
         """Start the controller, when it does not run."""
         self.controller = self._stack.enter_context(
             self._installation.other(
-                "control",
+                "ekiben.control",
                 EKIBEN_STATE_URL=self.redis.url,
                 EKIBEN_EXPERIMENTS_FILE=str(self.file),
                 EKIBEN_EVENTS_URL=str(self.file.parent / "events"),
