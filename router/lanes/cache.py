@@ -155,6 +155,10 @@ class RedisCache:
                 task.add_done_callback(self._connected)
             try:
                 await turn
+            except asyncio.CancelledError:
+                if not turn.cancelled():  # it was woken just before: the turn is another's
+                    self._next_turn()
+                raise
             finally:
                 self._waiting.pop(turn, None)
 

@@ -168,6 +168,26 @@ async def test_a_connection_that_takes_longer_than_a_look_up_is_made_all_the_sam
         assert "timeout" in watched.failures  # the look-ups before it was there
 
 
+async def test_a_connection_that_wakes_one_who_leaves_is_the_next_one_s(
+    redis: RedisServer, short_folder: Path
+) -> None:
+    never = asyncio.Event()
+
+    async def only_the_first(number: int) -> None:
+        if number > 1:
+            await never.wait()
+
+    async with Gate(redis, short_folder, only_the_first) as watched:
+        cache = watched.cache
+        connection = await cache._take()
+        leaves, stays = (asyncio.create_task(cache._ask("PING")) for _ in range(2))
+        await until(lambda: len(cache._waiting) == 2)
+        cache._give_back(connection)
+        leaves.cancel()
+        assert await stays == b"PONG"
+        never.set()
+
+
 async def test_connections_for_all_who_wait_are_made_at_the_same_time_up_to_a_bound(
     redis: RedisServer, short_folder: Path
 ) -> None:
