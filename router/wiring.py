@@ -85,7 +85,7 @@ async def open_worker(
     lag = LoopLag()
     peers = Peers(new_id())
     builder = RouteBuilder(
-        lambda url, host=None: HttpService(session, url, host, traces, lag),
+        lambda spec, url, host=None: HttpService(session, spec, url, host, traces, lag),
         cache,
         metrics,
         events,

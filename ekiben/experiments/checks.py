@@ -12,6 +12,7 @@ from ekiben.experiments.document import Document, Experiment, Model
 from ekiben.experiments.lifecycle import ACTIVE
 from ekiben.experiments.metric_checks import metric_problems, ramp_problems
 from ekiben.experiments.problems import Path, Problems, below, listed, show, unknown, word
+from ekiben.experiments.version import version_problems
 
 # A small file can stand for endless data, through YAML's aliases; more than this is no experiments document.
 MOST_VALUES = 200_000
@@ -118,6 +119,7 @@ def _model_problems(name: str, model: Model) -> Problems:
     taken: dict[str, str] = {}
     for version_name, version in model.versions.items():
         yield from below(("versions", version_name), _name_problems("a version's name", version_name))
+        yield from below(("versions", version_name), version_problems(version))
         for index, endpoint in enumerate(version.endpoints):
             path = ("versions", version_name, "endpoints", index)
             if (why := _endpoint_problem(endpoint)) is not None:

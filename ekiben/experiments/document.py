@@ -10,33 +10,16 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ekiben.experiments.kinds.label import LabelMeasure
 from ekiben.experiments.kinds.table import MetricKind
 from ekiben.experiments.lifecycle import Status
-
-Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False, json_schema_extra={"unit": "percent"})]
-Name = Annotated[str, Field(min_length=1, max_length=100)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+from ekiben.experiments.part import Name, Part, Percent
+from ekiben.experiments.version import Version
 
 
-class Version(_Part):
-    """One trained version of a model and the endpoints that serve it."""
-
-    # Not strict, because JSON and YAML have lists where Python has tuples.
-    endpoints: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = Field(
-        examples=[["http://127.0.0.1:3001"]]
-    )
-    """The URLs of the model service's replicas, each with a scheme, a host and a port."""
-    workers: int = Field(default=1, ge=1, le=1024)
-    """BentoML workers behind each endpoint. A router worker keeps as many calls in flight."""
-
-
-class Capture(_Part):
+class Capture(Part):
     """Which of a model's predictions are recorded, beside the exposures of experiments. There are two
     samples, each of all requests. The numbers are of the whole installation.
     """
@@ -49,7 +32,7 @@ class Capture(_Part):
     """Features and attributes that are never kept."""
 
 
-class Model(_Part):
+class Model(Part):
     """What a client asks for by name, and the versions that can answer."""
 
     live: Name = Field(examples=["v1"])
@@ -68,7 +51,7 @@ class Model(_Part):
     """Samples of predictions to record. Without it, none are."""
 
 
-class Variant(_Part):
+class Variant(Part):
     """One option of an experiment. It serves a version to its share of those who take part."""
 
     version: Name = Field(examples=["v2"])
@@ -77,7 +60,7 @@ class Variant(_Part):
     """Share of those who take part. The weights of all variants add up to 100."""
 
 
-class Namespace(_Part):
+class Namespace(Part):
     """The share of a namespace's users, in percent, from which an experiment draws: [from, to)."""
 
     name: str = Field(min_length=1, max_length=256, examples=["credit"])
@@ -95,14 +78,14 @@ class Better(StrEnum):
     LOWER = "lower"
 
 
-class Guardrail(_Part):
+class Guardrail(Part):
     """How much worse than the control's a metric may become."""
 
     max_worse: float = Field(ge=0, le=10, allow_inf_nan=False, examples=[0.05])
     """A share (0 to 1) of the control's mean."""
 
 
-class Metric(_Part):
+class Metric(Part):
     """What is computed from outcomes, for each user, and compared between variants."""
 
     name: Name = Field(examples=["approvals"])
@@ -128,7 +111,7 @@ class Metric(_Part):
     """Which measure of a label is compared. `brier` and `log_loss` need `better: lower`."""
 
 
-class RequestLimits(_Part):
+class RequestLimits(Part):
     """How much larger than the control's these shares of requests may be. Every experiment has them."""
 
     error_rate: float = Field(default=0.01, ge=0, le=1)
@@ -148,7 +131,7 @@ class RampEnd(StrEnum):
     PROMOTE = "promote"
 
 
-class Ramp(_Part):
+class Ramp(Part):
     """Raising coverage by steps while the guardrails hold."""
 
     steps: Annotated[tuple[Annotated[float, Field(gt=0, le=100)], ...], Field(min_length=1, strict=False)] = (
@@ -169,7 +152,7 @@ class Ramp(_Part):
     """
 
 
-class Experiment(_Part):
+class Experiment(Part):
     """A comparison of variants of one model. The first variant is the control."""
 
     model: Name = Field(examples=["credit"])
@@ -211,7 +194,7 @@ class Experiment(_Part):
         return next((metric for metric in self.metrics if metric.guardrail is None), None)
 
 
-class Document(_Part):
+class Document(Part):
     """All models and experiments of an installation.
 
     `model_dump(mode="json", by_alias=True, exclude_defaults=True)` gives data that `parse_document` takes
@@ -220,5 +203,5 @@ class Document(_Part):
 
     models: dict[str, Model] = Field(min_length=1)
     """What clients ask for, by name."""
-    experiments: dict[str, Experiment] = {}
+    experiments: dict[str, Experiment] = Field(default={})
     """The comparisons, by key."""

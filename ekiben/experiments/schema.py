@@ -15,6 +15,7 @@ from ekiben.experiments.kinds.kind import Kind
 from ekiben.experiments.kinds.label import LabelMeasure
 from ekiben.experiments.kinds.requests import REQUEST_METRICS
 from ekiben.experiments.kinds.table import DECLARED
+from ekiben.experiments.version import HTTP_NAME, SECRET, URL_PATH
 
 _NOTHING: Final = {"type": "null"}
 
@@ -61,6 +62,11 @@ def experiments_schema() -> dict[str, Any]:
     parts["Experiment"]["properties"]["variants"] |= {"propertyNames": names, "minProperties": 2}
     parts["Experiment"]["properties"]["overrides"]["propertyNames"] = {"minLength": 1, "maxLength": 256}
     parts["Version"]["properties"]["endpoints"]["items"]["pattern"] = f"^({ENDPOINT.pattern})$"
+    parts["Version"]["properties"]["headers"] |= {
+        "propertyNames": {"pattern": f"^({HTTP_NAME.pattern})$"},
+        "additionalProperties": {"type": "string", "pattern": f"^({SECRET.pattern})$"},
+    }
+    parts["Dialect"]["properties"]["path"]["pattern"] = f"^({URL_PATH.pattern})$"
     parts["Metric"]["properties"]["name"]["not"] = {"enum": list(REQUEST_METRICS)}
     parts["Metric"]["allOf"] = _rules()
     parts["Ramp"]["properties"]["every"]["pattern"] = "^(?=[0-9]{1,6}[smhd]$)0*[1-9]"

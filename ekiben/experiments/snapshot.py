@@ -19,8 +19,9 @@ from ekiben.experiments.assignment import (
     fnv32a,
     in_namespace,
 )  # fmt: skip
-from ekiben.experiments.document import Capture, Document, Model, Version
+from ekiben.experiments.document import Capture, Document, Model
 from ekiben.experiments.lifecycle import Status
+from ekiben.experiments.version import Version
 
 Attributes = Mapping[str, str | int | float | bool | None]
 """What an application says of a user, for conditions that say who takes part: names to plain values."""

@@ -56,7 +56,7 @@ async def _discard(_message: MutableMapping[str, Any]) -> None:
 async def _open(events: InMemoryEvents) -> tuple[RouterApp, Worker]:
     metrics = Metrics()
     builder = RouteBuilder(
-        lambda _url, _host=None: InMemoryService(lambda _row: _ANSWER),
+        lambda _spec, _url, _host=None: InMemoryService(lambda _row: _ANSWER),
         InMemoryCache(),
         metrics,
         events,

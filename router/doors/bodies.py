@@ -84,7 +84,11 @@ class Prediction(Body, gc=False):
     """The answer to a row."""
 
     prediction: Annotated[
-        Raw, about("The model service's own answer"), Meta(extra_json_schema={"type": "object"})
+        Raw,
+        about(
+            "The model service's own answer: an object, or what else a service that is not Ekiben's answers"
+        ),
+        Meta(extra_json_schema={"type": ["object", "array", "string", "number", "boolean"]}),
     ]
     model: ModelName
     version: Annotated[str, about("The version that answered")]

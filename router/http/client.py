@@ -17,6 +17,7 @@ Theory of operation:
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -229,17 +230,19 @@ class _Connection(asyncio.Protocol):
 class Client:
     """Requests to the server at `url`, which has no path.
 
-    `host` is the server's name, and its port, where the URL has only one of its addresses.
+    `host` is the server's name, and its port, where the URL has only one of its addresses. `ca` is a file of
+    certificates to trust in place of the system's.
     """
 
-    def __init__(self, session: Session, url: str, host: str | None = None) -> None:
+    def __init__(self, session: Session, url: str, host: str | None = None, ca: str | None = None) -> None:
         self._session = session
         parts = urlsplit(url)
-        self._tls = _tls() if parts.scheme == "https" else None
-        self._address = parts.hostname or "", parts.port or (443 if self._tls else 80)
+        self._is_tls = parts.scheme == "https"
+        self._ca = ca
+        self._address = parts.hostname or "", parts.port or (443 if self._is_tls else 80)
         host = host or parts.netloc
         self._host = host.encode()
-        self._tls_name = urlsplit(f"//{host}").hostname if self._tls else None
+        self._tls_name = urlsplit(f"//{host}").hostname if self._is_tls else None
         self._kept: dict[_Connection, None] = {}
         """The latest last."""
 
@@ -272,7 +275,7 @@ class Client:
         transport, connection = await loop.create_connection(
             lambda: _Connection(self._session, self._kept),
             *self._address,
-            ssl=self._tls,
+            ssl=_tls(self._ca) if self._is_tls else None,
             server_hostname=self._tls_name,
         )
         if transport.is_closing():
@@ -289,6 +292,14 @@ class Client:
                 connection.close()
 
 
-@lru_cache(maxsize=1)
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()
+def _tls(ca: str | None) -> ssl.SSLContext:
+    """Raises OSError where the file `ca` is not there or holds no certificates."""
+    try:
+        return _context(ca, None if ca is None else os.stat(ca).st_mtime_ns)
+    except OSError as error:
+        raise OSError(f"the certificates in {ca} cannot be read: {error.strerror or error}") from None
+
+
+@lru_cache(maxsize=100)
+def _context(ca: str | None, _changed: int | None) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=ca)

@@ -14,7 +14,9 @@ from router.errors import RowNotTried, RowRefused, VersionFailed, VersionMalform
 
 @dataclass(frozen=True, slots=True)
 class OutputFields:
-    """Which fields of a prediction are its score and its decision (`output` of `/model/info`)."""
+    """Where in a prediction its score and its decision lie (`output` of `/model/info` or of the document):
+    a field, a path such as `a.b` or `a.0`, or `.` for the prediction itself.
+    """
 
     score: str | None = None
     decision: str | None = None
@@ -36,17 +38,19 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 def read_answer(prediction: Any, model_version: str, output: OutputFields) -> Answer:
     """Check a prediction against the fields that its version promises. Raises `VersionMalformed`."""
-    if type(prediction) is not dict:
-        raise VersionMalformed("a prediction that is not an object")
+    if prediction is None:
+        raise VersionMalformed("a prediction that is null")
     score = decision = None
     if output.score is not None:
-        score = prediction.get(output.score)
+        score = _found(prediction, output.score)
         if type(score) is int:
             score = float(score)
         if type(score) is not float or not math.isfinite(score):
             raise VersionMalformed(f"a prediction without a number in `{output.score}`")
     if output.decision is not None:
-        decision = prediction.get(output.decision)
+        decision = _found(prediction, output.decision)
+        if type(decision) in (int, bool):  # as others write their classes
+            decision = str(decision).lower()
         if type(decision) is not str:
             raise VersionMalformed(f"a prediction without a text in `{output.decision}`")
     try:
@@ -56,6 +60,22 @@ def read_answer(prediction: Any, model_version: str, output: OutputFields) -> An
     except orjson.JSONEncodeError:  # orjson reads deeper nesting than it writes
         raise VersionMalformed("a prediction that cannot be written as JSON again") from None
     return Answer(body, model_version, score, decision)
+
+
+def _found(prediction: Any, path: str) -> Any:
+    """What lies at `path`, None where nothing does. The name of a field may have dots in it too."""
+    if type(prediction) is dict and path in prediction:
+        return prediction[path]
+    if path == ".":
+        return prediction
+    for step in path.split("."):
+        if type(prediction) is dict:
+            prediction = prediction.get(step)
+        elif type(prediction) is list and step.isascii() and step.isdigit() and int(step) < len(prediction):
+            prediction = prediction[int(step)]
+        else:
+            return None
+    return prediction
 
 
 Row = Answer | RowRefused | VersionFailed
@@ -86,6 +106,8 @@ def read_item(item: Any, model_version: str, output: OutputFields) -> Row:
         raise VersionMalformed("an item that is neither `ok` nor `error`")
     try:
         if "ok" in item:
+            if type(item["ok"]) is not dict:
+                raise VersionMalformed("a prediction that is not an object")
             return read_answer(item["ok"], model_version, output)
         error = item["error"]
         if error.get("status") == 422:

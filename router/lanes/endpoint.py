@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from router.lanes.breaker import Breaker
-from router.lanes.service import ModelService, ServiceInfo
+from router.lanes.dialects.dialect import ServiceInfo
+from router.lanes.service import ModelService
 
 
 class Endpoint:

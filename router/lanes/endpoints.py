@@ -13,6 +13,7 @@ from router.lanes.answer import Row
 from router.lanes.attempt import LEAST_TIME_S, Attempt, Batch
 from router.lanes.endpoint import Endpoint
 from router.lanes.known import Known
+from router.lanes.waiting import MAX_ROWS
 
 _SEARCHES: Final = 8
 """How many searches for guilty rows go on beside each ordinary call."""
@@ -24,10 +25,13 @@ class Endpoints:
 
     all: Sequence[Endpoint]
     workers: int = 1
+    """Calls that each works on at once."""
     clock: Callable[[], float] = time.monotonic
     draw: Callable[[], float] = random.random
     version: InitVar[str] = ""
     good_rows: InitVar[dict[str, bytes] | None] = None
+    max_rows: int = MAX_ROWS
+    """Rows that one call takes."""
     last_resort: bool = field(default=False, init=False)
     """Nothing stands in for this version: an endpoint that returns takes all that nobody else can."""
 

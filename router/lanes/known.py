@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from router.lanes.answer import UNKNOWN_OUTPUT, OutputFields
+from router.lanes.dialects.dialect import UNVERSIONED
 
 # A retry may cost at most this share of all calls, beyond a reserve for the first ones.
 _RETRY_SHARE: Final = 0.1
@@ -47,7 +48,7 @@ class Known:
     version: str
     good_rows: dict[str, bytes]
     model_version: str | None = None
-    """The tag that answers are looked up by; None until the version has told it."""
+    """The tag that answers are looked up by; None until the version has told it, and where it tells none."""
     output: OutputFields = UNKNOWN_OUTPUT
     is_alone: bool = True
     """The version has one endpoint only: nobody else can be asked when it fails."""
@@ -57,8 +58,12 @@ class Known:
 
     def answered(self, row: bytes, model_version: str) -> None:
         """The version has answered `row`."""
-        self.model_version = model_version
+        self.saw(model_version)
         self.good_rows[self.version] = row
+
+    def saw(self, model_version: str) -> None:
+        """The version has told what it serves."""
+        self.model_version = None if model_version == UNVERSIONED else model_version
 
     def good_row(self) -> bytes | None:
         """A row that is known to be good, best one that this version itself has answered."""

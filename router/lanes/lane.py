@@ -3,7 +3,8 @@
 Theory of operation:
 
 1. A row is queued once, however many wait for it: identical rows in flight share one call.
-2. A batch is what has queued while the last call was out, at most `MAX_ROWS` rows and `MAX_BYTES`.
+2. A batch is what has queued while the last call was out, at most `MAX_ROWS` rows (one, where a
+   call takes only one) and `MAX_BYTES`.
    The lane never waits to fill one.
 3. A batch is looked up in the cache at once, and what it misses is asked of the service in one call.
 4. At most as many batches are out as the endpoints can work on. More would only be smaller. Rows that are in
@@ -37,9 +38,10 @@ from router.errors import (
 from router.lanes.answer import Answer, Served, read_answer
 from router.lanes.attempt import Batch
 from router.lanes.cache import LocalCache, SharedCache, cache_key
+from router.lanes.dialects.dialect import UNVERSIONED
 from router.lanes.endpoints import Endpoints
 from router.lanes.lag import GRACE_S, LoopLag
-from router.lanes.waiting import MAX_BYTES, MAX_ROWS, Waiting, WaitingRow
+from router.lanes.waiting import MAX_BYTES, Waiting, WaitingRow
 from router.records.metrics import VersionMetrics
 
 log = logging.getLogger(__name__)
@@ -118,8 +120,8 @@ class Lane:
         if queued >= self.waiting.max_rows:
             raise Overloaded(f"{queued} requests are waiting for this version")
         # Judged only behind a full batch: a queue that never refuses its first rows never stops learning.
-        if queued >= MAX_ROWS:
-            batches = 1 + queued / MAX_ROWS
+        if queued >= self.endpoints.max_rows:
+            batches = 1 + queued / self.endpoints.max_rows
             if now + batches * self._batch_s / self.endpoints.capacity > deadline:
                 raise Overloaded("the queue is too long to be answered in time")
 
@@ -132,7 +134,7 @@ class Lane:
     def _wake(self) -> None:
         self._waking = False
         while self.waiting.queued and len(self._tasks) < self.endpoints.capacity:
-            batch = self.waiting.take(mixed=len(self.endpoints.all) < 2)
+            batch = self.waiting.take(len(self.endpoints.all) < 2, self.endpoints.max_rows)
             if batch:
                 task = asyncio.get_running_loop().create_task(self._run(batch))
                 self._tasks.add(task)
@@ -207,7 +209,7 @@ class Lane:
             if isinstance(became, RouterError):
                 self.waiting.resolve(waiting, became)
                 continue
-            if self.ttl_s:
+            if self.ttl_s and became.model_version != UNVERSIONED:
                 stores.append((self._key(became.model_version, waiting), became.body))
                 self.local.put(waiting.digest, became, expires)
             queue_ms = (started - waiting.queued_at) * 1000

@@ -86,4 +86,5 @@ async def _probe(endpoint: Endpoint, version: VersionRoute) -> None:
     known = version.endpoints.known
     # Where endpoints differ, as they do during a roll-out, only the one that has changed is news.
     if before is None or before.model_version != info.model_version or known.model_version is None:
-        known.model_version, known.output = info.model_version, info.output
+        known.saw(info.model_version)
+        known.output = info.output

@@ -7,13 +7,14 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 from urllib.parse import urlsplit
 
-from ekiben.experiments.document import Version
 from ekiben.experiments.snapshot import Assignment, Plan, Snapshot
+from ekiben.experiments.version import Version
 from router.lanes.cache import LocalCache, SharedCache
+from router.lanes.dialects.table import calls_at_once, output_of, rows_at_once
 from router.lanes.endpoint import Endpoint
 from router.lanes.endpoints import Endpoints
 from router.lanes.lag import LoopLag
@@ -36,7 +37,9 @@ _USERS: Final = 10_000
 _RESOLVE_TIMEOUT_S: Final = 2.0
 
 ServiceMaker = Callable[..., ModelService]
-"""Opens the service at an endpoint, given its URL and, where that has an address only, its host's name."""
+"""Opens the service at an endpoint of a version, given its URL and, where that has an address only, its
+host's name.
+"""
 
 
 async def resolve_endpoints(endpoints: Endpoints, make_service: ServiceMaker, resolve: Resolve) -> None:
@@ -111,7 +114,10 @@ class RouteBuilder:
         """Look every host name up again."""
         versions = [version for route in routes.values() for version in route.versions.values()]
         await asyncio.gather(
-            *(resolve_endpoints(version.endpoints, self.make_service, resolve) for version in versions)
+            *(
+                resolve_endpoints(version.endpoints, partial(self.make_service, version.spec), resolve)
+                for version in versions
+            )
         )
 
     def build(self, snapshot: Snapshot, old: Mapping[str, ModelRoute]) -> dict[str, ModelRoute]:
@@ -151,12 +157,14 @@ class RouteBuilder:
             old.endpoints.last_resort = name == plan.live
             return old
         endpoints = Endpoints(
-            [Endpoint(url, self.make_service(url)) for url in spec.endpoints],
-            spec.workers,
+            [Endpoint(url, self.make_service(spec, url)) for url in spec.endpoints],
+            calls_at_once(spec),
             self.clock,
             version=name,
             good_rows=self._good_rows.setdefault(plan.name, {}),
+            max_rows=rows_at_once(spec),
         )
+        endpoints.known.output = output_of(spec)
         endpoints.last_resort = name == plan.live
         metrics = self.metrics.version(plan.name, name)
         lane = self._lane(plan, name, endpoints, metrics)

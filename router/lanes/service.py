@@ -1,52 +1,26 @@
-"""The HTTP border to model services: one bulk call, its answer checked, foreign errors translated."""
+"""The HTTP border to the servers of models: one call, its answer checked, foreign errors translated."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Protocol
 
 import orjson
 
+from ekiben.experiments.version import Version
 from ekiben.process.traces import Traces
-from router.errors import (
-    BulkFailed,
-    BulkRefused,
-    DeadlinePassed,
-    VersionFailed,
-    VersionMalformed,
-    VersionUnavailable,
-)
+from router.errors import DeadlinePassed, VersionFailed, VersionMalformed, VersionUnavailable
 from router.http.client import Client, NoResponse, Response, Session, TooLong
-from router.lanes.answer import UNKNOWN_OUTPUT, OutputFields, Row, is_usable, read_item
+from router.lanes.answer import UNKNOWN_OUTPUT, OutputFields, read_item
+from router.lanes.dialects.dialect import BulkAnswer, ServiceInfo
+from router.lanes.dialects.table import dialect_of
 from router.lanes.lag import LoopLag
 
 _MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 _MAX_INFO_BYTES: Final = 4 * 1024 * 1024
-# With these a service speaks of what it was sent; any other refusal speaks of the service.
-_ROW_STATUSES: Final = frozenset({400, 413, 422})
-
-
-@dataclass(frozen=True, slots=True)
-class BulkAnswer:
-    """A service's answer to a bulk call: what answered, and what became of each row."""
-
-    model_version: str
-    rows: list[Row]
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether a row is answered or refused, which only an endpoint that works does."""
-        return any(map(is_usable, self.rows))
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceInfo:
-    """What `/model/info` tells that the router uses, and all of it for `GET /models/{model}`."""
-
-    model_version: str
-    output: OutputFields
-    raw: dict[str, Any]
 
 
 class ModelService(Protocol):
@@ -62,67 +36,45 @@ class ModelService(Protocol):
         ...
 
     async def info(self, timeout_s: float) -> ServiceInfo:
-        """The service's `/model/info`."""
+        """What the service tells of itself."""
         ...
 
 
-def read_bulk(model_version: str, body: bytes, rows: int, output: OutputFields) -> BulkAnswer:
-    """Check the body of a bulk answer, each row's part by itself. Raises `VersionMalformed`."""
-    if not model_version or not model_version.isprintable():  # bytes that are no UTF-8 are not printable
-        raise VersionMalformed("an answer without a readable X-Model-Version")
-    try:
-        items = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise VersionMalformed(f"an answer that is not JSON: {error}") from None
-    if type(items) is not list or len(items) != rows:
-        raise VersionMalformed(f"an answer that is not an array of {rows}")
-    return BulkAnswer(model_version, [read_item(item, model_version, output) for item in items])
-
-
-def read_info(raw: Any) -> ServiceInfo:
-    """Check what `/model/info` gave. Raises `VersionMalformed`."""
-    if type(raw) is not dict or type(raw.get("model_version")) is not str or not raw["model_version"]:
-        raise VersionMalformed("/model/info without a model_version")
-    try:
-        orjson.dumps(raw)  # orjson reads deeper nesting than it writes, and this is shown to people
-    except orjson.JSONEncodeError:
-        raise VersionMalformed("/model/info cannot be written as JSON again") from None
-    output = raw.get("output")
-    fields = UNKNOWN_OUTPUT
-    if type(output) is dict:
-        score, decision = output.get("score"), output.get("decision")
-        fields = OutputFields(
-            score if type(score) is str else None, decision if type(decision) is str else None
-        )
-    return ServiceInfo(raw["model_version"], fields, raw)
-
-
 class HttpService:
-    """A model service at `url`; `host` is its name where the URL has only one of its addresses."""
+    """The server at `url`, asked as `spec` says; `host` is its name where the URL has only one of its
+    addresses.
+    """
 
     def __init__(
         self,
         session: Session,
+        spec: Version,
         url: str,
         host: str | None = None,
         traces: Traces | None = None,
         lag: LoopLag | None = None,
     ) -> None:
-        self._client = Client(session, url, host)
+        self._client = Client(session, url, host, spec.ca)
+        self._dialect = dialect_of(spec)
+        self._secrets = spec.headers
         self._traces = traces
         self._lag = lag or LoopLag()
-        self._bulk_url = f"{url}/bulk"
+        self._url = f"{url}{self._dialect.target.decode()}"
 
     async def bulk(
         self, rows: Sequence[bytes], timeout_s: float, output: OutputFields, parents: Sequence[bytes] = ()
     ) -> BulkAnswer:
-        """`POST /bulk`. It belongs to the trace of the first of `parents`; a span of its own is linked to the
+        """One call. It belongs to the trace of the first of `parents`; a span of its own is linked to the
         others.
         """
+        if self._dialect.needs_info:
+            begun = time.monotonic()
+            await self.info(timeout_s)
+            timeout_s = max(timeout_s - (time.monotonic() - begun), 0.0)
         if self._traces is None:
             return await self._bulk(rows, timeout_s, output, parents[0] if parents else None)
         span = self._traces.begin("bulk call", "client", parents)
-        span.set(ekiben__rows=len(rows), url__full=self._bulk_url, http__request__method="POST")
+        span.set(ekiben__rows=len(rows), url__full=self._url, http__request__method="POST")
         error: str | None = None
         try:
             answer = await self._bulk(rows, timeout_s, output, span.traceparent)
@@ -137,32 +89,23 @@ class HttpService:
     async def _bulk(
         self, rows: Sequence[bytes], timeout_s: float, output: OutputFields, parent: bytes | None
     ) -> BulkAnswer:
+        dialect = self._dialect
         headers = b"" if parent is None else b"traceparent: %b\r\n" % parent
-        body = b"[%b]" % b",".join(rows)
-        response = await self._ask(b"/bulk", timeout_s, _MAX_ANSWER_BYTES, body, headers)
-        if response.status == 200:
-            tag = response.headers.get(b"x-model-version", b"").decode("utf-8", "surrogateescape")
-            return read_bulk(tag, response.body, len(rows), output)
-        if response.status in _ROW_STATUSES:
-            raise BulkRefused(f"the service refused the call with status {response.status}")
-        if response.status == 500:
-            raise BulkFailed("the service answered with status 500")
-        raise VersionUnavailable(f"the service answered with status {response.status}")
+        body = dialect.write(rows)
+        response = await self._ask(dialect.target, timeout_s, _MAX_ANSWER_BYTES, body, headers)
+        return dialect.read(response, len(rows), output)
 
     async def info(self, timeout_s: float) -> ServiceInfo:
-        """`GET /model/info`."""
-        response = await self._ask(b"/model/info", timeout_s, _MAX_INFO_BYTES)
-        if response.status != 200:
-            raise VersionUnavailable(f"/model/info answered with status {response.status}")
-        try:
-            return read_info(orjson.loads(response.body))
-        except orjson.JSONDecodeError as error:
-            raise VersionMalformed(f"/model/info is not JSON: {error}") from None
+        """What the server tells of itself."""
+        response = await self._ask(self._dialect.info_target, timeout_s, _MAX_INFO_BYTES)
+        return self._dialect.read_info(response)
 
     async def _ask(
         self, target: bytes, timeout_s: float, limit: int, json: bytes | None = None, headers: bytes = b""
     ) -> Response:
         try:
+            if self._secrets:
+                headers += _header_lines(self._secrets)
             async with self._lag.limit(timeout_s):
                 return await self._client.ask(target, limit, json, headers)
         except TimeoutError:
@@ -171,6 +114,19 @@ class HttpService:
             raise VersionMalformed("an answer of absurd length") from None
         except (NoResponse, OSError, ValueError) as error:
             raise VersionUnavailable(f"{type(error).__name__}: {error}") from None
+
+
+def _header_lines(secrets: Mapping[str, str]) -> bytes:
+    """The lines of the headers whose values are environment variables. Raises `VersionUnavailable`."""
+    lines = b""
+    for name, reference in secrets.items():
+        variable = reference.removeprefix("env:")
+        value = os.environ.get(variable, "")
+        if not value or not value.isascii() or not value.isprintable():
+            what = "is not one line of ASCII" if value else "is not set"
+            raise VersionUnavailable(f"{variable}, the router's variable for the header {name}, {what}")
+        lines += b"%b: %b\r\n" % (name.encode(), value.encode())
+    return lines
 
 
 @dataclass(eq=False)

@@ -86,12 +86,12 @@ class Waiting:
         self._deadlines.watch(deadline, now)
         return waiter
 
-    def take(self, mixed: bool) -> list[WaitingRow]:
-        """The next batch. Rows in a hurry and others share one where `mixed`."""
+    def take(self, mixed: bool, max_rows: int = MAX_ROWS) -> list[WaitingRow]:
+        """The next batch, of at most `max_rows`. Rows in a hurry and others share one where `mixed`."""
         batch: list[WaitingRow] = []
         others: list[WaitingRow] = []
         size = 0
-        while self._queue and len(batch) < MAX_ROWS:
+        while self._queue and len(batch) < max_rows:
             waiting = self._queue[0]
             if not waiting.is_awaited():
                 self._forget(self._queue.popleft())

@@ -75,7 +75,7 @@ async def build_app(
     outcomes = InMemoryOutcomes()
     timed = {} if clock is None else {"clock": clock}
     builder = RouteBuilder(
-        lambda url: services[url],
+        lambda _spec, url: services[url],
         shared or cache,
         metrics,
         events,

@@ -8,7 +8,8 @@ from typing import Any
 
 from router.errors import DeadlinePassed, VersionUnavailable
 from router.lanes.answer import OutputFields
-from router.lanes.service import BulkAnswer, InMemoryService, ServiceInfo
+from router.lanes.dialects.dialect import BulkAnswer, ServiceInfo
+from router.lanes.service import InMemoryService
 
 OUTPUT = OutputFields("score", "decision")
 

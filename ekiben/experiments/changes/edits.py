@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from ekiben.experiments.changes.allowed import check_change
-from ekiben.experiments.document import Document, Experiment, Version
+from ekiben.experiments.document import Document, Experiment
 from ekiben.experiments.parsing import parse_document
 from ekiben.experiments.problems import DocumentError, problem, unknown, word
+from ekiben.experiments.version import Version
 
 
 def set_coverage(document: Document, key: str, coverage: float) -> Document:

@@ -28,10 +28,10 @@ from ekiben.experiments.document import (
     Ramp,
     RequestLimits,
     Variant,
-    Version,
 )
 from ekiben.experiments.parsing import parse_document
 from ekiben.experiments.problems import DocumentError, Path
+from ekiben.experiments.version import Dialect, Output, Version
 
 REQUIRES: Final = "requires"
 _OF_30E8D9B: Final[Mapping[type[BaseModel], str]] = {
@@ -53,12 +53,13 @@ BASE: Final = {part: frozenset(fields.split()) for part, fields in _OF_30E8D9B.i
 _INSIDE: Final[Mapping[type[BaseModel], Mapping[str, type[BaseModel]]]] = {
     Document: {"models": Model, "experiments": Experiment},
     Model: {"versions": Version, "capture": Capture},
+    Version: {"dialect": Dialect, "output": Output},
     Experiment: {"variants": Variant, "namespace": Namespace, "metrics": Metric,
                  "request_limits": RequestLimits, "ramp": Ramp},
     Metric: {"guardrail": Guardrail},
 }  # fmt: skip
 _MANY: Final = frozenset({"models", "experiments", "versions", "variants"})
-_PARTS: Final[tuple[type[BaseModel], ...]] = (*_OF_30E8D9B, Capture)
+_PARTS: Final[tuple[type[BaseModel], ...]] = (*_OF_30E8D9B, Capture, Dialect, Output)
 _FIELDS: Final[Mapping[type[BaseModel], Set[str]]] = {
     part: {each.alias or name for name, each in part.model_fields.items()}
     | ({REQUIRES} if part is Experiment else set())

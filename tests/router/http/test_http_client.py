@@ -289,7 +289,7 @@ async def test_a_server_that_speaks_no_tls_is_not_asked_over_https() -> None:
 
 @pytest.mark.parametrize("host", ["credit-v1:3001", "credit-v2:3001", None])
 async def test_over_https_the_certificate_names_the_host_and_not_its_address(
-    host: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    host: str | None, tmp_path: Path
 ) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -298,17 +298,40 @@ async def test_over_https_the_certificate_names_the_host_and_not_its_address(
     found, key = certificate(tmp_path, "DNS:credit-v1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(found, key)
-    trusted = ssl.create_default_context(cafile=str(found))
-    monkeypatch.setattr("router.http.client._tls", lambda: trusted)
     listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
     async with open_session() as session:
         url = f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
         if host == "credit-v1:3001":
-            assert (await Client(session, url, host).ask(b"/", 10)).body == b"ok"
+            assert (await Client(session, url, host, ca=str(found)).ask(b"/", 10)).body == b"ok"
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await Client(session, url, host).ask(b"/", 10)  # whom the system does not trust
         else:
             with pytest.raises(ssl.SSLCertVerificationError):
-                await Client(session, url, host).ask(b"/", 10)
+                await Client(session, url, host, ca=str(found)).ask(b"/", 10)
     listening.close()
+
+
+@pytest.mark.parametrize("content", [None, "", "-----BEGIN"], ids=["missing", "empty", "broken"])
+async def test_certificates_that_cannot_be_read_are_named(content: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    async with open_session() as session:
+        with pytest.raises(OSError, match=f"the certificates in {file} cannot be read"):
+            await Client(session, "https://127.0.0.1:9", ca=str(file)).ask(b"/", 10)
+
+
+async def test_certificates_that_were_replaced_are_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("nothing yet")
+    async with open_session() as session:
+        client = Client(session, "https://127.0.0.1:9", ca=str(file))
+        with pytest.raises(OSError, match="cannot be read"):
+            await client.ask(b"/", 10)
+        found, _ = certificate(tmp_path, "DNS:credit-v1")
+        file.write_bytes(found.read_bytes())
+        with pytest.raises(ConnectionRefusedError):
+            await client.ask(b"/", 10)
 
 
 def server_url(server: Server) -> str:

@@ -12,6 +12,7 @@ import pytest
 from ekiben.experiments.parsing import parse_document
 from router.doors.envelope import parse_envelope, row_digest
 from router.lanes.cache import InMemoryCache, cache_key
+from router.lanes.dialects.dialect import UNVERSIONED
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.services import Service
@@ -54,6 +55,21 @@ async def test_an_entry_of_one_version_never_answers_for_another(
         assert (reply["version"], reply["prediction"]["by"]) == (version, version)
         assert reply["model_version"] == f"credit_{version}:1"
     assert (len(v1.rows), len(v2.rows)) == (1, 1)
+
+
+async def test_the_answers_of_a_server_that_tells_no_version_are_not_cached() -> None:
+    service = Service("v1", tag=UNVERSIONED)
+    async with build_app(credit_document(), {V1: service, V2: service, V3: service}) as router:
+        replies = [(await router.client.predict(None, {"row": 1})).json for _ in range(3)]
+        assert [reply["cached"] for reply in replies] == [False, False, False]
+        assert {reply["model_version"] for reply in replies} == {UNVERSIONED}
+        assert len(service.rows) == 3
+        assert not router.cache.held
+        service.model_version = "credit_v1:2"  # it tells one now
+        assert [(await router.client.predict(None, {"row": 1})).json["cached"] for _ in range(2)] == [
+            False,
+            True,
+        ]
 
 
 async def test_two_versions_and_two_models_that_all_say_1_0_never_share_an_answer() -> None:

@@ -19,9 +19,9 @@ from router.errors import (
 from router.lanes.answer import Answer, Row
 from router.lanes.attempt import Batch
 from router.lanes.breaker import BreakerState
+from router.lanes.dialects.dialect import BulkAnswer
 from router.lanes.endpoint import Endpoint
 from router.lanes.endpoints import Endpoints
-from router.lanes.service import BulkAnswer
 from tests.router.services import OUTPUT, Service
 from tests.waiting import settle
 

@@ -22,9 +22,9 @@ from router.errors import (
 from router.lanes.answer import Answer, Row
 from router.lanes.attempt import Batch
 from router.lanes.breaker import BreakerState
+from router.lanes.dialects.dialect import BulkAnswer
 from router.lanes.endpoint import Endpoint
 from router.lanes.endpoints import Endpoints
-from router.lanes.service import BulkAnswer
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.services import OUTPUT, Service

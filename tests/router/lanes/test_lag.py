@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import orjson
 import pytest
 
+from ekiben.experiments.version import Version
 from router.errors import DeadlinePassed
 from router.http.client import open_session
 from router.lanes.attempt import Batch
@@ -98,7 +99,7 @@ async def test_a_stall_is_measured_and_a_calm_loop_has_none() -> None:
 
 async def test_an_answer_that_came_while_the_router_stood_still_is_taken(elsewhere: Elsewhere) -> None:
     async with open_session() as session:
-        service = HttpService(session, elsewhere.url, lag=LoopLag())
+        service = HttpService(session, Version(endpoints=(elsewhere.url,)), elsewhere.url, lag=LoopLag())
         await service.bulk(ROWS, 30, OUTPUT)  # connects
         elsewhere.asked.clear()
         elsewhere.answered.clear()
@@ -114,7 +115,8 @@ async def test_an_endpoint_that_hangs_is_charged_once_it_has_had_its_own_time(el
     lag = LoopLag()
     running = asyncio.create_task(lag.run())
     async with open_session() as session:
-        version = Endpoints([Endpoint(elsewhere.url, HttpService(session, elsewhere.url, lag=lag))])
+        spec = Version(endpoints=(elsewhere.url,))
+        version = Endpoints([Endpoint(elsewhere.url, HttpService(session, spec, elsewhere.url, lag=lag))])
         for _ in range(3):
             begun = time.monotonic()
             call = asyncio.create_task(version.call(Batch(ROWS, begun + 0.5)))

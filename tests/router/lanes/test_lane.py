@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from router.errors import BulkRefused
-from router.lanes.service import BulkAnswer
+from router.lanes.dialects.dialect import BulkAnswer
 from router.lanes.waiting import MAX_BYTES, MAX_ROWS
 from tests.router.client import Response
 from tests.router.conftest import Router, build_app

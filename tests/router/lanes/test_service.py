@@ -21,75 +21,22 @@ from router.errors import (
 )
 from router.http.client import open_session
 from router.lanes.answer import UNKNOWN_OUTPUT, Answer
-from router.lanes.service import HttpService
-from tests.waiting import settle, until
+from tests.router.lanes.peer import TAG, Peer, open_at, open_peer, response
+from tests.waiting import settle
 
 ROWS = [b'{"row":1}', b'{"row":2}']
 GOOD = orjson.dumps([{"ok": {"score": 1}}, {"error": {"status": 422, "errors": []}}])
-TAG = b"X-Model-Version: credit_v1:abc\r\n"
-
-
-def response(body: bytes, status: str = "200 OK", headers: bytes = TAG) -> bytes:
-    return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n%s\r\n%s" % (status.encode(), len(body), headers, body)
-
-
-class Peer:
-    """A server that reads requests and answers each with the next thing it was told."""
-
-    def __init__(self) -> None:
-        self.answers: list[bytes | None] = []  # None closes the connection, the last one is repeated
-        self.requests: list[bytes] = []
-        self.connections = 0
-        self.open = 0
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self.open += 1
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = next(
-                    (
-                        int(line[15:])
-                        for line in head.lower().split(b"\r\n")
-                        if line[:15] == b"content-length:"
-                    ),
-                    0,
-                )
-                self.requests.append(head + await reader.readexactly(length))
-                answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-                if answer is None:
-                    return
-                writer.write(answer)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, OSError):
-            pass
-        finally:
-            self.open -= 1
-            writer.close()
 
 
 @pytest.fixture
 async def peer() -> AsyncIterator[Peer]:
-    peer = Peer()
-    server = await asyncio.start_server(peer.serve, "127.0.0.1", 0)
-    async with open_session() as session:
-        port = server.sockets[0].getsockname()[1]
-        peer.service = HttpService(session, f"http://127.0.0.1:{port}")  # type: ignore[attr-defined]
-        yield peer
-    server.close()
-    await until(lambda: not peer.open)
-    await settle()
-
-
-def service(peer: Peer) -> HttpService:
-    found: HttpService = peer.service  # type: ignore[attr-defined]
-    return found
+    async with open_peer() as found:
+        yield found
 
 
 async def test_rows_go_out_as_one_array_to_bulk_and_the_tag_comes_from_the_header(peer: Peer) -> None:
     peer.answers = [response(GOOD)]
-    answer = await service(peer).bulk(ROWS, 30, UNKNOWN_OUTPUT)
+    answer = await peer.service.bulk(ROWS, 30, UNKNOWN_OUTPUT)
     assert answer.model_version == "credit_v1:abc"
     assert isinstance(answer.rows[0], Answer)
     assert orjson.loads(answer.rows[0].body) == {"score": 1}
@@ -104,7 +51,7 @@ async def test_rows_go_out_as_one_array_to_bulk_and_the_tag_comes_from_the_heade
 async def test_one_connection_serves_many_calls(peer: Peer) -> None:
     peer.answers = [response(GOOD)]
     for _ in range(20):
-        await service(peer).bulk(ROWS, 30, UNKNOWN_OUTPUT)
+        await peer.service.bulk(ROWS, 30, UNKNOWN_OUTPUT)
     assert peer.connections == 1
 
 
@@ -125,7 +72,7 @@ async def test_a_connection_is_used_again_after_a_failure_whose_body_came_late()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with open_session() as session:
-        failing = HttpService(session, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        failing = open_at(session, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         for _ in range(5):
             with pytest.raises(BulkFailed):
                 await failing.bulk(ROWS, 30, UNKNOWN_OUTPUT)
@@ -138,7 +85,7 @@ async def test_a_connection_is_used_again_after_a_failure_whose_body_came_late()
 async def test_a_call_refused_for_what_it_holds_is_refused_and_not_failed(peer: Peer, status: str) -> None:
     peer.answers = [response(b"{}", status)]
     with pytest.raises(BulkRefused):
-        await service(peer).bulk(ROWS, 30, UNKNOWN_OUTPUT)
+        await peer.service.bulk(ROWS, 30, UNKNOWN_OUTPUT)
 
 
 @pytest.mark.parametrize(
@@ -148,14 +95,14 @@ async def test_a_call_refused_for_what_it_holds_is_refused_and_not_failed(peer: 
 async def test_any_other_status_speaks_of_the_service(peer: Peer, status: str) -> None:
     peer.answers = [response(GOOD, status, TAG + b"Location: /bulk/\r\n")]
     with pytest.raises(VersionUnavailable):
-        await service(peer).bulk(ROWS, 30, UNKNOWN_OUTPUT)
+        await peer.service.bulk(ROWS, 30, UNKNOWN_OUTPUT)
     assert len(peer.requests) == 1, "a redirect was followed"
 
 
 async def test_a_500_may_be_the_fault_of_what_the_call_holds(peer: Peer) -> None:
     peer.answers = [response(b"oops", "500 Oops")]
     with pytest.raises(BulkFailed):
-        await service(peer).bulk(ROWS, 30, UNKNOWN_OUTPUT)
+        await peer.service.bulk(ROWS, 30, UNKNOWN_OUTPUT)
 
 
 MALFORMED = {
@@ -181,7 +128,7 @@ MALFORMED = {
 async def test_what_is_no_answer_is_malformed(peer: Peer, answer: bytes) -> None:
     peer.answers = [answer]
     with pytest.raises(VersionMalformed):
-        await service(peer).bulk(ROWS, 30, UNKNOWN_OUTPUT)
+        await peer.service.bulk(ROWS, 30, UNKNOWN_OUTPUT)
 
 
 @pytest.mark.parametrize("path", ["bulk", "info"])
@@ -205,7 +152,7 @@ async def test_an_answer_without_a_length_is_left_where_it_passes_the_limit(path
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with open_session() as session:
-        endless = HttpService(session, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        endless = open_at(session, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         with pytest.raises(VersionMalformed, match="length"):
             await (endless.bulk(ROWS, 30, UNKNOWN_OUTPUT) if path == "bulk" else endless.info(30))
         await left.wait()
@@ -224,7 +171,7 @@ BROKEN = {
 async def test_what_is_no_http_is_unavailable(peer: Peer, answer: bytes | None) -> None:
     peer.answers = [answer]
     with pytest.raises(VersionUnavailable):
-        await service(peer).bulk(ROWS, 30, UNKNOWN_OUTPUT)
+        await peer.service.bulk(ROWS, 30, UNKNOWN_OUTPUT)
 
 
 async def test_an_answer_that_breaks_off_is_unavailable() -> None:
@@ -235,7 +182,7 @@ async def test_an_answer_that_breaks_off_is_unavailable() -> None:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with open_session() as session:
-        broken = HttpService(session, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        broken = open_at(session, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         with pytest.raises(VersionUnavailable):
             await broken.bulk(ROWS, 30, UNKNOWN_OUTPUT)
     server.close()
@@ -248,7 +195,7 @@ async def test_nobody_there_is_unavailable() -> None:
     await server.wait_closed()
     async with open_session() as session:
         with pytest.raises(VersionUnavailable):
-            await HttpService(session, f"http://127.0.0.1:{port}").bulk(ROWS, 30, UNKNOWN_OUTPUT)
+            await open_at(session, f"http://127.0.0.1:{port}").bulk(ROWS, 30, UNKNOWN_OUTPUT)
 
 
 @pytest.mark.parametrize(
@@ -257,20 +204,20 @@ async def test_nobody_there_is_unavailable() -> None:
 async def test_a_service_that_hangs_is_left_at_the_deadline(peer: Peer, answer: bytes) -> None:
     peer.answers = [answer]
     with pytest.raises(DeadlinePassed):
-        await service(peer).bulk(ROWS, 0.05, UNKNOWN_OUTPUT)
+        await peer.service.bulk(ROWS, 0.05, UNKNOWN_OUTPUT)
 
 
 async def test_a_kept_connection_that_the_service_had_closed_costs_no_call(peer: Peer) -> None:
     peer.answers = [response(GOOD), None, response(GOOD)]
-    await service(peer).bulk(ROWS, 30, UNKNOWN_OUTPUT)
-    assert await service(peer).bulk(ROWS, 30, UNKNOWN_OUTPUT)
+    await peer.service.bulk(ROWS, 30, UNKNOWN_OUTPUT)
+    assert await peer.service.bulk(ROWS, 30, UNKNOWN_OUTPUT)
     assert peer.connections == 2
 
 
 async def test_info_is_read(peer: Peer) -> None:
     raw = {"model_version": "credit_v1:abc", "output": {"score": "p", "decision": "d"}, "features": {}}
     peer.answers = [response(orjson.dumps(raw))]
-    info = await service(peer).info(30)
+    info = await peer.service.info(30)
     assert (info.model_version, info.output.score, info.output.decision, info.raw) == (
         "credit_v1:abc",
         "p",
@@ -295,7 +242,7 @@ async def test_info_is_read(peer: Peer) -> None:
 async def test_info_that_cannot_be_used_fails_the_version(peer: Peer, answer: bytes) -> None:
     peer.answers = [answer]
     with pytest.raises(VersionFailed):
-        await service(peer).info(30 if answer else 0.05)
+        await peer.service.info(30 if answer else 0.05)
 
 
 async def test_a_proxy_of_the_environment_sees_no_call_to_a_service(
@@ -303,4 +250,4 @@ async def test_a_proxy_of_the_environment_sees_no_call_to_a_service(
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     peer.answers = [response(GOOD)]
-    assert await service(peer).bulk(ROWS, 30, UNKNOWN_OUTPUT)
+    assert await peer.service.bulk(ROWS, 30, UNKNOWN_OUTPUT)
