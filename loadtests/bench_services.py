@@ -16,13 +16,13 @@ import numpy as np
 from loadtests.bench.machine import describe_machine, describe_versions, today
 from loadtests.bench.section import markdown_table, write_section
 from loadtests.bench.streams import HELD_OUT, Row, read_rows
-from services import credit_v1, credit_v2, credit_v3
+from services.credit import v1, v2, v3
 
 PACKAGES: Final = ("numpy", "onnxruntime", "torch", "pydantic", "bentoml")
 LIMITS_MS: Final = {1: 0.2, 64: 1.5}
 SIZES: Final = (1, 64, 256)
 SECONDS_EACH: Final = 0.6
-DOORS: Final = {"v1": credit_v1.door, "v2": credit_v2.door, "v3": credit_v3.door}
+DOORS: Final = {"v1": v1.door, "v2": v2.door, "v3": v3.door}
 
 
 def measure_ms(door: Any, rows: list[Row], size: int) -> list[float]:

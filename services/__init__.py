@@ -1,1 +1,1 @@
-"""How does a model answer? BentoML services, one module for each version, and what they share."""
+"""How does a model answer? A folder for each model: its schema, and a BentoML service for each version."""

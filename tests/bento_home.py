@@ -22,7 +22,7 @@ def trained_home(folder: Path) -> Path:
     with (folder / "credit-home.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not home.exists():
-            command = [sys.executable, "-c", "from training.credit import train; train()"]
+            command = [sys.executable, "-c", "from training.credit.train import train; train()"]
             subprocess.run(command, cwd=ROOT, env=environment(draft), check=True, timeout=180)
             draft.rename(home)
     return home

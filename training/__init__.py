@@ -1,1 +1,1 @@
-"""How does data become a published version? Training, comparison, the gate."""
+"""How does data become a trained model? One folder for each model."""

@@ -225,8 +225,8 @@ def new(
 ) -> None:
     """Begin a version of your own: writes its service, its schema and its entry in experiments.yaml.
 
-    For a new model it writes services/MODEL.py, what the model is asked and what it answers. For every
-    version it writes services/MODEL_VERSION.py, a BentoML service on the next free port. Nothing that is
+    For a new model it writes services/MODEL/schema.py, what the model is asked and what it answers. For every
+    version it writes services/MODEL/VERSION.py, a BentoML service on the next free port. Nothing that is
     there is written over. What is left to do, training and publishing, is printed.
     """
     from ekiben.new.version import write_new

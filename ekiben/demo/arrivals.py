@@ -20,7 +20,7 @@ import aiohttp
 
 from ekiben.terminal.errors import EkibenError
 from ekiben.terminal.settings import key_headers
-from services.credit import GAIN_OF_GOOD, LOSS_OF_BAD
+from services.credit.schema import GAIN_OF_GOOD, LOSS_OF_BAD
 
 PER_S: Final = 120
 _SEND_EVERY_S: Final = 0.25

@@ -11,13 +11,13 @@ from ekiben.terminal.errors import EkibenError
 from ekiben.terminal.tables import plain_table
 
 if TYPE_CHECKING:
-    from training.gate import Checked
+    from ekiben.publishing.gate import Checked
 
 
 def pass_gate(console: Console, model: str, version: str, live: str) -> None:
     """Print the table. Raises EkibenError for a version that is too much worse than `live`."""
     # Imported here: BentoML takes most of a second, and few commands need it.
-    from training.gate import GateError, judge, read_gates
+    from ekiben.publishing.gate import GateError, judge, read_gates
 
     try:
         gates = read_gates()

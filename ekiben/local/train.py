@@ -13,7 +13,7 @@ from ekiben.terminal.screen import Steps
 from ekiben.terminal.tables import plain_table
 
 if TYPE_CHECKING:
-    from training.publishing import Published
+    from ekiben.publishing.publishing import Published
 
 # Of the metrics, those of the table, in this order, under these names.
 COLUMNS = {
@@ -30,8 +30,8 @@ COLUMNS = {
 def train_and_compare(console: Console, versions: Sequence[str] | None) -> None:
     """Train these versions, all of them by default, and print a table. Raises EkibenError."""
     # Imported here: scikit-learn and torch take seconds, and no other command needs them.
-    from training.credit import UnknownVersion, train
-    from training.publishing import PublishingError
+    from ekiben.publishing.publishing import PublishingError
+    from training.credit.train import UnknownVersion, train
 
     under_way: list[str] = []
     try:
@@ -54,7 +54,7 @@ def train_and_compare(console: Console, versions: Sequence[str] | None) -> None:
 
 def comparison_table(rows: Sequence[Published]) -> Table:
     """A row for each version: what it is, its tag, its metrics on the held-out rows."""
-    from training.credit import about
+    from training.credit.train import about
 
     table = plain_table("model credit on the 1,337 held-out applications")
     table.add_column("version")

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 
 def module_name(model: str, version: str) -> str:
-    """The module of a version under services/: credit_v2."""
-    return f"{model}_{version}".replace("-", "_")
+    """The module of a version under services: credit.v2."""
+    return f"{model}.{version}".replace("-", "_")
+
+
+def module_file(root: Path, model: str, version: str) -> Path:
+    """The file of that module: services/credit/v2.py below `root`."""
+    return root.joinpath("services", *module_name(model, version).split(".")).with_suffix(".py")
 
 
 def class_name(model: str, version: str) -> str:

@@ -72,16 +72,16 @@ _IMPORTS = {
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.features import Features, number
-from services.output import value_output""",
+from ekiben.serving.features import Features, number
+from ekiben.serving.output import value_output""",
     "classification": """from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.features import Features, number
-from services.output import Output
+from ekiben.serving.features import Features, number
+from ekiben.serving.output import Output
 
 THRESHOLD: Final = 0.5""",
 }
@@ -104,7 +104,7 @@ def new_schema(model: str, kind: str, fields: Sequence[str]) -> Schema:
 
 
 def schema_module(model: str, schema: Schema) -> str:
-    """The text of services/MODEL.py: all features numbers, of any size until somebody describes them."""
+    """The text of services/MODEL/schema.py: numbers of any size until somebody describes them."""
     body = _HEAD + (_REGRESSION if schema.kind == "regression" else _CLASSIFICATION)
     return Template(body).substitute(
         model=model,
@@ -118,12 +118,12 @@ def schema_module(model: str, schema: Schema) -> str:
 
 
 def service_module(model: str, version: str, schema: Schema) -> str:
-    """The text of services/MODEL_VERSION.py."""
+    """The text of services/MODEL/VERSION.py."""
     imports = {
-        f"services.{model}": f"OUTPUT, {schema.features}",
-        "services.door": "Door",
-        "services.onnx_model": "load_onnx",
-        "services.serving": "service",
+        f"services.{model}.schema": f"OUTPUT, {schema.features}",
+        "ekiben.serving.door": "Door",
+        "ekiben.serving.onnx_model": "load_onnx",
+        "ekiben.serving.bento_service": "service",
     }
     return Template(_SERVICE).substitute(
         model=model,
@@ -157,7 +157,7 @@ def read_schema(source: str, where: str) -> Schema:
     if "Features" not in classes or "BaseModel" not in classes or "OUTPUT" not in values:
         raise EkibenError(
             f"{where} is not a model's schema: it needs a class of Features, a class of BaseModel and "
-            "OUTPUT, as services/credit.py has them"
+            "OUTPUT, as services/credit/schema.py has them"
         )
     features = classes["Features"]
     fields = tuple(

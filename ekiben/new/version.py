@@ -12,6 +12,7 @@ from rich.console import Console
 
 from ekiben.clients.document import read_document
 from ekiben.new.entry import next_port, with_version
+from ekiben.new.names import module_file
 from ekiben.new.template import Schema, new_schema, read_schema, schema_module, service_module
 from ekiben.terminal.errors import EkibenError, UsageError
 
@@ -38,8 +39,8 @@ def write_new(
         raise EkibenError(f"{experiments_file} has {model} {version} already: choose another version")
     if not (root / "services").is_dir():
         raise EkibenError(f"there is no folder services in {root}: run this where Ekiben's repository is")
-    schema_file = root / "services" / f"{model}.py"
-    service_file = root / "services" / f"{model}_{version}.py"
+    service_file = module_file(root, model, version)
+    schema_file = service_file.with_name("schema.py")
     if service_file.exists():
         raise EkibenError(f"{service_file} is there already, and nothing is written over it")
     schema, schema_text = _schema(schema_file, model, kind, features, known is not None)
@@ -49,6 +50,8 @@ def write_new(
     written = {service_file: "its BentoML service", experiments_file: f"{model} {version} on port {port}"}
     if schema_text is not None:
         written = {schema_file: "what it is asked and what it answers", **written}
+        schema_file.parent.mkdir(exist_ok=True)
+        schema_file.with_name("__init__.py").touch()
         _write_new(schema_file, schema_text)
     _write_new(service_file, service_module(model, version, schema))
     experiments_file.write_text(entry_text, encoding="utf-8")
@@ -81,6 +84,8 @@ def _check_names(model: str, version: str, features: Sequence[str]) -> None:
             raise UsageError(f"the {what} {name!r} cannot be a module: Python has a use for it, use another")
         if not NAME.fullmatch(name):
             raise UsageError(f"the {what} {name!r} cannot be a module: use a-z, 0-9 and _, a letter first")
+    if version == "schema":
+        raise UsageError("the version 'schema' cannot be a module: the model's schema is, use another")
     for name in features:
         if features.count(name) > 1:
             raise UsageError(f"--features: {name!r} is there twice: give each feature once")
@@ -102,15 +107,15 @@ def _show_next(console: Console, model: str, version: str, schema: Schema, *, de
     example = ", ".join(f'"{name}": …' for name in schema.fields)
     steps = [
         f"""Train a scikit-learn model on columns of these names, and publish it:
-       from services.{model} import {schema.features}
-       from training.publishing import publish_sklearn
+       from services.{model}.schema import {schema.features}
+       from ekiben.publishing.publishing import publish_sklearn
        publish_sklearn(name="{model}", version="{version}", model=…, features={schema.features},
                        target="…", held_out=(rows, targets), task="{schema.kind}", data_digest="…")""",
         "ekiben up --no-demo",
         f"ekiben predict {model} --user u-1 --features '{{{example}}}'",
     ]
     if describe:
-        steps.insert(0, f"Describe the features in services/{model}.py: ranges, units, what they are.")
+        steps.insert(0, f"Describe the features in services/{model}/schema.py: ranges, units, what they are.")
     console.print("\nNext")
     for number, step in enumerate(steps, start=1):
         console.print(f"  {number}. {step}", soft_wrap=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ekiben.experiments.document import Document
-from ekiben.new.names import class_name, module_name
+from ekiben.new.names import class_name, module_file, module_name
 from ekiben.process.http.names import is_loopback
 from ekiben.terminal.errors import EkibenError
 
@@ -50,12 +50,13 @@ def services_of(document: Document, root: Path) -> tuple[list[Service], list[str
     for model, its in document.models.items():
         for version, one in its.versions.items():
             module = module_name(model, version)
-            written = (root / "services" / f"{module}.py").is_file()
+            written = module_file(root, model, version).is_file()
             for number, endpoint in enumerate(one.endpoints, start=1):
                 parts = urlsplit(endpoint)
                 port = parts.port or (443 if parts.scheme == "https" else 80)
                 if written and parts.scheme == "http" and is_loopback(parts.hostname or ""):
-                    name = module if number == 1 else f"{module}-{number}"
+                    name = module.replace(".", "_")
+                    name = name if number == 1 else f"{name}-{number}"
                     here.append(Service(name, model, version, module, port, one.workers))
                 else:
                     elsewhere.append(endpoint)
@@ -95,7 +96,7 @@ def without_model(services: Iterable[Service], root: Path, environ: Mapping[str,
     models = bentoml_home(environ) / "models"
     missing = {}
     for each in services:
-        source = (root / "services" / f"{each.module}.py").read_text(encoding="utf-8")
+        source = module_file(root, each.model, each.version).read_text(encoding="utf-8")
         named = re.search(rf"""["']{each.stored_model}[:"']""", source)
         if named and not (models / each.stored_model / "latest").is_file():
             missing[each.module] = each

@@ -227,7 +227,7 @@ class _Up:
             if each.module in unpublished:
                 self._absent[each.name] = (
                     f"{each.name} cannot start: there is no model {each.stored_model} in the BentoML store; "
-                    f"publish it (training.publishing, name={each.model!r}, version={each.version!r}) "
+                    f"publish it (ekiben.publishing, name={each.model!r}, version={each.version!r}) "
                     "and run `ekiben up` again"
                 )
         return self._present(services)

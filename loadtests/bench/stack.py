@@ -54,7 +54,7 @@ class Stack:
 
     def start_service(self, version: str, port: int) -> Child:
         """Start one more service of a version of `credit`, as `ekiben up` starts those behind the router."""
-        target = f"services.credit_{version}:Credit{version.upper()}"
+        target = f"services.credit.{version}:Credit{version.upper()}"
         command = ["-m", "bentoml", "serve", target, "--host", "127.0.0.1", "--port", str(port)]
         return self.start(f"direct-{version}-{port}", command, 5.0, {"BENTOML_DO_NOT_TRACK": "true"})
 

@@ -1,7 +1,7 @@
 """credit's ONNX for the peers that are no BentoML: the same file, the same check of the fields, the same answer.
 
-It is what `services/onnx_model.py` and `services/credit.py` do, without the BentoML that those need. The folder
-of the model in BentoML's store is in CREDIT_MODEL, the column of the scores in CREDIT_COLUMN.
+It is what `ekiben/serving/onnx_model.py` and `services/credit/schema.py` do, without the BentoML that those need.
+The folder of the model in BentoML's store is in CREDIT_MODEL, the column of the scores in CREDIT_COLUMN.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 from pydantic import TypeAdapter
 
-from services.credit import Applicant, answers
+from services.credit.schema import Applicant, answers
 
 _APPLICANT = TypeAdapter(Applicant)
 _TEXT = "tensor(string)"

@@ -13,7 +13,7 @@ FILES = build_files()
 
 
 def test_there_is_one_for_each_version_the_router_and_the_controller() -> None:
-    versions = {path.stem for path in (ROOT / "services").glob("credit_v[0-9]*.py")}
+    versions = {f"credit_{path.stem}" for path in (ROOT / "services" / "credit").glob("v[0-9]*.py")}
     assert set(FILES) == {*versions, "ekiben_router", "ekiben_controller"}
 
 

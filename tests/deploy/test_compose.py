@@ -15,10 +15,10 @@ import yaml
 
 from deploy.images.catalogue import images
 from ekiben.control.settings import Settings as ControllerSettings
+from ekiben.serving.door import SETTINGS
 from ekiben.state.documents.experiments_file import read_experiments_file
 from router.doors.table import OPERATIONS
 from router.settings import Settings as RouterSettings
-from services.door import SETTINGS
 from tests.deploy.environment import SHARED, variables_read
 
 ROOT: Final = Path(__file__).parents[2]

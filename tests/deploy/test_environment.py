@@ -25,7 +25,7 @@ from tests.deploy.manifests import ROOT, Manifests
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "router": ("router", *SHARED),
     "controller": ("ekiben/control", *SHARED),
-    "version": ("services", "ekiben/process"),
+    "version": ("services", "ekiben/serving", "ekiben/process"),
 }
 OURS = ("EKIBEN_", "REDIS_URL", "BENTOML_", "OTEL_")
 

@@ -13,11 +13,11 @@ from starlette.routing import Route
 
 from ekiben.control.api.health import health_routes
 from ekiben.control.app import Controller
+from ekiben.serving.door import SETTINGS
 from router.doors.table import PLAIN
 from router.http import workers
 from router.lanes import probes
 from router.settings import LAST_STEPS_S
-from services.door import SETTINGS
 from tests.deploy.environment import controller_settings, experiments_of, router_settings
 from tests.deploy.manifests import ROOT, Manifests, Workload
 

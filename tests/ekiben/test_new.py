@@ -47,8 +47,8 @@ def clone(folder: Path) -> Path:
 
 
 def test_a_written_service_is_what_the_services_of_credit_are() -> None:
-    ours = (ROOT / "services" / "credit_v1.py").read_text()
-    schema = read_schema((ROOT / "services" / "credit.py").read_text(), "services/credit.py")
+    ours = (ROOT / "services" / "credit" / "v1.py").read_text()
+    schema = read_schema((ROOT / "services" / "credit" / "schema.py").read_text(), "schema.py")
     written = service_module("credit", "v1", schema)
     assert written.splitlines()[1:] == ours.splitlines()[1:], "they differ in more than their first line"
 
@@ -123,9 +123,10 @@ def test_the_next_port_is_after_the_highest_one_of_this_machine() -> None:
     ("arguments", "code", "words"),
     [
         (["credit", "v1"], 1, "has credit v1 already"),
-        (["door", "v1"], 1, "choose another name"),
+        (["left_over", "v1"], 1, "choose another name"),
         (["Bad-Name", "v1"], 2, "cannot be a module"),
         (["diabetes", "v1", "--features", "age,class"], 2, "'class' cannot be the name of a field"),
+        (["diabetes", "schema"], 2, "cannot be a module: the model's schema is, use another"),
         (["import", "v1"], 2, "'import' cannot be a module: Python has a use for it, use another"),
         (["diabetes", "v1", "--features", "a,b,a"], 2, "'a' is there twice: give each feature once"),
         (["credit", "v9", "--features", "age"], 2, "has its features in"),
@@ -136,6 +137,9 @@ def test_what_new_refuses_is_one_line_and_nothing_is_written(
     tmp_path: Path, arguments: list[str], code: int, words: str
 ) -> None:
     root = clone(tmp_path)
+    left_over = root / "services" / "left_over" / "schema.py"
+    left_over.parent.mkdir()
+    left_over.write_text("")
     before = {file: file.read_bytes() for file in root.rglob("*") if file.is_file()}
     env = environment(tmp_path / "data", root / "experiments.yaml")
     done = ekiben(["new", *arguments], env, cwd=root)
@@ -159,7 +163,7 @@ def test_a_model_of_ones_own_is_served_through_the_router_with_under_40_lines_by
 
     done = ekiben(["new", "diabetes", "v1", "--features", ",".join(FIELDS)], env, cwd=root)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "training.publishing" in done.stdout
+    assert "ekiben.publishing.publishing" in done.stdout
     experiments = root / "experiments.yaml"
     experiments.write_text(on_free_ports(experiments.read_text()))
 
@@ -171,14 +175,14 @@ def test_a_model_of_ones_own_is_served_through_the_router_with_under_40_lines_by
         assert (done.returncode, done.stderr) == (0, "")
         assert up.end() == 0
 
-    schema = root / "services" / "diabetes.py"
+    schema = root / "services" / "diabetes" / "schema.py"
     lines = schema.read_text().splitlines(keepends=True)
     first = next(number for number, line in enumerate(lines) if "    age: float" in line)
     schema.write_text("".join([*lines[:first], by_hand[0], *lines[first + len(FIELDS) :]]))
     (root / "train_diabetes.py").write_text(by_hand[1])
     subprocess.run([sys.executable, "-W", "ignore", "train_diabetes.py"], cwd=root, env=env, check=True)
 
-    service = root / "services" / "diabetes_v1.py"
+    service = root / "services" / "diabetes" / "v1.py"
     works = service.read_text()
     broken = 'def broken(stored):\n    raise ValueError("not today")\n\n\ndoor = '
     service.write_text(works.replace("door = ", broken).replace("load_onnx)", "broken)"))

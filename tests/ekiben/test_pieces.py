@@ -71,9 +71,9 @@ def test_an_endpoint_without_a_module_or_on_another_machine_is_taken_as_running(
 
 
 def test_names_of_modules_and_classes_follow_from_model_and_version() -> None:
-    assert (module_name("credit", "v2"), class_name("credit", "v2")) == ("credit_v2", "CreditV2")
+    assert (module_name("credit", "v2"), class_name("credit", "v2")) == ("credit.v2", "CreditV2")
     assert (module_name("loan-risk", "2024_b"), class_name("loan-risk", "2024_b")) == (
-        "loan_risk_2024_b",
+        "loan_risk.2024_b",
         "LoanRisk2024B",
     )
 

@@ -39,7 +39,7 @@ def traced(
     }
     port = free_port()
     (folder / "experiments.yaml").write_text(EXPERIMENTS.format(port=port))
-    serve = ["-m", "bentoml", "serve", "services.credit_v1:CreditV1", "--host", "127.0.0.1"]
+    serve = ["-m", "bentoml", "serve", "services.credit.v1:CreditV1", "--host", "127.0.0.1"]
     service = Process("service", folder, [*serve, "--port", str(port)], export)
     redis = RedisServer(folder, "redis")
     router = RouterProcess(folder, EKIBEN_ACCESS_LOG_PERCENT="100", REDIS_URL=redis.url, **export)

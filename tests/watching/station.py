@@ -67,7 +67,7 @@ class Station:
         self._prometheus: subprocess.Popen[bytes] | None = None
 
     def _serve(self, version: str) -> list[str]:
-        module = f"services.credit_{version}:Credit{version.upper()}"
+        module = f"services.credit.{version}:Credit{version.upper()}"
         return ["-m", "bentoml", "serve", module, "--host", "127.0.0.1", "--port", str(self.ports[version])]
 
     def url(self, name: str) -> str:

@@ -145,7 +145,7 @@ def _part(command: list[str]) -> str | None:
     line = " ".join(command)
     if "redis-server" in line:
         return "Redis (cache)" if "cache" in line else "Redis (state)"
-    marks = {"-m router": "router", "-m ekiben.control": "controller", "services.credit_": "services"}
+    marks = {"-m router": "router", "-m ekiben.control": "controller", "services.credit.": "services"}
     return next((part for mark, part in marks.items() if mark in line), None)
 
 

@@ -2,14 +2,14 @@
 
 import hashlib
 
+from services.diabetes.schema import DiabetesFeatures
 from sklearn.datasets import load_diabetes
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 
-from services import diabetes
-from training.publishing import publish_sklearn
+from ekiben.publishing.publishing import publish_sklearn
 
 rows, target = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
 train_rows, held_out_rows, train_target, held_out_target = train_test_split(rows, target, random_state=1)
@@ -21,7 +21,7 @@ publish_sklearn(
     name="diabetes",
     version="v1",
     model=model,
-    features=diabetes.DiabetesFeatures,
+    features=DiabetesFeatures,
     target="disease progression after a year",
     held_out=(held_out_rows, held_out_target.to_numpy()),
     task="regression",

@@ -39,7 +39,7 @@ class BentoStation(Station):
         """Train and publish the versions into a store of the station's own."""
         with (self.logs / "train.log").open("wb") as log:
             subprocess.run(
-                [sys.executable, "-c", "from training.credit import train; train()"],
+                [sys.executable, "-c", "from training.credit.train import train; train()"],
                 cwd=ROOT,
                 env=self._bentoml_environment(),
                 stdout=log,
@@ -76,7 +76,7 @@ class BentoStation(Station):
 
     def _service(self, name: str, version: str, port: int) -> Process:
         bentoml = Path(sys.executable).with_name("bentoml")
-        module = f"services.credit_{version}:Credit{version.upper()}"
+        module = f"services.credit.{version}:Credit{version.upper()}"
         return Process(
             name,
             [str(bentoml), "serve", module, "--host", "127.0.0.1", "--port", str(port)],

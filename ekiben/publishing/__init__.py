@@ -1,0 +1,1 @@
+"""How does a trained model become a published version? Checks, files, metrics, the gate."""

@@ -1,0 +1,1 @@
+"""How does `credit` answer? Its schema, its network, and its versions."""

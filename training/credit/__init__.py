@@ -1,0 +1,1 @@
+"""How is `credit` trained? Its data, its versions, and what they earn."""
