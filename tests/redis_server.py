@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -46,13 +47,19 @@ class RedisServer:
         ]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                command, cwd=self.path.parent, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command,
+                cwd=self.path.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """End it as a crash would, and the child that may be rewriting its log: that one writes files."""
         if self._process is not None:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 
