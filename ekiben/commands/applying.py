@@ -61,6 +61,22 @@ def check(file: File) -> None:
     )
 
 
+@app.command(rich_help_panel=FILES)
+def probe(
+    url: Annotated[
+        str, typer.Argument(help="The server's address, as http://host:port.", show_default=False)
+    ],
+) -> None:
+    """Ask a server that runs already what it is, and print how to write it into the experiments file.
+
+    A BentoML service with several APIs gives an entry for each. The entries are a proposal: look them over.
+    """
+    from ekiben.probing.server import as_yaml
+    from ekiben.probing.server import probe as probe_server
+
+    typer.echo(as_yaml(probe_server(url)))
+
+
 @events.command()
 def forget(user: User, why: Why = None, yes: Yes = False) -> None:
     """Remove a user's events from the files and the streams, and the user from all overrides.

@@ -13,6 +13,8 @@ from typing import Final
 
 import msgspec
 
+from ekiben.experiments.version import UNVERSIONED
+
 
 class Role(StrEnum):
     """What a metric is there for."""
@@ -327,6 +329,11 @@ class Report(msgspec.Struct, frozen=True):
             for each in self.redeployments
             if not each.acknowledged and each.model_version not in acknowledged
         )
+
+    @property
+    def unversioned(self) -> tuple[VariantUsers, ...]:
+        """The variants whose server tells no version: nobody could see a redeployment."""
+        return tuple(each for each in self.variants if UNVERSIONED in each.model_versions)
 
     @property
     def deciding(self) -> MetricReport | None:

@@ -13,6 +13,11 @@ from ekiben.experiments.problems import Problems, below, listed, show
 
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
 
+UNVERSIONED: Final = "unversioned"
+"""The model version of answers from a server that tells none. They are not cached, and nobody can see when it
+is redeployed.
+"""
+
 HTTP_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 SECRET: Final = re.compile(r"env:(?!EKIBEN_)[A-Za-z_][A-Za-z0-9_]*")
 URL_PATH: Final = re.compile(r"/[A-Za-z0-9/._~!$&'()*+,;=:@%-]*")

@@ -20,6 +20,15 @@ def control_of(report: Report) -> str:
     return report.variants[0].variant
 
 
+def unversioned(report: Report) -> list[str]:
+    """What cannot be seen of each variant whose server tells no version."""
+    return [
+        f"the server of {version_of(report, each.variant)} tells no version: nobody can see when it is "
+        "redeployed. Write model_version into the experiments file, and change it with every redeployment"
+        for each in report.unversioned
+    ]
+
+
 def matured(metric: MetricReport) -> int:
     """The users whose window has closed, in the variant with fewest."""
     return min((each.users for each in metric.variants), default=0)

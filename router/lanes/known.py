@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from ekiben.experiments.version import UNVERSIONED
 from router.lanes.answer import UNKNOWN_OUTPUT, OutputFields
-from router.lanes.dialects.dialect import UNVERSIONED
 
 # A retry may cost at most this share of all calls, beyond a reserve for the first ones.
 _RETRY_SHARE: Final = 0.1

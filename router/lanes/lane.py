@@ -27,6 +27,7 @@ from typing import Final
 
 import orjson
 
+from ekiben.experiments.version import UNVERSIONED
 from router.errors import (
     DeadlinePassed,
     Overloaded,
@@ -38,7 +39,6 @@ from router.errors import (
 from router.lanes.answer import Answer, Served, read_answer
 from router.lanes.attempt import Batch
 from router.lanes.cache import LocalCache, SharedCache, cache_key
-from router.lanes.dialects.dialect import UNVERSIONED
 from router.lanes.endpoints import Endpoints
 from router.lanes.lag import GRACE_S, LoopLag
 from router.lanes.waiting import MAX_BYTES, Waiting, WaitingRow

@@ -23,6 +23,7 @@ from ekiben.experiments.report import (
     ShadowReport,
     State,
 )
+from ekiben.experiments.wording import unversioned
 from ekiben.state.documents.audit import Entry
 
 
@@ -88,6 +89,11 @@ class ExperimentView:
         """Redeployments that block the verdict."""
         known = self.experiment.acknowledged_model_versions
         return self.report.unacknowledged(known) if self.report else ()
+
+    @property
+    def unversioned(self) -> list[str]:
+        """What cannot be seen of servers that tell no version."""
+        return unversioned(self.report) if self.report else []
 
     @property
     def labels(self) -> tuple[MetricView, ...]:

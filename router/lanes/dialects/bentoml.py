@@ -17,12 +17,12 @@ from typing import Any, Final
 import msgspec
 import orjson
 
+from ekiben.experiments.version import UNVERSIONED, Rows
 from ekiben.experiments.version import Dialect as Spec
-from ekiben.experiments.version import Rows
 from router.errors import RowNotTried, RowRefused, VersionMalformed, VersionUnavailable
 from router.http.client import Response
 from router.lanes.answer import OutputFields, Row, read_answer, read_refusal
-from router.lanes.dialects.dialect import ROW_STATUSES, UNVERSIONED, BulkAnswer, ServiceInfo, failure
+from router.lanes.dialects.dialect import ROW_STATUSES, BulkAnswer, ServiceInfo, failure
 from router.lanes.dialects.native import array_of
 
 _MAX_WORDS: Final = 200

@@ -10,9 +10,6 @@ from router.errors import BulkFailed, BulkRefused, VersionFailed, VersionUnavail
 from router.http.client import Response
 from router.lanes.answer import OutputFields, Row, is_usable
 
-UNVERSIONED: Final = "unversioned"
-"""The model version of answers from a server that tells none: they are not cached."""
-
 # With these a service speaks of what it was sent; any other refusal speaks of the service.
 ROW_STATUSES: Final = frozenset({400, 413, 422})
 

@@ -30,7 +30,7 @@ def newer() -> dict[str, Any]:
     data: dict[str, Any] = copy.deepcopy(credit(experiment={"metrics": METRICS}))
     data["installation"] = {"name": "here"}
     data["models"]["credit"]["watch"] = {"psi": 0.1}
-    data["models"]["credit"]["versions"]["v1"]["dialect"] = {"kind": "bentoml"}
+    data["models"]["credit"]["versions"]["v1"]["warm_up"] = {"rows": 3}
     data["experiments"][EXPERIMENT]["segments"] = ["country"]
     data["experiments"][EXPERIMENT]["variants"]["control"]["colour"] = "red"
     return data

@@ -10,9 +10,9 @@ import orjson
 import pytest
 
 from ekiben.experiments.parsing import parse_document
+from ekiben.experiments.version import UNVERSIONED
 from router.doors.envelope import parse_envelope, row_digest
 from router.lanes.cache import InMemoryCache, cache_key
-from router.lanes.dialects.dialect import UNVERSIONED
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
 from tests.router.services import Service

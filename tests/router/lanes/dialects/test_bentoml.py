@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from ekiben.experiments.version import Dialect, Output, Version
+from ekiben.experiments.version import UNVERSIONED, Dialect, Output, Version
 from router.errors import (
     BulkFailed,
     BulkRefused,
@@ -20,7 +20,6 @@ from router.errors import (
 )
 from router.http.client import open_session
 from router.lanes.answer import Answer, OutputFields
-from router.lanes.dialects.dialect import UNVERSIONED
 from router.lanes.dialects.table import calls_at_once, output_of, rows_at_once
 from tests.router.lanes.peer import open_at, open_peer, response
 

@@ -1,0 +1,1 @@
+"""What is a server that runs already, and how is it written into the experiments file?"""
