@@ -6,7 +6,7 @@ export BENTOML_DO_NOT_TRACK := true
 # Where this is set, every process that is started would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help up setup docs train bentos test test-fast test-all screenshots check format bench-services load bench bench-peers bench-analysis bench-costs bench-costs-against faults stats-proof kills bentos-test requirements images images-test netns attacks
+.PHONY: help up setup docs train bentos test test-fast test-all screenshots check format bench-services load bench bench-ordinary bench-peers bench-analysis bench-costs bench-costs-against faults stats-proof kills bentos-test requirements images images-test netns attacks
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 20
@@ -90,6 +90,9 @@ format: setup    ## let ruff fix what it can
 
 bench: setup     ## the router beside the service called directly: req/s, latency, memory
 	@$(BIN)/python -m loadtests.bench $(ARGS)
+
+bench-ordinary: setup  ## BentoML services that know nothing of Ekiben, behind the router and called directly
+	@$(BIN)/python -m loadtests.bench.ordinary $(ARGS)
 
 bench-peers: setup  ## the same beside nginx, Envoy, MLServer and LitServe
 	@$(BIN)/python -m loadtests.bench.peers $(ARGS)

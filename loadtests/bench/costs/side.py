@@ -88,7 +88,7 @@ def _cpu_s() -> tuple[float, float]:
         used = times.user + times.system
         is_router = "-m router" in line or "multiprocessing" in line
         router += used * is_router
-        everything += used * (is_router or "services.credit." in line or "redis-server" in line)
+        everything += used * (is_router or "services.credit" in line or "redis-server" in line)
     return router, everything
 
 
