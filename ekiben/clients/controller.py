@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
-from ekiben.clients.http import Server
 from ekiben.experiments.report import Report
 from ekiben.process.environ import address, data_dir
+from ekiben.process.http.client import NoAnswer, Redirected, ask
 from ekiben.process.http.names import is_loopback
 from ekiben.terminal.errors import EkibenError
-from ekiben.terminal.settings import controller_port
+from ekiben.terminal.settings import controller_port, uses_proxy
 
 TIMEOUT_S = 30.0
 _FORGET_TIMEOUT_S = 150.0  # all files are read
@@ -33,14 +34,11 @@ class ControllerClient:
 
     def __init__(self, url: str, environ: Mapping[str, str], who: str = "") -> None:
         self.url = url
-        headers = {}
+        self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if token := _token(environ, url):
-            headers["Authorization"] = _latin(f"Bearer {token}")
+            self._headers["Authorization"] = _latin(f"Bearer {token}")
         if who and who.isprintable():
-            headers["X-Ekiben-Actor"] = _latin(who[:100])
-        self._server = Server(
-            "controller", url, "EKIBEN_CONTROLLER_URL", headers, _refusal, absent=NoController
-        )
+            self._headers["X-Ekiben-Actor"] = _latin(who[:100])
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> ControllerClient:
@@ -58,7 +56,7 @@ class ControllerClient:
 
     def report(self, key: str) -> tuple[Report, bytes]:
         """The last report, and its JSON as it came."""
-        content = self._server.ask(f"/api/experiments/{quote(key, safe='')}/report")
+        content = self._fetch(f"/experiments/{quote(key, safe='')}/report")
         try:
             return msgspec.json.decode(content, type=Report), content
         except msgspec.DecodeError as error:
@@ -87,7 +85,32 @@ class ControllerClient:
         return self._ask("/events/forget", {"user_id": user_id, "why": why}, _FORGET_TIMEOUT_S)
 
     def _ask(self, path: str, body: object = None, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
-        return self._server.ask_object(f"/api{path}", body, timeout_s)
+        try:
+            answer = json.loads(self._fetch(path, body, timeout_s))
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise EkibenError(
+                f"what answers at {self.url} is not an Ekiben controller: "
+                "name the right one with EKIBEN_CONTROLLER_URL"
+            )
+        return answer
+
+    def _fetch(self, path: str, body: object = None, timeout_s: float = TIMEOUT_S) -> bytes:
+        data = None if body is None else json.dumps(body).encode()
+        proxy = uses_proxy(os.environ)
+        try:
+            answer = ask(f"{self.url}/api{path}", data, self._headers, timeout_s, use_proxy=proxy)
+        except Redirected as error:
+            raise EkibenError(str(error)) from None
+        except NoAnswer as error:
+            raise NoController(
+                f"no controller answers at {self.url} ({error}): start one with `ekiben up`, "
+                "or name another with EKIBEN_CONTROLLER_URL"
+            ) from None
+        if answer.status != 200:
+            raise EkibenError(_refusal(answer.status, answer.content))
+        return answer.content
 
 
 def _latin(text: str) -> str:

@@ -1,54 +1,45 @@
-"""Asking a running router, and telling in one line what it refused."""
+"""The router that a command asks, through the public client, and one line about what went wrong."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
-from ekiben.clients.http import Server
+from ekiben.client import BadAnswer, Client, ClientError, NoAnswer
+from ekiben.terminal.errors import EkibenError, UsageError
+from ekiben.terminal.settings import Settings, api_key, proxy_of
+
+_TIMEOUT_S = 10.0
+_OTHER = "with EKIBEN_ROUTER_URL"
 
 
-class RouterClient:
-    """A router at an http(s) address, asked with `headers` besides its own.
+@contextmanager
+def open_router(environ: Mapping[str, str], patience_s: float = 0.0) -> Iterator[Client]:
+    """The router that EKIBEN_ROUTER_URL names, else the one on this machine, shown this machine's key.
 
-    Every method raises EkibenError when there is no good answer.
+    What goes wrong with it in the block is an EkibenError. Raises `BadSetting` and UsageError.
     """
-
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
-        self.url = url
-        self._server = Server("router", url, "EKIBEN_ROUTER_URL", headers, refusal_line)
-
-    def health(self) -> dict[str, Any]:
-        """GET /healthz, also of a router that is not ready."""
-        # A controller has this page too.
-        return self._server.ask_object("/healthz", also=(503,), key="ready")
-
-    def models(self) -> list[dict[str, Any]]:
-        """GET /models."""
-        return list(self._server.ask_object("/models", key="models")["models"])
-
-    def model(self, name: str) -> dict[str, Any]:
-        """GET /models/{name}."""
-        return self._server.ask_object(f"/models/{quote(name, safe='')}")
-
-    def predict(self, model: str, user: str | None, features: dict[str, Any]) -> dict[str, Any]:
-        """POST /predict/{model}."""
-        body = {"features": features} if user is None else {"user_id": user, "features": features}
-        return self._server.ask_object(f"/predict/{quote(model, safe='')}", body)
-
-
-def refusal_line(status: int, content: bytes) -> str:
-    """Return a problem+json as one line."""
+    url = Settings.from_environ(environ).router_url
+    proxy = proxy_of(environ, url)
     try:
-        problem = json.loads(content)
-        line = f"{status}: {problem.get('detail') or problem['title']}"
-        wrong = [f"{_place(each['loc'])}: {each['msg']}" for each in problem.get("errors", [])]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return f"the router answered {status}"
-    return "; ".join([line, *wrong])
+        client = Client(url, api_key(environ), timeout=_TIMEOUT_S, patience=patience_s, proxy=proxy)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    with client, in_a_line(client):
+        yield client
 
 
-def _place(loc: Any) -> str:
-    return ".".join(str(part) for part in loc) if isinstance(loc, list) else str(loc)
+@contextmanager
+def in_a_line(router: Client) -> Iterator[None]:
+    """What goes wrong with the router in the block is an EkibenError, which says how to fix it."""
+    try:
+        yield
+    except NoAnswer as error:
+        raise EkibenError(
+            f"no router answers at {router.url} ({error}): start one with `ekiben up`, "
+            f"or name another {_OTHER}"
+        ) from None
+    except BadAnswer as error:
+        raise EkibenError(f"{error}: name the right one {_OTHER}") from None
+    except ClientError as error:
+        raise EkibenError(str(error)) from None

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from ekiben.commands import applying, backup, delivery, outcomes, reading
 from ekiben.commands.arguments import AsJson, Experiment, User, check_user, controller, read_features, screen
 from ekiben.terminal.output import print_error, print_json
-from ekiben.terminal.settings import Settings, key_headers
+from ekiben.terminal.settings import Settings
 from ekiben.terminal.shell import run_process
 
 
@@ -146,12 +146,12 @@ def status(as_json: AsJson = False) -> None:
 
     They are those on this machine, or those that EKIBEN_ROUTER_URL and EKIBEN_CONTROLLER_URL name.
     """
-    from ekiben.clients.router import RouterClient
+    from ekiben.clients.router import open_router
     from ekiben.showing.status import find_standing, show_status
 
-    router = RouterClient(Settings.from_environ(os.environ).router_url, key_headers(os.environ))
     client = controller()
-    found = find_standing(router, client)
+    with open_router(os.environ) as router:
+        found = find_standing(router, client)
     if as_json:
         print_json(found.to_json())
     else:
@@ -176,15 +176,16 @@ def predict(
     ] = None,
 ) -> None:
     """Ask the running router for a prediction and print its answer as JSON."""
-    from ekiben.clients.router import RouterClient
+    import msgspec
 
-    settings = Settings.from_environ(os.environ)
+    from ekiben.clients.router import open_router
+
     if user is not None:
         check_user(user)
-    answer = RouterClient(settings.router_url, key_headers(os.environ)).predict(
-        model, user, read_features(features)
-    )
-    print_json(answer)
+    row = read_features(features)
+    with open_router(os.environ) as router:
+        answer = router.predict(model, user, row)
+    print_json(msgspec.to_builtins(answer))
 
 
 @app.command()

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from ekiben.commands.arguments import screen
-from ekiben.terminal.settings import Settings, key_headers
 
 app = typer.Typer(
     no_args_is_help=True, help="What happened after the predictions.", rich_markup_mode="markdown"
@@ -58,11 +57,12 @@ def import_file(
     Wrong lines are listed by number (more than 20 of them: in FILE.rejected), the others are imported, and
     the exit code is 1. At the end the values are listed with the number of their lines.
     """
+    from ekiben.clients.router import open_router
     from ekiben.importing.rows import Columns
     from ekiben.importing.run import import_outcomes
-    from ekiben.importing.sender import OutcomeSender
+    from ekiben.importing.sender import PATIENCE_S, OutcomeSender
 
-    settings = Settings.from_environ(os.environ)
-    sender = None if dry_run else OutcomeSender(settings.router_url, key_headers(os.environ))
-    found = import_outcomes(screen(), file, Columns(name, value_column, positive, id_column), sender)
+    with open_router(os.environ, PATIENCE_S) as router:
+        sender = None if dry_run else OutcomeSender(router)
+        found = import_outcomes(screen(), file, Columns(name, value_column, positive, id_column), sender)
     raise typer.Exit(1 if found.bad else 0)

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import aiohttp
-
+from ekiben.client import AsyncClient, ClientError, Outcome
 from ekiben.terminal.errors import EkibenError
-from ekiben.terminal.settings import key_headers
+from ekiben.terminal.settings import api_key
 from services.credit.schema import GAIN_OF_GOOD, LOSS_OF_BAD
 
 PER_S: Final = 120
@@ -48,8 +47,8 @@ def read_applicants(path: Path) -> list[Applicant]:
     return applicants
 
 
-def outcomes_of(applicant: Applicant, decision: str, prediction_id: str) -> list[dict[str, Any]]:
-    """What came of a decision, as items for `POST /outcomes`.
+def outcomes_of(applicant: Applicant, decision: str, prediction_id: str) -> list[Outcome]:
+    """What came of a decision.
 
     `profit` is 0.15 of the amount for an approved loan that is paid back, -0.60 of it for one that is not,
     and 0 for one that was declined.
@@ -66,7 +65,7 @@ def outcomes_of(applicant: Applicant, decision: str, prediction_id: str) -> list
         "bad": float(applicant.bad),
     }
     return [
-        {"prediction_id": prediction_id, "name": name, "value": value, "id": f"{prediction_id}.{name}"}
+        Outcome(name=name, value=value, prediction_id=prediction_id, id=f"{prediction_id}.{name}")
         for name, value in values.items()
     ]
 
@@ -81,22 +80,18 @@ class Arrivals:
         self._model = model
         self._applicants = applicants
         self._per_s = per_s
-        self._waiting: list[dict[str, Any]] = []
+        self._waiting: list[Outcome] = []
         self.arrived = 0
 
     async def run(self) -> None:
         """Send `per_s` applicants a second until cancelled."""
         chance = random.Random()  # noqa: S311 - a demo; every run is another draw
         run = secrets.token_hex(4)
-        limits = aiohttp.ClientTimeout(total=10.0)
-        connector = aiohttp.TCPConnector(limit=_MOST_AT_ONCE)
         async with (
-            aiohttp.ClientSession(
-                timeout=limits, connector=connector, headers=key_headers(os.environ)
-            ) as session,
+            AsyncClient(self._url, api_key(os.environ), timeout=10.0) as router,
             asyncio.TaskGroup() as tasks,
         ):
-            tasks.create_task(self._report(session))
+            tasks.create_task(self._report(router))
             loop = asyncio.get_running_loop()
             begun, number = loop.time(), 0
             while True:
@@ -104,28 +99,22 @@ class Arrivals:
                 for _ in range(min(due - number, _MOST_AT_ONCE)):
                     number += 1
                     applicant = chance.choice(self._applicants)
-                    tasks.create_task(self._one(session, f"{run}-{number}", applicant))
+                    tasks.create_task(self._one(router, f"{run}-{number}", applicant))
                 # What a busy machine could not send in time is not made up for in a burst.
                 number = max(number, due - _MOST_AT_ONCE)
                 await asyncio.sleep(1 / self._per_s)
 
-    async def _one(self, session: aiohttp.ClientSession, user: str, applicant: Applicant) -> None:
-        body = {"user_id": user, "features": applicant.features}
-        with suppress(aiohttp.ClientError, TimeoutError, ValueError):
-            async with session.post(f"{self._url}/predict/{self._model}", json=body) as response:
-                if response.status == 200:
-                    answer = await response.json()
-                    decision = answer["prediction"]["decision"]
-                    self._waiting += outcomes_of(applicant, decision, answer["prediction_id"])
-                    self.arrived += 1
+    async def _one(self, router: AsyncClient, user: str, applicant: Applicant) -> None:
+        with suppress(ClientError):
+            answer = await router.predict(self._model, user, applicant.features)
+            self._waiting += outcomes_of(applicant, answer.prediction["decision"], answer.prediction_id)
+            self.arrived += 1
 
-    async def _report(self, session: aiohttp.ClientSession) -> None:
-        """Send what came of it, many at a time; what was not taken is sent again: each has an id."""
+    async def _report(self, router: AsyncClient) -> None:
+        """Send what came of it, many at a time; what was not taken is kept: each has an id."""
         while True:
             await asyncio.sleep(_SEND_EVERY_S)
-            if not (batch := self._waiting[:1000]):
-                continue
-            with suppress(aiohttp.ClientError, TimeoutError):
-                async with session.post(f"{self._url}/outcomes", json={"outcomes": batch}) as response:
-                    if response.status == 202:
-                        del self._waiting[: len(batch)]
+            if batch := self._waiting[:1000]:
+                with suppress(ClientError):
+                    await router.outcomes(batch)
+                    del self._waiting[: len(batch)]

@@ -10,9 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
-
-from ekiben.terminal.settings import key_headers
+from ekiben.client import AsyncClient, ClientError, Problem
+from ekiben.terminal.settings import api_key
 
 REQUESTS = 2_000
 USERS = 1_500
@@ -57,38 +56,27 @@ async def replay(
     waiting = iter(requests)
     answers: list[Answer] = []
 
-    async def client(session: aiohttp.ClientSession) -> None:
+    async def some(router: AsyncClient) -> None:
         for request in waiting:
-            answers.append(await _ask(session, f"{router_url}/predict/{model}", request))
+            answers.append(await _ask(router, model, request))
             on_answer()
 
-    limits = aiohttp.ClientTimeout(total=10.0)
-    async with aiohttp.ClientSession(
-        timeout=limits, connector=aiohttp.TCPConnector(limit=0), headers=key_headers(os.environ)
-    ) as session:
-        await asyncio.gather(*(client(session) for _ in range(CONCURRENCY)))
+    async with AsyncClient(router_url, api_key(os.environ), timeout=10.0) as router:
+        await asyncio.gather(*(some(router) for _ in range(CONCURRENCY)))
     return answers
 
 
-async def _ask(session: aiohttp.ClientSession, url: str, request: Request) -> Answer:
+async def _ask(router: AsyncClient, model: str, request: Request) -> Answer:
     begun = time.perf_counter()
-    status, body = 0, {}
+    status, told = 0, None
     try:
-        async with session.post(
-            url, json={"user_id": request.user, "features": request.features}
-        ) as response:
-            body = await response.json(content_type=None)
-            status = response.status
-    except (aiohttp.ClientError, TimeoutError, ValueError):
+        told = await router.predict(model, request.user, request.features)
+        status = 200
+    except Problem as problem:
+        status = problem.status
+    except ClientError:
         pass  # counted as an answer that did not come
     elapsed_ms = (time.perf_counter() - begun) * 1000
-    if not isinstance(body, dict):
-        body = {}
-    return Answer(
-        user=request.user,
-        status=status,
-        elapsed_ms=elapsed_ms,
-        version=body.get("version"),
-        cached=body.get("cached") is True,
-        fallback_from=body.get("fallback_from"),
-    )
+    if told is None:
+        return Answer(request.user, status, elapsed_ms)
+    return Answer(request.user, status, elapsed_ms, told.version, told.cached, told.fallback_from)

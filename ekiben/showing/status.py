@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from rich.console import Console
 from rich.table import Table
 
+from ekiben.client import BadAnswer, Client
 from ekiben.clients.controller import ControllerClient, NoController
-from ekiben.clients.router import RouterClient
+from ekiben.clients.router import in_a_line
 from ekiben.showing.standing import show_standing
 from ekiben.terminal.errors import EkibenError
 from ekiben.terminal.tables import NONE, plain_table
@@ -28,7 +30,7 @@ class Standing:
         return {"router": self.router, "controller": self.controller, "silent": list(self.silent)}
 
 
-def find_standing(router: RouterClient, controller: ControllerClient) -> Standing:
+def find_standing(router: Client, controller: ControllerClient) -> Standing:
     """Ask both. Raises EkibenError when neither answers."""
     silent = []
     routed = standing = None
@@ -37,14 +39,21 @@ def find_standing(router: RouterClient, controller: ControllerClient) -> Standin
     except NoController as error:
         silent.append(str(error))
     try:
-        health = router.health()
-        models = [router.model(each["name"]) for each in router.models()] if health["ready"] else []
-        routed = {**health, "models": models}
+        with in_a_line(router):
+            routed = _routed(router)
     except EkibenError as error:
         if standing is None:
             raise
         silent.append(str(error))
     return Standing(routed, standing, tuple(silent))
+
+
+def _routed(router: Client) -> dict[str, Any]:
+    health = router.get("/healthz", also=(503,))
+    if "ready" not in health:  # a controller has this page too
+        raise BadAnswer(f"what answers at {router.url} is not an Ekiben router")
+    names = [each["name"] for each in router.get("/models")["models"]] if health["ready"] else []
+    return {**health, "models": [router.get(f"/models/{quote(name, safe='')}") for name in names]}
 
 
 def show_status(console: Console, found: Standing, router_url: str, controller_url: str) -> None:

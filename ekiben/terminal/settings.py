@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-from ekiben.process.environ import address, data_dir, experiments_file, whole
+from ekiben.process.environ import address, choice, data_dir, experiments_file, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,24 @@ def controller_port(environ: Mapping[str, str]) -> int:
     return whole(environ, "EKIBEN_CONTROLLER_PORT", 3100, 1, 65535)
 
 
-def key_headers(environ: Mapping[str, str]) -> dict[str, str]:
-    """The header that shows the router a key: EKIBEN_API_KEY, else the first of EKIBEN_API_KEYS."""
+def api_key(environ: Mapping[str, str]) -> str | None:
+    """The key to show the router: EKIBEN_API_KEY, else the first of EKIBEN_API_KEYS, None without one."""
     first = environ.get("EKIBEN_API_KEYS", "").partition(",")[0].partition(":")[0].strip()
-    key = environ.get("EKIBEN_API_KEY") or first
-    return {"Authorization": f"Bearer {key}"} if key else {}
+    return environ.get("EKIBEN_API_KEY") or first or None
+
+
+def uses_proxy(environ: Mapping[str, str]) -> bool:
+    """EKIBEN_USE_PROXY. Raises `BadSetting`."""
+    return choice(environ, "EKIBEN_USE_PROXY", "no", ("yes", "no")) == "yes"
+
+
+def proxy_of(environ: Mapping[str, str], url: str) -> str | None:
+    """The proxy on the way to an address, where one may be used and this process's environment names one.
+
+    Raises `BadSetting`.
+    """
+    parts = urlsplit(url)
+    if not uses_proxy(environ) or proxy_bypass(parts.netloc):
+        return None
+    proxy = getproxies().get(parts.scheme)
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"

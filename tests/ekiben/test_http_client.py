@@ -78,7 +78,7 @@ def test_no_proxy_of_the_environment_sees_a_token(
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
             monkeypatch.setenv(name, proxy.url)
         assert run_command(app, ["history"]) == 0
-        assert run_command(app, ["predict", "credit", "--features", "{}"]) == 0
+        assert run_command(app, ["predict", "credit", "--features", "{}"]) == 1  # it is no router
         assert (len(controller.seen), proxy.seen) == (2, [])
 
 

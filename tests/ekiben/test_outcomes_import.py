@@ -18,6 +18,7 @@ import yaml
 from msgspec.structs import asdict
 from rich.console import Console
 
+from ekiben.client import Client
 from ekiben.importing.rows import NO_VALUE, Columns, read_row
 from ekiben.importing.run import import_outcomes
 from ekiben.importing.sender import OutcomeSender
@@ -154,12 +155,13 @@ class Importing:
     ) -> Imported:
         path = self.folder / "outcomes.csv"
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        sender = None if dry else OutcomeSender(self.router.url, {}, patience_s)
         out = io.StringIO()
-        try:
-            return import_outcomes(Console(file=out, width=200), path, columns, sender)
-        finally:
-            self.said = out.getvalue()
+        with Client(self.router.url, patience=patience_s) as router:
+            sender = None if dry else OutcomeSender(router)
+            try:
+                return import_outcomes(Console(file=out, width=200), path, columns, sender)
+            finally:
+                self.said = out.getvalue()
 
     async def held(self) -> list[dict[str, Any]]:
         """The outcomes in the stream, each id once."""
@@ -316,8 +318,8 @@ async def test_parquet_is_read_by_its_types(importing: Importing) -> None:
     columns = {"user_id": [1, 2, None], "repaid": [True, False, True], "at": pa.array([at] * 3)}
     pq.write_table(pa.table(columns), path)
     out = io.StringIO()
-    sender = OutcomeSender(importing.router.url, {})
-    found = import_outcomes(Console(file=out), path, Columns("repaid", "repaid"), sender)
+    with Client(importing.router.url) as router:
+        found = import_outcomes(Console(file=out), path, Columns("repaid", "repaid"), OutcomeSender(router))
     assert (found.lines, found.accepted, found.bad) == (3, 2, 1)
     assert "line 3: give either" in out.getvalue()
     held = await importing.held()

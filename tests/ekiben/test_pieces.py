@@ -17,7 +17,7 @@ from ekiben.demo.tables import quantile, version_rows
 from ekiben.experiments.parsing import parse_document
 from ekiben.new.names import class_name, module_name
 from ekiben.terminal.errors import EkibenError
-from ekiben.terminal.settings import Settings, key_headers
+from ekiben.terminal.settings import Settings, api_key
 from ekiben.up.launch import check_ports, services_of
 from router.settings import Settings as RouterSettings
 
@@ -189,14 +189,14 @@ def test_a_quantile_is_a_value_that_was_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "headers"),
+    ("environ", "key"),
     [
-        ({}, {}),
-        ({"EKIBEN_API_KEYS": "a:predict:5,b"}, {"Authorization": "Bearer a"}),
-        ({"EKIBEN_API_KEYS": "a", "EKIBEN_API_KEY": "mine"}, {"Authorization": "Bearer mine"}),
+        ({}, None),
+        ({"EKIBEN_API_KEYS": "a:predict:5,b"}, "a"),
+        ({"EKIBEN_API_KEYS": "a", "EKIBEN_API_KEY": "mine"}, "mine"),
     ],
 )
 def test_the_command_line_shows_its_own_key_or_the_routers_first(
-    environ: dict[str, str], headers: dict[str, str]
+    environ: dict[str, str], key: str | None
 ) -> None:
-    assert key_headers(environ) == headers
+    assert api_key(environ) == key

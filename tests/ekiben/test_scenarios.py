@@ -103,12 +103,12 @@ def test_profit_is_what_the_decision_and_the_label_make_of_the_amount(
     decision: str, bad: bool, profit: float
 ) -> None:
     items = outcomes_of(Applicant({"amount": 1000}, bad), decision, "p-1")
-    values = {item["name"]: item["value"] for item in items}
+    values = {item.name: item.value for item in items}
     assert values["profit"] == profit
     assert values["bad"] == bad
     assert values["approved"] == (decision == "approve")
-    assert {item["prediction_id"] for item in items} == {"p-1"}
-    assert len({item["id"] for item in items}) == len(items)
+    assert {item.prediction_id for item in items} == {"p-1"}
+    assert len({item.id for item in items}) == len(items)
 
 
 class Router:
@@ -126,10 +126,20 @@ class Router:
                 status, answer = 200, dict[str, Any]()
                 if self.path == "/predict/credit":
                     predictions.append(body)
-                    prediction = {"probability_bad": 0.1, "decision": "approve"}
-                    answer = {"prediction": prediction, "prediction_id": f"p-{len(predictions)}"}
+                    answer = {
+                        "prediction": {"probability_bad": 0.1, "decision": "approve"},
+                        "model": "credit",
+                        "version": "v1",
+                        "model_version": "credit_v1:1",
+                        "experiment": None,
+                        "variant": None,
+                        "cached": False,
+                        "prediction_id": f"p-{len(predictions)}",
+                        "request_id": "r",
+                    }
                 elif (status := next(turns)) == 202:
                     outcomes.extend(body["outcomes"])
+                    answer = {"accepted": len(body["outcomes"])}
                 content = json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("content-type", "application/json")

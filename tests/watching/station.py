@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+import pytest
 import yaml
 
+from ekiben.client import AsyncClient, Refused
 from tests.ports import free_port
 from tests.processes import ROOT, Process, RouterProcess
 from tests.redis_server import RedisServer
@@ -28,7 +30,6 @@ EXPERIMENT: Final = "boosting"
 RULES: Final = ROOT / "deploy" / "prometheus" / "rules.yaml"
 _USERS: Final = 240
 _AT_ONCE: Final = 8
-_TRIES: Final = 20
 
 
 class Station:
@@ -188,43 +189,30 @@ class Station:
 
         `fresh` ones look nothing up in the cache.
         """
-        asyncio.run(self._send(times, {"cache-control": "no-cache"} if fresh else {}))
+        asyncio.run(self._send(times, fresh))
 
-    async def _send(self, times: int, headers: dict[str, str]) -> None:
+    async def _send(self, times: int, fresh: bool) -> None:
         lines = (ROOT / "training" / "data" / "held_out.jsonl").read_text().splitlines()
         rows = [json.loads(line) for line in lines[:_USERS]]
-        for version in VERSIONS if not headers else ():
+        for version in VERSIONS if not fresh else ():
             await self._predict_directly(version, rows[0]["features"])
         limit = asyncio.Semaphore(_AT_ONCE)
-        async with aiohttp.ClientSession() as session:
+        async with AsyncClient(self.router.url, timeout=PATIENCE_S) as client:
 
             async def one(user: int, row: dict[str, Any]) -> None:
-                asked = {"user_id": f"u-{user}", "features": row["features"]}
                 async with limit:
-                    async with session.post(
-                        f"{self.router.url}/predict/credit", json=asked, headers=headers
-                    ) as answer:
-                        assert answer.status == 200, await answer.text()
-                        told = await answer.json()
-                    outcome = {"name": "bad", "value": float(row["status"] == "bad")}
-                    outcome["prediction_id"] = told["prediction_id"]
-                    await self._report(session, outcome | {"id": f"bad-{told['prediction_id']}"})
+                    told = await client.predict("credit", f"u-{user}", row["features"], fresh=fresh)
+                    bad = float(row["status"] == "bad")
+                    await client.outcome("bad", bad, prediction_id=told.prediction_id)
 
             for _ in range(times):
                 await asyncio.gather(*(one(user, row) for user, row in enumerate(rows)))
-                for path, body in (("predict/credit", {"features": {"age": "old"}}), ("outcomes", {})):
-                    async with session.post(f"{self.router.url}/{path}", json=body) as answer:
-                        assert answer.status in (400, 422)
-
-    async def _report(self, session: aiohttp.ClientSession, outcome: dict[str, Any]) -> None:
-        """As the API asks of clients: what is not confirmed in time (a disk may stall) is sent again."""
-        for _ in range(_TRIES):
-            async with session.post(f"{self.router.url}/outcomes", json={"outcomes": [outcome]}) as answer:
-                if answer.status != 503:
-                    assert answer.status == 202, await answer.text()
-                    return
-            await asyncio.sleep(1.0)
-        raise AssertionError("the state Redis confirms nothing")
+                for refused in (
+                    client.predict("credit", None, {"age": "old"}),
+                    client.outcome("bad", 1.0),
+                ):
+                    with pytest.raises(Refused):
+                        await refused
 
     async def _predict_directly(self, version: str, features: dict[str, Any]) -> None:
         async with (
