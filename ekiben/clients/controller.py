@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -34,6 +33,7 @@ class ControllerClient:
 
     def __init__(self, url: str, environ: Mapping[str, str], who: str = "") -> None:
         self.url = url
+        self._use_proxy = uses_proxy(environ)
         self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if token := _token(environ, url):
             self._headers["Authorization"] = _latin(f"Bearer {token}")
@@ -98,9 +98,9 @@ class ControllerClient:
 
     def _fetch(self, path: str, body: object = None, timeout_s: float = TIMEOUT_S) -> bytes:
         data = None if body is None else json.dumps(body).encode()
-        proxy = uses_proxy(os.environ)
+        url = f"{self.url}/api{path}"
         try:
-            answer = ask(f"{self.url}/api{path}", data, self._headers, timeout_s, use_proxy=proxy)
+            answer = ask(url, data, self._headers, timeout_s, use_proxy=self._use_proxy)
         except Redirected as error:
             raise EkibenError(str(error)) from None
         except NoAnswer as error:

@@ -22,19 +22,27 @@ Rejected = Callable[[int, str], None]
 class OutcomeSender:
     """Sends outcomes through a client, for as long as its patience lasts without progress.
 
-    Raises EkibenError then, and `ClientError` where the router refuses them as a whole or none is there.
+    Raises EkibenError then, and `ClientError` where the router refuses them as a whole. Making one raises
+    `NoAnswer` where nobody listens: for a router that is not there nobody has to wait.
     """
 
     def __init__(self, router: Client) -> None:
         self._router = router
         self.accepted = 0
+        try:
+            router.get("/livez")
+        except NoAnswer as error:
+            if error.refused:
+                raise
+        except ClientError:
+            pass  # an ingress may not show this page
 
     def send(self, items: Sequence[Numbered], rejected: Rejected) -> None:
         """Return when all of them are on disk, but for those that were refused by name."""
         if not items:
             return
         try:
-            self._send([Outcome(**outcome) for _, outcome in items])
+            self._router.outcomes([Outcome(**outcome) for _, outcome in items])
             self.accepted += len(items)
         except Refused as error:
             if error.status == 413 and len(items) > 1:
@@ -50,24 +58,10 @@ class OutcomeSender:
             else:
                 raise
         except (NoAnswer, Unavailable) as error:
-            if self._found_nobody(error):
-                raise
             raise EkibenError(
                 f"the router at {self._router.url} takes no outcomes ({error}): run the import again later; "
                 "what it has taken counts once"
             ) from None
-
-    def _send(self, outcomes: list[Outcome]) -> None:
-        try:
-            self._router.outcomes(outcomes, patience=0)
-        except (NoAnswer, Unavailable) as error:
-            if self._found_nobody(error):
-                raise
-            self._router.outcomes(outcomes)
-
-    def _found_nobody(self, error: ClientError) -> bool:
-        """Whether there has been no router so far: nobody has to wait for it to come back."""
-        return not self.accepted and isinstance(error, NoAnswer) and error.refused
 
 
 def _named(errors: Sequence[Wrong], count: int) -> dict[int, str]:

@@ -87,10 +87,22 @@ def test_a_proxy_that_is_asked_for_is_used(controller: Server, monkeypatch: pyte
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.setenv("EKIBEN_USE_PROXY", "yes")
         assert run_command(app, ["history"]) == 0
-        assert ([path for path, _ in proxy.seen], controller.seen) == (
-            [f"{controller.url}/api/history?limit=20"],
+        monkeypatch.setenv("EKIBEN_API_KEY", "the-key-of-this-test")
+        for named in (proxy.url, proxy.url.removeprefix("http://")):
+            monkeypatch.setenv("http_proxy", named)
+            assert run_command(app, ["predict", "credit", "--features", "{}"]) == 1  # it is no router
+        assert (proxy.seen, controller.seen) == (
+            [
+                (f"{controller.url}/api/history?limit=20", f"Bearer {TOKEN}"),
+                *[(f"{controller.url}/predict/credit", "Bearer the-key-of-this-test")] * 2,
+            ],
             [],
         )
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        assert run_command(app, ["predict", "credit", "--features", "{}"]) == 1
+        assert (len(proxy.seen), len(controller.seen)) == (3, 1)
+        monkeypatch.setenv("EKIBEN_USE_PROXY", "maybe")
+        assert run_command(app, ["predict", "credit", "--features", "{}"]) == 2
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -120,7 +132,7 @@ def test_outcomes_go_through_no_proxy_and_follow_no_redirect(
         monkeypatch.setenv("http_proxy", proxy.url)
         controller.answer = (307, b"", {"Location": f"{proxy.url}/outcomes"})
         assert run_command(app, ["outcomes", "import", str(file)]) == 1
-        assert (len(controller.seen), proxy.seen) == (1, [])
+        assert ([path for path, _ in controller.seen], proxy.seen) == (["/livez", "/outcomes"], [])
         assert "is not followed" in capsys.readouterr().err
 
 
