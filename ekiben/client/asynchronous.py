@@ -120,10 +120,8 @@ class AsyncClient:
         ends = time.monotonic() + self._router.timeout
         try:
             return await self._send(request, self._router.timeout)
-        except TimedOut:
-            raise
         except NoAnswer:
-            if (left := ends - time.monotonic()) <= 0:
+            if (left := ends - time.monotonic()) <= 0:  # always so after a time-out
                 raise
         return await self._send(request, left)
 

@@ -54,7 +54,7 @@ class Router:
             raise ValueError(f"the router's address must be like http://HOST:PORT, and is {url!r}")
         if not timeout > 0:
             raise ValueError(f"timeout must be more than 0 seconds, not {timeout!r}")
-        if key is not None and not (key.isascii() and key.isprintable()):
+        if key is not None and not key.isprintable():
             raise ValueError("the key has characters that no HTTP header may have")
         self.url = url.rstrip("/")
         self.timeout = timeout
@@ -64,7 +64,7 @@ class Router:
             self._headers["Authorization"] = f"Bearer {key}"
 
     def headers(self, request: Request) -> dict[str, str]:
-        """All headers of a request."""
+        """All headers of a request, to be sent in UTF-8."""
         kind = {} if request.body is None else {"Content-Type": "application/json"}
         return {**self._headers, **kind, **request.headers}
 

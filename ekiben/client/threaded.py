@@ -37,10 +37,11 @@ class Client:
     Threads may share it, and should. It keeps up to 100 connections. A process that forks opens a client on
     each side. Close it, or use it as a context manager.
 
-    `timeout` (seconds) bounds a prediction with its second try, and each try to send outcomes. `patience`
-    (seconds) is how long outcomes are tried again. `headers` go with every request. `tls` replaces the
-    system's authorities: `ssl.create_default_context(cafile="our-ca.pem")`. Only a `proxy` that is named here
-    is used, and no redirect is followed. Raises ValueError for what cannot be an address, a key or a time.
+    `timeout` (seconds) bounds a prediction with its second try, and each try to send outcomes. Of an answer
+    that comes in parts it bounds the wait for each part. `patience` (seconds) is how long outcomes are tried
+    again. `headers` go with every request. `tls` replaces the system's authorities:
+    `ssl.create_default_context(cafile="our-ca.pem")`. Only a `proxy` that is named here is used, and no
+    redirect is followed. Raises ValueError for what cannot be an address, a key or a time.
     """
 
     def __init__(
@@ -151,20 +152,20 @@ class Client:
         ends = time.monotonic() + self._router.timeout
         try:
             return self._send(request, self._router.timeout)
-        except TimedOut:
-            raise
         except NoAnswer:
-            if (left := ends - time.monotonic()) <= 0:
+            if (left := ends - time.monotonic()) <= 0:  # always so after a time-out
                 raise
         return self._send(request, left)
 
     def _send(self, request: Request, timeout_s: float) -> Answer:
+        # The library sends headers in Latin-1, and the router reads UTF-8.
+        headers = {name: it.encode().decode("latin-1") for name, it in self._router.headers(request).items()}
         try:
             response = self._pool.request(
                 request.method,
                 self._router.url + request.path,
                 body=request.body,
-                headers=self._router.headers(request),
+                headers=headers,
                 timeout=urllib3.Timeout(total=timeout_s),
                 retries=False,
                 redirect=False,

@@ -24,7 +24,7 @@ def open_router(environ: Mapping[str, str], patience_s: float = 0.0) -> Iterator
     try:
         client = Client(url, api_key(environ), timeout=_TIMEOUT_S, patience=patience_s, proxy=proxy)
     except ValueError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(f"EKIBEN_ROUTER_URL or EKIBEN_API_KEY: {error}") from None
     with client, in_a_line(client):
         yield client
 

@@ -22,6 +22,7 @@ from tests.state.reading import events_in
 
 KEY = "the-key-of-one-application"
 ONLY_PREDICTS = "the-key-that-only-predicts"
+FOREIGN = "der-schlüssel-der-anwendung"
 SLOW = "the-key-with-one-request-a-second"
 
 
@@ -53,7 +54,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
         folder,
         EKIBEN_CACHE_URL=state.url,
         EKIBEN_STATE_URL=state.url,
-        EKIBEN_API_KEYS=f"{KEY},{ONLY_PREDICTS}:predict,{SLOW}:predict+outcomes:1",
+        EKIBEN_API_KEYS=f"{KEY},{FOREIGN},{ONLY_PREDICTS}:predict,{SLOW}:predict+outcomes:1",
     )
     router.start()
     yield Station(router, services, state)

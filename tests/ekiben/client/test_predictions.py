@@ -23,7 +23,7 @@ from ekiben.client import (
     Unavailable,
 )
 from tests.certificates import certificate
-from tests.ekiben.client.conftest import KEY, SLOW, Open, Station
+from tests.ekiben.client.conftest import FOREIGN, KEY, SLOW, Open, Station
 from tests.ekiben.client.relay import CUT_BEFORE, HOLD, Relay, answer, relaying
 from tests.ports import free_port
 
@@ -96,6 +96,12 @@ async def test_a_wrong_key_and_an_unknown_model_are_errors_of_their_own(
         await open_client(relay.url).predict("credits", None, {})
     assert refused.value.status == 404
     assert len(relay.requests) == 3  # nothing is sent twice
+
+
+async def test_a_key_may_have_letters_of_any_language(station: Station, open_client: Open) -> None:
+    assert (
+        await open_client(station.router.url, FOREIGN).predict("credit", None, {"row": 1})
+    ).version == "v1"
 
 
 async def test_a_rate_that_is_used_up_is_told_at_once_with_when_to_come_again(
