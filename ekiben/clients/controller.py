@@ -9,12 +9,13 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
+from ekiben.clients.http import JSON, ask
 from ekiben.experiments.report import Report
 from ekiben.process.environ import address, data_dir
-from ekiben.process.http.client import NoAnswer, Redirected, ask
+from ekiben.process.http.client import NoAnswer
 from ekiben.process.http.names import is_loopback
 from ekiben.terminal.errors import EkibenError
-from ekiben.terminal.settings import controller_port, uses_proxy
+from ekiben.terminal.settings import controller_port
 
 TIMEOUT_S = 30.0
 _FORGET_TIMEOUT_S = 150.0  # all files are read
@@ -33,8 +34,7 @@ class ControllerClient:
 
     def __init__(self, url: str, environ: Mapping[str, str], who: str = "") -> None:
         self.url = url
-        self._use_proxy = uses_proxy(environ)
-        self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        self._headers = dict(JSON)
         if token := _token(environ, url):
             self._headers["Authorization"] = _latin(f"Bearer {token}")
         if who and who.isprintable():
@@ -100,9 +100,7 @@ class ControllerClient:
         data = None if body is None else json.dumps(body).encode()
         url = f"{self.url}/api{path}"
         try:
-            answer = ask(url, data, self._headers, timeout_s, use_proxy=self._use_proxy)
-        except Redirected as error:
-            raise EkibenError(str(error)) from None
+            answer = ask(url, data, self._headers, timeout_s)
         except NoAnswer as error:
             raise NoController(
                 f"no controller answers at {self.url} ({error}): start one with `ekiben up`, "

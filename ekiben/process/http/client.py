@@ -14,11 +14,7 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_ope
 
 
 class NoAnswer(Exception):
-    """Nothing answered; the message says why in a few words. `refused`: nobody listens there."""
-
-    def __init__(self, why: str, *, refused: bool) -> None:
-        super().__init__(why)
-        self.refused = refused
+    """Nothing answered; the message says why in a few words."""
 
 
 class Redirected(Exception):
@@ -31,7 +27,6 @@ class Answer:
 
     status: int
     content: bytes
-    retry_after_s: float
 
 
 def ask(
@@ -50,17 +45,17 @@ def ask(
         except HTTPError as error:
             response = error
         with response:
-            status, after = response.status or 0, response.headers.get("Retry-After") or ""
+            status = response.status or 0
             if 300 <= status < 400:
                 raise Redirected(
                     f"{url} redirects to {response.headers.get('Location')}, which is not followed: "
                     "set the address that answers itself"
                 )
-            return Answer(status, response.read(), float(after) if after.isdigit() else 0.0)
+            return Answer(status, response.read())
     except (URLError, HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         why = str(getattr(reason, "strerror", None) or reason or type(error).__name__)
-        raise NoAnswer(why, refused=isinstance(reason, ConnectionRefusedError)) from None
+        raise NoAnswer(why) from None
 
 
 class _NoRedirect(HTTPRedirectHandler):
