@@ -223,7 +223,7 @@ def _record_events(worker: Worker, ask: Ask, reply: Reply, status: int, seconds:
         status,
         served is not None and served.tier is not None,
         answer.score if answer else None,
-        None,
+        answer.scores if answer else None,
         answer.decision if answer else None,
         seconds * 1000,
         written(ask.attributes, capture.without if capture else ()) if ask.attributes else None,

@@ -73,6 +73,10 @@ class Output(Part):
     """The number that is compared between versions and with the truth."""
     decision: Text | None = Field(default=None, examples=["label"])
     """What was decided: a text, a whole number, or true or false."""
+    scores: Text | None = Field(default=None, examples=["probabilities"])
+    """The numbers of an answer that has several, one for each class or horizon: a list, or a mapping, whose
+    numbers are taken in the order of their names. At most 32 are recorded.
+    """
 
 
 class Version(Part):

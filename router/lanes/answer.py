@@ -9,17 +9,19 @@ from typing import Any, Final
 import msgspec
 import orjson
 
+from ekiben.state.streams.events import MAX_SCORES
 from router.errors import RowNotTried, RowRefused, VersionFailed, VersionMalformed, VersionUnavailable
 
 
 @dataclass(frozen=True, slots=True)
 class OutputFields:
-    """Where in a prediction its score and its decision lie (`output` of `/model/info` or of the document):
-    a field, a path such as `a.b` or `a.0`, or `.` for the prediction itself.
+    """Where in a prediction its score, its decision and, where it has several, its scores lie (`output` of
+    `/model/info` or of the document): a field, a path such as `a.b` or `a.0`, or `.` for all of it.
     """
 
     score: str | None = None
     decision: str | None = None
+    scores: str | None = None
 
 
 _MAX_ERRORS: Final = 100
@@ -34,6 +36,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     model_version: str
     score: float | None
     decision: str | None
+    scores: tuple[float, ...] | None = None
 
 
 def read_answer(prediction: Any, model_version: str, output: OutputFields) -> Answer:
@@ -53,13 +56,27 @@ def read_answer(prediction: Any, model_version: str, output: OutputFields) -> An
             decision = str(decision).lower()
         if type(decision) is not str:
             raise VersionMalformed(f"a prediction without a text in `{output.decision}`")
+    scores = None if output.scores is None else _scores(_found(prediction, output.scores), output.scores)
     try:
         # Copied: what orjson returns keeps the whole buffer it was written in, 4 KB for 60 bytes, as long as
         # the answer is cached.
         body = bytes(memoryview(orjson.dumps(prediction)))
     except orjson.JSONEncodeError:  # orjson reads deeper nesting than it writes
         raise VersionMalformed("a prediction that cannot be written as JSON again") from None
-    return Answer(body, model_version, score, decision)
+    return Answer(body, model_version, score, decision, scores)
+
+
+def _scores(found: Any, path: str) -> tuple[float, ...] | None:
+    """A list of numbers, or those of a mapping in the order of their names. None for too many."""
+    if type(found) is dict:
+        found = [found[name] for name in sorted(found)]
+    try:
+        scores = msgspec.convert(found, list[float], strict=True)
+    except msgspec.ValidationError:
+        raise VersionMalformed(f"a prediction without numbers in `{path}`") from None
+    if not all(map(math.isfinite, scores)):
+        raise VersionMalformed(f"a prediction without finite numbers in `{path}`")
+    return tuple(scores) if len(scores) <= MAX_SCORES else None
 
 
 def _found(prediction: Any, path: str) -> Any:

@@ -90,8 +90,8 @@ class Shadow:
         self._tally.shadow_disagreed += not agree
         labels = (self.model, self.version, original.version)
         self.metrics.shadow_comparisons.labels(*labels, "true" if agree else "false").inc()
-        if served.score is not None and answer.score is not None:
-            self.metrics.shadow_difference.labels(*labels).observe(abs(answer.score - served.score))
+        if (difference := _difference(served, answer)) is not None:
+            self.metrics.shadow_difference.labels(*labels).observe(difference)
         self.events.add(
             ShadowAnswer(
                 f"{original.prediction_id}.{self.version}",
@@ -111,5 +111,16 @@ class Shadow:
                 served.model_version,
                 served.score,
                 original.latency_ms,
+                answer.scores,
+                served.scores,
             )
         )
+
+
+def _difference(one: Answer, other: Answer) -> float | None:
+    """How far the scores of two answers are apart: of several, those that are farthest. None without both."""
+    if one.score is not None and other.score is not None:
+        return abs(one.score - other.score)
+    if one.scores and other.scores and len(one.scores) == len(other.scores):
+        return max(abs(a - b) for a, b in zip(one.scores, other.scores, strict=True))
+    return None

@@ -232,7 +232,9 @@ def test_an_error_nobody_foresaw_is_one_line_and_its_traceback_is_in_the_log(
 def test_what_needs_no_controller_is_not_listed_among_what_does(alone: Mapping[str, str]) -> None:
     panels = ekiben(["--help"], alone).stdout.split("╭─ ")
     (files,) = (panel for panel in panels if panel.startswith("Experiments files"))
-    assert [line.split()[1] for line in files.splitlines()[1:] if line[2:3].isalpha()] == ["schema", "check"]
+    assert [line.split()[1] for line in files.splitlines()[1:] if line[2:3].isalpha()] == [
+        *("schema", "check", "probe")
+    ]
 
 
 @pytest.mark.parametrize("command", ["up", "train", "status", "predict", "explain", "new"])

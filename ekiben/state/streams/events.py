@@ -16,6 +16,9 @@ from typing import Final
 
 import msgspec
 
+MAX_SCORES: Final = 32
+"""How many scores of one answer an event holds."""
+
 
 class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What every kind has. An event names a prediction or a user, or both."""
@@ -42,7 +45,7 @@ class Served(Event, frozen=True, gc=False):
     status: int | None = None  # HTTP's
     cached: bool | None = None
     score: float | None = None
-    scores: tuple[float, ...] | None = None  # at most 32, of an answer that has several; none yet
+    scores: tuple[float, ...] | None = None  # of an answer that has several
     decision: str | None = None
     latency_ms: float | None = None
     attributes: str | None = None  # what the client says of the user: a flat JSON object
@@ -80,6 +83,8 @@ class ShadowAnswer(Event, frozen=True, gc=False):
     against_model_version: str | None = None
     against_score: float | None = None
     against_latency_ms: float | None = None
+    scores: tuple[float, ...] | None = None
+    against_scores: tuple[float, ...] | None = None
 
 
 class Outcome(Event, frozen=True, gc=False):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 import msgspec
@@ -92,7 +93,7 @@ class BentoML:
             "model_version": self._tag,
             "dialect": "bentoml",
             "path": self._spec.path,
-            "output": {"score": self._output.score, "decision": self._output.decision},
+            "output": asdict(self._output),
         }
         return ServiceInfo(self._tag, self._output, raw)
 

@@ -9,7 +9,7 @@ import orjson
 
 from router.errors import VersionMalformed, VersionUnavailable
 from router.http.client import Response
-from router.lanes.answer import UNKNOWN_OUTPUT, OutputFields, read_item
+from router.lanes.answer import OutputFields, read_item
 from router.lanes.dialects.dialect import BulkAnswer, ServiceInfo, failure
 
 
@@ -62,10 +62,6 @@ def _info(raw: Any) -> ServiceInfo:
     except orjson.JSONEncodeError:
         raise VersionMalformed("/model/info cannot be written as JSON again") from None
     output = raw.get("output")
-    fields = UNKNOWN_OUTPUT
-    if type(output) is dict:
-        score, decision = output.get("score"), output.get("decision")
-        fields = OutputFields(
-            score if type(score) is str else None, decision if type(decision) is str else None
-        )
-    return ServiceInfo(raw["model_version"], fields, raw)
+    told = output if type(output) is dict else {}
+    fields = {name: told[name] for name in ("score", "decision", "scores") if type(told.get(name)) is str}
+    return ServiceInfo(raw["model_version"], OutputFields(**fields), raw)

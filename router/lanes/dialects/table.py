@@ -20,7 +20,7 @@ def dialect_of(version: Version) -> Dialect:
 def output_of(version: Version) -> OutputFields:
     """Which fields of an answer mean what, as far as the document says it."""
     output = version.output
-    return UNKNOWN_OUTPUT if output is None else OutputFields(output.score, output.decision)
+    return UNKNOWN_OUTPUT if output is None else OutputFields(output.score, output.decision, output.scores)
 
 
 def calls_at_once(version: Version) -> int:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from loadtests.bench.section import write_section
-from tests.proofs.faults import bentos
+from tests.proofs.faults import bentos, ordinary
 from tests.proofs.faults.answered import Expected
 from tests.proofs.faults.catalogue import PAIRS, SINGLE, Fault
 from tests.proofs.faults.load import Load
@@ -35,19 +35,21 @@ def main() -> int:
     def chosen(faults: Sequence[Fault]) -> list[Fault]:
         return [fault for fault in faults if is_named(words, f"{fault.group}: {fault.name}")]
 
-    own, real = chosen(SINGLE + PAIRS), chosen(bentos.FAULTS)
+    own, other, real = chosen(SINGLE + PAIRS), chosen(ordinary.FAULTS), chosen(bentos.FAULTS)
     console = Console()
     begun = time.monotonic()
     rows: list[Row] = []
     with proof_progress(console) as progress:
-        its = _Run(progress, len(own) + len(real), begun, rows)
+        its = _Run(progress, len(own) + len(other) + len(real), begun, rows)
         if own:
             its.all_of(own, Station(), lambda station: (Expected(EXPERIMENT), ()))
+        if other:
+            its.all_of(other, ordinary.OrdinaryStation(), _of_the_dialect)
         if real:
             its.all_of(real, bentos.BentoStation(), _ask_directly)
     took_s = time.monotonic() - begun
     broken = sum(bool(row.broken) for row in rows)
-    left_out = len(own) + len(real) - len(rows)
+    left_out = len(own) + len(other) + len(real) - len(rows)
     if not words:
         write_section("faults", render(rows, RATE, took_s), PAGE)
     console.print(f"{len(rows)} faults in {took_s / 60:.1f} minutes, {broken} with broken promises")
@@ -94,6 +96,11 @@ class _Run:
 async def _one(fault: Fault, station: Station, truth: Truth) -> Row:
     expected, rows = await asyncio.to_thread(truth, station)
     return await run_trial(station, fault, Load(station.url, expected, RATE, rows))
+
+
+def _of_the_dialect(station: Station) -> tuple[Expected, Sequence[dict[str, object]]]:
+    assert isinstance(station, ordinary.OrdinaryStation)
+    return station.expected(), ()
 
 
 def _ask_directly(station: Station) -> tuple[Expected, Sequence[dict[str, object]]]:

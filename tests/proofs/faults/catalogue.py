@@ -72,7 +72,8 @@ _WAYS: Final = {
 }
 
 
-def _service_faults(group: str, name: str) -> list[Fault]:
+def service_faults(group: str, name: str) -> list[Fault]:
+    """All that can happen to the service of that name."""
     assert tuple(_WAYS) == WAYS
     return [
         Fault(group, "killed (SIGKILL)", killed(name)),
@@ -108,8 +109,8 @@ def _pair(
 BOTH_LIVE_DEAD: Final = both(killed("live-a"), killed("live-b"))
 
 SINGLE: Final[tuple[Fault, ...]] = (
-    *_service_faults("treatment, its one endpoint", "treatment"),
-    *_service_faults("live, one of two endpoints", "live-a"),
+    *service_faults("treatment, its one endpoint", "treatment"),
+    *service_faults("live, one of two endpoints", "live-a"),
     *_redis_faults("cache Redis", "cache"),
     *_redis_faults("state Redis", "state"),
     Fault("router", "one of two workers killed", worker_killed, hold_s=1.0, is_event=True),

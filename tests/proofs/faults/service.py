@@ -43,13 +43,19 @@ class ModelService:
             output = {"score": "score", "decision": "decision"}
             info = {"model_version": self._tag, "output": output}
             await self._send(send, orjson.dumps(info))
+        elif path == "/docs.json":  # as BentoML's own services tell what they are
+            await self._send(send, orjson.dumps({"info": {"title": "credit", "version": self._tag}}))
         elif path == "/bulk":
-            await self._bulk(orjson.loads(body), send)
+            await self._bulk([{"ok": each} for each in self._predicted(orjson.loads(body))], send)
+        elif path == "/classify":
+            await self._bulk(self._predicted(orjson.loads(body)["rows"]), send)
         else:
             await self._send(send, b"no such page", 404)
 
-    async def _bulk(self, rows: list[dict[str, Any]], send: Send) -> None:
-        items = [{"ok": predict(self._version, row)} for row in rows]
+    def _predicted(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [predict(self._version, row) for row in rows]
+
+    async def _bulk(self, items: list[dict[str, Any]], send: Send) -> None:
         match self._way:
             case "slow":
                 await asyncio.sleep(SLOW_S)
@@ -59,7 +65,9 @@ class ModelService:
             case "garbage":
                 await self._send(send, b"\x00\xff{[not json")
             case "nonsense":  # the right JSON, the wrong answers
-                await self._send(send, orjson.dumps([{"ok": {"score": "high"}}] * len(items)))
+                await self._send(
+                    send, orjson.dumps([{"ok": {"score": "high"}, "score": "high"}] * len(items))
+                )
             case "short":
                 await self._send(send, orjson.dumps(items[1:]))
             case "cut":

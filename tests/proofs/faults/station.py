@@ -12,6 +12,7 @@ import tempfile
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 import yaml
@@ -37,13 +38,16 @@ WORKERS: Final = 2
 
 
 def document(
-    ports: Mapping[str, int], coverage: float = 100.0, timeout_ms: int = TIMEOUT_MS
+    ports: Mapping[str, int],
+    coverage: float = 100.0,
+    timeout_ms: int = TIMEOUT_MS,
+    treatment: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Live on two endpoints, the treatment on one, half of everyone each."""
+    """Live on two endpoints, the treatment on one, half of everyone each; `treatment` has more keys of it."""
     url = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     versions = {
         LIVE: {"endpoints": [url["live-a"], url["live-b"]]},
-        TREATMENT: {"endpoints": [url["treatment"]]},
+        TREATMENT: {"endpoints": [url["treatment"]], **(treatment or {})},
     }
     variants = {
         "control": {"version": LIVE, "weight": 50},
@@ -83,6 +87,8 @@ class Station:
     """The processes, started with the block and ended with it. Logs are kept when something went wrong."""
 
     worker_count = WORKERS
+    treatment: Mapping[str, Any] = MappingProxyType({})
+    """More keys of the treatment's version in the document."""
 
     def __init__(self, timeout_ms: int = TIMEOUT_MS) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ekiben-faults-"))
@@ -116,7 +122,9 @@ class Station:
             self._environment(),
             open_files=1024,  # what a login shell gives
         )
-        self.experiments.write_text(yaml.safe_dump(document(self.service_ports, timeout_ms=timeout_ms)))
+        self.experiments.write_text(
+            yaml.safe_dump(document(self.service_ports, timeout_ms=timeout_ms, treatment=self.treatment))
+        )
         self.keep = False
 
     def _command(self) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from router.lanes.answer import OutputFields
 from router.lanes.shadow import MAX_SHADOW_QUEUE
 from tests.router.conftest import Router, build_app
 from tests.router.documents import V1, V2, V3, credit_document
@@ -52,6 +53,22 @@ async def test_a_shadow_event_holds_the_served_answer_too_whoever_asked(
     served = {(event["against"], event["against_model_version"], event["against_score"]) for event in events}
     assert served == {("v1", "credit_v1:1", 0.1)}
     assert all(0 < event["against_latency_ms"] < 60_000 for event in events)
+
+
+async def test_answers_with_several_scores_are_as_far_apart_as_the_farthest() -> None:
+    several = OutputFields(decision="top", scores="p")
+    services = {url: Service(version, several) for url, version in ((V1, "v1"), (V2, "v2"), (V3, "v3"))}
+    services[V1].answer = lambda _: {"ok": {"top": "b", "p": {"b": 0.7, "a": 0.3}}}
+    services[V3].answer = lambda _: {"ok": {"top": "b", "p": {"a": 0.1, "b": 0.9}}}
+    async with build_app(credit_document(shadow={"v3": 100}), services) as router:
+        await router.client.predict("u-control", {"row": 1})
+        await settle()
+        labels = {"model": "credit", "version": "v3", "against": "v1"}
+        assert router.counted("ekiben_shadow_score_difference_sum", **labels) == pytest.approx(0.2)
+        (event,) = router.exposures("shadow")
+        (exposure,) = router.exposures()
+    assert (event["scores"], event["against_scores"]) == ((0.1, 0.9), (0.3, 0.7))
+    assert (exposure["score"], exposure["scores"], exposure["decision"]) == (None, (0.3, 0.7), "b")
 
 
 async def test_a_decision_that_differs_is_counted_as_disagreement(shadowed: Router, v3: Service) -> None:

@@ -119,6 +119,34 @@ async def test_what_an_answer_means_is_said_by_its_output(
         assert isinstance(beside, Answer), "one bad answer cost its neighbour's"
 
 
+@pytest.mark.parametrize(
+    ("answer", "scores"),
+    [
+        ({"p": [0.1, 0.9]}, (0.1, 0.9)),
+        ({"p": {"b": 1, "a": 0.25, "C": 0}}, (0.0, 0.25, 1.0)),
+        ({"p": []}, ()),
+        ({"p": [0.5] * 32}, (0.5,) * 32),
+        ({"p": [0.5] * 33}, None),
+    ],
+)
+async def test_an_answer_may_have_several_scores(answer: Any, scores: tuple[float, ...] | None) -> None:
+    async with open_peer(dialect=TEXTS) as peer:
+        peer.answers = [DOCS, good(answer)]
+        (became,) = (await peer.service.bulk(ROWS[:1], 30, OutputFields(scores="p"))).rows
+    assert isinstance(became, Answer)
+    assert became.scores == scores
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"p": 1}, {"p": ["1"]}, {"p": [True]}, {"p": {"a": None}}, {"p": [[1]]}]
+)
+async def test_scores_that_are_no_numbers_are_no_answer(answer: Any) -> None:
+    async with open_peer(dialect=TEXTS) as peer:
+        peer.answers = [DOCS, good(answer)]
+        (became,) = (await peer.service.bulk(ROWS[:1], 30, OutputFields(scores="p"))).rows
+    assert isinstance(became, VersionMalformed)
+
+
 async def test_an_api_that_returns_text_answers_with_it() -> None:
     plain = b"Content-Type: text/plain; charset=utf-8\r\n"
     async with open_peer(dialect=dialect(rows="single", argument="text", feature="text")) as peer:
