@@ -9,25 +9,29 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from ekiben.serving.kernel import Kernel
+from ekiben.serving.loading import load_published
+from ekiben.serving.store import LatestModel, check
 from loadtests.bench.machine import describe_machine, describe_versions, today
 from loadtests.bench.section import markdown_table, write_section
 from loadtests.bench.streams import HELD_OUT, Row, read_rows
-from services.credit import v1, v2, v3
+from services.credit.net import load_credit_net
+from services.credit.schema import OUTPUT, Applicant
 
 PACKAGES: Final = ("numpy", "onnxruntime", "torch", "pydantic", "bentoml")
 LIMITS_MS: Final = {1: 0.2, 64: 1.5}
 SIZES: Final = (1, 64, 256)
 SECONDS_EACH: Final = 0.6
-DOORS: Final = {"v1": v1.door, "v2": v2.door, "v3": v3.door}
+LOADERS: Final = {"v1": load_published, "v2": load_published, "v3": load_credit_net}
 
 
-def measure_ms(door: Any, rows: list[Row], size: int) -> list[float]:
+def measure_ms(kernel: Kernel, rows: list[Row], size: int) -> list[float]:
     """Milliseconds of each of many calls with `size` rows, a different stretch of `rows` every time."""
-    checked = [row.__dict__ for row in door.rows.check_each(rows)]
+    checked = [row.__dict__ for row in kernel.rows.check_each(rows)]
     took = []
     end = time.perf_counter() + SECONDS_EACH
     start = 0
@@ -35,7 +39,7 @@ def measure_ms(door: Any, rows: list[Row], size: int) -> list[float]:
         batch = checked[start : start + size]
         start = (start + size) % (len(checked) - size)
         begun = time.perf_counter()
-        door.scorer.answer(batch)
+        kernel.scorer.answer(batch)
         took.append((time.perf_counter() - begun) * 1000)
     return took
 
@@ -71,9 +75,9 @@ def main() -> int:
     """Measure, write the page, and say what is too slow."""
     rows = read_rows(HELD_OUT)
     results = {}
-    for version, door in DOORS.items():
-        door.open()
-        results[version] = {size: measure_ms(door, rows, size) for size in SIZES}
+    for version, load in LOADERS.items():
+        kernel = Kernel(load(check(LatestModel(f"credit_{version}"))), Applicant, OUTPUT)
+        results[version] = {size: measure_ms(kernel, rows, size) for size in SIZES}
     text = section(results)
     write_section("bench-services", text)
     print(text)  # noqa: T201  # this is a command

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import os
-import sys
-from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import orjson
 from bentoml.exceptions import InternalServerError
 from bentoml.models import BentoModel
-from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -22,14 +19,16 @@ from ekiben.process.bento_logs import use_log_format
 from ekiben.process.bento_middleware import answer_bulk_first, bound_paths
 from ekiben.process.traces import Traces, open_traces
 from ekiben.serving.body import BodyRefused, ClientGone, check_count, parse, read_body, respond
+from ekiben.serving.code_digest import code_digest
 from ekiben.serving.features import Features, json_schema
 from ekiben.serving.guard import Guard
-from ekiben.serving.measure import Measure, show_training, use_own_directory
+from ekiben.serving.kernel import Kernel, check_fit
+from ekiben.serving.measure import PrometheusMeasure, show_training, use_own_directory
 from ekiben.serving.model import Loader
 from ekiben.serving.output import Output
 from ekiben.serving.rows import RowChecker
-from ekiben.serving.scoring import NOT_TRIED, Scored, Scorer
-from ekiben.serving.stored import LatestModel, ModelRefused, Stored, check
+from ekiben.serving.store import LatestModel, ServiceRefused, check
+from ekiben.serving.stored import ModelRefused, Stored
 
 # Reasons and measurements: docs/decisions/0012-service-settings.md
 SETTINGS: Final[dict[str, Any]] = {
@@ -55,8 +54,6 @@ _TOLD: Final = (
     *("name", "version", "framework", "served_as", "target", "metrics"),
     *("created_at", "data_digest", "git_revision", "digest", "files"),
 )
-_NO_ANSWER: Final = {"error": {"status": 500}}
-_NOT_TRIED: Final = {"error": {"status": 503}}
 
 
 class Door:
@@ -71,7 +68,6 @@ class Door:
         self.load = load
         self.features = features
         self.output = output
-        self.rows = RowChecker(features)
         self._bulk_app = _Endpoint(self, self._bulk)
         routes = [
             Route("/bulk", self._bulk_app, methods=["POST"]),
@@ -80,7 +76,7 @@ class Door:
         self.app = Starlette(routes=routes)
         self.model_version = ""
         self._service: Any
-        self.scorer: Scorer
+        self.kernel: Kernel
         self._traces: Traces | None = None
         self.headers: list[tuple[bytes, bytes]] = []  # of a good answer
         self._info_body = b""
@@ -88,7 +84,7 @@ class Door:
     def attach(self, service: Any) -> None:
         """Tell the door the BentoML service that it is mounted in, and guard that service's `/predict`."""
         self._service = service
-        service.add_asgi_middleware(Guard, rows=self.rows)
+        service.add_asgi_middleware(Guard, rows=RowChecker(self.features))
         bound_paths(PATHS)
         answer_bulk_first(service.name, self._bulk_app)
         use_log_format(os.environ)
@@ -96,7 +92,10 @@ class Door:
 
     def check(self) -> Stored:
         """The model in the store, every file of it checked. Raises `ModelRefused`."""
-        return check(self._pinned())
+        stored = check(self._pinned())
+        with _one_line(stored.tag):
+            check_fit(stored.metadata, self.features, self.output)
+        return stored
 
     def _pinned(self) -> BentoModel:
         # On the machine where a Bento was built BentoML serves it with the *latest* model of the store.
@@ -109,51 +108,34 @@ class Door:
     def open(self) -> None:
         """Check and load the model; afterwards the door answers. Raises `ModelRefused`."""
         stored = self.check()
+        with _one_line(stored.tag):
+            self._load(stored)
+        self._traces = open_traces(stored.tag.partition(":")[0], os.environ)
+        show_training(self.model_version, stored.metadata)
+        # What has been loaded stays: without this a full collection walks through all of it, 56 to 203 ms.
+        gc.collect()
+        gc.freeze()
+
+    def _load(self, stored: Stored) -> None:
         model = self.load(stored)
-        unknown = set(model.inputs) - set(self.features.model_fields)
-        if unknown:
-            names = ", ".join(sorted(unknown))
-            raise ModelRefused(f"{stored.tag} looks at {names}, which {self.features.__name__} does not have")
         bento = self._service.bento
-        code = code_digest(model.runtime)
+        code = code_digest(model.runtime, self.features)
         self.model_version = str(bento.tag) if bento is not None else f"{stored.tag}+{code}"
         self.headers = [
             (b"content-type", b"application/json"),
             (b"x-model-version", self.model_version.encode()),
         ]
         self._info_body = orjson.dumps(self._describe(stored))
-        model.scores([dict.fromkeys(self.features.model_fields)])  # the first call is the slow one
-        self._traces = open_traces(stored.tag.partition(":")[0], os.environ)
-        self.scorer = Scorer(model, self.output, Measure(self.model_version, self.output.labels()))
-        show_training(self.model_version, stored.metadata)
-        # What has been loaded stays: without this a full collection walks through all of it, 56 to 203 ms.
-        gc.collect()
-        gc.freeze()
+        measure = PrometheusMeasure(self.model_version, self.output.labels())
+        self.kernel = Kernel(model, self.features, self.output, measure)
 
     def predict(self, instances: Sequence[Features]) -> list[Any]:
         """The predictions for the `instances` of a whole batch, for BentoML's `/predict`.
 
         Where one has none, the requests that asked for it get 500 and the others of the batch their answers.
         """
-        predictions = [self._prediction(a) for a in self.scorer.answer([each.__dict__ for each in instances])]
+        predictions: list[Any] = self.kernel.predict(instances)
         return _Gaps(predictions) if any(each is None for each in predictions) else predictions
-
-    def _prediction(self, answer: Scored) -> Any:
-        try:
-            return None if answer is None or answer is NOT_TRIED else self.output.prediction(**answer)
-        except ValidationError:  # the model answers with what it says it never does
-            return None
-
-    def answer_bulk(self, data: Sequence[Any]) -> list[dict[str, Any]]:
-        """`{"ok": …}` or `{"error": …}` for each of the parsed rows, in order: 422 for features that are
-        refused, 500 for a row that the model fails on, 503 for one that there was no time for beside those.
-        """
-        checked = self.rows.check_each(data)
-        answers = iter(self.scorer.answer([row.__dict__ for row in checked if type(row) is not list]))
-        return [
-            {"error": {"status": 422, "errors": row}} if type(row) is list else _item(next(answers))
-            for row in checked
-        ]
 
     async def _bulk(self, scope: Scope, receive: Receive) -> bytes:
         if self._traces is None:
@@ -174,7 +156,7 @@ class Door:
         if type(data) is not list:
             raise BodyRefused(400, "the body must be an array of feature objects")
         check_count(data)
-        return orjson.dumps(self.answer_bulk(data))
+        return orjson.dumps(self.kernel.answer(data))
 
     async def _info(self, scope: Scope, receive: Receive) -> bytes:
         return self._info_body
@@ -188,10 +170,12 @@ class Door:
         }
 
 
-def _item(answer: Scored) -> dict[str, Any]:
-    if answer is NOT_TRIED:
-        return _NOT_TRIED
-    return _NO_ANSWER if answer is None else {"ok": answer}
+@contextmanager
+def _one_line(tag: str) -> Iterator[None]:
+    try:
+        yield
+    except ModelRefused as refused:
+        raise ServiceRefused(f"{tag}: {refused}") from None
 
 
 class _Gaps(list[Any]):
@@ -224,13 +208,3 @@ class _Endpoint:
             await refused.answer(send, self._door.headers[1:])
         else:
             await respond(send, 200, self._door.headers, body)
-
-
-def code_digest(runtime: str) -> str:
-    """8 hex digits over `runtime` and the source of the loaded modules of `services` and `ekiben.serving`."""
-    digest = hashlib.sha256(runtime.encode())
-    for name, module in sorted(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if file and f"{name}.".startswith(("services.", "ekiben.serving.")):
-            digest.update(name.encode() + b"\0" + hashlib.sha256(Path(file).read_bytes()).digest())
-    return digest.hexdigest()[:8]

@@ -71,7 +71,7 @@ def use_own_directory(service: str) -> None:
     atexit.register(shutil.rmtree, path, ignore_errors=True)
 
 
-class Measure:
+class PrometheusMeasure:
     """The counters of one model version. `labels` are all values that the label `prediction` takes."""
 
     def __init__(self, model_version: str, labels: Iterable[str]) -> None:

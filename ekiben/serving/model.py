@@ -27,8 +27,23 @@ class Model(Protocol):
         ...
 
     def scores(self, rows: Sequence[Row]) -> NDArray[np.float64]:
-        """One score a row, in order; at least one row. The same row scores the same in any company."""
+        """The scores of at least one row, in order, of shape (rows,), or (rows, outputs) for several classes
+        or horizons. The same row scores the same in any company.
+        """
         ...
 
 
 Loader = Callable[[Stored], Model]
+
+
+def column_of(metadata: Mapping[str, Any]) -> int | None:
+    """Which column of what a model computes is the score (`score_column`); None when all of them are."""
+    column = metadata.get("score_column", -1)
+    return None if column is None or column < 0 else int(column)
+
+
+def scores_in(computed: NDArray[Any], column: int | None) -> NDArray[np.float64]:
+    """The scores in what a model computed: shape (rows,) of the column, or all, (rows, outputs)."""
+    if computed.ndim == 2 and column is not None:
+        computed = computed[:, column]
+    return computed.astype(np.float64, copy=False)

@@ -9,13 +9,12 @@ import traceback
 from collections import Counter
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import orjson
 
 from ekiben.serving.halving import Halving
-from ekiben.serving.measure import Measure
 from ekiben.serving.model import Model, Row
 from ekiben.serving.output import ANY_VALUE, Output
 
@@ -26,6 +25,29 @@ _SEARCH_S: Final = 0.1
 _TELL_EVERY_S: Final = 10.0
 
 Answer = dict[str, Any]
+
+
+class Measure(Protocol):
+    """What counts predictions; `ekiben.serving.measure` does it for Prometheus."""
+
+    def record(self, labels: Counter[Any], seconds: float) -> None:
+        """Count one model call of `seconds` that answered with these labels (`Output.labels`)."""
+        ...
+
+    def failed(self, rows: int) -> None:
+        """Count valid rows that the model had no answer for."""
+        ...
+
+
+class _Unmeasured:
+    def record(self, labels: Counter[Any], seconds: float) -> None:
+        pass
+
+    def failed(self, rows: int) -> None:
+        pass
+
+
+UNMEASURED: Final[Measure] = _Unmeasured()
 
 
 class NotTried(Enum):
@@ -45,7 +67,7 @@ class Scorer:
     NaN or infinite, or when its answer cannot be written as JSON. Its neighbours have theirs.
     """
 
-    def __init__(self, model: Model, output: Output, measure: Measure) -> None:
+    def __init__(self, model: Model, output: Output, measure: Measure = UNMEASURED) -> None:
         self._model = model
         self._output = output
         self._measure = measure
@@ -60,7 +82,7 @@ class Scorer:
         try:
             answers = [*self._call(rows)]
         except Exception as error:
-            why = _where(error)
+            why = where(error)
             answers = self._answer_in_parts(rows)
         if failed := answers.count(None):
             self._measure.failed(failed)
@@ -85,19 +107,19 @@ class Scorer:
 
     def _call(self, rows: Sequence[Row]) -> list[Answer | None]:
         begun = time.perf_counter()
-        scores = self._model.scores(rows)
+        scores = self._output.fit(self._model.scores(rows), len(rows))
         answers: list[Answer | None] = list(self._output.answers(scores))
         if len(answers) != len(rows):
             raise ValueError(f"{len(answers)} answers for {len(rows)} rows")
-        finite = np.isfinite(scores)
+        finite: Any = np.isfinite(scores)
         if not finite.all():
+            finite = finite.reshape(len(rows), -1).all(axis=1)
             answers = [answer if good else None for answer, good in zip(answers, finite, strict=True)]
         answers = _sound(answers)
         seconds = time.perf_counter() - begun
         field = self._output.decision
-        self._measure.record(
-            Counter(ANY_VALUE if field is None else a[field] for a in answers if a is not None), seconds
-        )
+        labels = [ANY_VALUE if field is None else a[field] for a in answers if a is not None]
+        self._measure.record(Counter(labels), seconds)
         return answers
 
     def _tell(self, failed: int, why: str) -> None:
@@ -107,8 +129,8 @@ class Scorer:
             log.error("the model has no answer for %d rows: %s", failed, why)
 
 
-def _where(error: Exception) -> str:
-    # The kind of error and its place, but not its message: that may hold the features.
+def where(error: Exception) -> str:
+    """The kind of an error and its place, but not its message: that may hold the features."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} at {frame.filename}:{frame.lineno}"
 

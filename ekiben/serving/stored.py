@@ -1,4 +1,4 @@
-"""A version as it lies in the BentoML model store: found, and every file checked before it is loaded."""
+"""A published version as it lies in a folder: its files, checked, and its metadata. Knows no BentoML."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from bentoml.exceptions import BentoMLException
-from bentoml.models import BentoModel
+import yaml
+
+METADATA_FILE: Final = "model.yaml"  # BentoML's name for it
 
 
-class ModelRefused(BentoMLException):  # type: ignore[misc]  # BentoML is untyped here; as its own error it is printed as one line
-    """The service must not start with what is in the store. The message is one line and says what to do."""
+class ModelRefused(Exception):
+    """The service must not start with this model. The message is one line and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,42 +42,26 @@ def find_fault(path: Path, files: Mapping[str, str]) -> str | None:
     return None
 
 
-class LatestModel(BentoModel):  # type: ignore[misc]
-    """The latest of a model in this machine's store. BentoML's own asks its cloud for a missing one."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"{name}:latest")
-
-    def to_info(self, alias: str | None = None) -> Any:
-        """What `bentoml build` packs."""
-        _find(self)
-        return super().to_info(alias)
-
-    def resolve(self, base_path: Any = None) -> Any:
-        """What BentoML looks for before it starts a service."""
-        _find(self)
-        return super().resolve(base_path)
-
-
-def _find(reference: BentoModel) -> Any:
-    model = reference.stored
-    if model is None:
-        raise ModelRefused(
-            f"{reference.tag} is not in the model store: run `ekiben train` first (or your own training)"
-        )
-    return model
-
-
-def check(reference: BentoModel) -> Stored:
-    """Find the model and check its files. Raises `ModelRefused` if it is missing or was tampered with."""
-    name = reference.tag.name
-    model = _find(reference)
-    metadata = model.info.metadata
+def check_files(tag: str, path: Path, metadata: Mapping[str, Any]) -> Stored:
+    """The version in `path`, every file of it checked. Raises `ModelRefused`."""
     files = metadata.get("files")
     if not isinstance(files, dict) or not files:
-        raise ModelRefused(f"{model.tag} was not published by Ekiben (no digests): run `ekiben train`")
-    path = Path(model.path)
+        raise ModelRefused(f"{tag} was not published by Ekiben (no digests): run `ekiben train`")
     fault = find_fault(path, files)
     if fault is not None:
+        name = tag.partition(":")[0]
         raise ModelRefused(f"{name} does not start: {fault}; `ekiben train` publishes it again")
-    return Stored(str(model.tag), path, metadata)
+    return Stored(tag, path, metadata)
+
+
+def read_folder(path: Path) -> Stored:
+    """The version in the folder `path`, a copy of one in BentoML's store. Raises `ModelRefused`."""
+    try:
+        written = yaml.safe_load((path / METADATA_FILE).read_text(encoding="utf-8"))
+        tag, metadata = f"{written['name']}:{written['version']}", written["metadata"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        raise ModelRefused(
+            f"{path} holds no published model: give a folder with {METADATA_FILE}, as in "
+            "$BENTOML_HOME/models/NAME/VERSION"
+        ) from None
+    return check_files(tag, path, metadata)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from ekiben.serving.bento_service import service
-from ekiben.serving.door import Door
-from ekiben.serving.onnx_model import load_onnx
+from ekiben.serving.bento import version
 from services.credit.schema import OUTPUT, Applicant
 
-door = Door("credit_shuffled", Applicant, OUTPUT, load_onnx)
-CreditShuffled = service(door)
+CreditShuffled = version("credit_shuffled", Applicant, OUTPUT)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from ekiben.serving.bento_service import service
-from ekiben.serving.door import Door
+from ekiben.serving.bento import version
 from services.credit.net import load_credit_net
 from services.credit.schema import OUTPUT, Applicant
 
-door = Door("credit_v3", Applicant, OUTPUT, load_credit_net)
-CreditV3 = service(door)
+CreditV3 = version("credit_v3", Applicant, OUTPUT, load_credit_net)

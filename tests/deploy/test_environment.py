@@ -87,6 +87,7 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     "version": {
         "EKIBEN_LOG_FORMAT": "JSON is the default, and a cluster's log reader wants it",
         "EKIBEN_LOG_LEVEL": "BentoML has no setting for it",
+        "EKIBEN_MAX_ELEMENTS": _DEFAULT,
         **_TRACES,
     },
 }

@@ -56,7 +56,7 @@ def test_a_written_service_is_what_the_services_of_credit_are() -> None:
 def test_a_schema_is_read_as_it_was_written() -> None:
     for kind in ("regression", "classification"):
         schema = new_schema("loan_risk", kind, ["age", "income"])
-        assert schema == Schema("LoanRiskFeatures", "LoanRiskPrediction", ("age", "income"), kind)
+        assert schema == Schema("LoanRiskFeatures", ("age", "income"), kind)
         assert read_schema(schema_module("loan_risk", schema), "there") == schema
 
 
@@ -184,8 +184,8 @@ def test_a_model_of_ones_own_is_served_through_the_router_with_under_40_lines_by
 
     service = root / "services" / "diabetes" / "v1.py"
     works = service.read_text()
-    broken = 'def broken(stored):\n    raise ValueError("not today")\n\n\ndoor = '
-    service.write_text(works.replace("door = ", broken).replace("load_onnx)", "broken)"))
+    broken = 'def broken(stored):\n    raise ValueError("not today")\n\n\nDiabetesV1 = '
+    service.write_text(works.replace("DiabetesV1 = ", broken).replace("OUTPUT)", "OUTPUT, broken)"))
     done = ekiben(["up", "--no-demo", "--once"], env, cwd=root)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()

@@ -22,7 +22,7 @@ from sklearn.svm import LinearSVC
 from ekiben.publishing.publishing import PublishingError, frame_digest, publish_sklearn
 from ekiben.serving.features import Features, category, number
 from ekiben.serving.onnx_model import load_onnx
-from ekiben.serving.stored import LatestModel, check
+from ekiben.serving.store import LatestModel, check
 
 ROOT = Path(__file__).parents[3]
 

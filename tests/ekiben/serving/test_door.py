@@ -16,7 +16,7 @@ import pytest
 from bentoml._internal.configuration.containers import BentoMLContainer
 from numpy.typing import NDArray
 
-from ekiben.serving.door import BATCHING, SETTINGS, Door, code_digest
+from ekiben.serving.door import BATCHING, SETTINGS, Door
 from ekiben.serving.features import Features, number
 from ekiben.serving.model import Row
 from ekiben.serving.onnx_model import load_onnx
@@ -73,13 +73,13 @@ def test_one_bulk_call_is_one_model_call(applicant: dict[str, Any]) -> None:
 
     door = opened(load=load)
     made[0].batches.clear()
-    answers = door.answer_bulk([{**applicant, "age": age} for age in (20, "?", 30, 40)])
+    answers = door.kernel.answer([{**applicant, "age": age} for age in (20, "?", 30, 40)])
     assert [answer.get("ok", {}).get("probability_bad") for answer in answers] == [0.1, None, 0.15, 0.2]
     assert made[0].batches == [3]
 
 
 def test_a_row_without_a_finite_answer_gets_an_error_and_no_number(applicant: dict[str, Any]) -> None:
-    good, bad, last = opened().answer_bulk([{**applicant, "age": age} for age in (20, 0, 40)])
+    good, bad, last = opened().kernel.answer([{**applicant, "age": age} for age in (20, 0, 40)])
     assert [good["ok"]["decision"], last["ok"]["decision"]] == ["approve", "decline"]
     assert bad == {"error": {"status": 500}}
 
@@ -94,7 +94,7 @@ class NoOldest(HalfTheAge):
 
 
 def test_a_row_that_the_model_raises_on_costs_its_neighbours_nothing(applicant: dict[str, Any]) -> None:
-    answers = opened(load=NoOldest).answer_bulk([{**applicant, "age": age} for age in (20, 119, "?", 40)])
+    answers = opened(load=NoOldest).kernel.answer([{**applicant, "age": age} for age in (20, 119, "?", 40)])
     assert [answer.get("error", {}).get("status") for answer in answers] == [None, 500, 422, None]
 
 
@@ -144,8 +144,3 @@ def test_what_was_loaded_is_kept_out_of_garbage_collections() -> None:
 def test_a_model_that_looks_at_features_the_service_lacks_is_refused() -> None:
     with pytest.raises(ModelRefused, match=r"looks at age, .* which OnlyIncome does not have"):
         opened(OnlyIncome, load_onnx)
-
-
-def test_the_code_digest_covers_the_runtime() -> None:
-    assert len(code_digest("a")) == 8
-    assert code_digest("a") == code_digest("a") != code_digest("b")

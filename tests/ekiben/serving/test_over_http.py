@@ -83,7 +83,14 @@ def test_every_bulk_answer_names_what_answered(url: str, applicant: dict[str, An
 def test_model_info_describes_the_version(url: str) -> None:
     info = httpx.get(f"{url}/model/info").json()
     assert info["name"] == "credit"
-    assert info["output"] == {"score": "probability_bad", "positive": "bad", "decision": "decision"}
+    assert info["output"] == {
+        "score": "probability_bad",
+        "positive": "bad",
+        "decision": "decision",
+        "scores": None,
+        "classes": None,
+        "names": None,
+    }
     assert list(info["features"]["properties"])[:3] == ["seniority", "home", "time"]
     assert info["metrics"].keys() >= {"auc", "brier", "accuracy", "precision", "recall", "f1"}
     assert info["metrics"]["auc"] > {"v1": 0.68, "v2": 0.82, "v3": 0.81}[info["version"]]

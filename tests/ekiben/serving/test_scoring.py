@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ekiben.serving.measure import Measure
 from ekiben.serving.model import Row
 from ekiben.serving.output import Output
 from ekiben.serving.scoring import NOT_TRIED, Scorer
@@ -38,7 +37,7 @@ def scorer(model: Any, answers: Any = None) -> Scorer:
     def simple(scores: NDArray[np.float64]) -> list[dict[str, Any]]:
         return [{"value": score} for score in scores.tolist()]
 
-    return Scorer(model, Output(OneField, answers or simple, "value"), Measure("tests:1", ["value"]))
+    return Scorer(model, Output(OneField, answers or simple, "value"))
 
 
 def rows(size: int, poisoned: Sequence[int]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from ekiben.publishing.metrics import classification
 from ekiben.publishing.publishing import TRUSTED
 from ekiben.serving.model import Model
 from ekiben.serving.onnx_model import load_onnx
-from ekiben.serving.stored import LatestModel, check
+from ekiben.serving.store import LatestModel, check
 from services.credit.net import load_credit_net
 from training.credit.data import split
 from training.credit.profit import profit_per_applicant
