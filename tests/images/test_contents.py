@@ -44,8 +44,7 @@ def test_it_has_what_the_lock_says_and_nothing_else(station: Station, name: str)
 def test_it_has_no_tests_and_no_training_data(station: Station, name: str) -> None:
     source = root(station, name) / "home" / "bentoml" / "bento" / "src"
     assert {path.name for path in source.iterdir()} <= {
-        "bentofile.yaml", "control", "experiments", "experiments.yaml", "process", "router", "services",
-        "state",
+        "bentofile.yaml", "ekiben", "experiments.yaml", "router", "services",
     }  # fmt: skip
     assert list(source.rglob("test*")) == []
 
