@@ -47,12 +47,13 @@ class BentoML:
         self._close = b"" if spec.argument is None else b"}"
         self._output = output
         self._given = model_version
-        self._tag: str | None = None
+        self._seen: Response | None = None
+        self._info: ServiceInfo
 
     @property
     def needs_info(self) -> bool:
         """Until its `/docs.json` has been read once."""
-        return self._tag is None
+        return self._seen is None
 
     def write(self, rows: Sequence[bytes]) -> bytes:
         """The argument of the API, or the body where that is the argument. A feature that is missing is null,
@@ -71,7 +72,7 @@ class BentoML:
 
     def read(self, response: Response, rows: int, output: OutputFields) -> BulkAnswer:
         """Raises `VersionFailed`."""
-        tag = self._tag or UNVERSIONED
+        tag = self._info.model_version
         if response.status in ROW_STATUSES:
             refused = self._refused(response.body, rows)
             if refused is None:
@@ -86,16 +87,22 @@ class BentoML:
         """`/docs.json`; where it is not to be had, what the document says. Raises `VersionUnavailable`."""
         if response.status >= 500:
             raise VersionUnavailable(f"/docs.json answered with status {response.status}")
-        docs = _docs(response.body) if response.status == 200 else None
+        seen = self._seen
+        if seen is None or (seen.status, seen.body) != (response.status, response.body):
+            self._info = self._told(_docs(response.body) if response.status == 200 else None)
+            self._seen = response
+        return self._info
+
+    def _told(self, docs: Any) -> ServiceInfo:
         name = self._given or (None if docs is None else _name(docs))
-        self._tag = UNVERSIONED if name is None else f"{name}+{self._digest(docs)}"
+        tag = UNVERSIONED if name is None else f"{name}+{self._digest(docs)}"
         raw = {
-            "model_version": self._tag,
+            "model_version": tag,
             "dialect": "bentoml",
             "path": self._spec.path,
             "output": asdict(self._output),
         }
-        return ServiceInfo(self._tag, self._output, raw)
+        return ServiceInfo(tag, self._output, raw)
 
     def _digest(self, docs: Any) -> str:
         asked = self._spec.model_dump(mode="json", exclude={"concurrency"})
