@@ -139,9 +139,11 @@ def router_settings(folder: Path, redis: str, version: str) -> dict[str, str]:
     }
 
 
-def predicts(url: str, applicant: dict[str, Any]) -> bool:
+def predict(url: str, applicant: dict[str, Any]) -> None:
+    """Ask for a prediction, which has to come."""
     body = {"user_id": "u-1", "features": applicant}
-    return httpx.post(f"{url}/predict/credit", json=body, timeout=10).status_code == 200
+    answer = httpx.post(f"{url}/predict/credit", json=body, timeout=10)
+    assert answer.status_code == 200, answer.text
 
 
 def test_the_routers_bento_routes(
@@ -155,7 +157,7 @@ def test_the_routers_bento_routes(
         command = [str(folder / "bentoml"), "serve", "ekiben_router:latest"]
         environ = environment(whole_home) | router_settings(tmp_path, redis, endpoint)
         with serving(command, tmp_path, environ) as url:
-            assert predicts(url, applicant)
+            predict(url, applicant)
 
 
 def test_bentoml_serve_in_the_root_of_the_repository_serves_the_router(
@@ -166,7 +168,7 @@ def test_bentoml_serve_in_the_root_of_the_repository_serves_the_router(
     with serving(version, tmp_path, environment(whole_home)) as endpoint:
         environ = environment(whole_home) | router_settings(tmp_path, redis, endpoint)
         with serving([program, "serve"], tmp_path, environ, within=ROOT) as url:
-            assert predicts(url, applicant)
+            predict(url, applicant)
 
 
 def test_the_controllers_bento_is_ready(whole_home: Path, tmp_path: Path, redis: str) -> None:
