@@ -85,9 +85,9 @@ def answers(url: str) -> bool:
         return False
 
 
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = RedisServer(tmp_path_factory.mktemp("redis"), "state")
+@pytest.fixture
+def redis(short_folder: Path) -> Iterator[str]:
+    server = RedisServer(short_folder, "state")  # of one test: a router fills it from its file only once
     asyncio.run(server.start())
     yield server.url
     server.kill()
