@@ -13,7 +13,7 @@ from ekiben.terminal.screen import Steps
 from ekiben.terminal.tables import plain_table
 
 if TYPE_CHECKING:
-    from ekiben.publishing.publishing import Published
+    from ekiben.publishing import Published
 
 # Of the metrics, those of the table, in this order, under these names.
 COLUMNS = {
@@ -30,7 +30,7 @@ COLUMNS = {
 def train_and_compare(console: Console, versions: Sequence[str] | None) -> None:
     """Train these versions, all of them by default, and print a table. Raises EkibenError."""
     # Imported here: scikit-learn and torch take seconds, and no other command needs them.
-    from ekiben.publishing.publishing import PublishingError
+    from ekiben.publishing import PublishingError
     from training.credit.train import UnknownVersion, train
 
     under_way: list[str] = []

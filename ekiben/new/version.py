@@ -108,9 +108,10 @@ def _show_next(console: Console, model: str, version: str, schema: Schema, *, de
     steps = [
         f"""Train a scikit-learn model on columns of these names, and publish it:
        from services.{model}.schema import {schema.features}
-       from ekiben.publishing.publishing import publish_sklearn
-       publish_sklearn(name="{model}", version="{version}", model=…, features={schema.features},
-                       target="…", held_out=(rows, targets), task="{schema.kind}", data_digest="…")""",
+       from ekiben.publishing import ModelCard, publish_sklearn
+       card = ModelCard(name="{model}", version="{version}", features={schema.features}, target="…",
+                        kind="{schema.kind}")
+       publish_sklearn(model, card, held_out=(rows, targets))""",
         "ekiben up --no-demo",
         f"ekiben predict {model} --user u-1 --features '{{{example}}}'",
     ]

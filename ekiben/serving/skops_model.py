@@ -11,11 +11,11 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import sklearn
-import skops.io
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from ekiben.serving.model import Row, column_of, scores_in
+from ekiben.serving.skops_io import get_untrusted_types, loads
 from ekiben.serving.stored import ModelRefused, Stored
 
 FILE: Final = "model.skops"
@@ -42,6 +42,7 @@ TRUSTED: Final = frozenset(
         "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
         "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
         "sklearn.tree._tree.Tree",
+        "sklearn.utils._bunch.Bunch",
     }
 )
 
@@ -102,10 +103,10 @@ def _column(rows: Sequence[Row], name: str, kind: str) -> Any:
 def load_skops(stored: Stored) -> SkopsModel:
     """Load the version in `stored`. Raises `ModelRefused` for types that are not trusted."""
     content = (stored.path / FILE).read_bytes()
-    untrusted = sorted(set(skops.io.get_untrusted_types(data=content)) - TRUSTED)
+    untrusted = sorted(set(get_untrusted_types(data=content)) - TRUSTED)
     if untrusted:
         raise ModelRefused(f"it holds {', '.join(untrusted)}, which {FILE} is not trusted with")
     metadata = stored.metadata
     fields = metadata["features"]["properties"]
     kinds = {name: fields[name]["kind"] for name in metadata["inputs"]}
-    return SkopsModel(skops.io.loads(content, trusted=sorted(TRUSTED)), kinds, column_of(metadata))
+    return SkopsModel(loads(content, trusted=sorted(TRUSTED)), kinds, column_of(metadata))

@@ -163,7 +163,7 @@ def test_a_model_of_ones_own_is_served_through_the_router_with_under_40_lines_by
 
     done = ekiben(["new", "diabetes", "v1", "--features", ",".join(FIELDS)], env, cwd=root)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "ekiben.publishing.publishing" in done.stdout
+    assert "from ekiben.publishing import ModelCard, publish_sklearn" in done.stdout
     experiments = root / "experiments.yaml"
     experiments.write_text(on_free_ports(experiments.read_text()))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from ekiben.publishing.publishing import Published, publish_sklearn, publish_torch
+from ekiben.publishing import ModelCard, Published, publish_sklearn, publish_torch
 from ekiben.serving.stored import sha256_of
 from services.credit.net import NetModel, read_credit_net
 from services.credit.schema import BREAK_EVEN, Applicant
@@ -76,17 +76,14 @@ def train_v3(cut: Split) -> Published:
     """A small torch network with embedded categories."""
     net = train_net(cut.train_rows, cut.train_bad)
     served = NetModel(net)
-    scores = served.scores(cut.held_out_rows)
     return publish_torch(
-        name=MODEL,
-        version="v3",
+        served,
+        _card("v3", cut, served.scores(cut.held_out_rows)),
+        (cut.held_out_rows, cut.held_out_bad),
         module=net,
         shape=net.shape,
-        inputs=served.inputs,
-        held_out=(scores, cut.held_out_bad),
-        rescore=lambda folder: read_credit_net(folder).scores(cut.held_out_rows),
-        more_metrics=_profit(cut, scores),
-        **_COMMON,
+        load=read_credit_net,
+        quiet=True,
     )
 
 
@@ -96,14 +93,6 @@ _KNOWN: Final[Mapping[str, Callable[[Split], Published]]] = {
     "v2": train_v2,
     "v3": train_v3,
     "shuffled": train_shuffled,  # only when asked for by name
-}
-
-_COMMON: Final[dict[str, Any]] = {
-    "features": Applicant,
-    "target": f"{TARGET} = {POSITIVE}",
-    "task": "classification",
-    "threshold": BREAK_EVEN,
-    "data_digest": sha256_of(CREDIT_CSV),
 }
 
 
@@ -134,16 +123,21 @@ def about(version: str) -> str:
 
 def _publish_pipeline(version: str, model: Pipeline, cut: Split) -> Published:
     scores = model.predict_proba(cut.held_out[list(model.feature_names_in_)])[:, 1]
-    return publish_sklearn(
+    return publish_sklearn(model, _card(version, cut, scores), (cut.held_out, cut.held_out_bad), quiet=True)
+
+
+def _card(version: str, cut: Split, scores: NDArray[np.float64]) -> ModelCard:
+    amounts = cut.held_out["amount"].to_numpy()
+    profit = profit_per_applicant(cut.held_out_bad, scores, amounts)
+    return ModelCard(
         name=MODEL,
         version=version,
-        model=model,
-        held_out=(cut.held_out, cut.held_out_bad),
-        more_metrics=_profit(cut, scores),
-        **_COMMON,
+        features=Applicant,
+        target=f"{TARGET} = {POSITIVE}",
+        kind="classification",
+        threshold=BREAK_EVEN,
+        data_digest=sha256_of(CREDIT_CSV),
+        more_metrics={"profit_per_applicant": profit},
+        intended_use="whether to approve a loan: the example of this repository",
+        limits="learnt from 4,454 applications to one bank",
     )
-
-
-def _profit(cut: Split, scores: NDArray[np.float64]) -> dict[str, float]:
-    amounts = cut.held_out["amount"].to_numpy()
-    return {"profit_per_applicant": profit_per_applicant(cut.held_out_bad, scores, amounts)}
