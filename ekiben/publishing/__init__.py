@@ -14,6 +14,9 @@ from ekiben.publishing.card import ModelCard as ModelCard
 from ekiben.publishing.errors import PublishingError as PublishingError
 
 if TYPE_CHECKING:
+    from ekiben.publishing.boosters import publish_lightgbm as publish_lightgbm
+    from ekiben.publishing.boosters import publish_xgboost as publish_xgboost
+    from ekiben.publishing.onnx_files import publish_onnx as publish_onnx
     from ekiben.publishing.sklearn_models import publish_sklearn as publish_sklearn
     from ekiben.publishing.store import Published as Published
     from ekiben.publishing.store import frame_digest as frame_digest
@@ -22,8 +25,11 @@ if TYPE_CHECKING:
 _IN: Final = {
     "Published": "store",
     "frame_digest": "store",
+    "publish_lightgbm": "boosters",
+    "publish_onnx": "onnx_files",
     "publish_sklearn": "sklearn_models",
     "publish_torch": "torch_models",
+    "publish_xgboost": "boosters",
 }
 
 

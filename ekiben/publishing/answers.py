@@ -100,6 +100,28 @@ def of_columns(card: ModelCard, columns: int, targets: Any = None) -> Answers:
     return Answers(ALL_COLUMNS, names=names)
 
 
+def of_outputs(card: ModelCard, columns: int, targets: Any = None) -> Answers:
+    """The answers of a model that does not know its classes. Raises `PublishingError`.
+
+    Of two columns the second one is the probability of the positive class.
+    """
+    if card.kind == "regression":
+        return of_columns(card, columns, targets)
+    if card.kind == "classification":
+        if columns > 2:
+            raise card.refused(
+                f"it gives {columns} probabilities a row, and a classification has one or two: give its card "
+                'kind="multiclass" and its classes'
+            )
+        return Answers(columns - 1)
+    if columns != len(card.classes):
+        raise card.refused(
+            f"it gives {columns} probabilities a row, and its card lists {len(card.classes)} classes: list "
+            "the classes in the order of the columns"
+        )
+    return Answers(ALL_COLUMNS, tuple(range(columns)), tuple(map(str, card.classes)))
+
+
 def check_targets(card: ModelCard, answers: Answers, targets: Any, rows: int) -> NDArray[Any]:
     """The held-out targets to measure against. Raises `PublishingError`.
 
@@ -167,6 +189,15 @@ def check_scores(card: ModelCard, answers: Answers, scores: Floats, rows: int) -
         raise card.refused(
             "it gives NaN or infinity for some held-out rows: handle what is missing inside it"
         )
+    if card.kind == "regression":
+        return
+    if scores.min() < -1e-6 or scores.max() > 1 + 1e-6:
+        raise card.refused(
+            f"its scores go from {scores.min():.4g} to {scores.max():.4g}, and probabilities from 0 to 1: "
+            "end it with a sigmoid or a softmax"
+        )
+    if scores.ndim == 2 and np.abs(scores.sum(axis=1) - 1).max() > 1e-3:
+        raise card.refused("the probabilities of its classes do not add up to 1: end it with a softmax")
 
 
 def difference(expected: Floats, got: Floats, kind: str, tolerance: float) -> str | None:

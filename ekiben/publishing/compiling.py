@@ -17,7 +17,13 @@ class CannotConvert(Exception):
     """The model has no ONNX that answers alike. The message is a reason, in one line."""
 
 
-def compile_model(name: str, model: Any, inputs: Sequence[str], kinds: Mapping[str, str]) -> bytes:
+def compile_model(
+    name: str,
+    model: Any,
+    inputs: Sequence[str],
+    kinds: Mapping[str, str],
+    opsets: Mapping[str, int] | None = None,
+) -> bytes:
     """`model` as ONNX, with the same bytes each time. Raises `CannotConvert`."""
     steps = [step for _, step in model.steps] if hasattr(model, "steps") else [model]
     if any(kinds[each] == "text" for each in inputs):
@@ -34,7 +40,7 @@ def compile_model(name: str, model: Any, inputs: Sequence[str], kinds: Mapping[s
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of skl2onnx and onnx, about each other
-            graph = convert_sklearn(model, name, initial_types=types, options=options)
+            graph = convert_sklearn(model, name, initial_types=types, options=options, target_opset=opsets)
     except Exception as error:  # skl2onnx has a dozen kinds of "cannot do that"
         raise CannotConvert(reason_of(error)) from error
     if any(node.op_type == "StringNormalizer" for node in graph.graph.node):

@@ -12,12 +12,11 @@ import torch
 from safetensors.torch import save
 
 from ekiben.publishing import answers as answering
-from ekiben.publishing.answers import Answers, Floats, difference
+from ekiben.publishing.answers import Floats, difference
 from ekiben.publishing.card import ModelCard
 from ekiben.publishing.compiling import reason_of
 from ekiben.publishing.held_out import check_fields, digest_of, frame_of, json_rows, pair, refused_notes
 from ekiben.publishing.store import Published, Servable, store
-from ekiben.serving.card import ALL_COLUMNS
 from ekiben.serving.model import Model
 from ekiben.serving.torch_files import SHAPE_FILE, WEIGHTS_FILE
 
@@ -46,7 +45,7 @@ def publish_torch(
     check_fields(card, inputs)
     records = json_rows(card, frame_of(card, rows, inputs))
     computed = _score(card, model, records)
-    answers = _answers_of(card, computed, targets)
+    answers = answering.of_outputs(card, 1 if computed.ndim == 1 else computed.shape[1], targets)
     actual = answering.check_targets(card, answers, targets, len(records))
     expected = answers.take(computed)
     answering.check_scores(card, answers, expected, len(records))
@@ -79,17 +78,3 @@ def _score(card: ModelCard, model: Model, records: Any) -> Floats:
         raise card.refused(
             f"it cannot score the held-out rows: {reason_of(error)} (rows are dicts, with None for missing)"
         ) from error
-
-
-def _answers_of(card: ModelCard, computed: Floats, targets: Any) -> Answers:
-    columns = 1 if computed.ndim == 1 else computed.shape[1]
-    if card.kind == "regression":
-        return answering.of_columns(card, columns, targets)
-    if card.kind == "classification":
-        return Answers(0)
-    if columns != len(card.classes):
-        raise card.refused(
-            f"it gives {columns} probabilities a row and the card lists {len(card.classes)} classes: "
-            "list them"
-        )
-    return Answers(ALL_COLUMNS, tuple(range(columns)), tuple(map(str, card.classes)))
