@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -12,6 +12,7 @@ from ekiben.terminal.tables import plain_table
 
 if TYPE_CHECKING:
     from ekiben.publishing.gate import Checked
+    from ekiben.serving.card import StoredCard
 
 
 def pass_gate(console: Console, model: str, version: str, live: str) -> None:
@@ -23,7 +24,7 @@ def pass_gate(console: Console, model: str, version: str, live: str) -> None:
         gates = read_gates()
         if model not in gates:
             raise EkibenError(f"there is no gate for {model}: add its metrics to training/gates.yaml")
-        checked = judge(gates[model], _metadata(model, live), _metadata(model, version))
+        checked = judge(gates[model], _card(model, live), _card(model, version))
     except GateError as error:
         raise EkibenError(str(error)) from None
     _show(console, model, version, live, checked)
@@ -33,13 +34,18 @@ def pass_gate(console: Console, model: str, version: str, live: str) -> None:
     console.print(f"{model} {version} may be deployed.")
 
 
-def _metadata(model: str, version: str) -> Mapping[str, Any]:
+def _card(model: str, version: str) -> StoredCard:
     from bentoml.models import BentoModel
+
+    from ekiben.serving.stored import ModelRefused, read_card
 
     stored = BentoModel(f"{model}_{version}:latest").stored
     if stored is None:
         raise EkibenError(f"{model} {version} is not in the BentoML store: publish it first (`ekiben train`)")
-    return dict(stored.info.metadata)
+    try:
+        return read_card(str(stored.tag), stored.info.metadata)
+    except ModelRefused as error:
+        raise EkibenError(str(error)) from None
 
 
 def _show(console: Console, model: str, version: str, live: str, checked: Sequence[Checked]) -> None:

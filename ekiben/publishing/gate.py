@@ -10,6 +10,8 @@ from typing import Annotated, Any, Final, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from ekiben.serving.card import StoredCard
+
 GATES_FILE: Final = Path("training/gates.yaml")
 
 
@@ -61,14 +63,9 @@ def read_gates(path: Path = GATES_FILE) -> dict[str, dict[str, Check]]:
         raise GateError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-def judge(
-    checks: Mapping[str, Check], live: Mapping[str, Any], candidate: Mapping[str, Any]
-) -> list[Checked]:
-    """Compare two versions' metadata: `metrics`, and `data_digest`, which must be the same.
-
-    Raises `GateError` for versions that were measured on different data.
-    """
-    if live.get("data_digest") != candidate.get("data_digest"):
+def judge(checks: Mapping[str, Check], live: StoredCard, candidate: StoredCard) -> list[Checked]:
+    """Compare two versions' metrics. Raises `GateError` for versions that were measured on different data."""
+    if live.data_digest != candidate.data_digest:
         raise GateError("the two versions were measured on different data: train both on the same")
-    ours, theirs = candidate.get("metrics", {}), live.get("metrics", {})
+    ours, theirs = candidate.metrics, live.metrics
     return [Checked(name, check, theirs.get(name), ours.get(name)) for name, check in checks.items()]

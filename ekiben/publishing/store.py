@@ -22,9 +22,9 @@ from bentoml.models import BentoModel
 from ekiben.publishing.answers import Answers
 from ekiben.publishing.card import ModelCard
 from ekiben.publishing.errors import PublishingError
-from ekiben.serving.card import StoredCard, read_card
+from ekiben.serving.card import StoredCard
 from ekiben.serving.features import json_schema
-from ekiben.serving.stored import ModelRefused, find_fault
+from ekiben.serving.stored import ModelRefused, find_fault, read_card
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from ekiben.serving.stored import ModelRefused
+from pydantic import BaseModel, ConfigDict
 
 ALL_COLUMNS: Final = -1
 
@@ -67,15 +64,3 @@ class StoredCard(BaseModel):
         """The part of it that `/model/info` answers."""
         given = self.model_dump(mode="json")
         return {key: given[key] for key in (*_ALWAYS_SAID, *(key for key in _SAID if given[key]))}
-
-
-def read_card(tag: str, metadata: Mapping[str, Any]) -> StoredCard:
-    """The card in a version's metadata. Raises `ModelRefused` for metadata that is not of ours."""
-    try:
-        return StoredCard.model_validate(dict(metadata))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ModelRefused(
-            f"{tag} was not published by Ekiben ({where}: {first['msg']}): run `ekiben train`"
-        ) from None

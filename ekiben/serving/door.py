@@ -49,12 +49,6 @@ PATHS: Final = frozenset(
 )
 """The paths that metrics know by their name."""
 
-# Of a version's metadata, what `/model/info` tells.
-_TOLD: Final = (
-    *("name", "version", "framework", "served_as", "target", "metrics"),
-    *("created_at", "data_digest", "git_revision", "digest", "files"),
-)
-
 
 class Door:
     """The way in to one version: made with its module, opened when a worker starts.
@@ -94,7 +88,7 @@ class Door:
         """The model in the store, every file of it checked. Raises `ModelRefused`."""
         stored = check(self._pinned())
         with _one_line(stored.tag):
-            check_fit(stored.metadata, self.features, self.output)
+            check_fit(stored.card, self.features, self.output)
         return stored
 
     def _pinned(self) -> BentoModel:
@@ -111,7 +105,7 @@ class Door:
         with _one_line(stored.tag):
             self._load(stored)
         self._traces = open_traces(stored.tag.partition(":")[0], os.environ)
-        show_training(self.model_version, stored.metadata)
+        show_training(self.model_version, stored.card)
         # What has been loaded stays: without this a full collection walks through all of it, 56 to 203 ms.
         gc.collect()
         gc.freeze()
@@ -163,7 +157,7 @@ class Door:
 
     def _describe(self, stored: Stored) -> dict[str, Any]:
         return {
-            **{key: stored.metadata[key] for key in _TOLD},
+            **stored.card.said(),
             "model_version": self.model_version,
             "features": json_schema(self.features),
             "output": self.output.as_json(),

@@ -10,12 +10,13 @@ A BentoML service stands around one (`ekiben.serving.bento`), and so can a batch
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
+from ekiben.serving.card import StoredCard
 from ekiben.serving.features import Features, blank_row
 from ekiben.serving.loading import load_published
 from ekiben.serving.model import Loader, Model
@@ -76,17 +77,16 @@ class Kernel:
             return None
 
 
-def check_fit(metadata: Mapping[str, Any], features: type[Features], output: Output) -> None:
-    """Whether a version can be of this schema, as far as its metadata says. Raises `ModelRefused`.
+def check_fit(card: StoredCard, features: type[Features], output: Output) -> None:
+    """Whether a version can be of this schema, as far as its card says. Raises `ModelRefused`.
 
-    Where the metadata lists `classes` or `names`, they are those of the schema in the same order.
+    Where the card lists `classes` or `names`, they are those of the schema in the same order.
     """
-    _check_inputs(metadata.get("inputs", ()), features)
-    for what, ours in (("classes", output.classes), ("names", output.names)):
-        its = [*metadata.get(what, ours)]
-        if its != [*ours]:
+    _check_inputs(card.inputs, features)
+    for what, its, ours in (("classes", card.classes, output.classes), ("names", card.names, output.names)):
+        if its and its != [*ours]:
             raise ModelRefused(
-                f"the model was published with the {what} {', '.join(map(str, its)) or 'of none'}, and the "
+                f"the model was published with the {what} {', '.join(its)}, and the "
                 f"schema's OUTPUT has {', '.join(ours) or 'none'}: list them as they were published"
             )
 
@@ -107,7 +107,7 @@ def open_kernel(
     Raises `ModelRefused`.
     """
     stored = read_folder(folder)
-    check_fit(stored.metadata, features, output)
+    check_fit(stored.card, features, output)
     return Kernel(load(stored), features, output)
 
 

@@ -27,7 +27,7 @@ _LOADERS: Final[Mapping[str, Callable[[Stored], Model]]] = {"onnx": _onnx, "skop
 
 def load_published(stored: Stored) -> Model:
     """Load a version as it was published to be served. Raises `ModelRefused`."""
-    served_as = str(stored.metadata.get("served_as", "nothing"))
+    served_as = stored.card.served_as
     name = (served_as.split() or [""])[0]
     if name not in _LOADERS:
         raise ModelRefused(

@@ -6,12 +6,14 @@ import atexit
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from bentoml._internal.configuration.containers import BentoMLContainer
+
+from ekiben.serving.card import StoredCard
 
 _SECONDS: Final = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0)
 
@@ -51,12 +53,12 @@ class _Metrics:
         }
 
 
-def show_training(model_version: str, metadata: Mapping[str, Any]) -> None:
+def show_training(model_version: str, card: StoredCard) -> None:
     """Show which version is served and what it reached on held-out data, as far as that was measured."""
-    shown = {"": 1.0, **metadata["metrics"]}
+    shown = {"": 1.0, **card.metrics}
     for key, gauge in _Metrics().gauges.items():
         if key in shown:
-            gauge.labels(metadata["name"], metadata["version"], model_version).set(shown[key])
+            gauge.labels(card.name, card.version, model_version).set(shown[key])
 
 
 def use_own_directory(service: str) -> None:

@@ -36,12 +36,6 @@ class Model(Protocol):
 Loader = Callable[[Stored], Model]
 
 
-def column_of(metadata: Mapping[str, Any]) -> int | None:
-    """Which column of what a model computes is the score (`score_column`); None when all of them are."""
-    column = metadata.get("score_column", -1)
-    return None if column is None or column < 0 else int(column)
-
-
 def scores_in(computed: NDArray[Any], column: int | None) -> NDArray[np.float64]:
     """The scores in what a model computed: shape (rows,) of the column, or all, (rows, outputs)."""
     if computed.ndim == 2 and column is not None:

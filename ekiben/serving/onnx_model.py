@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from ekiben.serving.model import Row, column_of, scores_in
+from ekiben.serving.model import Row, scores_in
 from ekiben.serving.stored import ModelRefused, Stored
 
 FILE: Final = "model.onnx"
@@ -132,6 +132,6 @@ def _table(rows: Sequence[Row], names: Sequence[str], kind: _Type) -> NDArray[An
 
 def load_onnx(stored: Stored) -> OnnxModel:
     """Load the version in `stored`. Its metadata may name the output of the scores as `output`."""
-    metadata = stored.metadata
+    card = stored.card
     content = (stored.path / FILE).read_bytes()
-    return OnnxModel(content, metadata["inputs"], column_of(metadata), metadata.get("output"))
+    return OnnxModel(content, card.inputs, card.column, card.output)

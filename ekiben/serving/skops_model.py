@@ -14,7 +14,7 @@ import sklearn
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ekiben.serving.model import Row, column_of, scores_in
+from ekiben.serving.model import Row, scores_in
 from ekiben.serving.skops_io import get_untrusted_types, loads
 from ekiben.serving.stored import ModelRefused, Stored
 
@@ -106,7 +106,7 @@ def load_skops(stored: Stored) -> SkopsModel:
     untrusted = sorted(set(get_untrusted_types(data=content)) - TRUSTED)
     if untrusted:
         raise ModelRefused(f"it holds {', '.join(untrusted)}, which {FILE} is not trusted with")
-    metadata = stored.metadata
-    fields = metadata["features"]["properties"]
-    kinds = {name: fields[name]["kind"] for name in metadata["inputs"]}
-    return SkopsModel(loads(content, trusted=sorted(TRUSTED)), kinds, column_of(metadata))
+    card = stored.card
+    fields = card.features["properties"]
+    kinds = {name: fields[name]["kind"] for name in card.inputs}
+    return SkopsModel(loads(content, trusted=sorted(TRUSTED)), kinds, card.column)

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from pydantic import ValidationError
+
+from ekiben.serving.card import StoredCard
 
 METADATA_FILE: Final = "model.yaml"  # BentoML's name for it
 
@@ -19,11 +22,11 @@ class ModelRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A checked version: its exact tag, the folder of its files, its metadata."""
+    """A checked version: its exact tag, the folder of its files, what is known of it."""
 
     tag: str
     path: Path
-    metadata: Mapping[str, Any]
+    card: StoredCard
 
 
 def sha256_of(path: Path) -> str:
@@ -42,16 +45,27 @@ def find_fault(path: Path, files: Mapping[str, str]) -> str | None:
     return None
 
 
+def read_card(tag: str, metadata: Mapping[str, Any]) -> StoredCard:
+    """The card in a version's metadata. Raises `ModelRefused` for metadata that is not of ours."""
+    try:
+        return StoredCard.model_validate(dict(metadata))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ModelRefused(
+            f"{tag} was not published by Ekiben ({where}: {first['msg']}): publish it (`ekiben train`, or "
+            "ekiben.publishing)"
+        ) from None
+
+
 def check_files(tag: str, path: Path, metadata: Mapping[str, Any]) -> Stored:
     """The version in `path`, every file of it checked. Raises `ModelRefused`."""
-    files = metadata.get("files")
-    if not isinstance(files, dict) or not files:
-        raise ModelRefused(f"{tag} was not published by Ekiben (no digests): run `ekiben train`")
-    fault = find_fault(path, files)
+    card = read_card(tag, metadata)
+    fault = find_fault(path, card.files)
     if fault is not None:
         name = tag.partition(":")[0]
         raise ModelRefused(f"{name} does not start: {fault}; `ekiben train` publishes it again")
-    return Stored(tag, path, metadata)
+    return Stored(tag, path, card)
 
 
 def read_folder(path: Path) -> Stored:

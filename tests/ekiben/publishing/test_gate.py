@@ -7,13 +7,24 @@ from pathlib import Path
 import pytest
 
 from ekiben.publishing.gate import Check, GateError, judge, read_gates
+from ekiben.serving.card import StoredCard
 
 HIGHER = Check(better="higher", max_worse=0.01)
 LOWER = Check(better="lower", max_worse=0.01)
 
 
-def measured(**metrics: float) -> dict[str, object]:
-    return {"data_digest": "d", "metrics": metrics}
+def measured(data_digest: str = "d", **metrics: float) -> StoredCard:
+    said = dict.fromkeys(("name", "version", "framework", "served_as", "target", "digest"), "")
+    return StoredCard(
+        **said,
+        inputs=[],
+        metrics=metrics,
+        data_digest=data_digest,
+        features={},
+        git_revision="",
+        created_at="",
+        files={},
+    )
 
 
 @pytest.mark.parametrize(
@@ -41,7 +52,7 @@ def test_a_metric_that_one_of_them_lacks_does_not_pass() -> None:
 
 def test_versions_that_were_measured_on_different_data_are_not_compared() -> None:
     with pytest.raises(GateError, match="different data"):
-        judge({"m": HIGHER}, measured(m=0.8), measured(m=0.9) | {"data_digest": "e"})
+        judge({"m": HIGHER}, measured(m=0.8), measured("e", m=0.9))
 
 
 def test_a_gate_that_cannot_be_read_says_where(tmp_path: Path) -> None:
