@@ -31,7 +31,7 @@ _TWO_OPTIONS: Final = {"nocl": [True, False], "zipmap": [True, False, "columns"]
 
 
 def publish_xgboost(
-    model: Any, card: ModelCard, held_out: tuple[Any, Any], *, quiet: bool = False
+    model: Any, card: ModelCard, held_out: tuple[Any, Any] | None = None, *, quiet: bool = False
 ) -> Published:
     """Publish an `XGBClassifier`, an `XGBRegressor`, a `Booster`, or a scikit-learn pipeline that ends so.
 
@@ -67,7 +67,7 @@ def publish_xgboost(
 
 
 def publish_lightgbm(
-    model: Any, card: ModelCard, held_out: tuple[Any, Any], *, quiet: bool = False
+    model: Any, card: ModelCard, held_out: tuple[Any, Any] | None = None, *, quiet: bool = False
 ) -> Published:
     """Publish an `LGBMClassifier`, an `LGBMRegressor`, a `Booster`, or a scikit-learn pipeline that ends so.
 

@@ -33,7 +33,7 @@ TOLERANCE: Final = 1e-6
 
 
 def publish_sklearn(
-    model: Any, card: ModelCard, held_out: tuple[Any, Any], *, quiet: bool = False
+    model: Any, card: ModelCard, held_out: tuple[Any, Any] | None = None, *, quiet: bool = False
 ) -> Published:
     """Publish a fitted scikit-learn model, to be served by ONNX Runtime or by scikit-learn itself.
 
@@ -155,8 +155,8 @@ def _natively(card: ModelCard, model: Any, inputs: Sequence[str], scored: Scored
         with threadpool_limits(limits=threads):  # a service has one, and training may go on with more
             served = SkopsModel(loads(content, trusted=sorted(TRUSTED)), kinds)
             scores = scored.answers.take(served.scores(scored.rows))
-    except Exception as error:  # whatever a user's model raises on a row with a category missing
-        raise CannotConvert(reason_of(error)) from error
+    except Exception as error:  # whatever a user's model raises on a category that is a string, or missing
+        raise CannotConvert(f"{reason_of(error)} (a category is a string, and NaN where missing)") from error
     if worse := difference(scored.expected, scores, card.kind, TOLERANCE):
         raise CannotConvert(f"loaded again {worse} (missing categories must be NaN where it is trained)")
     return content, scores

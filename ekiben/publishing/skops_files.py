@@ -27,6 +27,10 @@ def write_skops(model: Any) -> bytes:
             "it holds a lambda, which no service can load: use a function of numpy, or prepare that column "
             "before the model and declare the result as the feature"
         )
+    if "sklearn.utils.validation.check_array" in untrusted:  # the encoder inside of histogram boosting
+        raise CannotConvert(
+            "it splits on categories of pandas, and a request has strings: encode them in a ColumnTransformer"
+        )
     if untrusted:
         raise CannotConvert(f"skops does not trust {some(untrusted)}: use what scikit-learn itself brings")
     return content

@@ -78,6 +78,7 @@ def store(
 ) -> Published:
     """Store a version that was checked, and print what it is unless `quiet`. Raises `PublishingError`."""
     check_size(card.label, servable.files)
+    servable = servable.noting(doubts(metrics))
     stored = _describe(card, servable, metrics, data_digest)
     published = _present(card, stored, servable.notes) or _write(card, servable, stored)
     if not quiet:
@@ -92,6 +93,17 @@ def check_size(label: str, files: Mapping[str, bytes], most: int = MOST_BYTES) -
             f"{label}: its files have {size / 1024**2:,.0f} MiB, more than {most / 1024**2:,.0f}: use fewer "
             "or shallower trees, or a smaller network"
         )
+
+
+def doubts(metrics: Mapping[str, float]) -> list[str]:
+    """Notes about metrics that are worse than a guess."""
+    why = "are the columns, or the classes, in another order than the model's?"
+    worse = {"auc": 0.5, "r2": 0.0}
+    return [
+        f"{name} is {metrics[name]:.3g}, below the {least:g} of a guess: {why}"
+        for name, least in worse.items()
+        if metrics.get(name, least) < least
+    ]
 
 
 def summary(label: str, published: Published) -> list[str]:

@@ -26,7 +26,7 @@ TOLERANCE: Final = 1e-6
 def publish_torch(
     model: Model,
     card: ModelCard,
-    held_out: tuple[Any, Any],
+    held_out: tuple[Any, Any] | None = None,
     *,
     module: torch.nn.Module,
     shape: Any,

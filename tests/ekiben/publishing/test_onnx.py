@@ -314,3 +314,11 @@ def test_an_output_that_is_named_holds_the_scores(store: Path, tmp_path: Path) -
     assert published.metrics["mae"] < 1e-5
     with pytest.raises(PublishingError, match="it has no output c: it has a, b"):
         publish_onnx(two_outputs(tmp_path), card(names=NAMES), (frame, targets), output="c")
+
+
+def test_columns_in_another_order_are_doubted(store: Path, tmp_path: Path) -> None:
+    model = Ridge().fit(rows()[["bp", "age", "bmi"]], values())
+    path = tmp_path / "given.onnx"
+    path.write_bytes(to_onnx(model, rows().to_numpy(np.float32)).SerializeToString())
+    published = publish_onnx(path, card(), (rows(), values()))
+    assert "below the 0 of a guess: are the columns, or the classes, in another order" in published.notes[-1]

@@ -15,6 +15,7 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
@@ -40,6 +41,10 @@ def refused_with(words: str) -> Callable[[Callable[[], Case]], Callable[[], Case
         return case
 
     return note
+
+
+class Shop(Features):
+    shop: str = category("")
 
 
 def regression() -> Any:
@@ -203,7 +208,21 @@ def one_value_with_two_names() -> Case:
     return regression(), {"names": ["a", "b"]}, (rows(), values())
 
 
+@refused_with(
+    "it splits on categories of pandas, and a request has strings: encode them in a ColumnTransformer"
+)
+def categories_of_pandas_without_an_encoder() -> Case:
+    frame = pd.DataFrame({"shop": pd.Categorical(["a", "b", "c"] * 10)})
+    model = HistGradientBoostingRegressor(max_iter=2, min_samples_leaf=2).fit(frame, values()[:30])
+    return model, {"features": Shop}, (frame, values()[:30])
+
+
 # The held-out rows
+
+
+@refused_with("held_out must be a pair: held_out=(rows, targets)")
+def nothing_held_out() -> Case:
+    return regression(), {}, None
 
 
 @refused_with("held_out must be a pair: held_out=(rows, targets)")
@@ -245,10 +264,6 @@ def a_feature_that_may_be_missing_and_a_model_that_fails_on_it() -> Case:
         bp: float = number(20, 250, "mmHg", "average blood pressure")
 
     return regression(), {"features": Careless}, (rows(), values())
-
-
-class Shop(Features):
-    shop: str = category("")
 
 
 def with_shops(shops: Any, **options: Any) -> tuple[Any, pd.DataFrame]:
