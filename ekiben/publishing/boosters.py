@@ -107,6 +107,10 @@ def _publish(
     from onnxmltools.convert.common.data_types import FloatTensorType
 
     scored = score(card, original, held_out)
+    if scored.answers.names:
+        raise card.refused(
+            "it gives several values a row, which onnxmltools converts wrongly: publish a model for each"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -233,6 +233,12 @@ REFUSED: list[tuple[Callable[[], Any], dict[str, Any], Any, str]] = [
     ),
     (lambda: Ridge().fit(buyers()[["mood"]], spent()), {}, publish_xgboost, "a Ridge is no model of xgboost"),
     (
+        lambda: xgb("regression").fit(buyers()[NUMBERS], np.c_[spent(), spent()]),
+        {"names": ["day_1", "day_7"]},
+        publish_xgboost,
+        "it gives several values a row, which onnxmltools converts wrongly: publish a model for each",
+    ),
+    (
         lambda: lgbm("regression").fit(buyers()[NUMBERS], spent()),
         {},
         publish_sklearn,
@@ -276,7 +282,8 @@ def test_what_cannot_be_published_is_one_line(
     store: Any, made: Callable[[], Any], said: dict[str, Any], publish: Any, words: str
 ) -> None:
     targets = {"multiclass": (0, 1, 2), "classification": (0, 1)}.get(said.get("kind", ""))
-    held_out = (buyers(), spent() if targets is None else in_classes(*targets))
+    values = np.c_[spent(), spent()] if "names" in said else spent()
+    held_out = (buyers(), values if targets is None else in_classes(*targets))
     with pytest.raises(PublishingError) as refused:
         publish(made(), card(**{"features": Buyer, **said}), held_out)
     assert words in str(refused.value)
