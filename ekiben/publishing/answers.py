@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ekiben.publishing import metrics
 from ekiben.publishing.card import ModelCard
 from ekiben.publishing.errors import PublishingError
-from ekiben.publishing.held_out import some
+from ekiben.publishing.held_out import quoted, some
 from ekiben.serving.card import ALL_COLUMNS
 
 Floats = NDArray[np.float64]
@@ -51,7 +51,7 @@ def of_classes(card: ModelCard, classes: Sequence[Any]) -> Answers:
     values = tuple(each.item() if isinstance(each, np.generic) else each for each in classes)
     if card.kind == "regression":
         raise card.refused(
-            f"it is a classifier of {some(values)}: give its card {_KIND_OF[min(len(values), 3)]}"
+            f"it is a classifier of {quoted(values)}: give its card {_KIND_OF[min(len(values), 3)]}"
         )
     if card.kind == "multiclass":
         names = tuple(map(str, values))
@@ -69,17 +69,17 @@ def of_classes(card: ModelCard, classes: Sequence[Any]) -> Answers:
         return Answers(ALL_COLUMNS, values, names)
     if len(values) != 2:
         raise card.refused(
-            f"its classes are {some(values)}, and a classification has two: give its card "
+            f"its classes are {quoted(values)}, and a classification has two: give its card "
             'kind="multiclass", and the schema classes_output(…)'
         )
     positive = positive_of(card)
     if card.positive is None and positive not in values:
         raise card.refused(
-            f"its classes are {some(values)}: say in the card which one the score is the probability of, "
+            f"its classes are {quoted(values)}: say in the card which one the score is the probability of, "
             f"such as positive={values[1]!r}"
         )
     if positive not in values:
-        raise card.refused(f"positive={positive!r} is none of its classes {some(values)}")
+        raise card.refused(f"positive={positive!r} is none of its classes {quoted(values)}")
     return Answers(values.index(positive), values)
 
 
@@ -155,7 +155,7 @@ def _numbered(card: ModelCard, answers: Answers, given: NDArray[Any]) -> NDArray
         values = tuple(set(found))
         if len(values) > 2 or positive_of(card) not in values:
             raise card.refused(
-                f"the held-out targets hold {some(values)}, and a classification has two classes, of which "
+                f"the held-out targets hold {quoted(values)}, and a classification has two classes, of which "
                 f"one is positive={positive_of(card)!r}: say which one in the card, or convert them to 1, 0"
             )
     known: dict[Any, int] = {value: place for place, value in enumerate(values)}
@@ -163,8 +163,8 @@ def _numbered(card: ModelCard, answers: Answers, given: NDArray[Any]) -> NDArray
         known.setdefault(name, place)
     if unknown := {each for each in found if each not in known}:
         raise card.refused(
-            f"the held-out targets hold {some(sorted(map(str, unknown)))}, none of its classes {some(values)}"
-            ": give the targets that it was trained on"
+            f"the held-out targets hold {quoted(sorted(unknown, key=str))}, none of its classes "
+            f"{quoted(values)}: give the targets that it was trained on"
         )
     places = np.array([known[each] for each in found], dtype=np.int64)
     if len(set(places.tolist())) < 2:
@@ -222,7 +222,8 @@ def measure(card: ModelCard, answers: Answers, actual: NDArray[Any], scores: Flo
         found = metrics.classification(actual, scores, card.threshold)
     else:
         found = metrics.regression(actual, scores, answers.names)
-    return {**found, **{name: float(value) for name, value in card.more_metrics.items()}}
+    finite = {name: value for name, value in found.items() if np.isfinite(value)}  # r2 of one row is not
+    return {**finite, **{name: float(value) for name, value in card.more_metrics.items()}}
 
 
 def _has_missing(given: NDArray[Any]) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, Final, Literal, get_args
 
 from ekiben.publishing.errors import PublishingError
@@ -14,6 +16,7 @@ from ekiben.serving.features import Kind as FeatureKind
 Kind = Literal["regression", "classification", "multiclass"]
 
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9_.-]{0,60}[a-z0-9])?")
+_TEXTS: Final = ("target", "data_digest", "owner", "intended_use", "limits")
 _MOST: Final = 63  # of a name in BentoML's store
 
 
@@ -52,6 +55,9 @@ class ModelCard:
     limits: str = ""
 
     def __post_init__(self) -> None:
+        for what in ("classes", "names"):  # arrays and indexes of pandas too
+            if isinstance(given := getattr(self, what), Iterable) and not isinstance(given, str):
+                object.__setattr__(self, what, tuple(given))
         for what, given in (("name", self.name), ("version", self.version)):
             if not isinstance(given, str) or not _NAME.fullmatch(given):
                 raise PublishingError(
@@ -69,22 +75,32 @@ class ModelCard:
             return f"kind must be one of {', '.join(get_args(Kind))}, not {self.kind!r}"
         if not (isinstance(self.features, type) and issubclass(self.features, Features)):
             return f"features must be a class of Features, not {self.features!r}"
-        if self.classes and self.kind != "multiclass":
-            return f'classes are those of kind="multiclass", and the kind is "{self.kind}": leave them out'
-        if self.names and self.kind != "regression":
-            return f'names are those of kind="regression", and the kind is "{self.kind}": leave them out'
-        if self.positive is not None and self.kind != "classification":
-            return f'positive is for kind="classification", and the kind is "{self.kind}": leave it out'
-        for what, given in (("classes", self.classes), ("names", self.names)):
-            shown = [str(each) for each in given]
-            if isinstance(given, str) or len(set(shown)) < len(shown) or len(shown) == 1:
-                return f"{what} must be at least two different ones, not {given!r}"
-        if not 0 <= self.threshold <= 1:
-            return f"threshold is a probability from 0 to 1, not {self.threshold}"
+        for what in _TEXTS:
+            if not isinstance(given := getattr(self, what), str):
+                return f"{what} must be a text, not {given!r}"
+        if not _is_number(self.threshold) or not 0 <= self.threshold <= 1:
+            return f"threshold is a probability from 0 to 1, not {self.threshold!r}"
+        for name, value in self.more_metrics.items():
+            if not _is_number(value):
+                return f"more_metrics must be finite numbers, and {name} is {value!r}: leave it out"
         try:
             kinds(self.features)
         except TypeError as error:
             return str(error)
+        return self._problem_of_columns()
+
+    def _problem_of_columns(self) -> str | None:
+        for what, kind in (
+            ("classes", "multiclass"),
+            ("names", "regression"),
+            ("positive", "classification"),
+        ):
+            given = getattr(self, what)
+            if kind != self.kind and given is not None and given != ():
+                return f'{what} is for kind="{kind}", and the kind is "{self.kind}": leave it out'
+        for what, given in (("classes", self.classes), ("names", self.names)):
+            if not isinstance(given, tuple) or len(set(map(str, given))) < len(given) or len(given) == 1:
+                return f"{what} must be at least two different ones, not {given!r}"
         return None
 
     def refused(self, why: str) -> PublishingError:
@@ -105,3 +121,7 @@ class ModelCard:
     def fields(self) -> Mapping[str, FeatureKind]:
         """Each feature, in order, and its kind."""
         return kinds(self.features)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -28,6 +28,14 @@ def pair(card: ModelCard, held_out: Any) -> tuple[Any, Any]:
         raise card.refused("held_out must be rows and targets: held_out=(rows, targets)")
     if not len(rows):
         raise card.refused("there are no held-out rows: keep some that it is not trained on")
+    ours: Any = getattr(rows, "index", None)
+    theirs: Any = getattr(targets, "index", None)
+    if not hasattr(ours, "equals") or not hasattr(theirs, "equals") or ours.equals(theirs):
+        return rows, targets
+    if set(ours) == set(theirs):
+        raise card.refused(
+            "the held-out rows and targets have one index in two orders: sort one by the other's"
+        )
     return rows, targets
 
 
@@ -60,6 +68,9 @@ def frame_of(card: ModelCard, rows: Any, names: Sequence[str]) -> pd.DataFrame:
         )
     if absent := [name for name in names if name not in frame.columns]:
         raise card.refused(f"the held-out rows lack {some(absent)}: give them every column")
+    if len(frame[list(names)].columns) > len(names):
+        twice = next(name for name in names if list(frame.columns).count(name) > 1)
+        raise card.refused(f"the held-out rows have the column {twice} twice: rename one")
     return frame[list(names)]
 
 
@@ -122,6 +133,11 @@ def some(values: Any, most: int = 5) -> str:
     """The first of these values, in words."""
     shown = [str(value) for value in list(values)[:most]]
     return ", ".join(shown) + (f" and {len(values) - most} more" if len(values) > most else "")
+
+
+def quoted(values: Any) -> str:
+    """The first of these values as Python writes them, which tells '0' from 0."""
+    return some([repr(value) for value in values])
 
 
 def _json(value: Any, kind: str) -> Any:

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import onnx
 from onnx.external_data_helper import uses_external_data
 
 from ekiben.publishing.card import ModelCard
 from ekiben.publishing.compiling import reason_of, same_bytes
 from ekiben.publishing.held_out import check_fields, some
+from ekiben.serving.features import blank_row
 from ekiben.serving.onnx_model import SCORES
 
 _TEXT: Final = onnx.TensorProto.STRING
@@ -55,6 +57,8 @@ def read_graph(card: ModelCard, path: Path, names: Sequence[str] | None, output:
         raise card.refused(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # protobuf's own
         raise card.refused(f"{path} is no ONNX file that can be read: {reason_of(error)}") from error
+    if not model.graph.node:
+        raise card.refused(f"{path} is no ONNX file that can be read: there is nothing in it")
     before = model.SerializeToString()
     classes = _without_zipmap(model.graph)
     inputs, is_assumed = _named(card, model.graph, names)
@@ -175,6 +179,14 @@ def _check_shape(card: ModelCard, declared: Any, kind: str) -> None:
             f"{kind}: change the feature"
         )
     if kind in _LISTS:
+        shape = np.shape(blank_row(card.features)[name])
+        if len(sizes) != len(shape) + 1 or any(
+            size and size != ours for size, ours in zip(sizes[1:], shape, strict=True)
+        ):
+            raise card.refused(
+                f"its input {name} takes shape {_shape(declared)} and {card.features.__name__}.{name} has "
+                "another: declare its length or shape as the file has it"
+            )
         return
     if len(sizes) != 2 or sizes[1] not in (0, 1):
         raise card.refused(f"its input {name} takes shape {_shape(declared)}: export it as (rows, 1)")

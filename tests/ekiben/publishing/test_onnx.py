@@ -92,7 +92,7 @@ def test_two_classes_that_the_file_names_need_the_positive_one(store: Path, tmp_
     path = tmp_path / "given.onnx"
     path.write_bytes(made.SerializeToString())
     held_out = (rows(), in_classes("ill", "well"))
-    with pytest.raises(PublishingError, match="its classes are ill, well: say in the card which one"):
+    with pytest.raises(PublishingError, match="its classes are 'ill', 'well': say in the card which one"):
         publish_onnx(path, card(kind="classification"), held_out)
     published = publish_onnx(path, card(kind="classification", positive="ill"), held_out)
     output = probability_output("ill", at_least="ill", below="well")
@@ -224,6 +224,10 @@ class Optional(Features):
     age: float | None = number(0, 120, "", "", missing=True)
 
 
+class Daily(Features):
+    days: list[float] = numbers(0, 9, "", "", length=7)
+
+
 class Words(Features):
     words: str = text("")
     more: str = text("")
@@ -231,7 +235,18 @@ class Words(Features):
 
 REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (lambda folder: folder / "absent.onnx", {}, "absent.onnx: No such file or directory"),
+    (lambda folder: folder, {}, "Is a directory"),
     (no_onnx, {}, "given.onnx is no ONNX file that can be read"),
+    (
+        lambda folder: written(folder, [], [], {}),
+        {},
+        "given.onnx is no ONNX file that can be read: there is nothing in it",
+    ),
+    (
+        lambda folder: total(folder, "days"),
+        {"features": Daily},
+        "its input days takes shape (any, 3) and Daily.days has another: declare its length or shape",
+    ),
     (labels_only, {}, "of its outputs label 0 are tensors of floats: say which one holds the scores"),
     (
         two_outputs,

@@ -91,9 +91,19 @@ def a_threshold_in_percent() -> Case:
     return classifier(0, 1), {"kind": "classification", "threshold": 50}, (rows(), in_classes(0, 1))
 
 
-@refused_with('classes are those of kind="multiclass", and the kind is "regression": leave them out')
+@refused_with('classes is for kind="multiclass", and the kind is "regression": leave it out')
 def classes_of_a_regression() -> Case:
     return regression(), {"classes": ["a", "b"]}, (rows(), values())
+
+
+@refused_with("owner must be a text, not None")
+def an_owner_that_is_none() -> Case:
+    return regression(), {"owner": None}, (rows(), values())
+
+
+@refused_with("more_metrics must be finite numbers, and pinball is nan: leave it out")
+def a_metric_that_is_no_number() -> Case:
+    return regression(), {"more_metrics": {"pinball": float("nan")}}, (rows(), values())
 
 
 @refused_with('give its card kind="classification"')
@@ -113,18 +123,20 @@ def a_clustering_as_a_classification() -> Case:
 # Classes
 
 
-@refused_with("its classes are no, yes: say in the card which one the score is the probability of, such as")
+@refused_with(
+    "its classes are 'no', 'yes': say in the card which one the score is the probability of, such as"
+)
 def classes_that_are_words() -> Case:
     return classifier("no", "yes"), {"kind": "classification"}, (rows(), in_classes("no", "yes"))
 
 
-@refused_with("positive='maybe' is none of its classes no, yes")
+@refused_with("positive='maybe' is none of its classes 'no', 'yes'")
 def a_positive_class_that_it_does_not_have() -> Case:
     said = {"kind": "classification", "positive": "maybe"}
     return classifier("no", "yes"), said, (rows(), in_classes("no", "yes"))
 
 
-@refused_with("its classes are high, low, middle, and a classification has two: give its card kind=")
+@refused_with("its classes are 'high', 'low', 'middle', and a classification has two: give its card kind=")
 def three_classes_as_two() -> Case:
     names = ("low", "middle", "high")
     return classifier(*names), {"kind": "classification"}, (rows(), in_classes(*names))
@@ -235,6 +247,16 @@ def no_rows() -> Case:
     return regression(), {}, (rows()[:0], values()[:0])
 
 
+@refused_with("the held-out rows have the column age twice: rename one")
+def a_column_twice() -> Case:
+    return regression(), {}, (pd.concat([rows(), rows()[["age"]]], axis=1), values())
+
+
+@refused_with("the held-out rows and targets have one index in two orders: sort one by the other's")
+def rows_in_another_order_than_their_targets() -> Case:
+    return regression(), {}, (rows().sample(frac=1, random_state=1), values())
+
+
 @refused_with("the held-out rows lack bp: give them every column")
 def a_column_too_few() -> Case:
     return regression(), {}, (rows()[["age", "bmi"]], values())
@@ -327,7 +349,7 @@ def targets_that_are_words() -> Case:
 
 
 @refused_with(
-    "the held-out targets hold no, yes, none of its classes 0, 1: give the targets that it was trained"
+    "the held-out targets hold 'no', 'yes', none of its classes 0, 1: give the targets that it was trained"
 )
 def targets_of_other_classes() -> Case:
     return classifier(0, 1), {"kind": "classification"}, (rows(), in_classes("no", "yes"))

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from ekiben.publishing import PublishingError, publish_torch
+from ekiben.publishing import PublishingError, publish_onnx, publish_torch
 from ekiben.serving.kernel import open_kernel
 from ekiben.serving.model import Row
 from ekiben.serving.output import classes_output
@@ -92,3 +92,18 @@ def test_classes_that_are_not_listed_are_asked_for(store: Path, layer: torch.nn.
         PublishingError, match="gives 3 probabilities a row, and its card lists 0 classes: list"
     ):
         publish(layer, Net(layer, 100.0), classes=())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_an_export_of_torch_is_an_onnx_file_like_others(store: Path, tmp_path: Path) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        net = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Softmax(1))
+    path, table = tmp_path / "net.onnx", torch.tensor(rows().to_numpy(np.float32))
+    axes = {"x": {0: "rows"}}
+    torch.onnx.export(net, (table[:2],), str(path), dynamo=False, input_names=["x"], dynamic_axes=axes)
+    said = card(kind="multiclass", classes=CLASSES)
+    published = publish_onnx(path, said, (rows(), in_classes(*CLASSES)))
+    answers = open_kernel(published.path, Patient, classes_output(CLASSES)).answer(rows().to_dict("records"))
+    got = [[*each["ok"]["probabilities"].values()] for each in answers]
+    assert np.abs(np.array(got) - net(table).detach().numpy()).max() < 1e-6
