@@ -9,54 +9,16 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
-from onnx import TensorProto, helper
+from onnx import helper
 from skl2onnx import to_onnx
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from ekiben.publishing import Published, PublishingError, publish_onnx
-from ekiben.serving.features import Features, category, number, numbers, tensor, text
+from ekiben.serving.features import Features, category, number, numbers, tensor
 from ekiben.serving.kernel import open_kernel
 from ekiben.serving.output import classes_output, probability_output, value_output, values_output
+from tests.ekiben.publishing.graphs import DOUBLE, FLOAT, TEXT, sigmoid, total, two_outputs, written
 from tests.ekiben.publishing.patients import NAMES, Patient, card, in_classes, rows, values
-
-FLOAT, DOUBLE, INT64, TEXT = TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64, TensorProto.STRING
-
-
-def written(
-    folder: Path,
-    nodes: list[Any],
-    inputs: list[tuple[str, int, list[Any]]],
-    outputs: dict[str, int],
-    **constants: Any,
-) -> Path:
-    """A file of these nodes."""
-    graph = helper.make_graph(
-        nodes,
-        "tests",
-        [helper.make_tensor_value_info(*each) for each in inputs],
-        [helper.make_tensor_value_info(name, kind, None) for name, kind in outputs.items()],
-        [onnx.numpy_helper.from_array(np.array(value), name) for name, value in constants.items()],
-    )
-    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", 3)]
-    path = folder / "given.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
-    return path
-
-
-def total(path: Path, name: str = "x", kind: int = FLOAT, shape: tuple[Any, ...] = ("n", 3)) -> Path:
-    """The sum of a row, (rows, 1)."""
-    nodes = [helper.make_node("ReduceSum", [name, "one"], ["y"], keepdims=1)]
-    return written(path, nodes, [(name, kind, [*shape])], {"y": kind}, one=np.array([1], dtype=np.int64))
-
-
-def sigmoid(path: Path, nodes: tuple[str, ...] = ("Sigmoid",)) -> Path:
-    """A probability from what the first feature is above 50, (rows, 1)."""
-    begin = helper.make_node("Gemm", ["x", "w", "b"], ["0"])
-    more = [helper.make_node(kind, [str(n)], [str(n + 1)]) for n, kind in enumerate(nodes)]
-    weights = np.array([[1.0], [0.0], [0.0]], dtype=np.float32)
-    below = np.array([-50.0], dtype=np.float32)
-    inputs = [("x", FLOAT, ["n", 3])]
-    return written(path, [begin, *more], inputs, {str(len(nodes)): FLOAT}, w=weights, b=below)
 
 
 def served(published: Published, features: type[Features], output: Any, given: list[Any]) -> list[Any]:
@@ -186,140 +148,6 @@ def test_weights_that_lie_beside_the_file_are_taken_in(store: Path, tmp_path: Pa
     (tmp_path / "apart.data").unlink()
     output = probability_output("old", at_least="old", below="young")
     assert len(served(published, Patient, output, patients())) == len(rows())
-
-
-def no_onnx(folder: Path) -> Path:
-    path = folder / "given.onnx"
-    path.write_text("not a model")
-    return path
-
-
-def labels_only(folder: Path) -> Path:
-    nodes = [helper.make_node("ArgMax", ["x"], ["label"], axis=1)]
-    return written(folder, nodes, [("x", FLOAT, ["n", 3])], {"label": INT64})
-
-
-def two_outputs(folder: Path) -> Path:
-    nodes = [helper.make_node("Neg", ["x"], ["a"]), helper.make_node("Neg", ["a"], ["b"])]
-    return written(folder, nodes, [("x", FLOAT, ["n", 3])], {"a": FLOAT, "b": FLOAT})
-
-
-def named(folder: Path, *inputs: tuple[str, int, list[Any]]) -> Path:
-    """A file with these inputs, of which it gives the first."""
-    nodes = [helper.make_node("Cast", [inputs[0][0]], ["y"], to=FLOAT)]
-    return written(folder, nodes, [*inputs], {"y": FLOAT})
-
-
-def centred(folder: Path) -> Path:
-    """A row less the mean of all rows, as a net in training does it."""
-    nodes = [
-        helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=1),
-        helper.make_node("Sub", ["x", "mean"], ["less"]),
-        helper.make_node("ReduceSum", ["less", "one"], ["y"], keepdims=1),
-    ]
-    return written(folder, nodes, [("x", FLOAT, ["n", 3])], {"y": FLOAT}, one=np.array([1], dtype=np.int64))
-
-
-class Optional(Features):
-    age: float | None = number(0, 120, "", "", missing=True)
-
-
-class Daily(Features):
-    days: list[float] = numbers(0, 9, "", "", length=7)
-
-
-class Words(Features):
-    words: str = text("")
-    more: str = text("")
-
-
-REFUSED: list[tuple[Any, dict[str, Any], str]] = [
-    (lambda folder: folder / "absent.onnx", {}, "absent.onnx: No such file or directory"),
-    (lambda folder: folder, {}, "Is a directory"),
-    (no_onnx, {}, "given.onnx is no ONNX file that can be read"),
-    (
-        lambda folder: written(folder, [], [], {}),
-        {},
-        "given.onnx is no ONNX file that can be read: there is nothing in it",
-    ),
-    (
-        lambda folder: total(folder, "days"),
-        {"features": Daily},
-        "its input days takes shape (any, 3) and Daily.days has another: declare its length or shape",
-    ),
-    (labels_only, {}, "of its outputs label 0 are tensors of floats: say which one holds the scores"),
-    (
-        two_outputs,
-        {},
-        'of its outputs a, b 2 are tensors of floats: say which one holds the scores, as output="…"',
-    ),
-    (
-        lambda folder: total(folder, shape=("n", 4)),
-        {},
-        "takes 4 columns and there are 3: name these 4 features",
-    ),
-    (
-        lambda folder: total(folder, shape=(1, 3)),
-        {},
-        "takes 1 rows at a time: export it with a first dimension",
-    ),
-    (
-        lambda folder: total(folder, kind=TensorProto.FLOAT16),
-        {},
-        "takes float16, and features are float, double",
-    ),
-    (
-        lambda folder: named(folder, ("age", FLOAT, ["n"])),
-        {},
-        "age takes shape (any): export it as (rows, 1)",
-    ),
-    (
-        lambda folder: named(folder, ("old", FLOAT, ["n", 1]), ("age", FLOAT, ["n", 1])),
-        {},
-        "Patient lacks old",
-    ),
-    (
-        lambda folder: named(folder, ("age", TEXT, ["n", 1])),
-        {},
-        "age takes texts and Patient.age is a number",
-    ),
-    (
-        lambda folder: named(folder, ("age", INT64, ["n", 1])),
-        {"features": Optional},
-        "its input age takes whole numbers, which cannot be missing, and age may",
-    ),
-    (
-        lambda folder: named(folder, ("x", TEXT, ["n", 1])),
-        {"features": Words},
-        "name the one feature for it in inputs, which is category(…) or text(…)",
-    ),
-    (
-        lambda folder: total(folder),
-        {"kind": "classification"},
-        "probabilities from 0 to 1: end it with a sigmoid or a softmax",
-    ),
-    (sigmoid, {"kind": "multiclass"}, "it gives 1 probabilities a row, and its card lists 0 classes"),
-    (centred, {}, "a row scores otherwise beside others: export it for inference (model.eval()"),
-    (
-        lambda folder: sigmoid(folder, ("Sigmoid", "Flatten")),
-        {"kind": "multiclass", "classes": ["a", "b"]},
-        "its card lists 2 classes: list the classes in the order of the columns",
-    ),
-]
-
-
-@pytest.mark.parametrize(("made", "said", "words"), REFUSED, ids=[words[:40] for *_, words in REFUSED])
-def test_what_cannot_be_served_is_one_line(
-    store: Path, tmp_path: Path, made: Any, said: dict[str, Any], words: str
-) -> None:
-    targets = values() if said.get("kind", "regression") == "regression" else in_classes(0, 1)
-    held_out: Any = (rows(), targets)
-    if "features" in said:
-        held_out = None
-    with pytest.raises(PublishingError) as refused:
-        publish_onnx(made(tmp_path), card(**said), held_out)
-    assert words in str(refused.value)
-    assert "\n" not in str(refused.value)
 
 
 def test_an_output_that_is_named_holds_the_scores(store: Path, tmp_path: Path) -> None:
