@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ekiben.publishing import metrics
 from ekiben.publishing.card import ModelCard
-from ekiben.publishing.errors import PublishingError
 from ekiben.publishing.held_out import quoted, some
 from ekiben.serving.card import ALL_COLUMNS
 
@@ -57,13 +57,11 @@ def of_classes(card: ModelCard, classes: Sequence[Any]) -> Answers:
         names = tuple(map(str, values))
         if card.classes:
             given = tuple(map(str, card.classes))
-            if len(given) != len(names) or not (
-                given == names or all(isinstance(each, int) for each in values)
-            ):
+            encoded = all(isinstance(each, int) for each in values) and set(given).isdisjoint(names)
+            if given != names and not (encoded and len(given) == len(names)):
                 raise card.refused(
-                    f"its classes are {some(names)} and the card's are {some(given)}: "
-                    "list these, "
-                    "in this order"
+                    f"its classes are {some(names)} and the card's are {some(given)}: list the model's, in "
+                    "their order"
                 )
             names = given
         return Answers(ALL_COLUMNS, values, names)
@@ -73,7 +71,7 @@ def of_classes(card: ModelCard, classes: Sequence[Any]) -> Answers:
             'kind="multiclass", and the schema classes_output(…)'
         )
     positive = positive_of(card)
-    if card.positive is None and positive not in values:
+    if card.positive is None and set(values) != {0, 1}:
         raise card.refused(
             f"its classes are {quoted(values)}: say in the card which one the score is the probability of, "
             f"such as positive={values[1]!r}"
@@ -127,22 +125,20 @@ def check_targets(card: ModelCard, answers: Answers, targets: Any, rows: int) ->
 
     1 and 0 for the positive class and the other, the column's number of each class, or the values.
     """
-    label = card.label
     given = np.asarray(targets)
     if given.ndim == 2 and given.shape[1] == 1:
         given = given[:, 0]
     wanted = (rows,) if not answers.names else (rows, len(answers.names))
     if given.shape != wanted:
-        raise PublishingError(
-            f"{label}: there are {rows} held-out rows and targets of shape {given.shape}, not {wanted}: give "
-            "one each"
+        raise card.refused(
+            f"there are {rows} held-out rows and targets of shape {given.shape}, not {wanted}: give one each"
         )
-    if _has_missing(given):
-        raise PublishingError(f"{label}: some held-out targets are missing: leave these rows out")
+    if pd.isna(given).any():
+        raise card.refused("some held-out targets are missing: leave these rows out")
     if card.kind == "regression":
         if given.dtype.kind not in "biuf" or not np.isfinite(given).all():
-            raise PublishingError(
-                f"{label}: the held-out targets of a regression must be finite numbers, not {given.dtype}: "
+            raise card.refused(
+                f"the held-out targets of a regression must be finite numbers, not {given.dtype}: "
                 "convert them"
             )
         return given.astype(np.float64)
@@ -153,7 +149,7 @@ def _numbered(card: ModelCard, answers: Answers, given: NDArray[Any]) -> NDArray
     found = given.tolist()
     if not (values := answers.values):  # two classes, of a model that does not say which
         values = tuple(set(found))
-        if len(values) > 2 or positive_of(card) not in values:
+        if len(values) > 2 or positive_of(card) not in values or (card.positive is None and 0 not in values):
             raise card.refused(
                 f"the held-out targets hold {quoted(values)}, and a classification has two classes, of which "
                 f"one is positive={positive_of(card)!r}: say which one in the card, or convert them to 1, 0"
@@ -203,12 +199,12 @@ def check_scores(card: ModelCard, answers: Answers, scores: Floats, rows: int) -
 def difference(expected: Floats, got: Floats, kind: str, tolerance: float) -> str | None:
     """How scores differ from what they should be, if by more than `tolerance`; or None.
 
-    Of a regression the tolerance is a share of each column's largest value, where that is above 1.
+    Of a regression the tolerance is a share of each column's largest value.
     """
     if expected.shape != got.shape:
         return f"it gives scores of shape {got.shape} instead of {expected.shape}"
-    scale: Any = np.maximum(1.0, np.abs(expected).max(axis=0)) if kind == "regression" else 1.0
-    worst = float(np.max(np.abs(expected - got) / scale))
+    largest: Any = np.abs(expected).max(axis=0) if kind == "regression" else 1.0
+    worst = float(np.max(np.abs(expected - got) / np.maximum(largest, 1e-30)))
     if worst <= tolerance:
         return None
     return f"it differs by {worst:.2g} on the held-out rows, more than {tolerance:.2g}"
@@ -224,9 +220,3 @@ def measure(card: ModelCard, answers: Answers, actual: NDArray[Any], scores: Flo
         found = metrics.regression(actual, scores, answers.names)
     finite = {name: value for name, value in found.items() if np.isfinite(value)}  # r2 of one row is not
     return {**finite, **{name: float(value) for name, value in card.more_metrics.items()}}
-
-
-def _has_missing(given: NDArray[Any]) -> bool:
-    if given.dtype.kind == "f":
-        return bool(np.isnan(given).any())
-    return given.dtype.kind == "O" and any(each is None or each != each for each in given.ravel())

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from ekiben.publishing.card import ModelCard
 from ekiben.serving.features import Features, blank_row
 from ekiben.serving.model import Row
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _RANGES = frozenset({"greater_than_equal", "less_than_equal", "string_too_long", "text_too_long"})
 
@@ -53,8 +51,6 @@ def frame_of(card: ModelCard, rows: Any, names: Sequence[str]) -> pd.DataFrame:
 
     Raises `PublishingError` for rows that are neither, and that lack a column.
     """
-    import pandas as pd
-
     if hasattr(rows, "columns"):
         frame = rows
     elif isinstance(rows[0] if isinstance(rows, list | tuple) else None, Mapping):
@@ -78,8 +74,6 @@ def digest_of(card: ModelCard, rows: Any, targets: Any) -> str:
     """The card's `data_digest`, or one of the held-out data."""
     if card.data_digest:
         return card.data_digest
-    import pandas as pd
-
     digest = hashlib.sha256()
     for each in (rows, targets):
         frame = pd.DataFrame(each if hasattr(each, "columns") else {"": list(each)})
@@ -147,7 +141,7 @@ def _json(value: Any, kind: str) -> Any:
         return [_json(each, "number") for each in value]
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or value != value or type(value).__name__ in ("NAType", "NaTType"):
+    if value is None or value is pd.NA or value != value:
         return None
     if kind == "category" and value == "":
         return None

@@ -107,6 +107,19 @@ def classes_that_are_words() -> Case:
     return classifier("no", "yes"), {"kind": "classification"}, (rows(), in_classes("no", "yes"))
 
 
+@refused_with(
+    "its classes are 1, 2: say in the card which one the score is the probability of, such as positive=2"
+)
+def classes_that_are_one_and_two() -> Case:
+    return classifier(1, 2), {"kind": "classification"}, (rows(), in_classes(1, 2))
+
+
+@refused_with("its classes are 0, 1, 2 and the card's are 2, 1, 0: list the model's, in their order")
+def integers_in_another_order() -> Case:
+    said = {"kind": "multiclass", "classes": [2, 1, 0]}
+    return classifier(0, 1, 2), said, (rows(), in_classes(0, 1, 2))
+
+
 @refused_with("positive='maybe' is none of its classes 'no', 'yes'")
 def a_positive_class_that_it_does_not_have() -> Case:
     said = {"kind": "classification", "positive": "maybe"}
@@ -120,7 +133,7 @@ def three_classes_as_two() -> Case:
 
 
 @refused_with(
-    "its classes are high, low, middle and the card's are low, middle, high: list these, in this order"
+    "its classes are high, low, middle and the card's are low, middle, high: list the model's, in their order"
 )
 def classes_in_another_order() -> Case:
     names = ("low", "middle", "high")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
@@ -137,6 +138,17 @@ def a_target_that_is_missing() -> Case:
     targets = values()
     targets[3] = np.nan
     return regression(), {}, (rows(), targets)
+
+
+@refused_with("some held-out targets are missing: leave these rows out")
+def a_target_that_is_missing_as_pandas_has_it() -> Case:
+    return regression(), {}, (rows(), values().astype("Int64").mask(values() > 200).astype(object))
+
+
+@refused_with("age is missing in held-out row 0, and Patient.age refuses that")
+def a_value_that_is_missing_as_pandas_has_it() -> Case:
+    model = HistGradientBoostingRegressor(max_iter=2).fit(rows(), values())
+    return model, {}, (rows().astype("Float64").mask(rows() < 70), values())
 
 
 @refused_with("the held-out targets of a regression must be finite numbers, not object: convert them")
