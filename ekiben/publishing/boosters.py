@@ -41,14 +41,13 @@ def publish_xgboost(
     is printed unless `quiet`. Raises `PublishingError`.
     """
     library = _library(card, "xgboost")
+    model = getattr(model, "best_estimator_", model)  # of a search over parameters
     if hasattr(model, "steps"):
         return _publish_pipeline(model, card, held_out, library, quiet)
     if isinstance(model, library.XGBModel):
         booster = _fitted(card, model.get_booster)
-        if (best := getattr(booster, "best_iteration", None)) is not None and hasattr(
-            model, "best_iteration"
-        ):
-            booster = booster[: best + 1]  # it was stopped early, and predicts with these
+        if booster.attr("best_iteration") is not None:
+            booster = booster[: booster.best_iteration + 1]  # it was stopped early, and predicts with these
         inputs = _inputs(card, booster.feature_names, "c" in (booster.feature_types or ()))
         original = Original(inputs, _predicting(card, model), getattr(model, "classes_", None))
     elif isinstance(model, library.Booster):
@@ -77,6 +76,7 @@ def publish_lightgbm(
     is printed unless `quiet`. Raises `PublishingError`.
     """
     library = _library(card, "lightgbm")
+    model = getattr(model, "best_estimator_", model)  # of a search over parameters
     if hasattr(model, "steps"):
         return _publish_pipeline(model, card, held_out, library, quiet)
     if isinstance(model, library.LGBMModel):

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
@@ -149,15 +150,36 @@ def test_a_booster_itself_is_as_good(store: Any, library: str) -> None:
     assert np.abs(np.array(got) - expected).max() < 1e-6
 
 
-def test_a_model_that_stopped_early_serves_its_best_trees(store: Any) -> None:
+@pytest.mark.filterwarnings("ignore:The argument 'eval_set'")
+@LIBRARIES
+def test_a_model_that_stopped_early_serves_its_best_trees(
+    store: Any, publish: Callable[..., Published], make: Callable[[str], Any]
+) -> None:
     frame, targets = buyers()[NUMBERS], spent()
-    model = xgboost.XGBRegressor(n_estimators=300, early_stopping_rounds=3, n_jobs=1)
-    model.fit(frame[:600], targets[:600], eval_set=[(frame[600:], targets[600:])], verbose=False)
-    assert model.best_iteration < 290
-    published = publish_xgboost(model, card(features=Buyer), (frame[600:], targets[600:]))
+    model, more = make("regression").set_params(n_estimators=300), {}
+    if publish is publish_xgboost:
+        model.set_params(early_stopping_rounds=3)
+        more["verbose"] = False
+    else:
+        more["callbacks"] = [lightgbm.early_stopping(3, verbose=False)]
+    model.fit(frame[:600], targets[:600], eval_set=[(frame[600:], targets[600:])], **more)
+    published = publish(model, card(features=Buyer), (frame[600:], targets[600:]))
     got = [each["value"] for each in served(published, value_output())]
     expected = model.predict(frame)
     assert np.abs(np.array(got) - expected).max() < 1e-5 * np.abs(expected).max()
+    stopped_at = model.best_iteration if publish is publish_xgboost else model.best_iteration_
+    assert stopped_at < 290
+
+
+@LIBRARIES
+def test_a_search_over_parameters_is_published_as_its_best_model(
+    store: Any, publish: Callable[..., Published], make: Callable[[str], Any]
+) -> None:
+    frame, targets = buyers()[NUMBERS], in_classes(0, 1)
+    search = GridSearchCV(make("classification"), {"max_depth": [2, 4]}, cv=2).fit(frame, targets)
+    published = publish(search, card(features=Buyer, kind="classification"), (frame, targets))
+    best = publish(search.best_estimator_, card(features=Buyer, kind="classification"), (frame, targets))
+    assert (best.tag, best.is_new) == (published.tag, False)
 
 
 @LIBRARIES
