@@ -12,7 +12,7 @@ import onnxruntime
 import sklearn
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_limits
 
 from ekiben.publishing.answers import Floats, difference
 from ekiben.publishing.card import ModelCard
@@ -150,9 +150,8 @@ def _natively(card: ModelCard, model: Any, inputs: Sequence[str], scored: Scored
     """
     content = write_skops(model)
     kinds = {name: card.fields[name] for name in inputs}
-    threads = {each["prefix"]: each["num_threads"] for each in threadpool_info()}
     try:
-        with threadpool_limits(limits=threads):  # a service has one, and training may go on with more
+        with threadpool_limits():  # the end gives back those that a served model takes
             served = SkopsModel(loads(content, trusted=sorted(TRUSTED)), kinds)
             scores = scored.answers.take(served.scores(scored.rows))
     except Exception as error:  # whatever a user's model raises on a category that is a string, or missing

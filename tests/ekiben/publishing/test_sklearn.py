@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import bentoml
 import numpy as np
@@ -248,6 +250,13 @@ def test_a_model_that_scikit_learn_serves_keeps_its_tag_too(store: Path) -> None
     first, again = (publish(model.fit(rows(), values()), values()) for model in models)
     assert first.served_as.startswith("skops")
     assert (first.tag, again.is_new) == (again.tag, False)
+
+
+def test_a_skops_file_has_neither_dates_nor_addresses(store: Path) -> None:
+    path = publish(HistGradientBoostingRegressor(max_iter=2).fit(rows(), values()), values()).path
+    with ZipFile(path / "model.skops") as file:
+        assert {each.date_time for each in file.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert max(map(int, re.findall(rb'"__id__": (\d+)', file.read("schema.json")))) < 10_000
 
 
 def test_more_that_is_said_of_a_version_is_stored_under_its_tag(store: Path) -> None:
