@@ -95,7 +95,7 @@ class Metric(Part):
     kind: MetricKind = Field(examples=["proportion"])
     """What is computed from them. `proportion` is whether a user has one other than 0. `mean` is their sum, 0
     without one. `ratio` is all users' sums of one over their sums of another. `label` is the truth for a
-    prediction's score, 1 or 0.
+    prediction: 1 or 0, or which of `classes` it is.
     """
     better: Annotated[Better, Field(strict=False)] = Better.HIGHER
     """Which direction is good."""
@@ -109,6 +109,12 @@ class Metric(Part):
     """Outcomes from before the first exposure that explain a part of the variance (CUPED)."""
     measure: Annotated[LabelMeasure, Field(strict=False)] = LabelMeasure.ROC_AUC
     """Which measure of a label is compared. `brier` and `log_loss` need `better: lower`."""
+    classes: Annotated[tuple[Name, ...], Field(strict=False)] | None = Field(
+        default=None, examples=[["negative", "neutral", "positive"]]
+    )
+    """The classes of a label that has several, 2 to 32, in the order of the probabilities in `scores`. An
+    outcome's value is then the place of the true class in this list, 0 for the first.
+    """
 
 
 class RequestLimits(Part):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from ekiben.experiments.document import Experiment, RampEnd
+from ekiben.experiments.document import Experiment, Metric, Model, RampEnd
 from ekiben.experiments.durations import parse_duration
 from ekiben.experiments.kinds.requests import REQUEST_METRICS
-from ekiben.experiments.problems import Path, Problems, below, show, unknown
+from ekiben.experiments.lifecycle import TRANSITIONS
+from ekiben.experiments.problems import Path, Problems, below, show, unknown, word
+from ekiben.experiments.version import Output
 
 
 def metric_problems(experiment: Experiment) -> Problems:
@@ -18,6 +20,32 @@ def metric_problems(experiment: Experiment) -> Problems:
             yield (*path, "name"), f"{show(metric.name)} {what}: give this metric another name"
         seen.add(metric.name)
         yield from below(path, metric.kind.problems(metric))
+
+
+def label_problems(experiment: Experiment, model: Model) -> Problems:
+    """Yield (path in the experiment, message) for each label that cannot be compared with what a variant's
+    version answers, as far as its `output` in the document says that.
+    """
+    versions = dict.fromkeys(variant.version for variant in experiment.variants.values())
+    told = {name: model.versions[name].output for name in versions if name in model.versions}
+    has_ended = not TRANSITIONS[experiment.status]
+    for place, metric in enumerate(experiment.metrics):
+        for name, output in told.items() if metric.kind.of_predictions and not has_ended else ():
+            message = None if output is None else _unlabelled(metric, output)
+            if message is not None:
+                yield ("metrics", place, "classes"), f"version {word(name)} {message}"
+
+
+def _unlabelled(metric: Metric, output: Output) -> str | None:
+    """Why answers with that output cannot be compared with the label, None where they can."""
+    if metric.classes is not None and output.scores is None:
+        return "names no `scores` in its `output`: name there where the probabilities of the classes are"
+    if metric.classes is None and output.score is None and output.scores is not None:
+        return (
+            "answers with several scores and names no `score`: list their classes here. Those of several "
+            "horizons have no label: name one of them as `score`"
+        )
+    return None
 
 
 def ramp_problems(experiment: Experiment) -> Problems:

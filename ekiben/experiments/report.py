@@ -137,7 +137,9 @@ class Point(msgspec.Struct, frozen=True):
 
 
 class CalibrationBin(msgspec.Struct, frozen=True):
-    """Predictions with scores in [low, high): how often the label was positive."""
+    """Predictions with scores in [low, high): how often the label was positive. Of a label with classes the
+    score is the largest probability, and positive is that its class was the true one.
+    """
 
     low: float
     high: float
@@ -147,13 +149,24 @@ class CalibrationBin(msgspec.Struct, frozen=True):
     interval: Interval
 
 
+class ClassQuality(msgspec.Struct, frozen=True):
+    """One class against all others."""
+
+    name: str
+    labels: int
+    roc_auc: float | None
+    roc_auc_interval: Interval
+
+
 class LabelQuality(msgspec.Struct, frozen=True):
-    """How well one variant's scores fit the labels, each measure with its interval."""
+    """How well one variant's scores fit the labels, each measure with its interval. Of a label with classes
+    `roc_auc` is the mean over these.
+    """
 
     variant: str
     model_versions: tuple[str, ...]
     labels: int
-    positives: int
+    positives: int | None  # None with classes
     roc_auc: float | None
     roc_auc_interval: Interval
     brier: float | None
@@ -163,6 +176,7 @@ class LabelQuality(msgspec.Struct, frozen=True):
     accuracy: float | None
     accuracy_interval: Interval
     calibration: tuple[CalibrationBin, ...] = ()
+    classes: tuple[ClassQuality, ...] = ()
 
 
 class MetricReport(msgspec.Struct, frozen=True):
@@ -258,7 +272,9 @@ class Redeployment(msgspec.Struct, frozen=True):
 
 
 class ScoreBin(msgspec.Struct, frozen=True):
-    """How many shadow answers differ from the served one by [low, high) in their score."""
+    """How many shadow answers differ from the served one by [low, high) in their score, or in that one of
+    several in which they differ most.
+    """
 
     low: float
     high: float
@@ -274,12 +290,17 @@ class ShadowReport(msgspec.Struct, frozen=True):
     compared: int
     agreement: float | None  # share of equal decisions
     agreement_interval: Interval
-    mean_difference: float | None
-    mean_absolute_difference: float | None
+    mean_difference: float | None  # None where answers have several scores
+    mean_absolute_difference: float | None  # of several scores those that are farthest apart
     difference: tuple[ScoreBin, ...]
     ks_distance: float | None  # Kolmogorov-Smirnov, between the two versions' scores
     latency_ms: dict[str, float]  # p50, p95, p99 of the shadow
     against_latency_ms: dict[str, float]
+
+    @property
+    def of_several(self) -> bool:
+        """Whether the answers have several scores: differences are of those that are farthest apart."""
+        return self.mean_difference is None and self.mean_absolute_difference is not None
 
 
 class Report(msgspec.Struct, frozen=True):

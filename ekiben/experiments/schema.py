@@ -15,7 +15,7 @@ from ekiben.experiments.kinds.kind import Kind
 from ekiben.experiments.kinds.label import LabelMeasure
 from ekiben.experiments.kinds.requests import REQUEST_METRICS
 from ekiben.experiments.kinds.table import DECLARED
-from ekiben.experiments.version import HTTP_NAME, SECRET, URL_PATH
+from ekiben.experiments.version import HTTP_NAME, MAX_SCORES, SECRET, URL_PATH
 
 _NOTHING: Final = {"type": "null"}
 
@@ -39,7 +39,11 @@ def _rules() -> list[dict[str, Any]]:
             "if": _is(lambda kind: not kind.takes_covariate),
             "then": {"properties": {"covariate": _NOTHING}},
         },
-        {"if": labels, "then": {"properties": {"guardrail": _NOTHING}}},
+        {
+            "if": labels,
+            "then": {"properties": {"guardrail": _NOTHING}},
+            "else": {"properties": {"classes": _NOTHING}},
+        },
         {
             "if": {"properties": labels["properties"] | losses, "required": ["measure"]},
             "then": {"properties": {"better": {"const": "lower"}}, "required": ["better"]},
@@ -68,6 +72,11 @@ def experiments_schema() -> dict[str, Any]:
     }
     parts["Dialect"]["properties"]["path"]["pattern"] = f"^({URL_PATH.pattern})$"
     parts["Metric"]["properties"]["name"]["not"] = {"enum": list(REQUEST_METRICS)}
+    parts["Metric"]["properties"]["classes"]["anyOf"][0] |= {
+        "minItems": 2,
+        "maxItems": MAX_SCORES,
+        "uniqueItems": True,
+    }
     parts["Metric"]["allOf"] = _rules()
     parts["Ramp"]["properties"]["every"]["pattern"] = "^(?=[0-9]{1,6}[smhd]$)0*[1-9]"
     return schema | {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "experiments.yaml"}

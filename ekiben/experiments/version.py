@@ -18,6 +18,9 @@ UNVERSIONED: Final = "unversioned"
 is redeployed.
 """
 
+MAX_SCORES: Final = 32
+"""How many scores of one answer are recorded, and how many classes a label may have."""
+
 HTTP_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 SECRET: Final = re.compile(r"env:(?!EKIBEN_)[A-Za-z_][A-Za-z0-9_]*")
 URL_PATH: Final = re.compile(r"/[A-Za-z0-9/._~!$&'()*+,;=:@%-]*")

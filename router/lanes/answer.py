@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from ekiben.state.streams.events import MAX_SCORES
+from ekiben.experiments.version import MAX_SCORES
 from router.errors import RowNotTried, RowRefused, VersionFailed, VersionMalformed, VersionUnavailable
 
 

@@ -65,6 +65,71 @@ def test_each_mistake_of_a_metric_or_a_ramp_is_one_line(data: dict[str, Any], li
     assert problems(data) == (f"experiments.credit-net.{line}",)
 
 
+MOOD = METRIC | {"kind": "label", "classes": ["bad", "fair", "good"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"kind": "mean"}, "classes: belong to a label: a metric of another kind has none"),
+        ({"classes": ["bad"]}, "classes: are 2 to 32: leave them out where the truth is 1 or 0"),
+        (
+            {"classes": [f"c{number}" for number in range(33)]},
+            "classes: are 2 to 32: leave them out where the truth is 1 or 0",
+        ),
+        ({"classes": ["bad", "good", "bad"]}, 'classes.2: "bad" is listed twice'),
+        ({"classes": ["bad", ""]}, "classes.1: must not be empty"),
+        ({"classes": "bad, good"}, 'classes: must be a list, not "bad, good"'),
+        ({"classes": ["bad", 2]}, "classes.1: must be text, not 2: write it in quotes"),
+    ],
+)
+def test_classes_are_a_label_s_and_distinct(change: dict[str, Any], line: str) -> None:
+    parse_document(credit(metrics=[MOOD]))
+    assert problems(credit(metrics=[MOOD | change])) == (f"experiments.credit-net.metrics.0.{line}",)
+
+
+def answering(output: dict[str, str] | None, metric: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """The document with one label, whose treatment's version is a server that answers with this output."""
+    data = credit(metrics=[metric], **fields)
+    dialect = {"kind": "bentoml", "path": "/predict"}
+    data["models"]["credit"]["versions"]["v2"] |= {"dialect": dialect} | (
+        {"output": output} if output else {}
+    )
+    return data
+
+
+@pytest.mark.parametrize(
+    ("output", "label", "what"),
+    [
+        (
+            {"scores": "p"},
+            MOOD | {"classes": None},
+            (
+                "answers with several scores and names no `score`: list their classes here. Those of several "
+                "horizons have no label: name one of them as `score`"
+            ),
+        ),
+        (
+            {"score": "p"},
+            MOOD,
+            "names no `scores` in its `output`: name there where the probabilities of the classes are",
+        ),
+    ],
+)
+def test_a_label_that_a_version_has_no_scores_for_is_refused(
+    output: dict[str, str], label: dict[str, Any], what: str
+) -> None:
+    line = f"experiments.credit-net.metrics.0.classes: version v2 {what}"
+    assert problems(answering(output, label)) == (line,)
+    parse_document(answering({"score": "p.1", "scores": "p"}, label))
+    parse_document(answering(None, label))
+    parse_document(answering(output, METRIC))
+
+
+def test_an_experiment_that_has_ended_may_have_a_version_that_answers_otherwise_now() -> None:
+    parse_document(answering({"scores": "p"}, METRIC | {"kind": "label"}, status="rolled_back"))
+
+
 def test_a_ramp_judges_declared_guardrails_and_those_of_requests() -> None:
     guardrail = METRIC | {"guardrail": {"max_worse": 0.1}}
     good = credit(metrics=[guardrail], ramp=RAMP | {"guardrails": ["profit", "slow_rate"]})

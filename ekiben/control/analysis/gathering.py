@@ -9,8 +9,8 @@ from typing import Any
 import ibis
 import msgspec
 
-from ekiben.control.analysis import exposures, labels, metrics, outcomes
-from ekiben.control.analysis.labels import LabelSums
+from ekiben.control.analysis import exposures, label_sums, labels, metrics, outcomes
+from ekiben.control.analysis.label_sums import LabelSums
 from ekiben.control.analysis.metrics import Bucket, bucket_width_s, moments_of, window_s
 from ekiben.control.analysis.reasons import ORDER, Line, Reason, name_reason
 from ekiben.control.analysis.tables import EventTables, Table
@@ -120,8 +120,8 @@ def _with_outcomes(
     lines = [*_by_name(tables.rows(outcomes.by_name(firsts, started_at)), names, elsewhere)]
     since = started_at - metrics.back_s(experiment.metrics)
     counted = outcomes.counted(firsts, names, since, started_at)
-    scored = (key, experiment.phase) if truths else None
-    located = tables.keep(outcomes.located(counted, tables.of("exposure"), users, experiment.model, scored))
+    compared = sorted({labels.compared(metric) for metric in truths})
+    located = tables.keep(outcomes.located(counted, tables.of("exposure"), users, key, experiment, compared))
     if repetitions is not None:
         (row,) = tables.rows(outcomes.repeats_since(repetitions, started_at))
         lines.append(Line(Reason.REPEATED_ID, row["count"]))
@@ -214,9 +214,15 @@ def _of_users(
 
 def _labels(tables: EventTables, theirs: Table, metric: Metric, now: float) -> dict[int, LabelSums]:
     scored = tables.keep(labels.scored(theirs, metric, now))
-    sums = labels.collected(tables.rows(labels.sums(scored)), tables.rows(labels.calibration(scored)))
+    if metric.classes is None:
+        sums = areas = tables.rows(label_sums.sums(scored))
+    else:
+        users = tables.keep(label_sums.class_users(scored, len(metric.classes)))
+        sums, areas = (tables.rows(of(users)) for of in (label_sums.class_sums, label_sums.class_areas))
+        tables.drop(users)
+    found = label_sums.collected(sums, areas, tables.rows(label_sums.calibration(scored)))
     tables.drop(scored)
-    return sums
+    return found
 
 
 def _values(

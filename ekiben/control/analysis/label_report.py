@@ -8,13 +8,19 @@ from statistics import NormalDist
 from typing import Any
 
 from ekiben.control.analysis.comparing import metric_report
-from ekiben.control.analysis.labels import BINS, NO_LABELS, LabelSums
+from ekiben.control.analysis.label_sums import BINS, LabelSums, no_labels
 from ekiben.experiments.document import Metric
 from ekiben.experiments.kinds.label import LabelMeasure
-from ekiben.experiments.report import LabelQuality, MetricReport, Role, VariantMetric
+from ekiben.experiments.report import ClassQuality, LabelQuality, MetricReport, Role, VariantMetric
 from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.effects import Estimate
-from ekiben.experiments.statistics.label_quality import calibration_bin, fixed_interval, roc_auc
+from ekiben.experiments.statistics.label_quality import (
+    AucSums,
+    calibration_bin,
+    fixed_interval,
+    mean_roc_auc,
+    roc_auc,
+)
 
 
 def label_report(
@@ -27,8 +33,9 @@ def label_report(
 ) -> MetricReport:
     """`model_versions` has every variant, the control first. Users are those with a label."""
     control, *treatments = model_versions
-    found = {variant: sums.get(place, NO_LABELS) for place, variant in enumerate(model_versions)}
-    measured = {variant: estimates(each) for variant, each in found.items()}
+    none = no_labels(len(metric.classes or ("the one",)))
+    found = {variant: sums.get(place, none) for place, variant in enumerate(model_versions)}
+    measured = {variant: estimates(metric, each) for variant, each in found.items()}
     compared = {variant: each[metric.measure] for variant, each in measured.items()}
     changes = {variant: effects.effect(compared[control], compared[variant], alpha) for variant in treatments}
     z = NormalDist().inv_cdf(1 - shown_alpha / 2)
@@ -37,20 +44,21 @@ def label_report(
         metric.kind,
         role,
         metric.better,
-        [_in_variant(variant, found[variant].auc.users, each, z) for variant, each in compared.items()],
+        [_in_variant(variant, found[variant].users, each, z) for variant, each in compared.items()],
         changes,
         window_hours=metric.window_hours,
         labels=tuple(
-            _quality(variant, model_versions[variant], found[variant], measured[variant], z)
+            _quality(metric, variant, model_versions[variant], found[variant], measured[variant], z)
             for variant in model_versions
         ),
     )
 
 
-def estimates(sums: LabelSums) -> dict[LabelMeasure, Estimate | None]:
+def estimates(metric: Metric, sums: LabelSums) -> dict[LabelMeasure, Estimate | None]:
     """Every measure of one variant; None where there is too little for it."""
+    several = metric.classes is not None
     return {
-        LabelMeasure.ROC_AUC: roc_auc(sums.auc),
+        LabelMeasure.ROC_AUC: mean_roc_auc(sums.areas, sums.influence) if several else roc_auc(*sums.areas),
         LabelMeasure.BRIER: effects.ratio(sums.losses["brier"]),
         LabelMeasure.LOG_LOSS: effects.ratio(sums.losses["log_loss"]),
         LabelMeasure.ACCURACY: effects.rate(sums.losses["accuracy"]),
@@ -68,6 +76,7 @@ def _in_variant(variant: str, users: int, value: Estimate | None, z: float) -> V
 
 
 def _quality(
+    metric: Metric,
     variant: str,
     model_versions: tuple[str, ...],
     sums: LabelSums,
@@ -81,10 +90,20 @@ def _quality(
         variant=variant,
         model_versions=model_versions,
         labels=sums.labels,
-        positives=sums.auc.m,
+        positives=None if metric.classes is not None else sums.areas[0].m,
         **dict(_values(measured, z)),
         calibration=tuple(each for each in bins if each is not None),
+        classes=tuple(
+            _class(*each, z)
+            for each in zip(metric.classes or (), sums.areas, strict=metric.classes is not None)
+        ),
     )
+
+
+def _class(name: str, sums: AucSums, z: float) -> ClassQuality:
+    area = roc_auc(sums)
+    interval = fixed_interval(area, z, *LabelMeasure.ROC_AUC.bounds)
+    return ClassQuality(name, sums.m, None if area is None else area.value, interval)
 
 
 def _values(measured: Mapping[LabelMeasure, Estimate | None], z: float) -> Iterator[tuple[str, Any]]:

@@ -8,13 +8,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import ibis
 
 from ekiben.control.analysis.reasons import ORDER, Reason
 from ekiben.control.analysis.tables import Table, in_order
+from ekiben.experiments.document import Experiment
 from ekiben.state.outcomes import MAX_VALUE
 
 _CLOCKS_S: Final = 3600.0
@@ -71,7 +72,7 @@ def counted(firsts: Table, names: Collection[str], since: float, started_at: flo
 
 
 def located(
-    counted: Table, exposures: Table, users: Table, model: str, scored: tuple[str, int] | None
+    counted: Table, exposures: Table, users: Table, key: str, experiment: Experiment, compared: Sequence[str]
 ) -> Table:
     """Every outcome once, with its user of this phase: `variant` (its place), `first_at` and `crossed`, or
     with `lost`, the reason why it leads to none (NULL where it leads to one).
@@ -80,11 +81,11 @@ def located(
     phase of the model: what counts is when it happened. Up to an hour before its prediction is taken for
     right after it: clocks differ, and some clients' times are cut to the second.
 
-    With `scored`, an experiment's key and phase, `score` is the prediction's where the user's own version
-    gave it in this phase, NULL elsewhere.
+    `compared` are columns of exposures, of `score` and `scores`. They are the prediction's where the user's
+    own version gave it in this phase of the experiment `key`, NULL elsewhere.
     """
     held = exposures.filter(exposures.user_hash.notnull())
-    columns = ["prediction_id", "model", *(("score", *_SCORED_BY) if scored else ())]
+    columns = ["prediction_id", "model", *((*compared, *_SCORED_BY) if compared else ())]
     given = held.select(*columns, given_to=held.user_hash, given_at=held["at"])
     given = given.rename({f"given_{name}": name for name in columns[1:]})
     joined = counted.left_join(given, "prediction_id")
@@ -98,20 +99,23 @@ def located(
             (named, ibis.null("int8")),
             (~known & blank, code(Reason.PREDICTION_BLANK)),
             (~known, code(Reason.UNKNOWN_PREDICTION)),
-            (joined.given_model != model, code(Reason.OTHER_MODEL)),
+            (joined.given_model != experiment.model, code(Reason.OTHER_MODEL)),
             else_=ibis.null("int8"),
         ),
     }
-    if scored:
+    if compared:
         own = (
             ~named
-            & (joined.given_experiment == scored[0])
-            & (joined.given_phase == scored[1])
+            & (joined.given_experiment == key)
+            & (joined.given_phase == experiment.phase)
             & (joined.given_assigned_by == "hash")
             & (joined.given_result == "served")
         )
-        made["score"] = ibis.ifelse(own, joined.given_score, ibis.null("float64"))
-    kept = ["prediction_id", "received_at"] if scored else []
+        made |= {
+            name: ibis.ifelse(own, joined[f"given_{name}"], ibis.null(given[f"given_{name}"].type()))
+            for name in compared
+        }
+    kept = ["prediction_id", "received_at"] if compared else []
     made["age_s"] = joined.received_at - joined["at"]
     whose = joined.mutate(**made).select(*made, "name", "value", "accepted", "id_hint", *kept)
     takes_part = users.select("user_hash", "variant", "first_at", "crossed")

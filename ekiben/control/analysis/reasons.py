@@ -25,8 +25,10 @@ class Reason(StrEnum):
     WAITING = "waiting"
     LABEL_REPEATED = "label_repeated"
     UNSCORED = "unscored"
+    OTHER_CLASSES = "other_classes"
     LABEL_OF_USER = "label_of_user"
     NOT_BINARY = "not_binary"
+    NO_CLASS = "no_class"
     COVARIATE_AFTER = "covariate_after"
     LATE = "late"
     BEFORE_FIRST = "before_first_exposure"
@@ -62,13 +64,24 @@ WORDS: Final[dict[Reason, tuple[str, str]]] = {
     ),
     Reason.UNSCORED: (
         "no score of the variant's own version",
-        "Nothing to do where live answered instead. Otherwise name the score in the service's output.",
+        (
+            "Nothing to do where live answered instead. Otherwise name the score in the service's output, "
+            "or the classes of several scores in the metric."
+        ),
+    ),
+    Reason.OTHER_CLASSES: (
+        "of a prediction with more or fewer scores than the metric has classes",
+        "List in `classes` of the metric every class that the version has a probability for, in their order.",
     ),
     Reason.LABEL_OF_USER: (
         "a label that names a user",
         "Send the `prediction_id` that the label is about instead of `user_id`.",
     ),
     Reason.NOT_BINARY: ("neither 0 nor 1", "Send 1 for the positive class and 0 for the other."),
+    Reason.NO_CLASS: (
+        "not the place of a class",
+        "Send the place of the true class in `classes` of the metric: 0 for the first, 1 for the next.",
+    ),
     Reason.COVARIATE_AFTER: (
         "a covariate of after the first exposure",
         "Nothing to do: a covariate is what happened before the first exposure.",
@@ -138,7 +151,9 @@ OTHER: Final = "This is a fault of Ekiben's: report it, with the experiment's me
 
 MISTAKES: Final = frozenset(
     {
+        Reason.OTHER_CLASSES,
         Reason.NOT_BINARY,
+        Reason.NO_CLASS,
         Reason.LABEL_OF_USER,
         Reason.BEFORE_FIRST,
         Reason.BEFORE_START,

@@ -1,7 +1,7 @@
 """Shadow versions beside the versions that answered: the evidence before a version's first user.
 
 Everything is in the shadow event itself (docs/events.md), so that it does not matter whether the request was
-in an experiment.
+in an experiment. Of answers with several scores those count that are farthest apart.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ _ALPHA: Final = 0.05
 _DAY_S: Final = 86_400.0
 _PAIR: Final = ("model", "version", "against")
 _DIFFERENCES: Final = ("mean_difference", "mean_absolute_difference")
+_MOST: Final = 1e30
+"""Scores are recorded in 32 bits, and may be infinite there. Nobody needs to know how much more than this."""
 
 
 def shadow_reports(tables: EventTables, stored: Stored, now: float) -> list[ShadowReport]:
@@ -44,20 +46,33 @@ def shadow_reports(tables: EventTables, stored: Stored, now: float) -> list[Shad
 
 
 def comparisons(shadows: Table, wanted: Sequence[tuple[str, str]], since: float) -> Table:
-    """(model, version, against, agreed, score, against_score, latency_ms, against_latency_ms)."""
+    """(pair, agreed, score, against_score, latency_ms, against_latency_ms, above, apart).
+
+    `above` is shadow minus served, NULL where not both have one score. `apart` is how far the scores are
+    apart, also where both have equally many.
+    """
     pairs = [(shadows.model == model) & (shadows.version == version) for model, version in wanted]
     chosen = shadows.filter(ibis.or_(*pairs) & (shadows["at"] >= since) & shadows.against.notnull())
-    return chosen.select(*_PAIR, "agreed", "score", "against_score", "latency_ms", "against_latency_ms")
+    above = chosen.score - chosen.against_score
+    both = chosen.scores.zip(chosen.against_scores)
+    farthest = both.map(lambda pair: (pair.f1.cast("float64") - pair.f2).abs()).maxs()
+    alike = chosen.scores.length() == chosen.against_scores.length()
+    several = ibis.ifelse(alike & farthest.notnull(), ibis.least(farthest, _MOST), ibis.null("float64"))
+    return chosen.select(
+        *_PAIR,
+        *("agreed", "score", "against_score", "latency_ms", "against_latency_ms"),
+        above=above,
+        apart=ibis.coalesce(above.abs(), several),
+    )
 
 
 def summary(compared: Table) -> Table:
     """One row for each pair: counts, mean differences and quantiles of both latencies."""
-    difference = compared.score - compared.against_score
     columns: dict[str, Any] = {
         "compared": compared.count(),
         "agreed": compared.count(where=compared.agreed),
-        "mean_difference": difference.mean(),
-        "mean_absolute_difference": difference.abs().mean(),
+        "mean_difference": compared.above.mean(),
+        "mean_absolute_difference": compared.apart.mean(),
     }
     for name, share in _QUANTILES.items():
         columns[name] = compared.latency_ms.quantile(share)
@@ -66,10 +81,13 @@ def summary(compared: Table) -> Table:
 
 
 def differences(compared: Table) -> Table:
-    """(pair, bin, count): shadow minus served, what lies outside -1 to 1 in the outermost bins."""
-    difference = compared.score - compared.against_score
+    """(pair, bin, count): shadow minus served, what lies outside -1 to 1 in the outermost bins. Of several
+    scores it has no sign.
+    """
+    difference = ibis.coalesce(compared.above, compared.apart)
+    inside = ibis.greatest(ibis.least(difference, 1.0), -1.0)
     binned = compared.filter(difference.notnull()).mutate(
-        bin=ibis.greatest(ibis.least(((difference + 1) * (BINS / 2)).floor(), BINS - 1), 0).cast("int64")
+        bin=ibis.least(((inside + 1) * (BINS / 2)).floor(), BINS - 1).cast("int64")
     )
     return binned.group_by(*_PAIR, "bin").aggregate(count=binned.count())
 
@@ -97,18 +115,24 @@ def _reports(
     distance = {_pair(each): each["distance"] for each in distances}
     for row in sorted(figures, key=_pair):
         counts = {each["bin"]: each["count"] for each in bins if _pair(each) == _pair(row)}
+        first = 0 if row["mean_difference"] is not None else BINS // 2
         yield ShadowReport(
             **{name: row[name] for name in (*_PAIR, "compared", *_DIFFERENCES)},
             agreement=row["agreed"] / row["compared"],
             agreement_interval=wilson_interval(row["agreed"], row["compared"], z),
             difference=tuple(
-                ScoreBin(2 * place / BINS - 1, 2 * (place + 1) / BINS - 1, counts.get(place, 0))
-                for place in (range(BINS) if counts else ())
+                ScoreBin(_edge(place, first), _edge(place + 1, first), counts.get(place, 0))
+                for place in (range(first, BINS) if counts else ())
             ),
             ks_distance=distance.get(_pair(row)),
             latency_ms=_latencies(row, ""),
             against_latency_ms=_latencies(row, "against_"),
         )
+
+
+def _edge(place: int, first: int) -> float:
+    """Where the bin begins; without signs the middle one is the first, and half as wide."""
+    return 0.0 if first == place == BINS // 2 else 2 * place / BINS - 1
 
 
 def _pair(row: Mapping[str, Any]) -> tuple[str, ...]:

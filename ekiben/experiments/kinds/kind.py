@@ -51,6 +51,8 @@ class Kind:
             yield ("denominator",), "belongs to a ratio: the outcomes that it divides by"
         if metric.covariate is not None and not self.takes_covariate:
             yield ("covariate",), f"a {self.name} takes no covariate"
+        if metric.classes is not None and not self.of_predictions:
+            yield ("classes",), "belong to a label: a metric of another kind has none"
 
     def of_user(self, outcomes: Any, own: Any) -> Any:
         """A user's value, as an expression of the engine (Ibis): of the table `outcomes`, grouped by user,

@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ekiben.experiments.kinds.kind import Kind
-from ekiben.experiments.problems import Path
+from ekiben.experiments.problems import Path, show
+from ekiben.experiments.version import MAX_SCORES
 
 if TYPE_CHECKING:
     from ekiben.experiments.document import Metric
@@ -38,7 +39,7 @@ class LabelMeasure(StrEnum):
 
 
 class Label(Kind):
-    """Ground truth for a prediction's score: 1 is positive, 0 is not."""
+    """Ground truth for a prediction: 1 is positive, 0 is not. With classes it is the true one's place."""
 
     name = "label"
     words = "ground truth"
@@ -56,3 +57,8 @@ class Label(Kind):
             yield ("better",), f"{metric.measure} is a loss: write lower"
         if metric.guardrail is not None:
             yield ("guardrail",), "a label cannot be a guardrail: it arrives too late to stop harm"
+        if metric.classes is not None and not 2 <= len(metric.classes) <= MAX_SCORES:
+            yield ("classes",), f"are 2 to {MAX_SCORES}: leave them out where the truth is 1 or 0"
+        for place, name in enumerate(metric.classes or ()):
+            if metric.classes is not None and name in metric.classes[:place]:
+                yield ("classes", place), f"{show(name)} is listed twice"

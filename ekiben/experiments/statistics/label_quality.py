@@ -20,11 +20,23 @@ positive, 0 not) the loss of one prediction is
 over the negatives, m_k and n_k how many there are; then summed over users as `AucSums` says. Placements
 depend on all predictions, so these sums, unlike moments, do not merge over shards or stretches of time.
 
+**Several classes**. With probability p_k of each class k and the true class c the loss of one prediction is
+
+- Brier: the sum over all classes k of (p_k - [k is c])². It lies between 0 and 2, that of a score and a label
+  between 0 and 1. Of two classes it is twice that one.
+- log loss: -log(p_c), clipped as above
+- accuracy: 1 where c has the largest probability (the first of equal ones), else 0
+
+**ROC AUC of several classes** is the mean of each class's area against all others, where its own predictions
+are the positives. A user's *influence* on an area A is (a_k - A m_k) / m + (b_k - A n_k) / n, and on the mean
+the mean of these. Only the sum of its squares leaves the engine.
+
 **Calibration**: for each bin of scores the number of predictions, the sum of scores, the positives.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import hypot, isfinite, sqrt
 from typing import Final
 
@@ -80,6 +92,22 @@ def roc_auc(sums: AucSums) -> Estimate | None:
         + 2 * both * sums.users / (sums.users - 1) / (sums.m * sums.n)
     )
     return Estimate(area, sqrt(max(variance, 0.0)), sums.users)
+
+
+def mean_roc_auc(areas: Sequence[AucSums], influence: float) -> Estimate | None:
+    """The mean of the areas of several classes, each against the others, with its standard error over users.
+
+    `influence` is the sum over users of the squares of their influence on it. F. Provost and P. Domingos,
+    "Well-trained PETs" (CeDER working paper 00-04, 2000), compare each class with the others so; here every
+    class has the same weight. The standard error is that of Obuchowski's linearization of each area (see
+    `roc_auc`), with U / (U - 1) of U users as its one factor. The areas share their users, so that what one
+    user adds to them is added before it is squared. None where a class has fewer than two users with it, or
+    without it.
+    """
+    if any(min(area.users_positive, area.users_negative) < 2 for area in areas):
+        return None
+    users, value = areas[0].users, sum(area.a / area.m for area in areas) / len(areas)
+    return Estimate(value, sqrt(influence * users / (users - 1)), users)
 
 
 def fixed_interval(

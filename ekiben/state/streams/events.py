@@ -16,9 +16,6 @@ from typing import Final
 
 import msgspec
 
-MAX_SCORES: Final = 32
-"""How many scores of one answer an event holds."""
-
 
 class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What every kind has. An event names a prediction or a user, or both."""

@@ -22,6 +22,7 @@ HELD: Final = stored(
     metric("per order", "ratio", outcome="profit", denominator="orders"),
     metric("good", "label", window_hours=48),
     metric("sharp", "label", outcome="good", window_hours=24, measure="accuracy"),
+    metric("mood", "label", window_hours=48, classes=["sad", "plain", "glad"]),
 )
 
 
@@ -33,6 +34,10 @@ def _user(log: Log, name: str, **columns: object) -> str:
 def _label(log: Log, name: str, value: float, at: float = 2 * HOUR, **columns: object) -> None:
     columns = {"score": 0.7} | columns
     log.outcome(value, at=at, name="good", prediction=log.exposure(name, at=HOUR, **columns))
+
+
+def _mood(log: Log, name: str, value: float, scores: list[float]) -> None:
+    log.outcome(value, at=2 * HOUR, name="mood", prediction=log.exposure(name, at=HOUR, scores=scores))
 
 
 def _year_one(log: Log) -> None:
@@ -84,6 +89,8 @@ KINDS: Final[dict[Reason, Callable[[Log], object]]] = {
     Reason.VALUE: lambda log: log.outcome(1e200, at=2 * HOUR, user=_user(log, "rich")),
     Reason.REPEATED_ID: _twice,
     Reason.IN_TWO_VARIANTS: _crossed,
+    Reason.NO_CLASS: lambda log: _mood(log, "puzzled", 3, [0.2, 0.3, 0.5]),
+    Reason.OTHER_CLASSES: lambda log: _mood(log, "two-minds", 1, [0.5, 0.5]),
     Reason.NOT_BINARY: lambda log: _label(log, "unsure", 0.5),
     Reason.LABEL_OF_USER: lambda log: log.outcome(1, at=2 * HOUR, user=_user(log, "p"), name="good"),
     Reason.UNSCORED: lambda log: _label(log, "fell-back", 1, result="fallback", version="v1"),
@@ -115,13 +122,14 @@ def books(report: Report) -> tuple[int, int]:
 
 
 def good(log: Log) -> None:
-    """Four outcomes that count, one of each kind of metric."""
+    """Five outcomes that count, one of each kind of metric."""
     log.exposure("first-of-all", at=0)
     user = _user(log, "good-user")
     log.outcome(5, at=2 * HOUR, user=user)
     log.outcome(1, at=2 * HOUR, user=user, name="orders")
     log.outcome(3, at=-DAY, user=user, name="past")
     _label(log, "good-label", 1)
+    _mood(log, "good-mood", 2, [0.2, 0.3, 0.5])
 
 
 def test_an_outcome_that_does_not_count_is_left_out_for_its_reason(log: Log) -> None:
@@ -130,7 +138,7 @@ def test_an_outcome_that_does_not_count_is_left_out_for_its_reason(log: Log) -> 
     for kind in KINDS.values():
         kind(log)
     report = log.report(two_experiments())
-    assert books(report) == (log.held("outcome"), 4 + len(counted) + len(KINDS))
+    assert books(report) == (log.held("outcome"), 5 + len(counted) + len(KINDS))
     assert left_out(report, "outcomes") == {str(reason): 1 for reason in KINDS}
 
 
@@ -139,11 +147,11 @@ def test_whatever_is_mixed_accepted_is_counted_and_left_out_exactly(log: Log) ->
     good(log)
     for kind in [*KINDS.values(), *rng.choices(list(KINDS.values()), k=5)]:
         kind(log)
-    users, names = [*log.users(), "nobody"], ["profit", "orders", "good", "past", "Profit", "other"]
+    users, names = [*log.users(), "nobody"], ["profit", "orders", "good", "mood", "past", "Profit", "other"]
     for _ in range(400):
         whose = {"user": rng.choice(users)} if rng.random() < 0.5 else {"prediction": f"p{rng.randrange(90)}"}
         log.outcome(
-            rng.choice([0, 1, 0.5, -3, 1e200]),
+            rng.choice([0, 1, 2, 0.5, -3, 1e200]),
             at=rng.uniform(-3 * DAY, 30 * DAY),
             name=rng.choice(names),
             event_id=f"id-{rng.randrange(380)}",

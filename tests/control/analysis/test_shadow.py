@@ -59,6 +59,51 @@ def test_versions_without_scores_still_agree_or_not(log: Log) -> None:
     )
 
 
+def test_of_several_scores_those_that_are_farthest_apart_are_compared(log: Log) -> None:
+    rng = np.random.default_rng(4)
+    served, shadowed = (rng.dirichlet([2, 1, 1], 300).astype("f4").astype("f8") for _ in range(2))
+    for number, (one, other) in enumerate(zip(served.tolist(), shadowed.tolist(), strict=True)):
+        log.shadow(f"p{number}", None, None, against_scores=one, scores=other)
+    (found,) = reports(log)
+    farthest = abs(served - shadowed).max(axis=1)
+    assert found.of_several
+    assert (found.mean_difference, found.ks_distance) == (None, None)
+    assert found.mean_absolute_difference == pytest.approx(farthest.mean())
+    edges = [0, *((2 * place + 1) / 21 for place in range(11))]
+    assert [each.low for each in found.difference] == pytest.approx(edges[:-1])
+    assert [each.high for each in found.difference] == pytest.approx(edges[1:])
+    assert [each.count for each in found.difference] == list(np.histogram(farthest, edges)[0])
+
+
+def test_scores_of_another_number_are_not_compared(log: Log) -> None:
+    log.shadow("p1", None, None, scores=[0.5, 0.5], against_scores=[0.2, 0.3, 0.5])
+    log.shadow("p2", None, None, scores=[0.5, 0.5])
+    log.shadow("p3", None, 0.4, scores=[0.5, 0.5], against_scores=None)
+    log.shadow("p4", None, None, scores=[], against_scores=[])
+    (found,) = reports(log)
+    assert (found.compared, found.mean_absolute_difference, found.difference) == (4, None, ())
+    assert not found.of_several
+
+
+def test_one_score_is_compared_before_several(log: Log) -> None:
+    log.shadow("p1", 0.4, 0.5, scores=[0.4, 0.6], against_scores=[0.9, 0.1])
+    (found,) = reports(log)
+    assert not found.of_several
+    assert (found.mean_difference, found.mean_absolute_difference) == pytest.approx((-0.1, 0.1))
+    assert len(found.difference) == 21
+
+
+def test_absurd_scores_do_not_end_the_report(log: Log) -> None:
+    log.shadow("p1", None, None, scores=[1e300, 0.0], against_scores=[-1e300, 0.0])
+    log.shadow("p2", None, None, scores=[1e300, 0.0], against_scores=[1e300, 0.0])
+    (found,) = reports(log)
+    assert found.mean_absolute_difference == pytest.approx(1e30)
+    assert found.difference[-1].count == 2
+    log.shadow("p3", 1e100, 0.5)
+    (found,) = reports(log)
+    assert found.difference[-1].count == 3
+
+
 def test_only_shadows_of_the_document_and_the_last_days_are_compared(log: Log) -> None:
     log.shadow("p1", 0.4, 0.5, version="v2")
     log.shadow("p2", 0.4, 0.5)

@@ -88,14 +88,17 @@ def write_everything(log: Log) -> None:
         for _ in range(rng.integers(1, 4)):
             result = str(rng.choice(["served", "fallback", "error"], p=[0.8, 0.1, 0.1]))
             at, score = float(rng.uniform(0, 3 * DAY)), round(float(rng.random()), 2)
-            prediction = log.exposure(
-                f"u{user}", variant, at, result=result, score=score, latency_ms=float(rng.uniform(0, 250))
-            )
+            columns = {"scores": rng.dirichlet([2, 1, 1, 1][: rng.choice([3, 4], p=[0.95, 0.05])]).tolist()}
+            columns |= {"result": result, "score": score, "latency_ms": float(rng.uniform(0, 250))}
+            prediction = log.exposure(f"u{user}", variant, at, **columns)
+            log.outcome(float(rng.integers(0, 4)), at=at + HOUR, name="mood", prediction=prediction)
             label = float(rng.random() < score) if rng.random() < 0.9 else 0.5
             log.outcome(label, at=at + HOUR, name="good", prediction=prediction)
             log.outcome(float(rng.normal(20, 30)), at=at + float(rng.normal(6, 12)) * HOUR, user=f"u{user}")
             log.outcome(1, at=at + 30 * HOUR, name="orders", prediction=prediction, event_id=f"once-{user}")
             log.shadow(prediction, float(rng.random()), score, agreed=bool(rng.random() < 0.7))
+            two = {"scores": rng.dirichlet([1, 1]).tolist(), "against_scores": rng.dirichlet([1, 1]).tolist()}
+            log.shadow(f"several-{prediction}", None, None, against="v2", **two)
     log.exposure("u1", "control", 4 * DAY)
     log.exposure("qa", "control", assigned_by="override")
     log.outcome(1, user="qa")
@@ -124,13 +127,16 @@ def test_spark_and_duckdb_give_the_same_report(log: Log, session: Any) -> None:
         metric("harm", outcome="orders", better="lower", guardrail={"max_worse": 0.2}),
         metric("per order", "ratio", outcome="profit", denominator="orders", window_hours=48),
         metric("good", "label", window_hours=72),
+        metric("mood", "label", window_hours=72, classes=["sad", "plain", "glad"]),
         shadow={"v3": 100},
     )
     now = START + 6 * DAY
     spark = SparkTables(session, Path(log.url))
     with log.tables() as duck:
         expected, shadows = analyse(duck, KEY, held, now), shadow_reports(duck, held, now)
-    assert expected.metrics[4].labels[0].roc_auc is not None
-    assert {each.code for each in expected.left_out} > {"", "not_binary", "late", "repeated_id", "override"}
+    assert all(metric.labels[0].roc_auc is not None for metric in expected.metrics[4:6])
+    codes = {"", "not_binary", "no_class", "other_classes", "late", "repeated_id", "override"}
+    assert {each.code for each in expected.left_out} > codes
+    assert [each.of_several for each in shadows] == [False, True]
     assert numbers(analyse(spark, KEY, held, now)) == numbers(expected)
     assert numbers(shadow_reports(spark, held, now)) == numbers(shadows)
