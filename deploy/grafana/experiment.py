@@ -60,7 +60,7 @@ EXPERIMENT: Final = Board(
                 "Accuracy on labels",
                 (f"max by (version) (ml_model_accuracy{_E})", "{{version}}"),
                 unit="percentunit",
-                about="A score of 0.5 and above counts as positive.",
+                about="A score of 0.5 and above counts as positive. Of classes the most probable counts.",
             ),
             panel("ROC AUC on labels", (f"max by (version) (ml_model_roc_auc{_E})", "{{version}}")),
             panel("Labels", (f"max by (version) (ml_model_labels{_E})", "{{version}}")),

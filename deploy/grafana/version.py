@@ -92,7 +92,7 @@ VERSION: Final = Board(
                 (f"max by (experiment, model_version) (ml_model_accuracy{_V})", "{{experiment}}"),
                 (f"max(ml_model_training_accuracy{_V})", "on held-out data"),
                 unit="percentunit",
-                about="A score of 0.5 and above counts as positive.",
+                about="A score of 0.5 and above counts as positive. Of classes the most probable counts.",
                 width=12,
             ),
             panel(

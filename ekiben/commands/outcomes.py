@@ -36,6 +36,15 @@ def import_file(
             help="Count this value as 1, any other as 0: for labels. Numbers are compared as numbers.",
         ),
     ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            "--classes",
+            metavar="NAMES",
+            help="Count each value as its place among these, from 0: for labels of several classes. "
+            "Commas between them, in the order of the metric's `classes`.",
+        ),
+    ] = None,
     id_column: Annotated[
         str, typer.Option("--id-column", metavar="COLUMN", help="The column that holds the outcomes' ids.")
     ] = "id",
@@ -62,7 +71,9 @@ def import_file(
     from ekiben.importing.run import import_outcomes
     from ekiben.importing.sender import PATIENCE_S, OutcomeSender
 
+    names = tuple(each.strip() for each in (classes or "").split(",") if each.strip())
+    columns = Columns(name, value_column, positive, id_column, names)
     with open_router(os.environ, PATIENCE_S) as router:
         sender = None if dry_run else OutcomeSender(router)
-        found = import_outcomes(screen(), file, Columns(name, value_column, positive, id_column), sender)
+        found = import_outcomes(screen(), file, columns, sender)
     raise typer.Exit(1 if found.bad else 0)

@@ -34,17 +34,28 @@ _EXACT: Final = 2**53
 @dataclass(frozen=True, slots=True)
 class Columns:
     """Where a line's outcome is: `name` for all lines or None for the column of that name; the columns of the
-    values and of the ids; with `positive` a value equal to it is 1 and any other 0.
+    values and of the ids; with `positive` a value equal to it is 1 and any other 0, with `classes` each value
+    is its place among these.
     """
 
     name: str | None = None
     value: str = "value"
     positive: str | None = None
     id: str = "id"
+    classes: tuple[str, ...] = ()
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Values that have a meaning, whatever they look like."""
+        return self.classes if self.positive is None else (self.positive, *self.classes)
 
     def used(self, present: list[str]) -> list[str]:
         """The columns of a file that are read. Raises UsageError where it cannot be read so."""
         has = f"it has {', '.join(present) or 'none'}"
+        if self.positive is not None and self.classes:
+            raise UsageError("a label has --positive or --classes: leave one of the two out")
+        if twice := [each for place, each in enumerate(self.classes) if each in self.classes[:place]]:
+            raise UsageError(f"the class {twice[0]} is there twice")
         if not {"prediction_id", "user_id"} & set(present):
             raise UsageError(f"there is no column prediction_id or user_id: {has}")
         if self.value not in present:
@@ -67,7 +78,7 @@ def read_row(row: Row, columns: Columns, now: float) -> tuple[dict[str, Any], st
     outcome however often it is sent.
     """
     value = row.get(columns.value)
-    if _is_missing(value) and not (columns.positive is not None and _shown(value) == columns.positive):
+    if _is_missing(value) and _shown(value) not in columns.named:
         return {}, NO_VALUE
     outcome: dict[str, Any] = {}
     try:
@@ -147,6 +158,12 @@ def _time(value: Any) -> str | None:
 
 
 def _value(value: Any, columns: Columns) -> float:
+    if columns.classes:
+        if _shown(value) not in columns.classes:
+            raise ValueError(
+                f"{columns.value}: {_shown(value)[:40]!r} is none of the classes {', '.join(columns.classes)}"
+            )
+        return float(columns.classes.index(_shown(value)))
     if columns.positive is not None:
         wanted, number = as_number(columns.positive), as_number(value)
         if wanted is None:

@@ -70,10 +70,8 @@ class Imported:
 
     def _values(self, columns: Columns) -> Iterator[str]:
         distinct = len(self.values)
-        if columns.positive is not None or 0 < distinct <= _SHOWN:
-            shown = [
-                f"{raw} as {value:g}" if columns.positive is not None else raw for raw, value in self.values
-            ]
+        if columns.named or 0 < distinct <= _SHOWN:
+            shown = [f"{raw} as {value:g}" if columns.named else raw for raw, value in self.values]
             counts = self.values.values()
             texts = [f"{text} ({count:,})" for text, count in zip(shown, counts, strict=True)][:_SHOWN]
             rest = sum(list(counts)[_SHOWN:]) + self.more_values

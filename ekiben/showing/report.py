@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from rich.console import Console
 from rich.table import Table
@@ -33,6 +34,9 @@ def show_report(console: Console, report: Report) -> None:
         if metric.labels:
             console.print()
             console.print(labels_table(metric))
+        if any(each.classes for each in metric.labels):
+            console.print()
+            console.print(classes_table(metric))
     notes = list(_notes(report))
     if notes:
         console.print()
@@ -103,17 +107,36 @@ def metrics_table(report: Report) -> Table:
 def labels_table(metric: MetricReport) -> Table:
     """How well each variant's scores fit the labels."""
     table = plain_table(f"{metric.name}: how well the scores fit the labels")
-    for name in ("variant", "labels", "positive", *(measure.called for measure in LabelMeasure)):
+    binary = any(each.positives is not None for each in metric.labels)
+    counts = ("labels", "positive") if binary else ("labels",)
+    for name in ("variant", *counts, *(measure.called for measure in LabelMeasure)):
         table.add_column(name, justify="left" if name == "variant" else "right")
     for each in metric.labels:
-        table.add_row(each.variant, f"{each.labels:,}", f"{each.positives:,}", *_measures(each))
+        positives = () if each.positives is None else (f"{each.positives:,}",)
+        table.add_row(each.variant, f"{each.labels:,}", *positives, *_measures(each))
+    return table
+
+
+def classes_table(metric: MetricReport) -> Table:
+    """Of each class how often it was the true one, and how well its probability tells it from the others."""
+    table = plain_table(f"{metric.name}: ROC AUC of each class against the others")
+    table.add_column("class")
+    for quality in metric.labels:
+        table.add_column(f"{quality.variant}, labels", justify="right")
+        table.add_column("ROC AUC", justify="right")
+    for of_variants in zip(*(quality.classes for quality in metric.labels), strict=True):
+        cells = [(f"{each.labels:,}", _measure(each.roc_auc, each.roc_auc_interval)) for each in of_variants]
+        table.add_row(of_variants[0].name, *chain.from_iterable(cells))
     return table
 
 
 def _measures(quality: LabelQuality) -> Iterator[str]:
     for measure in LabelMeasure:
-        value, interval = getattr(quality, measure), getattr(quality, f"{measure}_interval")
-        yield NONE if value is None else f"{value:.4f} ({_end(interval.low)} to {_end(interval.high)})"
+        yield _measure(getattr(quality, measure), getattr(quality, f"{measure}_interval"))
+
+
+def _measure(value: float | None, interval: Interval) -> str:
+    return NONE if value is None else f"{value:.4f} ({_end(interval.low)} to {_end(interval.high)})"
 
 
 def _end(value: float | None) -> str:

@@ -119,6 +119,33 @@ def test_a_word_among_numbers_is_no_negative() -> None:
     assert wrong == "value: 'unknown' is not a number, and --positive is one"
 
 
+@pytest.mark.parametrize(("value", "place"), [("none", 0), (" card ", 1), ("account", 2)])
+def test_a_class_is_its_place(value: str, place: int) -> None:
+    assert read(Columns(classes=("none", "card", "account")), value=value)[0]["value"] == place
+
+
+def test_a_value_that_is_no_class_is_a_wrong_line() -> None:
+    columns = Columns(classes=("1", "2"))
+    assert read(columns, value=2)[0]["value"] == 1
+    assert read(columns, value="3")[1] == "value: '3' is none of the classes 1, 2"
+    assert read(columns, value="nan")[1] == "no value"
+
+
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        (
+            Columns(positive="a", classes=("a", "b")),
+            "a label has --positive or --classes: leave one of the two out",
+        ),
+        (Columns(classes=("a", "b", "a")), "the class a is there twice"),
+    ],
+)
+def test_classes_that_contradict_are_refused(columns: Columns, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        columns.used(["user_id", "name", "value"])
+
+
 def test_a_missing_value_can_be_the_positive_one_when_it_is_named() -> None:
     assert read(Columns(positive="none"), value="none")[0]["value"] == 1.0
 

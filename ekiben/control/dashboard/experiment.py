@@ -58,6 +58,11 @@ class MetricView:
     calibration: Markup | None
 
     @property
+    def of_classes(self) -> tuple[str, ...]:
+        """The classes of a label that has several."""
+        return tuple(each.name for each in self.metric.labels[0].classes) if self.metric.labels else ()
+
+    @property
     def drawn(self) -> bool:
         """Whether there is a curve of any of its effects."""
         return any(effect.bands for effect in self.effects)
@@ -172,11 +177,12 @@ def metric_view(metric: MetricReport) -> MetricView:
                 margin=limit,
             )
         )
+    several = any(each.classes for each in metric.labels)
     quality = tuple((each.variant, each.calibration) for each in metric.labels if each.calibration)
     return MetricView(
         metric=metric,
         effects=tuple(found),
-        calibration=distributions.calibration(quality) if quality else None,
+        calibration=distributions.calibration(quality, several) if quality else None,
     )
 
 

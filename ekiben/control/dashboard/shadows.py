@@ -43,4 +43,7 @@ def histograms(report: ShadowReport) -> tuple[str, ...]:
     """How the scores differ, drawn for wide and for narrow screens."""
     if not any(each.count for each in report.difference):
         return ()
-    return tuple(distributions.differences(report.difference, width) for width in (bands.WIDE, bands.NARROW))
+    return tuple(
+        distributions.differences(report.difference, width, report.of_several)
+        for width in (bands.WIDE, bands.NARROW)
+    )

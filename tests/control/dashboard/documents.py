@@ -27,6 +27,9 @@ def first_document() -> Document:
     }
     kept = {"name": "kept", "outcome": "kept", "kind": "proportion"}
 
+    caught = {"name": "caught", "outcome": "caught", "kind": "mean"}
+    sort = {"name": "sort", "outcome": "sort", "kind": "label", "classes": ["none", "card", "account"]}
+
     def experiment(model: str, metrics: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         variants = {"control": {"version": "v1", "weight": 50}, "treatment": {"version": "v2", "weight": 50}}
         return {"model": model, "status": "draft", "variants": variants, "metrics": metrics} | more
@@ -70,7 +73,7 @@ def first_document() -> Document:
                         "bold": {"version": "v3", "weight": 33},
                     },
                 ),
-                "fraud-graph": experiment("fraud", [{"name": "caught", "outcome": "caught", "kind": "mean"}]),
+                "fraud-graph": experiment("fraud", [caught, sort]),
             },
         }
     )

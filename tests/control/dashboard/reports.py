@@ -21,7 +21,7 @@ from ekiben.experiments.report import (
 from ekiben.experiments.statistics.srm import srm_test
 from ekiben.experiments.verdict import judge
 from ekiben.state.documents.document import Stored
-from tests.control.dashboard.samples import Sample, metric, quality, shadow
+from tests.control.dashboard.samples import Sample, class_quality, metric, quality, shadow, shadow_of_several
 
 TAGS = {
     ("credit", "v1"): "credit_v1:1aedb2013fa5d35e+1cf2c1bd",
@@ -49,6 +49,7 @@ def shadow_reports() -> dict[str, ShadowReport]:
     return {
         "credit/v3/v1": shadow("credit", "v3", "v1", 18_204),
         "credit/v3/v2": shadow("credit", "v3", "v2", 6_113),
+        "fraud/v2/v1": shadow_of_several("fraud", "v2", "v1", 4_164),
     }
 
 
@@ -123,8 +124,14 @@ def _graph(stored: Stored, now: float) -> Report:
     users = {"control": 4_410, "treatment": 4_377}
     samples = {"control": Sample(4_102, 0.0312, 0.21), "treatment": Sample(4_077, 0.0347, 0.22)}
     about = {"now": now, "days": 8.4}
+    labels = [
+        class_quality("control", TAGS["fraud", "v1"], 1_204, {"none": 0.71, "card": 0.802, "account": 0.663}),
+        class_quality("treatment", TAGS["fraud", "v2"], 1_187, {"none": 0.74, "card": 0.811, "account": 0.7}),
+    ]
+    areas = {each.variant: Sample(each.labels, each.roc_auc or 0.0, 0.9) for each in labels}
     metrics = (
         metric("caught", samples, **about),
+        metric("sort", areas, kind="label", role=Role.WATCHED, labels=labels, **about),
         *_requests(users, {"slow_rate": (0.012, 0.093)}, **about),
     )
     again = Redeployment("treatment", REDEPLOYED, now - 3_600, acknowledged=False)

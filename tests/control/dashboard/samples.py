@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sin, sqrt
 
+import msgspec
+
 from ekiben.experiments.report import (
     CalibrationBin,
+    ClassQuality,
     Interval,
     LabelQuality,
     MetricReport,
@@ -126,6 +129,40 @@ def quality(variant: str, tag: str, labels: int, auc: float, tilt: float) -> Lab
         accuracy=auc - 0.04,
         accuracy_interval=wilson_interval(labels * (auc - 0.04), labels, 1.96),
         calibration=tuple(bins),
+    )
+
+
+def class_quality(variant: str, tag: str, labels: int, areas: Mapping[str, float]) -> LabelQuality:
+    """Scores of several classes, each of which they tell from the others as well as `areas` says."""
+    mean = sum(areas.values()) / len(areas)
+    made = quality(variant, tag, labels, mean, 0.1)
+    classes = tuple(
+        ClassQuality(name, labels // (place + 2), area, _around(area, 1.1 / sqrt(labels)))
+        for place, (name, area) in enumerate(areas.items())
+    )
+    return msgspec.structs.replace(
+        made,
+        positives=None,
+        brier=0.41,
+        brier_interval=_around(0.41, 0.02),
+        calibration=made.calibration[3:],
+        classes=classes,
+    )
+
+
+def shadow_of_several(model: str, version: str, against: str, compared: int) -> ShadowReport:
+    """A shadow whose answers have several scores."""
+    heights = [310, 690, 1240, 1010, 520, 233, 96, 41, 15, 6, 3]
+    bins = [
+        ScoreBin(low=max(2 * place - 1, 0) / 21, high=(2 * place + 1) / 21, count=height)
+        for place, height in enumerate(heights)
+    ]
+    return msgspec.structs.replace(
+        shadow(model, version, against, compared),
+        mean_difference=None,
+        mean_absolute_difference=0.2316,
+        ks_distance=None,
+        difference=tuple(bins),
     )
 
 

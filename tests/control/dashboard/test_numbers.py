@@ -70,6 +70,33 @@ def test_an_experiment_s_page_has_the_quality_of_each_variant_s_scores(page: Pag
                 assert plain(f"{f.percent(each.mean_score)} {f.percent(each.positive_rate)}") in seen
 
 
+def test_an_experiment_s_page_has_the_quality_of_each_class(page: Page, site: Running) -> None:
+    page.goto(f"{site.url}/experiments/fraud-graph")
+    seen = text_of(page, "[data-fragment=labels]")
+    (metric,) = (each for each in site.report("fraud-graph").metrics if each.labels)
+    assert "positive" not in seen.lower()
+    assert "ROC AUC, mean of the classes" in seen
+    assert "Calibration of the most probable class" in seen
+    for quality in metric.labels:
+        assert f.number(quality.roc_auc, 3) in seen
+        for each in quality.classes:
+            interval = (
+                f"{f.number(each.roc_auc_interval.low, 3)} to {f.number(each.roc_auc_interval.high, 3)}"
+            )
+            row = (
+                f"{each.name} {quality.variant} {f.count(each.labels)} {f.number(each.roc_auc, 3)} {interval}"
+            )
+            assert row in seen
+
+
+def test_a_shadow_of_several_scores_shows_the_largest_difference(page: Page, site: Running) -> None:
+    page.goto(f"{site.url}/models/fraud/shadow")
+    seen = text_of(page)
+    assert "Largest difference of scores 0.2316 of each answer, on average" in seen
+    assert "KS distance" not in seen
+    assert "Number of requests by the largest difference of the scores" in seen
+
+
 def test_the_overview_has_every_experiment_with_users_effect_and_verdict(page: Page, site: Running) -> None:
     page.goto(site.url)
     seen = text_of(page)

@@ -13,11 +13,17 @@ from tea_tasting.aggr import Aggregates
 
 from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.effects import Estimate, effect
-from ekiben.experiments.statistics.label_quality import roc_auc, wilson_interval
+from ekiben.experiments.statistics.label_quality import mean_roc_auc, roc_auc, wilson_interval
 from ekiben.experiments.statistics.moments import Moments
 from ekiben.experiments.statistics.sequential import half_width, sequential_p_value
 from ekiben.experiments.statistics.srm import CONCENTRATION, srm_p_value
-from tests.proofs.statistics.labelled import auc_sums, delong_variance, loss_moments
+from tests.proofs.statistics.labelled import (
+    auc_sums,
+    class_sums,
+    delong_variance,
+    loss_moments,
+    simulate_classes,
+)
 from tests.proofs.statistics.populations import Floats
 
 Difference = tuple[str, str, float]  # ours, beside what, the largest relative difference
@@ -120,6 +126,11 @@ def _labels(rng: np.random.Generator) -> Iterator[Difference]:
     yield "ROC AUC", "scikit-learn", _largest([(area.value, roc_auc_score(labels, scores))])
     variance = delong_variance(scores[labels], scores[~labels])
     yield "ROC AUC: DeLong's variance", "by pairs, in the test", _largest([(area.std_error**2, variance)])
+    chances, truth, user_of = simulate_classes(rng, 1000)
+    mean = mean_roc_auc(*class_sums(chances, truth, user_of))
+    assert mean is not None
+    theirs = roc_auc_score(truth, chances, multi_class="ovr", average="macro")
+    yield "ROC AUC of three classes", "scikit-learn", _largest([(mean.value, theirs)])
     pairs = []
     for measure, theirs in (
         ("brier", brier_score_loss(labels, scores)),

@@ -189,7 +189,11 @@ def labelled(found: LabelsSeen) -> Table:
     broken += [] if holds else ["ROC AUC peeking"]
     claimed = f"≤ {percent(most(ALPHA, found.peeked))}"
     rows.append(("ROC AUC: false alarms, every look", _marked(found.false_alarms, holds), claimed))
-    rows.append(("ROC AUC: were predictions taken for users, covers", percent(found.unclustered), _NOTHING))
+    for measure, share in (
+        ("ROC AUC", found.unclustered),
+        ("ROC AUC of three classes", found.classes_unclustered),
+    ):
+        rows.append((f"{measure}: were predictions taken for users, covers", percent(share), _NOTHING))
     return Table("labels", ("what", "seen", "claimed"), tuple(rows), tuple(broken))
 
 

@@ -23,6 +23,18 @@ def simulate(
     return 1 / (1 + np.exp(-raw)), labels, user
 
 
+def simulate_classes(
+    rng: np.random.Generator, users: int, classes: int = 3, separation: float = 1.0, taste: float = 0.7
+) -> tuple[Floats, Ints, Ints]:
+    """Probabilities of each class, true classes and users of predictions, as `simulate`."""
+    user = np.repeat(np.arange(users), rng.integers(1, 6, users))
+    own = rng.normal(0, taste, (users, classes))[user]
+    leaning = rng.normal(0, 2, (users, classes))[user] - np.arange(classes)  # the last class is rare
+    labels = (leaning + rng.gumbel(size=leaning.shape)).argmax(1)
+    raw = np.exp(rng.normal(0, 1, leaning.shape) + separation * np.eye(classes)[labels] + own)
+    return raw / raw.sum(1, keepdims=True), labels, user
+
+
 def placements(scores: Floats, labels: Bools) -> Floats:
     """Each prediction's placement among those of the other label."""
     positive, negative = np.sort(scores[labels]), np.sort(scores[~labels])
@@ -53,6 +65,19 @@ def auc_sums(scores: Floats, labels: Bools, user: Ints) -> AucSums:
             }.items()
         },
     )  # fmt: skip
+
+
+def class_sums(scores: Floats, labels: Ints, user: Ints) -> tuple[tuple[AucSums, ...], float]:
+    """The sums of each class's area, and that of the squares of users' influence on their mean."""
+    _, index = np.unique(user, return_inverse=True)
+    areas, influence = [], np.zeros(index.max() + 1)
+    for place, score in enumerate(scores.T):
+        positive = labels == place
+        sums = auc_sums(score, positive, user)
+        left = (placements(score, positive) - sums.a / sums.m) / np.where(positive, sums.m, sums.n)
+        influence += np.bincount(index, left) / scores.shape[1]
+        areas.append(sums)
+    return tuple(areas), float((influence**2).sum())
 
 
 def loss_moments(measure: str, scores: Floats, labels: Bools, user: Ints) -> Moments:

@@ -10,11 +10,21 @@ import numpy as np
 from ekiben.experiments.report import Role, State
 from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.effects import Estimate, effect
-from ekiben.experiments.statistics.label_quality import fixed_interval, roc_auc
+from ekiben.experiments.statistics.label_quality import fixed_interval, mean_roc_auc, roc_auc
 from ekiben.experiments.verdict import metric_state
-from tests.proofs.statistics.labelled import Bools, Floats, Ints, auc_sums, loss_moments, simulate
+from tests.proofs.statistics.labelled import (
+    Bools,
+    Floats,
+    Ints,
+    auc_sums,
+    class_sums,
+    loss_moments,
+    simulate,
+    simulate_classes,
+)
 from tests.proofs.statistics.peeking import ALPHA, misses
 
+_CLASSES = "ROC AUC of three classes"
 _MEASURES = ("brier", "log_loss", "accuracy")
 
 
@@ -27,6 +37,7 @@ class LabelsSeen:
     covered: dict[str, float]
     unclustered: float
     false_alarms: float
+    classes_unclustered: float
 
 
 def look_at_labels(seed: int, experiments: int = 1000, peeked: int = 300, looks: int = 40) -> LabelsSeen:
@@ -42,13 +53,34 @@ def look_at_labels(seed: int, experiments: int = 1000, peeked: int = 300, looks:
         ignoring = roc_auc(auc_sums(scores, labels, np.arange(len(scores))))
         unclustered += not misses(fixed_interval(ignoring, z), truth["ROC AUC"].value)
     alarms = sum(_alarm(rng, looks) for _ in range(peeked))
+    classes, apart = look_at_classes(seed, experiments)
     return LabelsSeen(
         experiments,
         peeked,
-        {measure: count / experiments for measure, count in covered.items()},
+        {measure: count / experiments for measure, count in covered.items()} | {_CLASSES: classes},
         unclustered / experiments,
         alarms / peeked,
+        apart,
     )
+
+
+def look_at_classes(
+    seed: int, experiments: int, users: int = 1000, everybody: int = 400_000
+) -> tuple[float, float]:
+    """The share of experiments in which the interval of the mean area of three classes holds the true one,
+    and in which it would, were predictions taken for users.
+    """
+    rng = np.random.default_rng((seed, 2))
+    truth = mean_roc_auc(*class_sums(*simulate_classes(rng, everybody)))
+    assert truth is not None
+    z = NormalDist().inv_cdf(1 - ALPHA / 2)
+    covered = np.zeros(2)
+    for _ in range(experiments):
+        scores, labels, user = simulate_classes(rng, users)
+        for place, unit in enumerate((user, np.arange(len(user)))):
+            interval = fixed_interval(mean_roc_auc(*class_sums(scores, labels, unit)), z, 0.0, 1.0)
+            covered[place] += not misses(interval, truth.value)
+    return float(covered[0] / experiments), float(covered[1] / experiments)
 
 
 def _values(scores: Floats, labels: Bools, user: Ints) -> dict[str, Estimate]:

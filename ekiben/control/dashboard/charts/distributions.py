@@ -16,14 +16,18 @@ _VARIANT_MARKS: Final = ((MUTED, "square"), (ACCENT, "circle"), (WARN, "triangle
 
 
 @lru_cache(maxsize=64)
-def calibration(variants: tuple[tuple[str, tuple[CalibrationBin, ...]], ...], size: int = 280) -> Markup:
-    """How often the label was positive, by score, for each variant in their order; the dashed diagonal is
-    where a perfect score would lie. The control has grey squares, treatments have coloured marks."""
+def calibration(
+    variants: tuple[tuple[str, tuple[CalibrationBin, ...]], ...], several: bool = False, size: int = 280
+) -> Markup:
+    """How often the label was positive, by score, for each variant in their order; of `several` classes how
+    often the most probable one was true, by its probability. The dashed diagonal is where a perfect score
+    would lie. The control has grey squares, treatments have coloured marks.
+    """
     rows = Rows()
     share = alt.Scale(domain=[0, 1], nice=False)
     ticks = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1], domain=False, ticks=False)
-    x = alt.X("x:Q", scale=share, axis=ticks.copy(), title="mean score")
-    y = alt.Y("y:Q", scale=share, axis=ticks.copy(), title="positive labels")
+    x = alt.X("x:Q", scale=share, axis=ticks.copy(), title="mean probability" if several else "mean score")
+    y = alt.Y("y:Q", scale=share, axis=ticks.copy(), title="true classes" if several else "positive labels")
     diagonal = alt.Chart(rows([{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
     layers = [diagonal.mark_line(color=MUTED, strokeDash=[4, 4], strokeWidth=1).encode(x=x, y=y)]
     for place, (_, bins) in enumerate(variants):
@@ -50,16 +54,20 @@ def calibration(variants: tuple[tuple[str, tuple[CalibrationBin, ...]], ...], si
 
 
 @lru_cache(maxsize=64)
-def differences(bins: tuple[ScoreBin, ...], width: int) -> Markup:
-    """How far the shadow's scores are from the served ones: a bar for each range of differences."""
+def differences(bins: tuple[ScoreBin, ...], width: int, several: bool = False) -> Markup:
+    """How far the shadow's scores are from the served ones: a bar for each range of differences. Those of
+    `several` scores have no sign.
+    """
     rows = Rows()
     data = [{"low": each.low, "high": each.high, "count": each.count} for each in bins]
     chart = alt.Chart(rows(data)).mark_bar(color=ACCENT, opacity=0.85, binSpacing=1)
     x = alt.X(
         "low:Q",
         bin="binned",
-        title="shadow's score minus the served one",
-        axis=alt.Axis(format="+.3~g", labelExpr=ZERO, grid=False, tickCount=5),
+        title="largest difference of an answer's scores"
+        if several
+        else "shadow's score minus the served one",
+        axis=alt.Axis(format=".3~g" if several else "+.3~g", labelExpr=ZERO, grid=False, tickCount=5),
     )
     y = alt.Y("count:Q", title=None, axis=alt.Axis(format="~s", tickCount=3, domain=False, ticks=False))
     zero = alt.Chart(rows([{"zero": 0}])).mark_rule(color=MUTED, strokeWidth=1.5).encode(x="zero:Q")
