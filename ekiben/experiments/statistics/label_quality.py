@@ -20,9 +20,9 @@ positive, 0 not) the loss of one prediction is
 over the negatives, m_k and n_k how many there are; then summed over users as `AucSums` says. Placements
 depend on all predictions, so these sums, unlike moments, do not merge over shards or stretches of time.
 
-**Several classes**. With probability p_k of each class k and the true class c the loss of one prediction is
+**Several classes**. With probability p_j of each class j and the true class c the loss of one prediction is
 
-- Brier: the sum over all classes k of (p_k - [k is c])². It lies between 0 and 2, that of a score and a label
+- Brier: the sum over all classes j of (p_j - [j is c])². It lies between 0 and 2, that of a score and a label
   between 0 and 1. Of two classes it is twice that one.
 - log loss: -log(p_c), clipped as above
 - accuracy: 1 where c has the largest probability (the first of equal ones), else 0

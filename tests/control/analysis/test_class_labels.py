@@ -199,10 +199,10 @@ def test_of_two_labels_of_a_prediction_the_first_received_counts(log: Log) -> No
     prediction = log.exposure("u1", score=None, scores=[0.2, 0.3, 0.5])
     log.outcome(1, at=HOUR, name="mood", prediction=prediction, received_at=START + 9)
     log.outcome(2, at=2 * HOUR, name="mood", prediction=prediction, received_at=START + 5)
-    labelled(log, "u2", [0.5, 0.5], 0)  # cannot count, and is not lost on the way
+    labelled(log, "u2", None, 0)  # cannot count, and is not lost on the way
     report = log.report(stored(MOOD))
     assert [each.labels for each in quality(report).classes] == [0, 0, 1]
-    assert left_out(report, "outcomes") == {"label_repeated": 1, "other_classes": 1}
+    assert left_out(report, "outcomes") == {"label_repeated": 1, "unscored": 1}
 
 
 def test_a_class_that_fewer_than_two_users_have_leaves_no_mean_area(log: Log) -> None:

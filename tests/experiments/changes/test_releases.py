@@ -117,6 +117,9 @@ def test_what_30e8d9b_does_not_know_is_named_by_its_path() -> None:
     capture = {"per_second": 5, "without": ["income"]}
     found = keys_beyond_base(credit_document(capture=capture))
     assert found == {("models", "credit", "capture")}
+    mood = {"name": "mood", "outcome": "mood", "kind": "label", "classes": ["bad", "good"]}
+    found = keys_beyond_base(credit_document(experiment={"metrics": [mood]}))
+    assert found == {("experiments", EXPERIMENT, "metrics", "mood", "classes")}
 
 
 def test_the_routing_document_says_who_gets_what_and_no_more() -> None:
