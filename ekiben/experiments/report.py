@@ -177,6 +177,7 @@ class LabelQuality(msgspec.Struct, frozen=True):
     accuracy_interval: Interval
     calibration: tuple[CalibrationBin, ...] = ()
     classes: tuple[ClassQuality, ...] = ()
+    misordered: bool = False  # decisions fit the scores better with the classes in the order of their names
 
 
 class MetricReport(msgspec.Struct, frozen=True):

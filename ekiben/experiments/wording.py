@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import floor, log10
 
 from ekiben.experiments.kinds.table import kind_of
-from ekiben.experiments.report import Effect, Interval, MetricReport, Report
+from ekiben.experiments.report import Effect, Interval, LabelQuality, MetricReport, Report
 
 
 def version_of(report: Report, variant: str) -> str:
@@ -20,8 +20,29 @@ def control_of(report: Report) -> str:
     return report.variants[0].variant
 
 
-def unversioned(report: Report) -> list[str]:
-    """What cannot be seen of each variant whose server tells no version."""
+def doubts(report: Report) -> list[str]:
+    """What may be wrong with what servers answer: some tell no version, and the scores of some seem to be in
+    another order than a metric's classes.
+    """
+    return [*_unversioned(report), *_misordered(report)]
+
+
+def _misordered(report: Report) -> list[str]:
+    return [
+        f"the scores of {version_of(report, each.variant)} seem to be in another order than the classes of "
+        f"{metric.name}: its decisions fit them better with the classes sorted by name, which is how scores "
+        f"of a mapping are recorded. If these are, write classes: [{_names_sorted(each)}]"
+        for metric in report.metrics
+        for each in metric.labels
+        if each.misordered
+    ]
+
+
+def _names_sorted(quality: LabelQuality) -> str:
+    return ", ".join(sorted(each.name for each in quality.classes))
+
+
+def _unversioned(report: Report) -> list[str]:
     return [
         f"the server of {version_of(report, each.variant)} tells no version: nobody can see when it is "
         "redeployed. Write model_version into the experiments file, and change it with every redeployment"

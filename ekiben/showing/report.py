@@ -12,7 +12,7 @@ from ekiben.experiments.durations import format_duration
 from ekiben.experiments.kinds.label import LabelMeasure
 from ekiben.experiments.kinds.table import kind_of
 from ekiben.experiments.report import Interval, LabelQuality, MetricReport, OutcomeCounts, Report
-from ekiben.experiments.wording import unversioned
+from ekiben.experiments.wording import doubts
 from ekiben.showing.standing import moment
 from ekiben.terminal.tables import NONE, plain_table
 
@@ -156,7 +156,7 @@ def _notes(report: Report) -> Iterator[str]:
     for change in report.redeployments:
         noted = "acknowledged" if change.acknowledged else "not acknowledged: it blocks the verdict"
         yield f"{change.variant} was answered by {change.model_version} in the middle ({noted})"
-    yield from unversioned(report)
+    yield from doubts(report)
     if report.lag_s is not None and report.lag_s > 60:
         yield f"the newest {format_duration(report.lag_s)} of events are not in it yet"
 

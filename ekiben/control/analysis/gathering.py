@@ -120,7 +120,7 @@ def _with_outcomes(
     lines = [*_by_name(tables.rows(outcomes.by_name(firsts, started_at)), names, elsewhere)]
     since = started_at - metrics.back_s(experiment.metrics)
     counted = outcomes.counted(firsts, names, since, started_at)
-    compared = sorted({labels.compared(metric) for metric in truths})
+    compared = sorted({column for metric in truths for column in labels.compared(metric)})
     located = tables.keep(outcomes.located(counted, tables.of("exposure"), users, key, experiment, compared))
     if repetitions is not None:
         (row,) = tables.rows(outcomes.repeats_since(repetitions, started_at))
@@ -220,6 +220,8 @@ def _labels(tables: EventTables, theirs: Table, metric: Metric, now: float) -> d
         users = tables.keep(label_sums.class_users(scored, len(metric.classes)))
         sums, areas = (tables.rows(of(users)) for of in (label_sums.class_sums, label_sums.class_areas))
         tables.drop(users)
+        orders = {row["variant"]: row for row in tables.rows(label_sums.orders(scored))}
+        sums = [row | orders[row["variant"]] for row in sums]
     found = label_sums.collected(sums, areas, tables.rows(label_sums.calibration(scored)))
     tables.drop(scored)
     return found

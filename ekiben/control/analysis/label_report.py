@@ -97,6 +97,7 @@ def _quality(
             _class(*each, z)
             for each in zip(metric.classes or (), sums.areas, strict=metric.classes is not None)
         ),
+        misordered=sums.decided[0] < sums.decided[1],
     )
 
 

@@ -28,6 +28,7 @@ class LabelSums(msgspec.Struct, frozen=True):
     influence: float  # with classes: sum of the squares of the users' influence on the mean of the areas
     losses: Mapping[str, Moments]
     bins: tuple[tuple[int, float, int], ...]  # (count, sum of scores, positives) of each of BINS
+    decided: tuple[int, int] = (0, 0)  # with classes: decisions for the likeliest one, as listed and by name
 
     @property
     def labels(self) -> int:
@@ -82,6 +83,13 @@ def class_sums(users: Table) -> Table:
         users=each_user.count(),
         influence=(each_user.influence * each_user.influence).sum(),
         **_loss_sums(each_user, each_user.labels),
+    )
+
+
+def orders(scored: Table) -> Table:
+    """One row for each variant: how often the decision is the likeliest class, in either order of them."""
+    return scored.group_by("variant").aggregate(
+        decided_listed=scored.listed.sum(), decided_sorted=scored.sorted.sum()
     )
 
 
@@ -151,6 +159,7 @@ def collected(
             influence=row.get("influence") or 0.0,
             losses={name: moments_of(name, row["users"], row) for name in LOSSES},
             bins=tuple(held.get(place, (0, 0.0, 0)) for place in range(BINS)),
+            decided=(row.get("decided_listed", 0), row.get("decided_sorted", 0)),
         )
     return found
 

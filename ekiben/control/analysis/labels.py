@@ -18,11 +18,11 @@ from ekiben.control.analysis.tables import Table
 from ekiben.experiments.document import Metric
 
 
-def compared(metric: Metric) -> str:
-    """The column of exposures that the label is compared with. Lists are large, and no metric without classes
-    carries them along.
+def compared(metric: Metric) -> tuple[str, ...]:
+    """The columns of exposures that the label is compared with. Lists are large, and no metric without
+    classes carries them along.
     """
-    return "score" if metric.classes is None else "scores"
+    return ("score",) if metric.classes is None else ("scores", "decision")
 
 
 def usable(outcomes: Table, metric: Metric, now: float) -> Any:
@@ -60,20 +60,27 @@ def scored(marked: Table, metric: Metric, now: float) -> Table:
     """(user_hash, variant, score, positive) of every prediction with a label that counts.
 
     With classes also `scores` and `label`, the place of the true one. The score is then the largest of the
-    scores, and positive whether the true class has it; of equal ones the first is taken.
+    scores, and positive whether the true class has it; of equal ones the first is taken. `listed` and
+    `sorted` are 1 where the decision is that class, with the classes as listed and as sorted by name.
     """
     once = marked.filter(usable(marked, metric, now) & ~marked[_mark(metric)])
     label = once.value.cast("int64")
     if metric.classes is None:
         return once.select("user_hash", "variant", "score", positive=label)
     largest = once.scores.maxs()
+    place = once.scores.index(largest)
+    orders = {"listed": metric.classes, "sorted": sorted(metric.classes)}
     return once.select(
         "user_hash",
         "variant",
         "scores",
         label=label,
         score=largest.cast("float64"),
-        positive=(once.scores.index(largest) == label).cast("int64"),
+        positive=(place == label).cast("int64"),
+        **{
+            order: (ibis.array(list(names))[place] == once.decision).fill_null(False).cast("int64")
+            for order, names in orders.items()
+        },
     )
 
 

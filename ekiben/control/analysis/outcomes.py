@@ -81,8 +81,8 @@ def located(
     phase of the model: what counts is when it happened. Up to an hour before its prediction is taken for
     right after it: clocks differ, and some clients' times are cut to the second.
 
-    `compared` are columns of exposures, of `score` and `scores`. They are the prediction's where the user's
-    own version gave it in this phase of the experiment `key`, NULL elsewhere.
+    `compared` are columns of exposures, of an answer's. They are the prediction's where the user's own
+    version gave it in this phase of the experiment `key`, NULL elsewhere.
     """
     held = exposures.filter(exposures.user_hash.notnull())
     columns = ["prediction_id", "model", *((*compared, *_SCORED_BY) if compared else ())]

@@ -23,7 +23,7 @@ from ekiben.experiments.report import (
     ShadowReport,
     State,
 )
-from ekiben.experiments.wording import unversioned
+from ekiben.experiments.wording import doubts
 from ekiben.state.documents.audit import Entry
 
 
@@ -96,9 +96,9 @@ class ExperimentView:
         return self.report.unacknowledged(known) if self.report else ()
 
     @property
-    def unversioned(self) -> list[str]:
-        """What cannot be seen of servers that tell no version."""
-        return unversioned(self.report) if self.report else []
+    def doubts(self) -> list[str]:
+        """What may be wrong with what the servers answer."""
+        return doubts(self.report) if self.report else []
 
     @property
     def labels(self) -> tuple[MetricView, ...]:

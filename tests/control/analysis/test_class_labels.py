@@ -10,6 +10,7 @@ import pytest
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from ekiben.experiments.report import LabelQuality, Report
+from ekiben.experiments.wording import doubts
 from tests.control.analysis.events import (
     DAY,
     HOUR,
@@ -223,6 +224,29 @@ def test_without_labels_every_class_is_listed_with_none(log: Log) -> None:
     assert [(each.name, each.labels, each.roc_auc) for each in found.classes] == [
         (name, 0, None) for name in CLASSES
     ]
+
+
+def test_scores_in_the_order_of_sorted_names_are_noticed_by_the_decisions(log: Log) -> None:
+    sizes = ["small", "medium", "large"]
+    for number in range(30):
+        chances = {"large": 0.7, "medium": 0.2, "small": 0.1} if number % 3 else {"small": 0.9, "medium": 0.1}
+        recorded = [chances.get(name, 0.0) for name in sorted(sizes)]  # as the router does with a mapping
+        labelled(log, f"u{number}", recorded, number % 3, decision=max(chances, key=chances.__getitem__))
+        labelled(log, f"t{number}", recorded, number % 3, "treatment", decision="none of them")
+    report = log.report(stored(MOOD | {"classes": sizes}))
+    assert quality(report).misordered
+    (line,) = doubts(report)
+    assert line.endswith("If these are, write classes: [large, medium, small]")
+    assert not quality(report, "treatment").misordered
+    assert not quality(log.report(stored(MOOD | {"classes": sorted(sizes)}))).misordered
+
+
+def test_a_list_in_any_order_that_fits_the_decisions_is_not_doubted(log: Log) -> None:
+    for number in range(30):
+        scores, decision = ([0.7, 0.2, 0.1], "small") if number % 3 else ([0.1, 0.2, 0.7], "large")
+        labelled(log, f"u{number}", scores, number % 3, decision=decision)
+    report = log.report(stored(MOOD | {"classes": ["small", "medium", "large"]}))
+    assert doubts(report) == []
 
 
 def test_an_absurd_score_does_not_end_the_report(log: Log) -> None:
