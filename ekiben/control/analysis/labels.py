@@ -78,7 +78,7 @@ def scored(marked: Table, metric: Metric, now: float) -> Table:
         score=largest.cast("float64"),
         positive=(place == label).cast("int64"),
         **{
-            order: (ibis.array(list(names))[place] == once.decision).fill_null(False).cast("int64")
+            order: (ibis.array(list(names)).index(once.decision) == place).fill_null(False).cast("int64")
             for order, names in orders.items()
         },
     )

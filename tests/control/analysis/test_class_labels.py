@@ -165,7 +165,7 @@ def test_calibration_is_of_the_most_probable_class(log: Log) -> None:
 
 def test_of_equally_probable_classes_the_first_is_the_answer(log: Log) -> None:
     for label in (0, 1, 1, 2):
-        labelled(log, f"u{label}", [0.25, 0.375, 0.375], label)
+        labelled(log, f"u{label}", [0.25, 0.375, 0.375], label, decision=None)
     assert quality(log.report(stored(MOOD))).accuracy == 0.5
 
 

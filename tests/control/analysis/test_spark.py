@@ -89,6 +89,7 @@ def write_everything(log: Log) -> None:
             result = str(rng.choice(["served", "fallback", "error"], p=[0.8, 0.1, 0.1]))
             at, score = float(rng.uniform(0, 3 * DAY)), round(float(rng.random()), 2)
             columns = {"scores": rng.dirichlet([2, 1, 1, 1][: rng.choice([3, 4], p=[0.95, 0.05])]).tolist()}
+            columns["decision"] = [None, "sad", "plain", "glad"][rng.integers(4)]
             columns |= {"result": result, "score": score, "latency_ms": float(rng.uniform(0, 250))}
             prediction = log.exposure(f"u{user}", variant, at, **columns)
             log.outcome(float(rng.integers(0, 4)), at=at + HOUR, name="mood", prediction=prediction)
