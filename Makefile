@@ -16,7 +16,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Ekiben needs Python 3.11: install it, or name one with make PYTHON=…"; exit 1; }
 	@echo "Setting up $(VENV): about two minutes the first time"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[embedded,cli,controller,traces,services,loadtests,publishing,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[local,torch,traces,dev]'
 	@touch $@
 
 setup: $(VENV)/.installed  ## create .venv and install, once

@@ -125,19 +125,23 @@ def up(
 
 @app.command()
 def train(
+    model: Annotated[
+        str | None, typer.Argument(help="The model, such as credit.", show_default="all of them")
+    ] = None,
     version: Annotated[
         list[str] | None,
         typer.Option("--version", metavar="VERSION", help="Only this version; may be given several times."),
     ] = None,
 ) -> None:
-    """Train and publish the versions of the model credit, and print how they compare.
+    """Train and publish the versions of a model, and print how they compare.
 
-    The published models are in the BentoML model store (`bentoml models list`). The same data and code give
-    the same digest: training again changes nothing.
+    It runs training/MODEL/train.py of the folder where it is called. The published models are in the BentoML
+    model store (`bentoml models list`). The same data and code give the same digest: training again changes
+    nothing.
     """
     from ekiben.local.train import train_and_compare
 
-    train_and_compare(screen(), version or None)
+    train_and_compare(screen(), Path.cwd(), model, version or None)
 
 
 @app.command()

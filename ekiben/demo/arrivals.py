@@ -19,9 +19,11 @@ from typing import Any, Final
 from ekiben.client import AsyncClient, ClientError, Outcome
 from ekiben.terminal.errors import EkibenError
 from ekiben.terminal.settings import api_key
-from services.credit.schema import GAIN_OF_GOOD, LOSS_OF_BAD
 
 PER_S: Final = 120
+# What a loan earns, as a share of its amount: paid back, and not. As the example `credit` has it.
+GAIN_OF_GOOD: Final = 0.15
+LOSS_OF_BAD: Final = 0.60
 _SEND_EVERY_S: Final = 0.25
 _MOST_AT_ONCE: Final = 64
 

@@ -69,7 +69,8 @@ def service_command(service: Service) -> list[str]:
     """The command that serves it, on loopback only (BentoML's own default is every interface)."""
     target = f"services.{service.module}:{class_name(service.model, service.version)}"
     return [
-        sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1", "--port", str(service.port),
+        *(sys.executable, "-P", "-m", "bentoml", "serve", target),
+        *("--host", "127.0.0.1", "--port", str(service.port)),
     ]  # fmt: skip
 
 

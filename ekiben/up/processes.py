@@ -56,7 +56,7 @@ class Children:
         self._temporary = tempfile.mkdtemp(prefix="ekiben-up-", dir="/tmp")
         self._children: list[Child] = []
         self._guard = subprocess.Popen(  # noqa: S603 - this interpreter, arguments from here
-            [sys.executable, "-m", "ekiben.up.guard", self.mark, str(sockets_of), self._temporary],
+            [sys.executable, "-P", "-m", "ekiben.up.guard", self.mark, str(sockets_of), self._temporary],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

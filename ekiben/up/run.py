@@ -210,7 +210,7 @@ class _Up:
         missing = without_model(services, Path.cwd(), os.environ)
         ours = [each for each in missing if each.model == DEMO_MODEL and each.version in TRAINED_HERE]
         if ours:
-            command = [sys.executable, "-m", "ekiben", "train"]
+            command = [sys.executable, "-P", "-m", "ekiben", "train", DEMO_MODEL]
             for each in ours:
                 command += ["--version", each.version]
             with Steps(self._console) as shown:

@@ -244,3 +244,18 @@ def test_every_command_explains_itself(alone: Mapping[str, str], command: str) -
     assert done.returncode == 0
     assert f"ekiben {command}" in done.stdout
     assert len(done.stdout.splitlines()) > 5
+
+
+def test_train_runs_the_training_of_the_folder_where_it_is_called(
+    alone: Mapping[str, str], tmp_path: Path
+) -> None:
+    script = tmp_path / "training" / "toy" / "train.py"
+    script.parent.mkdir(parents=True)
+    script.write_text("import sys; print('asked for', sys.argv[1:]); sys.exit('no data\\ntoy: no data')")
+    done = ekiben(["train", "toy", "--version", "v2"], alone, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "asked for ['v2']\n")
+    assert done.stderr == "no data\nekiben: training/toy/train.py: toy: no data\n"
+    for arguments, words in ((["other"], "(models with one: toy)"), ([], "toy: no data")):
+        assert words in ekiben(["train", *arguments], alone, cwd=tmp_path).stderr
+    script.unlink()
+    assert "there is no training/MODEL/train.py" in ekiben(["train"], alone, cwd=tmp_path).stderr

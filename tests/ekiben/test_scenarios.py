@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 
 from ekiben.clients.document import read_document
-from ekiben.demo.arrivals import Applicant, Arrivals, outcomes_of, read_applicants
+from ekiben.demo.arrivals import (
+    GAIN_OF_GOOD,
+    LOSS_OF_BAD,
+    Applicant,
+    Arrivals,
+    outcomes_of,
+    read_applicants,
+)
 from ekiben.demo.scenario import fitted_scenario, scenario_file
 from ekiben.experiments.changes.allowed import check_change
 from ekiben.experiments.changes.three_way import apply_text
@@ -22,11 +29,16 @@ from ekiben.experiments.document import Document
 from ekiben.experiments.lifecycle import Status
 from ekiben.experiments.parsing import parse_document
 from ekiben.state.documents.document import dump_document
+from services.credit import schema
 from tests.ekiben.running import ROOT, ekiben, environment, on_free_ports
 from tests.waiting import until
 
 NAMES = ["ramp", "no-difference", "bad-version"]
 HELD_OUT = ROOT / "training/data/held_out.jsonl"
+
+
+def test_a_loan_earns_in_the_demo_what_it_earns_in_the_example() -> None:
+    assert (GAIN_OF_GOOD, LOSS_OF_BAD) == (schema.GAIN_OF_GOOD, schema.LOSS_OF_BAD)
 
 
 def ours() -> Document:

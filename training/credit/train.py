@@ -1,7 +1,8 @@
-"""The three versions of the model `credit`."""
+"""The three versions of the model `credit`: `python -m training.credit.train [VERSION …]` publishes them."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -116,11 +117,6 @@ def train(
     return published
 
 
-def about(version: str) -> str:
-    """What kind of model a version is."""
-    return (_KNOWN[version].__doc__ or "").removesuffix(".")
-
-
 def _publish_pipeline(version: str, model: Pipeline, cut: Split) -> Published:
     scores = model.predict_proba(cut.held_out[list(model.feature_names_in_)])[:, 1]
     return publish_sklearn(model, _card(version, cut, scores), (cut.held_out, cut.held_out_bad), quiet=True)
@@ -141,3 +137,17 @@ def _card(version: str, cut: Split, scores: NDArray[np.float64]) -> ModelCard:
         intended_use="whether to approve a loan: the example of this repository",
         limits="learnt from 4,454 applications to one bank",
     )
+
+
+def main(versions: Sequence[str]) -> int:
+    """Train these, all sound ones by default. Returns the exit code."""
+    try:
+        train(versions or None, lambda version: print(f"training {MODEL} {version}", flush=True))  # noqa: T201
+    except UnknownVersion as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""What does the wheel install, and does everything work from it, far from this checkout?"""
