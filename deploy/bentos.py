@@ -6,36 +6,31 @@ labels `framework`, `data_digest` and `git_revision`.
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-os.environ.setdefault("BENTOML_DO_NOT_TRACK", "true")
-
-import bentoml
 import yaml
-from bentoml import bentos
-from bentoml.exceptions import BentoMLException, NotFound
+
+from ekiben.building import bentos
+from ekiben.building.errors import CannotBuild
 
 ROOT: Final = Path(__file__).parent.parent
 ROUTER_FILE: Final = ROOT / "bentofile.yaml"
 
 
-class CannotBuild(Exception):
-    """A Bento or an image that cannot be built; the message is one line that says why."""
-
-
 @dataclass(frozen=True, slots=True)
 class BuildFile:
-    """A build file: its path, the Bento's name, and the model and version in its labels, if it serves one."""
+    """A build file: its path, the Bento's name, the model and version in its labels, if it serves one, and
+    the file of what it installs.
+    """
 
     path: Path
     name: str
     labels: dict[str, str]
+    requirements: Path
 
     @property
     def serves_a_model(self) -> bool:
@@ -48,36 +43,17 @@ def build_files() -> dict[str, BuildFile]:
     found = {}
     for path in [*sorted((ROOT / "bentos").glob("*.yaml")), ROUTER_FILE]:
         content = yaml.safe_load(path.read_text())
-        found[content["name"]] = BuildFile(path, content["name"], dict(content.get("labels", {})))
+        requirements = ROOT / content["python"]["requirements_txt"]
+        found[content["name"]] = BuildFile(
+            path, content["name"], dict(content.get("labels", {})), requirements
+        )
     return found
-
-
-def git_revision() -> str:
-    """The commit of the working tree, `-dirty` if anything differs; outside a repository `unknown`."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
-    return done.stdout.strip() if done.returncode == 0 else "unknown"
 
 
 def build(file: BuildFile, revision: str) -> Any:
     """Build it and return BentoML's Bento. Raises `CannotBuild`."""
-    labels = {"git_revision": revision}
-    tag = None
-    if file.serves_a_model:
-        try:
-            model = bentoml.models.get(f"{file.name}:latest")
-        except NotFound:
-            raise CannotBuild(f"{file.name} is not in the model store: run `ekiben train` first") from None
-        tag, its = model.tag, model.info.metadata
-        labels |= {"framework": its["framework"], "data_digest": its["data_digest"]}
-    try:
-        bento = bentos.build_bentofile(str(file.path), build_ctx=str(ROOT), labels=labels)
-    except BentoMLException as error:
-        raise CannotBuild(f"{file.name}: {error}") from None
-    packed = [each.tag for each in bento.info.all_models]
-    if packed != ([] if tag is None else [tag]):
-        raise CannotBuild(f"{bento.tag} packs {packed} instead of {tag}: was something trained meanwhile?")
-    return bento
+    model = bentos.stored_model(file.name) if file.serves_a_model else None
+    return bentos.build(file.path, file.name, ROOT, {"git_revision": revision}, model)
 
 
 def main(names: Sequence[str]) -> int:
@@ -86,7 +62,7 @@ def main(names: Sequence[str]) -> int:
     if unknown := set(names) - set(files):
         sys.stderr.write(f"bentos: no {', '.join(sorted(unknown))}; there are {', '.join(files)}\n")
         return 2
-    revision = git_revision()
+    revision = bentos.git_revision(ROOT)
     try:
         for name in names or files:
             bento = build(files[name], revision)

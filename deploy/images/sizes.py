@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from deploy.bentos import git_revision
-from deploy.images.catalogue import MIB, Image
-from deploy.images.engine import BASE
+from deploy.bentos import ROOT
+from ekiben.building.bentos import git_revision
+from ekiben.building.images.engine import BASE
+from ekiben.building.images.image import MIB, Built
 from loadtests.bench.machine import today
 from loadtests.bench.section import markdown_table, write_section
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """An image that was built: of which Bento, its size in bytes, how long it took."""
-
-    image: Image
-    bento: str
-    size: int
-    seconds: float
 
 
 def record(built: Sequence[Built], engine: str, base_size: int | None) -> None:
@@ -33,6 +23,8 @@ def record(built: Sequence[Built], engine: str, base_size: int | None) -> None:
         ]
         for one in built
     ]
-    about = f"{today()}, revision {git_revision()[:12]}, built with {engine}. Sizes are unpacked{of_these}."
+    about = (
+        f"{today()}, revision {git_revision(ROOT)[:12]}, built with {engine}. Sizes are unpacked{of_these}."
+    )
     table = markdown_table(["image", "size", "at most"], rows)
     write_section("images", f"## Container images (`make images`)\n\n{about}\n\n{table}")

@@ -20,6 +20,7 @@ from ekiben.state.documents.applying import last_text
 from ekiben.state.documents.document import Stored, dump_document, open_store, read_record
 from ekiben.state.documents.experiments_file import BadExperimentsFile, ExperimentsFile, read_experiments_file
 from ekiben.state.documents.record import Record
+from ekiben.state.documents.yaml_data import BadYaml, read_yaml
 from ekiben.terminal.errors import EkibenError, UsageError
 
 _WHERE: Final = "; run this where the experiments file is, or name it with EKIBEN_EXPERIMENTS_FILE"
@@ -35,6 +36,17 @@ def read_document(path: Path, advice: str = _WHERE) -> ExperimentsFile:
         raise UsageError(f"cannot read {path}: {error.strerror}{advice}") from None
     except BadExperimentsFile as error:
         raise EkibenError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
+
+
+def read_routed(path: Path) -> ExperimentsFile | None:
+    """As `read_document`; None for a file that names no model yet, as `ekiben init` writes it."""
+    try:
+        data = read_yaml(path.read_bytes()).data
+    except (OSError, BadYaml):
+        data = ""  # for read_document to say
+    if data is None or (isinstance(data, dict) and not any(data.values())):
+        return None
+    return read_document(path)
 
 
 async def load_stored(state_url: str) -> Stored | None:

@@ -227,18 +227,22 @@ def new(
             show_default=False,
         ),
     ] = "",
+    route: Annotated[
+        bool, typer.Option("--route/--no-route", help="Write it into experiments.yaml, so that it is served.")
+    ] = True,
 ) -> None:
-    """Begin a version of your own: writes its service, its schema and its entry in experiments.yaml.
+    """Begin a version of your own: writes its service, its schema and its entry in models.yaml.
 
     For a new model it writes services/MODEL/schema.py, what the model is asked and what it answers. For every
-    version it writes services/MODEL/VERSION.py, a BentoML service on the next free port. Nothing that is
-    there is written over. What is left to do, training and publishing, is printed.
+    version it writes services/MODEL/VERSION.py, a BentoML service on the next free port, to which
+    experiments.yaml routes. Nothing that is there is written over. What is left to do, training and
+    publishing, is printed.
     """
     from ekiben.new.version import write_new
 
     settings = Settings.from_environ(os.environ)
     names = [name.strip() for name in features.split(",") if name.strip()]
-    write_new(screen(), Path.cwd(), settings.experiments_file, model, version, kind, names)
+    write_new(screen(), Path.cwd(), settings.experiments_file if route else None, model, version, kind, names)
 
 
 @app.command()

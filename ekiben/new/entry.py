@@ -1,13 +1,13 @@
-"""A new version's entry in an experiments file, put in as text so that comments and layout stay."""
+"""A new version's entries: in the experiments file, and in the list of models."""
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-import yaml
-
 from ekiben.experiments.document import Document
+from ekiben.new.insert import inserted
 from ekiben.process.http.names import is_loopback
+from ekiben.project.models import FILE, Listed, parse_models
 from ekiben.state.documents.document import dump_document
 from ekiben.state.documents.experiments_file import BadExperimentsFile, parse_experiments
 from ekiben.terminal.errors import EkibenError
@@ -16,41 +16,44 @@ FIRST_PORT = 3001
 RESERVED_PORTS = frozenset({3000, 3100})  # the router's and the controller's
 
 
-def next_port(document: Document) -> int:
-    """Return the first port after the highest one that an endpoint of this machine has."""
+def next_port(document: Document | None, listed: Listed) -> int:
+    """Return the first port after the highest one that is listed or that an endpoint of this machine has."""
     endpoints = [
         urlsplit(endpoint)
-        for model in document.models.values()
+        for model in (document.models.values() if document is not None else ())
         for version in model.versions.values()
         for endpoint in version.endpoints
     ]
     taken = {each.port for each in endpoints if each.port is not None and is_loopback(each.hostname or "")}
+    taken |= {version.port for model in listed.values() for version in model.versions.values()}
     port = max((*taken, FIRST_PORT - 1)) + 1
     while port in RESERVED_PORTS:
         port += 1
     return port
 
 
-def with_version(text: str, model: str, version: str, port: int) -> str:
+def with_version(text: str, before: Document | None, model: str, version: str, port: int) -> str:
     """Return the experiments file's text with the version added, its model too when it is new.
 
-    A new model's live version is this one. Raises EkibenError, with the entry to paste, when the file is
-    written in a way that text cannot be put into.
+    A new model's live version is this one. `before` is what the file says, None while it names no model.
+    Raises EkibenError, with the entry to paste, when text cannot be put into the file as it is laid out.
     """
-    before = parse_experiments(text.encode()).document
-    new_model = model not in before.models
-    added = _insert(text, model, version, port, new_model)
-    wanted = dump_document(before)
+    wanted = dump_document(before) if before is not None else {"models": {}}
     models = wanted["models"]
     assert isinstance(models, dict)
     one = {"endpoints": [f"http://127.0.0.1:{port}"]}
-    if new_model:
+    entry = f'{version}: {{endpoints: ["http://127.0.0.1:{port}"]}}'
+    if model not in models:
         models[model] = {"live": version, "versions": {version: one}}
+        flow = f"{model}: {{live: {version}, versions: {{{entry}}}}}"
+        block = [f"{model}:", f"  live: {version}", "  versions:", f"    {entry}"]
+        added = inserted(text, ("models",), flow, block)
     else:
         models[model]["versions"][version] = one
+        added = inserted(text, ("models", model, "versions"), entry, [entry])
     try:
         # What was meant is the measure, however the text came about.
-        if added is not None and dump_document(parse_experiments(added.encode()).document) == wanted:
+        if added is not None and _same(dump_document(parse_experiments(added.encode()).document), wanted):
             return added
     except BadExperimentsFile:
         pass
@@ -60,51 +63,34 @@ def with_version(text: str, model: str, version: str, port: int) -> str:
     )
 
 
-def _insert(text: str, model: str, version: str, port: int, new_model: bool) -> str | None:
-    root = yaml.compose(text, yaml.SafeLoader)
-    models = _value(root, "models")
-    place = models if new_model else _value(_value(models, model), "versions")
-    if not isinstance(place, yaml.MappingNode) or not place.value:
-        return None
-    entry = f'{version}: {{endpoints: ["http://127.0.0.1:{port}"]}}'
-    if place.flow_style:
-        if new_model:
-            entry = f"{model}: {{live: {version}, versions: {{{entry}}}}}"
-        last = place.value[-1][1].end_mark.index
-        return f"{text[:last]}, {entry}{text[last:]}"
-    indent = " " * place.value[0][0].start_mark.column
-    lines = [f"{indent}{entry}"]
-    if new_model:
-        step = _step(place)
-        lines = [
-            f"{indent}{model}:",
-            f"{indent}{step}live: {version}",
-            f"{indent}{step}versions:",
-            f"{indent}{step}{step}{entry}",
-        ]
-    held = text.splitlines(keepends=True)
-    after = _last_line(place) + 1
-    if not held[after - 1].endswith("\n"):
-        held[after - 1] += "\n"
-    return "".join([*held[:after], *(f"{line}\n" for line in lines), *held[after:]])
+def with_listed(text: str, before: Listed, model: str, version: str, kind: str, port: int) -> str:
+    """Return the text of models.yaml with the version added, its model too when it is new.
+
+    Raises EkibenError, with the entry to paste, when text cannot be put into the file as it is laid out.
+    """
+    entry = f"{version}: {{port: {port}, requirements: [onnx]}}"
+    if model in before:
+        added = inserted(text, ("models", model, "versions"), entry, [entry])
+    else:
+        flow = f"{model}: {{kind: {kind}, versions: {{{entry}}}}}"
+        block = [f"{model}:", f"  kind: {kind}", "  versions:", f"    {entry}"]
+        added = inserted(text, ("models",), flow, block)
+    try:
+        after = parse_models(added.encode()) if added is not None else {}
+    except ValueError:
+        after = {}
+    if _names(after) == _names(before) | {(model, version)}:
+        assert added is not None
+        return added
+    raise EkibenError(
+        f"cannot add {model} {version} to {FILE} as it is laid out: "
+        f"write models.{model}.versions.{entry} yourself"
+    )
 
 
-def _value(node: yaml.Node | None, key: str) -> yaml.Node | None:
-    pairs = node.value if isinstance(node, yaml.MappingNode) else ()
-    return next((value for name, value in pairs if name.value == key), None)
+def _names(listed: Listed) -> set[tuple[str, str]]:
+    return {(name, each) for name, its in listed.items() for each in its.versions}
 
 
-def _step(models: yaml.MappingNode) -> str:
-    """The indentation of one level, as the first model has it."""
-    name, value = models.value[0]
-    inner = value.value[0][0] if isinstance(value, yaml.MappingNode) and value.value else None
-    step = inner.start_mark.column - name.start_mark.column if inner is not None else 0
-    return " " * (step if step > 0 else 2)
-
-
-def _last_line(node: yaml.Node) -> int:
-    """The last line (from 0) of a node's own text; the end mark of a block lies after comments and blanks."""
-    while isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
-        last = node.value[-1]
-        node = last[1] if isinstance(last, tuple) else last
-    return node.end_mark.line if node.end_mark.column > 0 else node.end_mark.line - 1
+def _same(found: object, wanted: dict[str, object]) -> bool:
+    return isinstance(found, dict) and {"experiments": {}, **found} == {"experiments": {}, **wanted}

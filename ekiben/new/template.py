@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from string import Template
 
-from ekiben.new.names import class_name
+from ekiben.project.names import class_name
 from ekiben.terminal.errors import EkibenError
 
 PLACEHOLDER = "example"

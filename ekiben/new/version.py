@@ -10,10 +10,11 @@ from pathlib import Path
 from pydantic import BaseModel
 from rich.console import Console
 
-from ekiben.clients.document import read_document
-from ekiben.new.entry import next_port, with_version
-from ekiben.new.names import module_file
+from ekiben.clients.document import read_routed
+from ekiben.new.entry import next_port, with_listed, with_version
 from ekiben.new.template import Schema, new_schema, read_schema, schema_module, service_module
+from ekiben.project.models import FILE, Listed, module_file, read_models
+from ekiben.project.names import module_name
 from ekiben.terminal.errors import EkibenError, UsageError
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -22,44 +23,69 @@ NAME = re.compile(r"[a-z][a-z0-9_]*")
 def write_new(
     console: Console,
     root: Path,
-    experiments_file: Path,
+    experiments_file: Path | None,
     model: str,
     version: str,
     kind: str,
     features: Sequence[str],
 ) -> None:
-    """Write schema, service and entry of a version, and print what to do next.
+    """Write schema, service and entries of a version, and print what to do next.
 
-    Nothing is written unless all of it can be. Raises EkibenError.
+    Without an experiments file it is not routed to. Nothing is written unless all of it can be. Raises
+    EkibenError.
     """
     _check_names(model, version, features)
-    document = read_document(experiments_file).document
-    known = document.models.get(model)
+    if not (root / FILE).is_file():
+        raise EkibenError(
+            f"there is no {FILE} in {root}: run this in a project's folder (`ekiben init` makes one)"
+        )
+    listed = read_models(root)
+    known = listed.get(model)
     if known is not None and version in known.versions:
-        raise EkibenError(f"{experiments_file} has {model} {version} already: choose another version")
-    if not (root / "services").is_dir():
-        raise EkibenError(f"there is no folder services in {root}: run this where Ekiben's repository is")
-    service_file = module_file(root, model, version)
+        raise EkibenError(f"{FILE} has {model} {version} already: choose another version")
+    service_file = module_file(root, module_name(model, version))
     schema_file = service_file.with_name("schema.py")
-    if service_file.exists():
-        raise EkibenError(f"{service_file} is there already, and nothing is written over it")
     schema, schema_text = _schema(schema_file, model, kind, features, known is not None)
-    port = next_port(document)
-    entry_text = with_version(experiments_file.read_text(encoding="utf-8"), model, version, port)
-
-    written = {service_file: "its BentoML service", experiments_file: f"{model} {version} on port {port}"}
+    made = {service_file: (service_module(model, version, schema), "its BentoML service")}
     if schema_text is not None:
-        written = {schema_file: "what it is asked and what it answers", **written}
-        schema_file.parent.mkdir(exist_ok=True)
-        schema_file.with_name("__init__.py").touch()
-        _write_new(schema_file, schema_text)
-    _write_new(service_file, service_module(model, version, schema))
-    experiments_file.write_text(entry_text, encoding="utf-8")
+        made = {schema_file: (schema_text, "what it is asked and what it answers"), **made}
+    for file in made:
+        if file.exists():
+            raise EkibenError(f"{file} is there already, and nothing is written over it")
+    edited = _edited(root, experiments_file, listed, model, version, kind)
+
+    for file, (text, _) in made.items():
+        for folder in (file.parent.parent, file.parent):
+            folder.mkdir(exist_ok=True)
+            (folder / "__init__.py").touch()
+        with file.open("x", encoding="utf-8") as new:
+            new.write(text)
+    for file, (text, _) in edited.items():
+        file.write_text(text, encoding="utf-8")
     console.print("Written")
-    for file, what in written.items():
+    for file, (_, what) in (made | edited).items():
         shown = file.relative_to(root) if file.is_relative_to(root) else file
         console.print(f"  {shown!s:32}  {what}", soft_wrap=True)
     _show_next(console, model, version, schema, describe=schema_text is not None)
+
+
+def _edited(
+    root: Path, experiments_file: Path | None, listed: Listed, model: str, version: str, kind: str
+) -> dict[Path, tuple[str, str]]:
+    """The files that get an entry: their new text, and what it is. Raises EkibenError."""
+    routed = read_routed(experiments_file) if experiments_file is not None else None
+    document = routed.document if routed is not None else None
+    if document is not None and model in document.models and version in document.models[model].versions:
+        raise EkibenError(f"{experiments_file} has {model} {version} already: choose another version")
+    port = next_port(document, listed)
+    list_file = root / FILE
+    text = with_listed(list_file.read_text(encoding="utf-8"), listed, model, version, kind, port)
+    edited = {list_file: (text, f"{model} {version} on port {port}")}
+    if experiments_file is not None:
+        before = experiments_file.read_text(encoding="utf-8")
+        text = with_version(before, document, model, version, port)
+        edited[experiments_file] = (text, "where requests for it go")
+    return edited
 
 
 def _schema(
@@ -96,11 +122,6 @@ def _check_names(model: str, version: str, features: Sequence[str]) -> None:
 def _is_field(name: str) -> bool:
     good = name.isidentifier() and name.isascii() and not keyword.iskeyword(name)
     return good and not name.startswith(("_", "model_")) and not hasattr(BaseModel, name)
-
-
-def _write_new(file: Path, text: str) -> None:
-    with file.open("x", encoding="utf-8") as new:
-        new.write(text)
 
 
 def _show_next(console: Console, model: str, version: str, schema: Schema, *, describe: bool) -> None:

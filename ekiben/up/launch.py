@@ -13,19 +13,23 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ekiben.experiments.document import Document
-from ekiben.new.names import class_name, module_file, module_name
 from ekiben.process.http.names import is_loopback
+from ekiben.project.models import Listed, module_file, service_of
+from ekiben.project.names import stored_name
 from ekiben.terminal.errors import EkibenError
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One model service to start: `name` is model, version and, after the first, the endpoint's number."""
+    """One model service to start: `name` is model, version and, after the first, the endpoint's number, and
+    `served` the name of the BentoML service in `module`.
+    """
 
     name: str
     model: str
     version: str
     module: str
+    served: str
     port: int
     workers: int
 
@@ -37,27 +41,26 @@ class Service:
     @property
     def stored_model(self) -> str:
         """The name of its model in the BentoML store."""
-        return f"{self.model}_{self.version}"
+        return stored_name(self.model, self.version)
 
 
-def services_of(document: Document, root: Path) -> tuple[list[Service], list[str]]:
+def services_of(document: Document, listed: Listed) -> tuple[list[Service], list[str]]:
     """Return the services to start, and the endpoints that are taken as running elsewhere.
 
-    Started is what has a loopback endpoint and a module under root/services.
+    Started is what has a loopback endpoint, no dialect, and a place in the list of models.
     """
     here: list[Service] = []
     elsewhere: list[str] = []
     for model, its in document.models.items():
         for version, one in its.versions.items():
-            module = module_name(model, version)
-            written = module_file(root, model, version).is_file()
+            known = listed[model].versions.get(version) if model in listed and one.dialect is None else None
             for number, endpoint in enumerate(one.endpoints, start=1):
                 parts = urlsplit(endpoint)
                 port = parts.port or (443 if parts.scheme == "https" else 80)
-                if written and parts.scheme == "http" and is_loopback(parts.hostname or ""):
-                    name = module.replace(".", "_")
-                    name = name if number == 1 else f"{name}-{number}"
-                    here.append(Service(name, model, version, module, port, one.workers))
+                if known is not None and parts.scheme == "http" and is_loopback(parts.hostname or ""):
+                    name = stored_name(model, version) + ("" if number == 1 else f"-{number}")
+                    module, served = service_of(model, version, known)
+                    here.append(Service(name, model, version, module, served, port, one.workers))
                 else:
                     elsewhere.append(endpoint)
     # One endpoint may stand behind two models: the demo's is over the versions of another.
@@ -67,7 +70,7 @@ def services_of(document: Document, root: Path) -> tuple[list[Service], list[str
 
 def service_command(service: Service) -> list[str]:
     """The command that serves it, on loopback only (BentoML's own default is every interface)."""
-    target = f"services.{service.module}:{class_name(service.model, service.version)}"
+    target = f"{service.module}:{service.served}"
     return [
         *(sys.executable, "-P", "-m", "bentoml", "serve", target),
         *("--host", "127.0.0.1", "--port", str(service.port)),
@@ -97,7 +100,7 @@ def without_model(services: Iterable[Service], root: Path, environ: Mapping[str,
     models = bentoml_home(environ) / "models"
     missing = {}
     for each in services:
-        source = module_file(root, each.model, each.version).read_text(encoding="utf-8")
+        source = module_file(root, each.module).read_text(encoding="utf-8")
         named = re.search(rf"""["']{each.stored_model}[:"']""", source)
         if named and not (models / each.stored_model / "latest").is_file():
             missing[each.module] = each

@@ -19,6 +19,7 @@ from ekiben.demo.scenario import fitted_scenario, play, scenario_file
 from ekiben.demo.traffic import DEMO_MODEL, TRAINED_HERE, run_demo
 from ekiben.experiments.document import Document
 from ekiben.process.private import private_folder
+from ekiben.project.models import read_models
 from ekiben.state.embedded import EmbeddedRedis, EmbeddedRedisError, addresses
 from ekiben.terminal.errors import EkibenError
 from ekiben.terminal.screen import Steps
@@ -94,6 +95,7 @@ class _Up:
         self._scenario = scenario_file(options.scenario) if options.scenario else None
         # What is measured has a Redis of its own: its weights are not those of the experiment that runs.
         self._data_dir = (settings.data_dir / "bench" if options.bench else settings.data_dir).absolute()
+        self._listed = read_models(Path.cwd())
         self._absent: dict[str, str] = {}
         """The services that are not started: name → a line that says why."""
         self.stands = False
@@ -106,19 +108,19 @@ class _Up:
             private_folder(self._data_dir / "logs")
             if self._options.bench:
                 self._prepare_bench()
-            here, _ = services_of(read_document(self._file).document, Path.cwd())
+            here, _ = services_of(read_document(self._file).document, self._listed)
             self._check_ports(here)
             children = Children(self._data_dir / "logs", lock, self._data_dir)
             undo.callback(children.end)
             shared = self._start_redis(children, undo)
             document = await document_in_force(self._file, shared["EKIBEN_STATE_URL"], self._data_dir)
             fitted = fitted_scenario(self._scenario, document) if self._scenario else None
-            services, elsewhere = services_of(fitted[0] if fitted else document, Path.cwd())
+            services, elsewhere = services_of(fitted[0] if fitted else document, self._listed)
             if services != here:  # Redis is ahead of the file, or the scenario has another version
                 self._check_ports(services)
             services = await self._trained(children, services)
             async with watched(children):
-                routed = [each.name for each in services_of(document, Path.cwd())[0]]
+                routed = [each.name for each in services_of(document, self._listed)[0]]
                 services = await self._start(children, undo, services, shared, routed)
                 self.stands = True
                 demo = self._options.demo and not self._options.bench and self._can_play(document)
@@ -202,7 +204,7 @@ class _Up:
 
     def _can_play(self, document: Document) -> bool:
         """Whether the demo's model is served by every version of `document` that runs on this machine."""
-        here, _ = services_of(document, Path.cwd())
+        here, _ = services_of(document, self._listed)
         return not any(each.model == DEMO_MODEL and each.name in self._absent for each in here)
 
     async def _trained(self, children: Children, services: Sequence[Service]) -> list[Service]:

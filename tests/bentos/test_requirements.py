@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from importlib import metadata
 
 import pytest
 from packaging.requirements import Requirement
 
-from deploy.requirements import EARLIER, FOLDER, NEEDS, closure, direct, locked
+from deploy.requirements import FOLDER, locked, needs
+from ekiben.building.requirements import EARLIER, GROUPS, SERVICE, TRACES, closure
+from ekiben.project.models import read_models
+from tests.processes import ROOT
 
 HEAVY = {
     "altair", "duckdb", "ibis-framework", "onnxruntime", "pandas", "pyarrow", "scikit-learn", "scipy",
     "skops", "tea-tasting", "torch", "vl-convert-python",
 }  # fmt: skip
+NEEDS = needs()
 LOCKS = sorted(NEEDS)
 
 
@@ -37,8 +42,23 @@ def test_a_lock_is_what_constraints_and_what_is_installed_say(name: str) -> None
     assert (FOLDER / f"{name}.txt").read_text() == locked(name), "`make requirements` writes it again"
 
 
-def test_there_is_a_lock_for_each_entry_and_no_other() -> None:
-    assert sorted(path.stem for path in FOLDER.glob("*")) == LOCKS
+def test_the_groups_of_models_yaml_are_what_the_extras_install() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = {name: names_of(each) for name, each in project["optional-dependencies"].items()}
+    ours = names_of(project["dependencies"])
+    assert set(SERVICE) | set(GROUPS["onnx"]) <= extras["serving"] | ours
+    assert set(GROUPS["torch"]) == extras["torch"]
+    assert set(GROUPS["skops"]) <= extras["publishing"]
+    assert set(TRACES) == extras["traces"]
+
+
+def names_of(requirements: list[str]) -> set[str]:
+    return {Requirement(each).name for each in requirements}
+
+
+def test_every_version_names_groups_and_no_packages_that_no_test_knows() -> None:
+    listed = [one for its in read_models(ROOT).values() for one in its.versions.values()]
+    assert {name for one in listed for name in one.requirements} <= set(GROUPS)
 
 
 @pytest.mark.parametrize("name", LOCKS)
@@ -76,6 +96,6 @@ def test_a_process_installs_what_its_bento_does_but_for_bentoml(process: str) ->
 
 @pytest.mark.parametrize("name", LOCKS)
 def test_what_only_an_earlier_python_3_11_needs_is_listed(name: str) -> None:
-    for package in closure(direct(name)):
+    for package in closure(NEEDS[name]):
         for need in needs_on("3.11.0", package) - needs_on("3.11.99", package):
             assert need == Requirement(EARLIER[package]).name

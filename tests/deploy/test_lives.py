@@ -155,7 +155,7 @@ def test_a_rollout_never_has_fewer_pods_than_before(manifests: Manifests) -> Non
 
 def test_a_container_starts_what_its_image_starts(manifests: Manifests) -> None:
     """The images' own commands are tested with them; Redis is the one that is not ours."""
-    dockerfile = (ROOT / "deploy" / "images" / "Dockerfile").read_text()
+    dockerfile = (ROOT / "ekiben" / "building" / "images" / "Dockerfile").read_text()
     for workload in manifests.workloads():
         if not workload.component.startswith("redis"):
             assert not {"command", "args", "workingDir"} & set(workload.main)

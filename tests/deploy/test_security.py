@@ -7,7 +7,7 @@ import re
 from tests.deploy.manifests import ROOT, Manifests, values
 
 USER = 1034
-"""What the images run as (deploy/images/Dockerfile)."""
+"""What the images run as (ekiben/building/images/Dockerfile)."""
 
 
 def test_nobody_is_root_or_may_become_it(manifests: Manifests) -> None:
@@ -25,7 +25,7 @@ def test_nobody_is_root_or_may_become_it(manifests: Manifests) -> None:
 
 
 def test_our_images_run_as_the_user_that_they_were_made_for(manifests: Manifests) -> None:
-    assert f"--uid {USER}" in (ROOT / "deploy" / "images" / "Dockerfile").read_text()
+    assert f"--uid {USER}" in (ROOT / "ekiben" / "building" / "images" / "Dockerfile").read_text()
     for workload in manifests.workloads():
         if not workload.component.startswith("redis"):
             assert workload.pod["securityContext"]["runAsUser"] == USER

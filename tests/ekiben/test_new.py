@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 from sklearn.datasets import load_diabetes
 
+from ekiben.experiments.document import Document
 from ekiben.experiments.parsing import parse_document
-from ekiben.new.entry import next_port, with_version
+from ekiben.new.entry import next_port, with_listed, with_version
 from ekiben.new.template import Schema, new_schema, read_schema, schema_module, service_module
+from ekiben.project.models import parse_models
+from ekiben.state.documents.experiments_file import parse_experiments
 from ekiben.terminal.errors import EkibenError
 from tests.ekiben.running import (
     ONE_VERSION,
@@ -36,7 +39,7 @@ FIELDS = ["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]
 def clone(folder: Path) -> Path:
     """The repository as a new user has it, without what git ignores."""
     target = folder / "clone"
-    what = ("*.py", "ekiben", "pyproject.toml", "training")
+    what = ("*.py", "ekiben", "models.yaml", "pyproject.toml", "training")
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *what]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     for name in listed:
@@ -60,9 +63,23 @@ def test_a_schema_is_read_as_it_was_written() -> None:
         assert read_schema(schema_module("loan_risk", schema), "there") == schema
 
 
+def document_of(text: str) -> Document:
+    return parse_experiments(text.encode()).document
+
+
+LISTED = """\
+models:
+  old:
+    kind: regression
+    versions:
+      v1: {port: 3001, requirements: [torch], most_mib: 900}  # the first
+"""
+LISTED_IN_BRACES = "models: {old: {kind: regression, versions: {v1: {port: 3001}}}}\n"
+
+
 def test_an_entry_is_added_and_every_line_that_was_there_stays() -> None:
     for model, version in (("diabetes", "v1"), ("credit", "v4")):
-        text = with_version(OURS, model, version, 3004)
+        text = with_version(OURS, document_of(OURS), model, version, 3004)
         left = iter(text.splitlines())
         assert all(line in left for line in OURS.splitlines())
         assert f'{version}: {{endpoints: ["http://127.0.0.1:3004"]}}' in text
@@ -99,30 +116,58 @@ models:
 @pytest.mark.parametrize("text", [FLOW, WIDE_AND_WITHOUT_A_LAST_NEWLINE, MIXED])
 @pytest.mark.parametrize(("model", "version"), [("m", "b"), ("n", "a")])
 def test_an_entry_fits_into_files_of_any_layout(text: str, model: str, version: str) -> None:
-    added = with_version(text, model, version, 3002)
+    added = with_version(text, document_of(text), model, version, 3002)
     assert added.count("#") == text.count("#")
-    assert with_version(added, model, "later", 3003).count("127.0.0.1") == 3
+    later = with_version(added, document_of(added), model, "later", 3003)
+    assert later.count("127.0.0.1") == 3
 
 
 def test_a_file_that_cannot_be_edited_as_text_is_refused_with_the_entry_to_write() -> None:
     with pytest.raises(EkibenError, match=r"write models\.n\.versions\.b: \{endpoints"):
-        with_version(EXPLICIT_KEYS, "n", "b", 3002)
+        with_version(EXPLICIT_KEYS, document_of(EXPLICIT_KEYS), "n", "b", 3002)
 
 
 def test_the_next_port_is_after_the_highest_one_of_this_machine() -> None:
-    def document(*endpoints: str) -> object:
+    def document(*endpoints: str) -> Document:
         versions = {f"v{n}": {"endpoints": [endpoint]} for n, endpoint in enumerate(endpoints)}
-        return {"models": {"m": {"live": "v0", "versions": versions}}}
+        return parse_document({"models": {"m": {"live": "v0", "versions": versions}}})
 
-    assert next_port(parse_document(document("http://10.0.0.1:9000"))) == 3001
-    assert next_port(parse_document(document("http://127.0.0.1:3002", "http://10.0.0.1:9000"))) == 3003
-    assert next_port(parse_document(document("http://localhost:3099"))) == 3101
+    assert next_port(document("http://10.0.0.1:9000"), {}) == 3001
+    assert next_port(document("http://127.0.0.1:3002", "http://10.0.0.1:9000"), {}) == 3003
+    assert next_port(document("http://localhost:3099"), {}) == 3101
+    listed = parse_models(b"models: {m: {kind: text, versions: {v1: {port: 4000}}}}")
+    assert next_port(document("http://127.0.0.1:3002"), listed) == next_port(None, listed) == 4001
+
+
+EMPTY = ("", "# nothing yet\n", "models:\n", "models: {}  # yet\n", "models: {}\nexperiments: {}\n")
+
+
+@pytest.mark.parametrize("text", EMPTY)
+def test_the_first_entry_of_a_file_begins_its_models(text: str) -> None:
+    first = with_version(text, None, "m", "v1", 3001)
+    second = with_version(first, document_of(first), "n", "v1", 3002)
+    assert list(document_of(second).models) == ["m", "n"]
+    assert first.count("#") == second.count("#") == text.count("#")
+
+
+@pytest.mark.parametrize("text", [*EMPTY[:-1], LISTED, LISTED_IN_BRACES])
+def test_an_entry_is_added_to_the_list_of_models(text: str) -> None:
+    added, before = text, parse_models(text.encode())
+    for model, version, kind in (("m", "v1", "text"), ("m", "v2", "text"), ("old", "v2", "regression")):
+        added = with_listed(added, parse_models(added.encode()), model, version, kind, 3005)
+    after = parse_models(added.encode())
+    assert after["m"].kind == "text"
+    assert {name: list(its.versions) for name, its in after.items()} == {
+        "m": ["v1", "v2"],
+        "old": [*(before["old"].versions if "old" in before else ()), "v2"],
+    }
+    assert added.count("#") == text.count("#")
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["credit", "v1"], 1, "has credit v1 already"),
+        (["credit", "v1"], 1, "models.yaml has credit v1 already"),
         (["left_over", "v1"], 1, "choose another name"),
         (["Bad-Name", "v1"], 2, "cannot be a module"),
         (["diabetes", "v1", "--features", "age,class"], 2, "'class' cannot be the name of a field"),

@@ -15,7 +15,8 @@ from ekiben.demo.replay import Answer, draw
 from ekiben.demo.shadow_counts import ShadowCounts, parse_shadow_counts
 from ekiben.demo.tables import quantile, version_rows
 from ekiben.experiments.parsing import parse_document
-from ekiben.new.names import class_name, module_name
+from ekiben.project.models import read_models
+from ekiben.project.names import class_name, module_name
 from ekiben.terminal.errors import EkibenError
 from ekiben.terminal.settings import Settings, api_key
 from ekiben.up.launch import check_ports, services_of
@@ -42,16 +43,13 @@ ekiben_shadow_failed_total{model="credit",version="v3"} 3.0
 
 def test_the_file_that_make_up_serves_is_valid_and_every_version_of_it_is_started_here() -> None:
     document = read_document(OURS).document
-    services, elsewhere = services_of(document, ROOT)
-    assert [(each.name, each.port) for each in services] == [
-        ("credit_v1", 3001),
-        ("credit_v2", 3002),
-        ("credit_v3", 3003),
-    ]
+    services, elsewhere = services_of(document, read_models(ROOT))
+    versions = [f"{name}_{version}" for name, model in document.models.items() for version in model.versions]
+    assert [each.name for each in services] == versions
     assert elsewhere == []
 
 
-def test_an_endpoint_without_a_module_or_on_another_machine_is_taken_as_running() -> None:
+def test_an_endpoint_that_is_not_listed_or_on_another_machine_is_taken_as_running() -> None:
     document = parse_document(
         {
             "models": {
@@ -65,15 +63,15 @@ def test_an_endpoint_without_a_module_or_on_another_machine_is_taken_as_running(
             }
         }
     )
-    services, elsewhere = services_of(document, ROOT)
+    services, elsewhere = services_of(document, read_models(ROOT))
     assert [(each.name, each.url) for each in services] == [("credit_v1-2", "http://127.0.0.1:3002")]
     assert elsewhere == ["http://10.0.0.9:3001", "http://127.0.0.1:3003"]
 
 
 def test_names_of_modules_and_classes_follow_from_model_and_version() -> None:
-    assert (module_name("credit", "v2"), class_name("credit", "v2")) == ("credit.v2", "CreditV2")
+    assert (module_name("credit", "v2"), class_name("credit", "v2")) == ("services.credit.v2", "CreditV2")
     assert (module_name("loan-risk", "2024_b"), class_name("loan-risk", "2024_b")) == (
-        "loan_risk.2024_b",
+        "services.loan_risk.2024_b",
         "LoanRisk2024B",
     )
 

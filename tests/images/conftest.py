@@ -25,9 +25,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Three versions, the router and the controller, ready."""
-    from deploy.images.__main__ import work_folder
     from deploy.images.catalogue import images
-    from deploy.images.engine import Buildah
+    from ekiben.building.images.build import work_folder
+    from ekiben.building.images.engine import Buildah
     from tests.images.network import Network
     from tests.images.station import VERSIONS, Station, redis_pair
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from deploy.images.engine import Buildah
+from ekiben.building.images.engine import Buildah
 
 
 class Images:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import yaml
 
-from deploy.images.engine import Buildah
+from ekiben.building.images.engine import Buildah
 from ekiben.experiments.document import Document
 from ekiben.experiments.parsing import parse_document
 from ekiben.state.documents.document import open_store

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.bentos import CannotBuild
+from ekiben.building.errors import CannotBuild
 
 BASE: Final = "python:3.11-slim"
 

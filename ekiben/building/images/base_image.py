@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from deploy.bentos import CannotBuild
-from deploy.images.engine import BASE, Buildah
+from ekiben.building.errors import CannotBuild
+from ekiben.building.images.engine import BASE, Buildah
 
 _PACKAGES: Final = "ca-certificates,python3,python3-venv,python3-pip"
 _NOT_NEEDED: Final = (

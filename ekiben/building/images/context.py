@@ -13,9 +13,9 @@ import bentoml
 from bentoml.exceptions import NotFound
 from bentoml.models import BentoModel
 
-from deploy.bentos import CannotBuild
-from deploy.images.catalogue import Image
-from deploy.images.wheelhouse import collect
+from ekiben.building.errors import CannotBuild
+from ekiben.building.images.image import Image
+from ekiben.building.images.wheelhouse import collect
 
 _HERE = Path(__file__).parent
 
@@ -25,14 +25,13 @@ def stage(image: Image, house: Path, folder: Path) -> Any:
     try:
         bento = bentoml.get(f"{image.bento}:latest")
     except NotFound:
-        raise CannotBuild(f"there is no Bento {image.bento} here: run `make bentos` first") from None
+        raise CannotBuild(f"there is no Bento {image.bento} here: build it first") from None
     shutil.copytree(bento.path, folder / "bento", ignore=shutil.ignore_patterns("docker", "__pycache__"))
     for model in bento.info.all_models:
         # Beside the Bento they win over the store of BENTOML_HOME, which is empty in a container.
         (folder / "bento" / "models").mkdir(exist_ok=True)
         BentoModel(model.tag).resolve(folder / "bento" / "models")
-    lines = image.requirements.read_text().splitlines()
-    pinned = [line for line in lines if line and not line.startswith("#")]
+    pinned = image.requirements
     # Without its comment: images that install the same share the layer.
     (folder / "requirements.txt").write_text("\n".join(pinned) + "\n")
     collect(pinned, house, folder / "wheels")

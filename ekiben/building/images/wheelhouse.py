@@ -13,7 +13,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from deploy.bentos import CannotBuild
+from ekiben.building.errors import CannotBuild
 
 
 def collect(requirements: Iterable[str], house: Path, target: Path) -> None:

@@ -1,0 +1,1 @@
+"""How does a Bento become a container image, with Docker or buildah?"""

@@ -1,0 +1,1 @@
+"""What does a project of models consist of?"""
