@@ -35,18 +35,24 @@ def read_document(path: Path, advice: str = _WHERE) -> ExperimentsFile:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}{advice}") from None
     except BadExperimentsFile as error:
+        if _names_nothing(path):
+            raise EkibenError(
+                f"{path} names no model yet: begin one with `ekiben new MODEL v1 --features …`"
+            ) from None
         raise EkibenError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
 
 
 def read_routed(path: Path) -> ExperimentsFile | None:
     """As `read_document`; None for a file that names no model yet, as `ekiben init` writes it."""
+    return None if _names_nothing(path) else read_document(path)
+
+
+def _names_nothing(path: Path) -> bool:
     try:
         data = read_yaml(path.read_bytes()).data
     except (OSError, BadYaml):
-        data = ""  # for read_document to say
-    if data is None or (isinstance(data, dict) and not any(data.values())):
-        return None
-    return read_document(path)
+        return False
+    return data is None or (isinstance(data, dict) and not any(data.values()))
 
 
 async def load_stored(state_url: str) -> Stored | None:

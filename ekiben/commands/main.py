@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 import typer.main
 from typer.core import TyperGroup
 
-from ekiben.commands import applying, backup, delivery, outcomes, reading
+from ekiben.commands import applying, backup, delivery, outcomes, project, reading
 from ekiben.commands.arguments import AsJson, Experiment, User, check_user, controller, read_features, screen
 from ekiben.terminal.output import print_error, print_json
 from ekiben.terminal.settings import Settings
@@ -47,7 +46,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(outcomes.app, name="outcomes")
-for _room in (reading, delivery, applying, backup):
+for _room in (project, reading, delivery, applying, backup):
     app.add_typer(_room.app)
 app.add_typer(applying.events, name="events", rich_help_panel=applying.PANEL)
 
@@ -124,27 +123,6 @@ def up(
 
 
 @app.command()
-def train(
-    model: Annotated[
-        str | None, typer.Argument(help="The model, such as credit.", show_default="all of them")
-    ] = None,
-    version: Annotated[
-        list[str] | None,
-        typer.Option("--version", metavar="VERSION", help="Only this version; may be given several times."),
-    ] = None,
-) -> None:
-    """Train and publish the versions of a model, and print how they compare.
-
-    It runs training/MODEL/train.py of the folder where it is called. The published models are in the BentoML
-    model store (`bentoml models list`). The same data and code give the same digest: training again changes
-    nothing.
-    """
-    from ekiben.local.train import train_and_compare
-
-    train_and_compare(screen(), Path.cwd(), model, version or None)
-
-
-@app.command()
 def status(as_json: AsJson = False) -> None:
     """Show what the running router serves and, from the controller, where the experiments stand.
 
@@ -208,41 +186,6 @@ def explain(experiment: Experiment, user: User, as_json: AsJson = False) -> None
         print_json(asdict(explanation))
     else:
         explain.show_explanation(screen(), explanation)
-
-
-@app.command()
-def new(
-    model: Annotated[str, typer.Argument(help="The model's name, such as diabetes.", show_default=False)],
-    version: Annotated[str, typer.Argument(help="The version's name, such as v1.", show_default=False)],
-    kind: Annotated[
-        Literal["regression", "classification"],
-        typer.Option("--kind", help="A new model's task: a value, or yes and no with a probability."),
-    ] = "regression",
-    features: Annotated[
-        str,
-        typer.Option(
-            "--features",
-            metavar="NAME,NAME,…",
-            help="A new model's features. All begin as numbers; describe them in the file afterwards.",
-            show_default=False,
-        ),
-    ] = "",
-    route: Annotated[
-        bool, typer.Option("--route/--no-route", help="Write it into experiments.yaml, so that it is served.")
-    ] = True,
-) -> None:
-    """Begin a version of your own: writes its service, its schema and its entry in models.yaml.
-
-    For a new model it writes services/MODEL/schema.py, what the model is asked and what it answers. For every
-    version it writes services/MODEL/VERSION.py, a BentoML service on the next free port, to which
-    experiments.yaml routes. Nothing that is there is written over. What is left to do, training and
-    publishing, is printed.
-    """
-    from ekiben.new.version import write_new
-
-    settings = Settings.from_environ(os.environ)
-    names = [name.strip() for name in features.split(",") if name.strip()]
-    write_new(screen(), Path.cwd(), settings.experiments_file if route else None, model, version, kind, names)
 
 
 @app.command()

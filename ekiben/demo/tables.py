@@ -75,9 +75,9 @@ def quantile(ordered: Sequence[float], share: float) -> float | None:
     return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
 
 
-def demo_table(model: str, rows: Iterable[VersionRow]) -> Table:
+def demo_table(title: str, rows: Iterable[VersionRow]) -> Table:
     """The table at the end of `ekiben up`, narrow enough for 80 columns."""
-    table = plain_table(f"model {model}: what each version answered", gap=0)
+    table = plain_table(f"{title}: what each version answered", gap=0)
     for name in ("version", "role"):
         table.add_column(name)
     shadow = ("shadow\nagrees", "score\ndiff.")

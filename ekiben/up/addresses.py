@@ -46,10 +46,10 @@ def _shown_token(console: Console, file: Path) -> str:
     return f"{file.read_text().strip()} (in {file})" if console.is_terminal else f"in {file}"
 
 
-def show_curl(console: Console, router_url: str, model: str, features: Mapping[str, Any]) -> None:
-    """Print a request that can be copied into a shell."""
-    body = json.dumps({"user_id": "u-17", "features": features}, ensure_ascii=False)
-    command = (
-        f"curl -s {router_url}/predict/{model} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
-    )
-    show_lines(console, "Try", [command])
+def show_curls(console: Console, router_url: str, features: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print for each model, with features of it, a request that can be copied into a shell."""
+    commands = []
+    for model, row in features.items():
+        body = shlex.quote(json.dumps({"user_id": "u-17", "features": row}, ensure_ascii=False))
+        commands.append(f"curl -s {router_url}/predict/{model} -H 'Content-Type: application/json' -d {body}")
+    show_lines(console, "Try", commands)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,27 +16,28 @@ from rich.console import Console
 from ekiben.clients.document import bench_document, document_in_force, read_document, write_document
 from ekiben.clients.routed import until_routed
 from ekiben.demo.scenario import fitted_scenario, play, scenario_file
-from ekiben.demo.traffic import DEMO_MODEL, TRAINED_HERE, run_demo
-from ekiben.experiments.document import Document
+from ekiben.demo.traffic import DEMO_MODEL, HELD_OUT, Shown, run_demos
+from ekiben.experiments.document import Document, Model
 from ekiben.process.private import private_folder
 from ekiben.project.models import read_models
 from ekiben.state.embedded import EmbeddedRedis, EmbeddedRedisError, addresses
 from ekiben.terminal.errors import EkibenError
 from ekiben.terminal.screen import Steps
 from ekiben.terminal.settings import Settings
-from ekiben.up.addresses import show_addresses, show_curl, show_lines
+from ekiben.up.addresses import show_addresses, show_curls, show_lines
+from ekiben.up.foreign import unanswered
 from ekiben.up.launch import (
     Service,
     check_ports,
     service_command,
     service_environment,
     services_of,
-    without_model,
 )
 from ekiben.up.lock import forget_everything, locked
 from ekiben.up.processes import Child, Children
-from ekiben.up.readiness import Part, how_it_ended, until_ready, watched
+from ekiben.up.readiness import Part, until_ready, watched
 from ekiben.up.telling import tell_of_file
+from ekiben.up.unpublished import train_missing
 
 WORKERS = 2
 ROUTER_GRACE_S = 3.0
@@ -87,12 +88,22 @@ async def _until_signal(settings: Settings, options: Options, console: Console) 
     return 0
 
 
+def _all(model: Model) -> Collection[str]:
+    return model.versions
+
+
+def _live(model: Model) -> Collection[str]:
+    return (model.live,)
+
+
 class _Up:
     def __init__(self, settings: Settings, options: Options, console: Console) -> None:
         self._options = options
         self._console = console
         self._file = settings.experiments_file
-        self._scenario = scenario_file(options.scenario) if options.scenario else None
+        # The scenarios are the example's: where its applicants are not, none is played.
+        played = options.scenario if HELD_OUT.is_file() else None
+        self._scenario = scenario_file(played) if played else None
         # What is measured has a Redis of its own: its weights are not those of the experiment that runs.
         self._data_dir = (settings.data_dir / "bench" if options.bench else settings.data_dir).absolute()
         self._listed = read_models(Path.cwd())
@@ -118,29 +129,33 @@ class _Up:
             services, elsewhere = services_of(fitted[0] if fitted else document, self._listed)
             if services != here:  # Redis is ahead of the file, or the scenario has another version
                 self._check_ports(services)
-            services = await self._trained(children, services)
+            self._absent |= await train_missing(self._console, children, services, Path.cwd())
+            self._absent |= await unanswered(document)
+            services = self._present(services)
             async with watched(children):
                 routed = [each.name for each in services_of(document, self._listed)[0]]
                 services = await self._start(children, undo, services, shared, routed)
                 self.stands = True
-                demo = self._options.demo and not self._options.bench and self._can_play(document)
-                shown = await run_demo(self._console, self._url, document) if demo else None
+                shown = await self._demos(document)
                 show_addresses(
                     self._console, self._url, self._controller_url, services, elsewhere, self._token_file
                 )
                 show_lines(self._console, "Not started, everything else is", self._absent.values())
-                if shown is not None:
-                    show_curl(self._console, self._url, DEMO_MODEL, shown.features)
-                failures = [*self._absent.values(), *([shown.failure] if shown and shown.failure else [])]
-                if failures and self._options.once:
+                show_curls(self._console, self._url, {each.model: each.features for each in shown})
+                lost = [each.failure for each in shown if each.failure is not None]
+                if self._options.once and (failures := [*self._absent.values(), *lost]):
                     raise EkibenError("\n".join(failures))
-                if shown is not None and shown.failure is not None:
-                    self._console.print(f"\n{shown.failure}")
+                for failure in lost:
+                    self._console.print(f"\n{failure}")
                 if self._controller_url is not None:
                     telling = asyncio.create_task(tell_of_file(self._console, self._controller_url))
                     undo.callback(telling.cancel)
                     name = self._options.scenario
-                    if name is not None and fitted is not None and self._can_play(fitted[0]):
+                    if (
+                        name is not None
+                        and fitted is not None
+                        and self._can_play(fitted[0], _all, DEMO_MODEL)
+                    ):
                         await play(
                             self._console, self._url, self._controller_url, name, once=self._options.once
                         )
@@ -163,6 +178,12 @@ class _Up:
         """Where the controller keeps the admin token that it made; None when it made none."""
         made = self._controller_url is not None and not os.environ.get("EKIBEN_ADMIN_TOKEN")
         return self._data_dir / "admin_token" if made else None
+
+    async def _demos(self, document: Document) -> list[Shown]:
+        if not self._options.demo or self._options.bench:
+            return []
+        models = [name for name in document.models if self._can_play(document, _live, name)]
+        return await run_demos(self._console, self._url, document, models)
 
     def _prepare_bench(self) -> None:
         document = bench_document(read_document(self._file).document)
@@ -202,37 +223,13 @@ class _Up:
             "EKIBEN_SHUTDOWN_GRACE_S": "2",
         }
 
-    def _can_play(self, document: Document) -> bool:
-        """Whether the demo's model is served by every version of `document` that runs on this machine."""
+    def _can_play(self, document: Document, versions: Callable[[Model], Collection[str]], model: str) -> bool:
+        """Whether none of these versions of the model is one that should run here and does not."""
+        wanted = versions(document.models[model]) if model in document.models else ()
         here, _ = services_of(document, self._listed)
-        return not any(each.model == DEMO_MODEL and each.name in self._absent for each in here)
-
-    async def _trained(self, children: Children, services: Sequence[Service]) -> list[Service]:
-        """Train the demo's versions that are not in the BentoML store, and return what can be started."""
-        missing = without_model(services, Path.cwd(), os.environ)
-        ours = [each for each in missing if each.model == DEMO_MODEL and each.version in TRAINED_HERE]
-        if ours:
-            command = [sys.executable, "-P", "-m", "ekiben", "train", DEMO_MODEL]
-            for each in ours:
-                command += ["--version", each.version]
-            with Steps(self._console) as shown:
-                names = ", ".join(each.version for each in ours)
-                shown.begin("train", f"training {DEMO_MODEL} {names}: not in the BentoML store yet")
-                child = children.start("train", command)
-                await asyncio.to_thread(child.process.wait)
-                if child.process.returncode != 0:
-                    raise EkibenError(how_it_ended(child))
-                children.forget(child)
-                shown.done("train")
-        unpublished = {each.module for each in missing if each not in ours}
-        for each in services:
-            if each.module in unpublished:
-                self._absent[each.name] = (
-                    f"{each.name} cannot start: there is no model {each.stored_model} in the BentoML store; "
-                    f"publish it (ekiben.publishing, name={each.model!r}, version={each.version!r}) "
-                    "and run `ekiben up` again"
-                )
-        return self._present(services)
+        return not any(
+            each.model == model and each.version in wanted and each.name in self._absent for each in here
+        )
 
     def _present(self, services: Sequence[Service]) -> list[Service]:
         """Those that are not absent. Raises EkibenError when that leaves nothing of something."""

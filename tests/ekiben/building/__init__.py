@@ -1,0 +1,1 @@
+"""How a version becomes a Bento and an image."""
