@@ -7,7 +7,6 @@ from random import Random
 from types import ModuleType
 from typing import Any, Final
 
-from ekiben.clients.router import RouterClient
 from ekiben.terminal.errors import EkibenError
 
 Chance = Random | ModuleType
@@ -25,15 +24,16 @@ class NoFeatures(EkibenError):
     """No version of a model says what its features are."""
 
 
-def features_of(router: RouterClient, model: str) -> Mapping[str, Any]:
-    """The JSON Schema of a model's features, as one of its versions tells it. Raises EkibenError, and
-    `NoFeatures` where none does.
+def features_of(described: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The JSON Schema of a model's features, from the router's page `/models/{model}`.
+
+    Raises `NoFeatures` where no version tells it.
     """
-    for version in router.model(model)["versions"].values():
+    for version in described["versions"].values():
         features = (version.get("info") or {}).get("features")
         if isinstance(features, dict) and isinstance(features.get("properties"), dict):
             return features
-    raise NoFeatures(f"no version of {model} says what its features are")
+    raise NoFeatures("no version of it says what its features are")
 
 
 def made_up(features: Mapping[str, Any], chance: Chance) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 from rich.console import Console
 
+from ekiben.client import AsyncClient, ClientError
 from ekiben.clients.made_up import NoFeatures, features_of, made_up
-from ekiben.clients.router import RouterClient
 from ekiben.demo.arrivals import read_applicants
 from ekiben.demo.replay import Answer, draw, replay
 from ekiben.demo.shadow_counts import ShadowCounts, parse_shadow_counts
@@ -22,7 +23,7 @@ from ekiben.demo.tables import demo_table, version_rows
 from ekiben.experiments.document import Document
 from ekiben.terminal.errors import EkibenError
 from ekiben.terminal.screen import bar
-from ekiben.terminal.settings import key_headers
+from ekiben.terminal.settings import api_key
 
 DEMO_MODEL = "credit"
 TRAINED_HERE = ("v1", "v2", "v3", "shuffled")  # its versions that `ekiben train` makes
@@ -50,21 +51,27 @@ async def run_demos(
     shown = []
     for model in models:
         try:
-            rows, title = await asyncio.to_thread(_rows, router_url, model)
-        except NoFeatures as error:
+            rows, title = await _rows(router_url, model)
+        except (NoFeatures, ClientError) as error:
             console.print(f"No demo of {model}: {error}", soft_wrap=True)
         else:
             shown.append(await _run_demo(console, router_url, document, model, rows, title))
     return shown
 
 
-def _rows(router_url: str, model: str) -> tuple[list[dict[str, Any]], str]:
-    """What to send, and what the table is called. Raises `NoFeatures`."""
-    if model == DEMO_MODEL and HELD_OUT.is_file():
-        return [each.features for each in read_applicants(HELD_OUT)], f"model {model}"
-    features = features_of(RouterClient(router_url, key_headers(os.environ)), model)
+async def _rows(router_url: str, model: str) -> tuple[list[dict[str, Any]], str]:
+    """What to send, and what the table is called. Raises `NoFeatures`, and `ClientError` of the router."""
+    if model == DEMO_MODEL and (rows := await asyncio.to_thread(_held_out)):
+        return rows, f"model {model}"
+    async with AsyncClient(router_url, api_key(os.environ)) as router:
+        features = features_of(await router.get(f"/models/{quote(model, safe='')}"))
     chance = Random(model)  # noqa: S311 - a demo, which has to be the same every time
     return [made_up(features, chance) for _ in range(_MADE_UP)], f"model {model}, rows made up"
+
+
+def _held_out() -> list[dict[str, Any]]:
+    """The example's rows, none where they are not here."""
+    return [each.features for each in read_applicants(HELD_OUT)] if HELD_OUT.is_file() else []
 
 
 async def _run_demo(

@@ -6,6 +6,7 @@ one of your own. `--host` is the router, http://127.0.0.1:3000 unless it is give
 
 from __future__ import annotations
 
+import os
 import random
 from typing import Any
 
@@ -13,10 +14,10 @@ from locust import FastHttpUser, events, task
 from locust.env import Environment
 from locust.exception import StopTest
 
-from ekiben.clients.made_up import features_of, made_up
-from ekiben.clients.router import RouterClient
-from ekiben.terminal.errors import EkibenError
+from ekiben.client import Client, ClientError
+from ekiben.clients.made_up import NoFeatures, features_of, made_up
 
+KEY = os.environ.get("EKIBEN_API_KEY")
 ROUTER = "http://127.0.0.1:3000"
 USERS = 10_000
 MODEL: dict[str, Any] = {}
@@ -32,8 +33,9 @@ def _meet_the_model(environment: Environment, **_: Any) -> None:
     environment.host = environment.host or ROUTER
     assert environment.parsed_options is not None
     try:
-        MODEL.update(features_of(RouterClient(environment.host, {}), environment.parsed_options.model))
-    except EkibenError as error:
+        with Client(environment.host, KEY) as router:
+            MODEL.update(features_of(router.get(f"/models/{environment.parsed_options.model}")))
+    except (ClientError, NoFeatures) as error:
         environment.process_exit_code = 1
         raise StopTest(str(error)) from None
 
@@ -43,7 +45,7 @@ def row() -> dict[str, Any]:
     return made_up(MODEL, random)
 
 
-class Client(FastHttpUser):
+class User(FastHttpUser):
     """Somebody who asks again and again."""
 
     host = ROUTER
@@ -54,4 +56,5 @@ class Client(FastHttpUser):
         assert self.environment.parsed_options is not None
         model = self.environment.parsed_options.model
         body = {"user_id": f"u-{random.randrange(USERS)}", "features": row()}
-        self.client.post(f"/predict/{model}", json=body, name=f"/predict/{model}")
+        headers = {"Authorization": f"Bearer {KEY}"} if KEY else {}
+        self.client.post(f"/predict/{model}", json=body, headers=headers, name=f"/predict/{model}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from random import Random
-from typing import Any
 
 import pytest
 
@@ -21,16 +20,6 @@ class Wide(Features):
     word: str | None = category("one of a few", missing=True)
 
 
-class Router:
-    """Answers `model` with what it is given."""
-
-    def __init__(self, described: dict[str, Any]) -> None:
-        self._described = described
-
-    def model(self, name: str) -> dict[str, Any]:
-        return self._described
-
-
 @pytest.mark.parametrize("features", [Applicant, Wide])
 def test_every_row_is_valid_and_rows_differ(features: type[Features]) -> None:
     schema, chance = json_schema(features), Random(1)
@@ -45,6 +34,6 @@ def test_every_row_is_valid_and_rows_differ(features: type[Features]) -> None:
 
 def test_the_features_are_those_of_a_version_that_tells_them() -> None:
     told = {"versions": {"v1": {"info": None}, "v2": {"info": {"features": json_schema(Wide)}}}}
-    assert features_of(Router(told), "m") == json_schema(Wide)  # type: ignore[arg-type]
-    with pytest.raises(NoFeatures, match="no version of m says what its features are"):
-        features_of(Router({"versions": {"v1": {}}}), "m")  # type: ignore[arg-type]
+    assert features_of(told) == json_schema(Wide)
+    with pytest.raises(NoFeatures, match="no version of it says what its features are"):
+        features_of({"versions": {"v1": {}}})
