@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from ekiben.commands.arguments import screen
+from ekiben.project.names import Kind
 from ekiben.terminal.settings import Settings
 
 PANEL = "Models of your own (in a project's folder)"
@@ -35,9 +36,12 @@ def new(
     model: Annotated[str, typer.Argument(help="The model's name, such as diabetes.", show_default=False)],
     version: Annotated[str, typer.Argument(help="The version's name, such as v1.", show_default=False)],
     kind: Annotated[
-        Literal["regression", "classification"],
-        typer.Option("--kind", help="A new model's task: a value, or yes and no with a probability."),
-    ] = "regression",
+        Kind,
+        typer.Option(
+            help="What a new model predicts: a value, a probability of yes, one of several classes, or that "
+            "of a text."
+        ),
+    ] = Kind.REGRESSION,
     features: Annotated[
         str,
         typer.Option(
@@ -47,22 +51,32 @@ def new(
             show_default=False,
         ),
     ] = "",
+    classes: Annotated[
+        str,
+        typer.Option(
+            "--classes", metavar="NAME,NAME,…", help="The classes of multiclass and text.", show_default=False
+        ),
+    ] = "",
     route: Annotated[
         bool, typer.Option("--route/--no-route", help="Write it into experiments.yaml, so that it is served.")
     ] = True,
 ) -> None:
     """Begin a version of your own: writes its service, its schema and its entry in models.yaml.
 
-    For a new model it writes services/MODEL/schema.py, what the model is asked and what it answers. For every
-    version it writes services/MODEL/VERSION.py, a BentoML service on the next free port, to which
-    experiments.yaml routes. Nothing that is there is written over. What is left to do, training and
-    publishing, is printed.
+    For a new model it writes services/MODEL/schema.py, what the model is asked and what it answers, and
+    training/MODEL/train.py, which makes a version of a CSV file. For every version it writes
+    services/MODEL/VERSION.py, a BentoML service on the next free port, to which experiments.yaml routes.
+    Nothing that is there is written over. What is left to do is printed.
     """
-    from ekiben.new.version import write_new
+    from ekiben.new.version import Wanted, write_new
 
-    settings = Settings.from_environ(os.environ)
-    names = [name.strip() for name in features.split(",") if name.strip()]
-    write_new(screen(), Path.cwd(), settings.experiments_file if route else None, model, version, kind, names)
+    wanted = Wanted(model, version, kind, _names(features), _names(classes))
+    experiments_file = Settings.from_environ(os.environ).experiments_file
+    write_new(screen(), Path.cwd(), experiments_file if route else None, wanted)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 @app.command(rich_help_panel=PANEL)

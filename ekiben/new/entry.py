@@ -8,6 +8,7 @@ from ekiben.experiments.document import Document
 from ekiben.new.insert import inserted
 from ekiben.process.http.names import is_loopback
 from ekiben.project.models import FILE, Listed, parse_models
+from ekiben.project.names import Kind
 from ekiben.state.documents.document import dump_document
 from ekiben.state.documents.experiments_file import BadExperimentsFile, parse_experiments
 from ekiben.terminal.errors import EkibenError
@@ -63,12 +64,14 @@ def with_version(text: str, before: Document | None, model: str, version: str, p
     )
 
 
-def with_listed(text: str, before: Listed, model: str, version: str, kind: str, port: int) -> str:
+def with_listed(text: str, before: Listed, model: str, version: str, kind: Kind, port: int) -> str:
     """Return the text of models.yaml with the version added, its model too when it is new.
 
     Raises EkibenError, with the entry to paste, when text cannot be put into the file as it is laid out.
     """
-    entry = f"{version}: {{port: {port}, requirements: [onnx]}}"
+    # Texts are cut into words by scikit-learn itself.
+    runs_on = "skops" if kind == Kind.TEXT else "onnx"
+    entry = f"{version}: {{port: {port}, requirements: [{runs_on}]}}"
     if model in before:
         added = inserted(text, ("models", model, "versions"), entry, [entry])
     else:

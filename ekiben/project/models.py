@@ -12,7 +12,6 @@ What is served to whom stands in the experiments file.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -20,20 +19,11 @@ from pydantic import Field, ValidationError
 
 from ekiben.experiments.part import Part
 from ekiben.experiments.problems import DocumentError, from_validation, show
-from ekiben.project.names import NAME, class_name, module_name
+from ekiben.project.names import NAME, Kind, class_name, module_name
 from ekiben.state.documents.yaml_data import BadYaml, read_yaml
 from ekiben.terminal.errors import EkibenError
 
 FILE: Final = "models.yaml"
-
-
-class Kind(StrEnum):
-    """What a model predicts."""
-
-    REGRESSION = "regression"
-    CLASSIFICATION = "classification"
-    MULTICLASS = "multiclass"
-    TEXT = "text"
 
 
 class ListedVersion(Part):

@@ -1,12 +1,22 @@
-"""What a version's module and its BentoML service are called."""
+"""What a model may predict, and what a version's module and its BentoML service are called."""
 
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from typing import Final
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
 """What a model and a version may be called."""
+
+
+class Kind(StrEnum):
+    """What a model predicts."""
+
+    REGRESSION = "regression"
+    CLASSIFICATION = "classification"
+    MULTICLASS = "multiclass"
+    TEXT = "text"
 
 
 def module_name(model: str, version: str) -> str:

@@ -33,13 +33,13 @@ def documented(program: str) -> dict[str, str]:
     for page in PAGES:
         text = page.read_text()
         spans = (match[1].replace("\n", " ") for match in _SPAN.finditer(_BLOCK.sub("", text)))
-        for line in [*_in_blocks(text), *spans]:
+        for line in [*in_blocks(text), *spans]:
             if line.startswith(f"{program} "):
                 found.setdefault(line, str(page.relative_to(ROOT)))
     return found
 
 
-def _in_blocks(text: str) -> Iterator[str]:
+def in_blocks(text: str) -> Iterator[str]:
     """The lines of code blocks, each with what belongs to it: after a backslash, and inside of quotes."""
     for block in _BLOCK.findall(text):
         whole = ""

@@ -40,7 +40,7 @@ VERBS = (
 )  # fmt: skip
 # `up` is what all of them run in; `new` and its model are gone through in tests/ekiben/test_new.py, and what
 # writes outside or wants an empty installation in tests/ekiben/test_backup.py.
-ELSEWHERE = {"up", "new", "train", "backup", "restore"}
+ELSEWHERE = {"up", "init", "new", "build", "train", "backup", "restore"}
 FILES = {"outcomes": "outcomes.csv"} | dict.fromkeys(("apply", "check", "diff"), "experiments.yaml")
 MEANT = {
     "EXPERIMENT": "credit-boosting", "MODEL": "credit", "VERSION": "v2", "USER": "u-1", "TAG": "any",
@@ -147,7 +147,7 @@ def test_every_documented_command_works_from_an_empty_model_store(from_nothing: 
     failed, done_once = [], set[str]()
     for line in sorted(COMMANDS, key=lambda line: VERBS.index(verb(line)) if verb(line) in VERBS else -1):
         name = verb(line)
-        if name in ELSEWHERE or "diabetes" in line:
+        if name in ELSEWHERE or "reviews" in line:
             continue
         meant = {
             **MEANT,

@@ -31,10 +31,10 @@ def test_every_link_to_a_file_of_ours_leads_somewhere(page: Path) -> None:
 
 def test_the_page_of_ones_own_model_shows_the_files_that_are_tested() -> None:
     page = (ROOT / "docs" / "own-model.md").read_text()
-    shown = re.findall(r"```python\n(.*?)\n```", page, re.DOTALL)
+    shown = re.findall(r"```(?:python|yaml)\n(.*?)\n```", page, re.DOTALL)
     folder = ROOT / "tests" / "ekiben" / "own_model"
-    tested = [(folder / name).read_text().rstrip("\n") for name in ("features.txt", "train_diabetes.py")]
-    assert shown == tested
+    names = ("schema.py", "train.py", "experiments.yaml", "visit.py")
+    assert shown == [(folder / name).read_text().rstrip("\n") for name in names]
 
 
 def test_the_experiment_of_the_readme_is_an_edit_of_ours_that_is_taken() -> None:

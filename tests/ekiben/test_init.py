@@ -77,3 +77,12 @@ def test_the_first_model_of_a_project_is_listed_and_routed_to(env: dict[str, str
         {"v1": 3001, "v2": 3002},
     )
     assert ekiben(["check", "experiments.yaml"], env, cwd=root).returncode == 0
+
+
+def test_later_versions_run_on_what_their_kind_of_model_runs_on(env: dict[str, str], tmp_path: Path) -> None:
+    root = tmp_path / "shop"
+    assert ekiben(["init", "shop"], env, cwd=tmp_path).returncode == 0
+    assert ekiben(["new", "reviews", "v1", "--kind", "text"], env, cwd=root).returncode == 0
+    done = ekiben(["new", "reviews", "v2"], env, cwd=root)
+    assert "Add the function v2 to training/reviews/train.py" in done.stdout
+    assert [one.requirements for one in read_models(root)["reviews"].versions.values()] == [("skops",)] * 2

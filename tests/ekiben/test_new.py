@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sklearn.datasets import load_diabetes
@@ -16,8 +17,9 @@ from sklearn.datasets import load_diabetes
 from ekiben.experiments.document import Document
 from ekiben.experiments.parsing import parse_document
 from ekiben.new.entry import next_port, with_listed, with_version
-from ekiben.new.template import Schema, new_schema, read_schema, schema_module, service_module
+from ekiben.new.template import new_schema, read_schema, schema_module, service_module, training_module
 from ekiben.project.models import parse_models
+from ekiben.project.names import Kind
 from ekiben.state.documents.experiments_file import parse_experiments
 from ekiben.terminal.errors import EkibenError
 from tests.ekiben.running import (
@@ -31,9 +33,9 @@ from tests.ekiben.running import (
     start_up,
 )  # fmt: skip
 
-OWN_MODEL = Path(__file__).parent / "own_model"
 OURS = (ROOT / "experiments.yaml").read_text()
 FIELDS = ["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]
+COLUMNS = ", ".join((*FIELDS, "target"))
 
 
 def clone(folder: Path) -> Path:
@@ -56,11 +58,26 @@ def test_a_written_service_is_what_the_services_of_credit_are() -> None:
     assert written.splitlines()[1:] == ours.splitlines()[1:], "they differ in more than their first line"
 
 
-def test_a_schema_is_read_as_it_was_written() -> None:
-    for kind in ("regression", "classification"):
-        schema = new_schema("loan_risk", kind, ["age", "income"])
-        assert schema == Schema("LoanRiskFeatures", ("age", "income"), kind)
-        assert read_schema(schema_module("loan_risk", schema), "there") == schema
+@pytest.mark.parametrize("kind", Kind)
+def test_what_is_written_of_each_kind_is_python_that_agrees(kind: Kind, tmp_path: Path) -> None:
+    schema = new_schema("loan_risk", ["words"] if kind is Kind.TEXT else ["age", "income"])
+    assert schema.features == "LoanRiskFeatures"
+    text = schema_module("loan_risk", schema, kind, ["no", "maybe"])
+    assert read_schema(text, "there") == schema
+    made: dict[str, Any] = {}
+    exec(compile(text, "schema.py", "exec", dont_inherit=True), made)
+    assert tuple(made["LoanRiskFeatures"].model_fields) == schema.fields
+    several = kind in (Kind.TEXT, Kind.MULTICLASS)
+    assert made["OUTPUT"].classes == (("maybe", "no") if several else ())
+    files = {"schema": text, "train": training_module("loan_risk", "v1", schema, kind)}
+    files["v1"] = service_module("loan_risk", "v1", schema)
+    for name, written in files.items():
+        (tmp_path / f"{name}.py").write_text(written)
+    checks = (["format", "--check"], ["check", "--select", "F,E,UP,B"])
+    for check in checks:
+        ruff = [sys.executable, "-m", "ruff", *check, "--isolated", "--line-length", "100", str(tmp_path)]
+        done = subprocess.run(ruff, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
 
 
 def document_of(text: str) -> Document:
@@ -153,10 +170,14 @@ def test_the_first_entry_of_a_file_begins_its_models(text: str) -> None:
 @pytest.mark.parametrize("text", [*EMPTY[:-1], LISTED, LISTED_IN_BRACES])
 def test_an_entry_is_added_to_the_list_of_models(text: str) -> None:
     added, before = text, parse_models(text.encode())
-    for model, version, kind in (("m", "v1", "text"), ("m", "v2", "text"), ("old", "v2", "regression")):
+    for model, version, kind in (
+        ("m", "v1", Kind.TEXT),
+        ("m", "v2", Kind.TEXT),
+        ("old", "v2", Kind.REGRESSION),
+    ):
         added = with_listed(added, parse_models(added.encode()), model, version, kind, 3005)
     after = parse_models(added.encode())
-    assert after["m"].kind == "text"
+    assert (after["m"].kind, after["m"].versions["v1"].requirements) == (Kind.TEXT, ("skops",))
     assert {name: list(its.versions) for name, its in after.items()} == {
         "m": ["v1", "v2"],
         "old": [*(before["old"].versions if "old" in before else ()), "v2"],
@@ -173,7 +194,12 @@ def test_an_entry_is_added_to_the_list_of_models(text: str) -> None:
         (["diabetes", "v1", "--features", "age,class"], 2, "'class' cannot be the name of a field"),
         (["diabetes", "schema"], 2, "cannot be a module: the model's schema is, use another"),
         (["import", "v1"], 2, "'import' cannot be a module: Python has a use for it, use another"),
-        (["diabetes", "v1", "--features", "a,b,a"], 2, "'a' is there twice: give each feature once"),
+        (["diabetes", "v1", "--features", "a,b,a"], 2, "'a' is there twice: give each once"),
+        (["diabetes", "v1", "--features", "number"], 2, "'number' cannot be the name of a field"),
+        (["diabetes", "v1", "--features", "target"], 2, "'target' cannot be the name of a field"),
+        (["diabetes", "v1", "--kind", "text", "--features", "a,b"], 2, "begins with one feature"),
+        (["diabetes", "v1", "--classes", "a,b"], 2, "--classes: a regression has none"),
+        (["diabetes", "v1", "--kind", "text", "--classes", "a"], 2, "name two at least"),
         (["credit", "v9", "--features", "age"], 2, "has its features in"),
         (["diabetes", "v1", "--kind", "poetry"], 2, "--kind"),
     ],
@@ -195,9 +221,7 @@ def test_what_new_refuses_is_one_line_and_nothing_is_written(
     assert after == before
 
 
-def test_a_model_of_ones_own_is_served_through_the_router_with_under_40_lines_by_hand(tmp_path: Path) -> None:
-    by_hand = [(OWN_MODEL / name).read_text() for name in ("features.txt", "train_diabetes.py")]
-    assert sum(len(text.splitlines()) for text in by_hand) < 40
+def test_a_model_of_ones_own_is_served_through_the_router(tmp_path: Path) -> None:
     root = clone(tmp_path)
     store = tmp_path / "bentoml"
     trained = Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml") / "models" / "credit_v1"
@@ -208,24 +232,27 @@ def test_a_model_of_ones_own_is_served_through_the_router_with_under_40_lines_by
 
     done = ekiben(["new", "diabetes", "v1", "--features", ",".join(FIELDS)], env, cwd=root)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "from ekiben.publishing import ModelCard, publish_sklearn" in done.stdout
+    assert "python training/diabetes/train.py" in done.stdout
     experiments = root / "experiments.yaml"
     experiments.write_text(on_free_ports(experiments.read_text()))
 
     with start_up(["--no-demo"], env, cwd=root) as up:  # what can start does, what cannot is named
         up.wait_for("Ctrl-C")
-        assert "there is no model diabetes_v1 in the BentoML store" in up.out.read_text()
+        assert (
+            "there is no model diabetes_v1 in the BentoML store; run `python training" in up.out.read_text()
+        )
         features = json.loads((root / "training/data/held_out.jsonl").read_text().splitlines()[0])["features"]
         done = ekiben(["predict", "credit", "--features", json.dumps(features)], env, cwd=root)
         assert (done.returncode, done.stderr) == (0, "")
         assert up.end() == 0
 
-    schema = root / "services" / "diabetes" / "schema.py"
-    lines = schema.read_text().splitlines(keepends=True)
-    first = next(number for number, line in enumerate(lines) if "    age: float" in line)
-    schema.write_text("".join([*lines[:first], by_hand[0], *lines[first + len(FIELDS) :]]))
-    (root / "train_diabetes.py").write_text(by_hand[1])
-    subprocess.run([sys.executable, "-W", "ignore", "train_diabetes.py"], cwd=root, env=env, check=True)
+    train = [sys.executable, "-W", "ignore", "training/diabetes/train.py"]
+    done = subprocess.run(train, cwd=root, env=env, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.endswith("data.csv is missing: put a file with the columns " + COLUMNS + " there\n")
+    data = load_diabetes(as_frame=True, scaled=False).frame
+    data.to_csv(root / "training" / "diabetes" / "data.csv", index=False)
+    subprocess.run(train, cwd=root, env=env, check=True)
 
     service = root / "services" / "diabetes" / "v1.py"
     works = service.read_text()
@@ -238,20 +265,19 @@ def test_a_model_of_ones_own_is_served_through_the_router_with_under_40_lines_by
     assert re.search(rf"credit v1 +http://127.0.0.1:{service_ports(env)[0]}", done.stdout)
     service.write_text(works)
 
-    with start_up(["--no-demo"], env, cwd=root) as up:
+    with start_up(["--scenario", "none"], env, cwd=root) as up:
         up.wait_for("Ctrl-C")
-        rows, targets = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
-        features = rows.iloc[0].to_dict()
-        done = ekiben(
-            ["predict", "diabetes", "--user", "u", "--features", json.dumps(features)], env, cwd=root
-        )
+        printed = up.out.read_text()
+        assert "model credit: what each version answered" in printed
+        assert re.search(r"model diabetes, rows made up: .*?v1 +live +1500 +2000 ", printed, re.DOTALL)
+        features = data[FIELDS].iloc[0].to_dict()
+        asked = ["predict", "diabetes", "--user", "u", "--features"]
+        done = ekiben([*asked, json.dumps(features)], env, cwd=root)
         assert (done.returncode, done.stderr) == (0, "")
         answer = json.loads(done.stdout)
         assert answer["model_version"].startswith("diabetes_v1:")
-        assert abs(answer["prediction"]["value"] - targets.iloc[0]) < 100
-        done = ekiben(
-            ["predict", "diabetes", "--features", json.dumps({**features, "bmi": 7})], env, cwd=root
-        )
+        assert abs(answer["prediction"]["value"] - data["target"].iloc[0]) < 100
+        done = ekiben([*asked, json.dumps({**features, "bmi": 1e10})], env, cwd=root)
         assert "bmi" in done.stderr
         status = ekiben(["status"], env, cwd=root).stdout
         assert "model diabetes" in status

@@ -20,10 +20,13 @@ _OURS = ("ekiben", "__editable__")
 
 @dataclass(frozen=True)
 class Installed:
-    """A venv with the wheel, and a folder of packages that it borrows so that nothing is downloaded."""
+    """A venv with the wheel, and the Python of one without. Both borrow packages, so that nothing is
+    downloaded.
+    """
 
     wheel: Path
     venv: Path
+    bare: Path
 
     @property
     def program(self) -> str:
@@ -79,9 +82,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Installe
         link = borrowed / package.name
         if not package.name.startswith(_OURS) and package.suffix != ".pth" and not link.exists():
             link.symlink_to(package)
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
-    site = Path(sysconfig.get_path("purelib", vars={"base": str(venv), "platbase": str(venv)}))
-    (site / "borrowed.pth").write_text(f"{borrowed}\n")
+    bare = folder / "bare"
+    for each in (venv, bare):
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(each)], check=True)
+        site = Path(sysconfig.get_path("purelib", vars={"base": str(each), "platbase": str(each)}))
+        (site / "borrowed.pth").write_text(f"{borrowed}\n")
     pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python"), "install", "-q"]
     subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True)
-    return Installed(wheel, venv)
+    return Installed(wheel, venv, bare / "bin" / "python")
