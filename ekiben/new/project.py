@@ -58,7 +58,7 @@ def begin_project(console: Console, folder: Path) -> None:
 
 
 def _texts(name: str) -> dict[str, str]:
-    told = {"PROJECT_NAME": name, "EKIBEN_VERSION": version("ekiben")}
+    told = {"PROJECT_NAME": name, "LIBRARY_VERSION": version("ekiben")}
     texts = {f"{package}/__init__.py": text for package, text in _PACKAGES.items()}
     for source, place in _PLACES.items():
         text = (_FILES / source).read_text(encoding="utf-8")

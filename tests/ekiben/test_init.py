@@ -37,7 +37,7 @@ def test_a_project_is_a_git_repository_without_models(env: dict[str, str], tmp_p
     assert "# shop" in (root / "README.md").read_text()
     texts = "".join((root / name).read_text() for name in FILES)
     assert "PROJECT_NAME" not in texts
-    assert "EKIBEN_VERSION" not in texts
+    assert "LIBRARY_VERSION" not in texts
     assert "://" not in (root / "requirements.txt").read_text()
 
 
