@@ -91,6 +91,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _room: ClassVar[int] = 0
 
     _head_due: float | None = None
+    # Finer than uvloop's own time, which is whole milliseconds: of many it is to be known who waited longest.
     _idle_from = 0.0
     _write_due: float | None = None
     _unread = 0
@@ -120,7 +121,7 @@ class BoundedProtocol(HttpToolsProtocol):
             cast("asyncio.Transport", JoiningTransport(transport, JoinedWrites.of(self.loop)))
         )
         bound_unread(transport, self.write_timeout_s)
-        self._idle_from = self.loop.time()
+        self._idle_from = time.monotonic()
         self._head_due = self._idle_from + self.head_timeout_s
         self._look = self.loop.call_later(self.head_timeout_s, self._look_at_it)
         # uvicorn's own check would refuse requests on connections that are there already.
@@ -405,7 +406,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.flow.resume_reading()
                 self._start_asgi_task(*self.pipeline.pop())
             return
-        self._idle_from = self.loop.time()
+        self._idle_from = time.monotonic()
         self._body_bytes = 0
         if self._charged:
             self._keep_charged(0)
@@ -447,7 +448,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self._last_words:
             self.transport.close()
             return
-        self._idle_from = self.loop.time()
+        self._idle_from = time.monotonic()
         self._end_timer = self.loop.call_later(_REFUSE_S, self._refuse, self._last_words)
 
     def _refuse(self, words: bytes) -> None:
