@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 import yaml
 
+from ekiben.experiments.parsing import parse_document
 from tests.ports import free_port
 from tests.processes import Process, RouterProcess
 from tests.redis_server import RedisServer
@@ -23,28 +24,32 @@ USERS: Final = 3_000
 _AT_ONCE: Final = 64
 SERVICES: Final = "loadtests.bench.ordinary.services"
 
-# What a user writes for the two services: the versions, and an experiment on them.
+# All that a user writes for the two services and an experiment on them.
 EXPERIMENTS: Final = """
 models:
   sentiment:
     live: v1
-    timeout_ms: 10000
     versions:
-      v1: {endpoints: ["ONE"], dialect: {kind: bentoml, path: /classify, argument: text, feature: text,
-           rows: single, concurrency: 16}, output: {score: positive, decision: label}}
-      v2: {endpoints: ["MANY"], dialect: {kind: bentoml, path: /classify, argument: texts, feature: text},
-           output: {score: positive, decision: label}}
+      v1: {endpoints: ["ONE"], output: {score: positive, decision: label}, dialect: {kind: bentoml,
+           path: /classify, argument: text, feature: text, rows: single, concurrency: 16}}
+      v2: {endpoints: ["MANY"], output: {score: positive, decision: label},
+           dialect: {kind: bentoml, path: /classify, argument: texts, feature: text}}
+experiments:
+  batchable: {model: sentiment, status: running, metrics: [{name: bought, outcome: bought,
+      kind: proportion}, {name: liked, outcome: liked, kind: label}],
+      variants: {control: {version: v1, weight: 50}, treatment: {version: v2, weight: 50}}}
 """
-EXPERIMENT: Final[dict[str, Any]] = {
-    "model": "sentiment",
-    "status": "running",
-    "min_days": 0,
-    "variants": {"control": {"version": "v1", "weight": 50}, "treatment": {"version": "v2", "weight": 50}},
-    "metrics": [
-        {"name": "bought", "outcome": "bought", "kind": "proportion", "window_hours": 0.0001},
-        {"name": "liked", "outcome": "liked", "kind": "label", "window_hours": 0.0001},
-    ],
-}
+
+
+def document(one: str, many: str) -> dict[str, Any]:
+    """The file for services at these URLs, so that the verdict takes seconds and not days."""
+    made: dict[str, Any] = yaml.safe_load(EXPERIMENTS.replace("ONE", one).replace("MANY", many))
+    made["models"]["sentiment"]["timeout_ms"] = 10_000  # a busy machine is slow
+    experiment = made["experiments"]["batchable"]
+    experiment["min_days"] = 0
+    for metric in experiment["metrics"]:
+        metric["window_hours"] = 0.0001
+    return made
 
 
 class Installation:
@@ -74,9 +79,8 @@ class Installation:
 
     def start(self) -> None:
         self.redis.spawn()
-        text = EXPERIMENTS.replace("ONE", self.url("OneRow")).replace("MANY", self.url("Batchable"))
-        document = yaml.safe_load(text) | {"experiments": {"batchable": EXPERIMENT}}
-        (self.folder / "experiments.yaml").write_text(yaml.safe_dump(document))
+        written = yaml.safe_dump(document(self.url("OneRow"), self.url("Batchable")))
+        (self.folder / "experiments.yaml").write_text(written)
         for service in self.services:
             service.start()
         self.controller.start()
@@ -126,6 +130,7 @@ async def predict(session: aiohttp.ClientSession, user: str | None, features: An
 
 def test_it_takes_twelve_lines() -> None:
     assert len(EXPERIMENTS.strip().splitlines()) <= 12
+    parse_document(yaml.safe_load(EXPERIMENTS.replace("ONE", "http://a:1").replace("MANY", "http://b:1")))
 
 
 async def test_answers_are_the_services_own(session: aiohttp.ClientSession) -> None:
