@@ -297,7 +297,8 @@ def _tls(ca: str | None) -> ssl.SSLContext:
     try:
         return _context(ca, None if ca is None else os.stat(ca).st_mtime_ns)
     except OSError as error:
-        raise OSError(f"the certificates in {ca} cannot be read: {error.strerror or error}") from None
+        which = "of the system" if ca is None else f"in {ca}"
+        raise OSError(f"the certificates {which} cannot be read: {error.strerror or error}") from None
 
 
 @lru_cache(maxsize=100)

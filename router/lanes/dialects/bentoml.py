@@ -3,8 +3,7 @@
 Its answers do not say which model gave them. What can be known of that is in `/docs.json`: the name of the
 service, the version of its Bento if it was built into one, and the shape of its APIs. The model version is
 made of this: the document's `model_version`, otherwise that name, and a digest of `/docs.json` and of how the
-service is asked. A digest of it is part
-of the model version, beside what the document says (`model_version`).
+service is asked.
 """
 
 from __future__ import annotations
