@@ -231,6 +231,13 @@ async def test_what_a_service_says_of_a_lone_row_is_told(said: bytes, heard: str
             await peer.service.bulk(ROWS[:1], 30, SCORED)
 
 
+async def test_what_a_service_says_of_a_call_for_several_rows_is_told_to_none_of_them() -> None:
+    async with open_peer(dialect=TEXTS) as peer:
+        peer.answers = [DOCS, response(b'{"error":"no bad words"}', "400 Bad Request", JSON)]
+        with pytest.raises(BulkRefused, match=r"with status 400$"):
+            await peer.service.bulk(ROWS, 30, SCORED)
+
+
 FAILED: dict[str, tuple[bytes | None, type[VersionFailed]]] = {
     "500": (response(b'{"error":"An unexpected error"}', "500 Oops"), BulkFailed),
     "503": (response(b"", "503 Busy"), VersionUnavailable),
