@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from ekiben.clients.http import JSON, ask
-from ekiben.experiments.report import Report
+from ekiben.experiments.reports.report import Report
 from ekiben.process.environ import address, data_dir
 from ekiben.process.http.client import NoAnswer
 from ekiben.process.http.names import is_loopback

@@ -15,7 +15,8 @@ from redis.exceptions import RedisError
 from ekiben.control.settings import Settings
 from ekiben.control.traffic import Traffic, TrafficWindow
 from ekiben.experiments.document import Document
-from ekiben.experiments.report import Report, ShadowReport
+from ekiben.experiments.reports.report import Report
+from ekiben.experiments.reports.shadow import ShadowReport
 from ekiben.process.tasks import end_tasks
 from ekiben.state.beats import Beat, Beats
 from ekiben.state.connecting import StateUnavailable, Unreadable

@@ -22,7 +22,7 @@ from ekiben.demo.traffic import DEMO_MODEL, HELD_OUT
 from ekiben.experiments.document import Document
 from ekiben.experiments.lifecycle import ACTIVE, Status
 from ekiben.experiments.parsing import parse_document
-from ekiben.experiments.report import Report
+from ekiben.experiments.reports.report import Report
 from ekiben.state.documents.document import dump_document
 from ekiben.terminal.errors import EkibenError
 

@@ -9,10 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from ekiben.experiments.durations import format_duration
+from ekiben.experiments.judging.wording import doubts
 from ekiben.experiments.kinds.label import LabelMeasure
 from ekiben.experiments.kinds.table import kind_of
-from ekiben.experiments.report import Interval, LabelQuality, MetricReport, OutcomeCounts, Report
-from ekiben.experiments.wording import doubts
+from ekiben.experiments.reports.effect import Interval
+from ekiben.experiments.reports.labels import LabelQuality
+from ekiben.experiments.reports.metric import MetricReport
+from ekiben.experiments.reports.outcomes import OutcomeCounts
+from ekiben.experiments.reports.report import Report
 from ekiben.showing.standing import moment
 from ekiben.terminal.tables import NONE, plain_table
 

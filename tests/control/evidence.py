@@ -6,20 +6,10 @@ import msgspec
 from redis.asyncio import Redis
 
 from ekiben.control.desk import REPORTS_KEY
-from ekiben.experiments.report import (
-    Decision,
-    Effect,
-    Interval,
-    MetricReport,
-    Report,
-    Role,
-    State,
-    Step,
-    StepUsers,
-    VariantMetric,
-    VariantUsers,
-    Verdict,
-)
+from ekiben.experiments.reports.effect import Effect, Interval
+from ekiben.experiments.reports.metric import MetricReport, Role, State, VariantMetric
+from ekiben.experiments.reports.past import Step, StepUsers
+from ekiben.experiments.reports.report import Decision, Report, VariantUsers, Verdict
 from ekiben.state.beats import Beat, Beats
 from ekiben.state.documents.document import Stored
 

@@ -16,7 +16,8 @@ from redis.asyncio import Redis
 
 from ekiben.control.desk import REPORTS_KEY
 from ekiben.experiments.lifecycle import Status
-from ekiben.experiments.report import Report, State
+from ekiben.experiments.reports.metric import State
+from ekiben.experiments.reports.report import Report
 from ekiben.state.beats import Beats
 from ekiben.state.connecting import open_state
 from ekiben.state.documents.audit import Audit

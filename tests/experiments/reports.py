@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ekiben.experiments.report import (
-    Decision,
-    Effect,
-    Interval,
-    MetricReport,
-    Report,
-    Role,
-    Srm,
-    State,
-    StepUsers,
-    VariantMetric,
-    VariantUsers,
-    Verdict,
-)
+from ekiben.experiments.reports.effect import Effect, Interval
+from ekiben.experiments.reports.metric import MetricReport, Role, State, VariantMetric
+from ekiben.experiments.reports.past import StepUsers
+from ekiben.experiments.reports.report import Decision, Report, Srm, VariantUsers, Verdict
 
 NONE = Interval(low=None, high=None)
 

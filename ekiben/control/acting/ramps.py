@@ -25,10 +25,10 @@ from ekiben.experiments.changes.edits import set_coverage
 from ekiben.experiments.changes.verbs import act
 from ekiben.experiments.document import Document, Experiment
 from ekiben.experiments.durations import format_duration
+from ekiben.experiments.judging.ramp import RampAction, RampKind, next_action
 from ekiben.experiments.lifecycle import ACTIVE
 from ekiben.experiments.problems import DocumentError
-from ekiben.experiments.ramp import RampAction, RampKind, next_action
-from ekiben.experiments.report import Report
+from ekiben.experiments.reports.report import Report
 from ekiben.state.beats import Beat
 from ekiben.state.connecting import StateUnavailable
 from ekiben.state.documents.document import Conflict, Stored

@@ -13,7 +13,9 @@ from ekiben.control.analysis.report import put_together
 from ekiben.control.analysis.shadow import shadow_reports
 from ekiben.control.analysis.tables import DuckDBTables, EventTables
 from ekiben.control.recording.files import EventFiles
-from ekiben.experiments.report import Past, Report, ShadowReport
+from ekiben.experiments.reports.past import Past
+from ekiben.experiments.reports.report import Report
+from ekiben.experiments.reports.shadow import ShadowReport
 from ekiben.state.documents.document import Stored
 
 _T = TypeVar("_T")

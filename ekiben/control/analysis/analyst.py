@@ -19,9 +19,11 @@ from redis.exceptions import RedisError
 from ekiben.control.analysis.analysing import Analyses
 from ekiben.control.desk import REPORTS_KEY, SHADOW_REPORTS_KEY, Desk
 from ekiben.experiments.document import Experiment
+from ekiben.experiments.judging.verdict import judge
 from ekiben.experiments.lifecycle import ACTIVE, Status
-from ekiben.experiments.report import WAITING, Past, Report, RuleChange, Step
-from ekiben.experiments.verdict import judge
+from ekiben.experiments.reports.outcomes import WAITING
+from ekiben.experiments.reports.past import Past, RuleChange, Step
+from ekiben.experiments.reports.report import Report
 from ekiben.state.connecting import StateUnavailable
 from ekiben.state.documents.document import Stored
 from ekiben.state.lease import Lease, LeaseLost

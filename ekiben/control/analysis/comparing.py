@@ -19,12 +19,14 @@ from tea_tasting.aggr import Aggregates
 
 from ekiben.control.analysis.metrics import Bucket
 from ekiben.experiments.document import Better
+from ekiben.experiments.judging.verdict import metric_state
 from ekiben.experiments.kinds.kind import Kind
-from ekiben.experiments.report import Effect, MetricReport, Point, Role, VariantMetric
+from ekiben.experiments.reports.effect import Effect, Point
+from ekiben.experiments.reports.metric import MetricReport, Role, VariantMetric
 from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.label_quality import fixed_interval
 from ekiben.experiments.statistics.moments import Moments
-from ekiben.experiments.verdict import JUDGED_FROM, metric_state
+from ekiben.experiments.statistics.sequential import JUDGED_FROM
 
 _FIXED_TESTS: Final[Mapping[str, Any]] = {
     "mean": tea_tasting.Mean("x"),

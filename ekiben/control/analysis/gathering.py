@@ -16,7 +16,7 @@ from ekiben.control.analysis.reasons import ORDER, Line, Reason, name_reason
 from ekiben.control.analysis.tables import EventTables, Table
 from ekiben.experiments.document import Experiment, Metric
 from ekiben.experiments.kinds.requests import REQUEST_METRICS
-from ekiben.experiments.report import Step, StepUsers
+from ekiben.experiments.reports.past import Step, StepUsers
 from ekiben.experiments.statistics.moments import Moments
 from ekiben.state.documents.document import Stored
 

@@ -11,7 +11,8 @@ from ekiben.control.analysis.comparing import metric_report
 from ekiben.control.analysis.label_sums import BINS, LabelSums, no_labels
 from ekiben.experiments.document import Metric
 from ekiben.experiments.kinds.label import LabelMeasure
-from ekiben.experiments.report import ClassQuality, LabelQuality, MetricReport, Role, VariantMetric
+from ekiben.experiments.reports.labels import ClassQuality, LabelQuality
+from ekiben.experiments.reports.metric import MetricReport, Role, VariantMetric
 from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.effects import Estimate
 from ekiben.experiments.statistics.label_quality import (

@@ -15,7 +15,7 @@ import msgspec
 
 from ekiben.experiments.durations import format_duration
 from ekiben.experiments.problems import show
-from ekiben.experiments.report import LeftOut
+from ekiben.experiments.reports.outcomes import LeftOut
 
 
 class Reason(StrEnum):

@@ -13,27 +13,17 @@ from ekiben.control.analysis.metrics import Bucket, names_of, window_s
 from ekiben.control.analysis.reasons import OTHER, Reason, in_lines
 from ekiben.experiments.document import Better, Experiment, Metric
 from ekiben.experiments.durations import format_duration
+from ekiben.experiments.judging.verdict import judge
 from ekiben.experiments.kinds.kind import Kind
 from ekiben.experiments.kinds.requests import REQUEST_METRICS
 from ekiben.experiments.kinds.table import REQUESTS
-from ekiben.experiments.report import (
-    WAITING,
-    Decision,
-    LeftOut,
-    MetricReport,
-    OutcomeCounts,
-    Past,
-    Redeployment,
-    Report,
-    Role,
-    Srm,
-    VariantUsers,
-    Verdict,
-)
+from ekiben.experiments.reports.metric import MetricReport, Role
+from ekiben.experiments.reports.outcomes import WAITING, LeftOut, OutcomeCounts
+from ekiben.experiments.reports.past import Past, Redeployment
+from ekiben.experiments.reports.report import Decision, Report, Srm, VariantUsers, Verdict
 from ekiben.experiments.shares import buckets_held
 from ekiben.experiments.statistics.moments import Moments
 from ekiben.experiments.statistics.srm import srm_test
-from ekiben.experiments.verdict import judge
 from ekiben.state.documents.document import Stored
 
 _DAY_S = 86_400.0

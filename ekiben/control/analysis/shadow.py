@@ -13,7 +13,7 @@ from typing import Any, Final
 import ibis
 
 from ekiben.control.analysis.tables import EventTables, Table
-from ekiben.experiments.report import ScoreBin, ShadowReport
+from ekiben.experiments.reports.shadow import ScoreBin, ShadowReport
 from ekiben.experiments.statistics.label_quality import wilson_interval
 from ekiben.state.documents.document import Stored
 

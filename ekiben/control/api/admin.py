@@ -49,10 +49,10 @@ from ekiben.control.desk import Desk
 from ekiben.experiments.changes.releases import write_document
 from ekiben.experiments.changes.verbs import VERBS, Verb
 from ekiben.experiments.document import Experiment
+from ekiben.experiments.judging.planning import BadPlan, SamplePlan, make_plan
 from ekiben.experiments.parsing import parse_document
-from ekiben.experiments.planning import BadPlan, SamplePlan, make_plan
 from ekiben.experiments.problems import unknown
-from ekiben.experiments.report import Report
+from ekiben.experiments.reports.report import Report
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,9 @@ from ekiben.control.api.views import joined_view
 from ekiben.control.desk import Desk
 from ekiben.control.recording.recorder import Recorder
 from ekiben.experiments.lifecycle import Status
-from ekiben.experiments.report import Decision, LabelQuality, Report, State
+from ekiben.experiments.reports.labels import LabelQuality
+from ekiben.experiments.reports.metric import State
+from ekiben.experiments.reports.report import Decision, Report
 from ekiben.process.http.protocol import BoundedProtocol
 
 _Samples = Iterable[tuple[*tuple[str, ...], float]]

@@ -12,7 +12,7 @@ from ekiben.control.acting.ramps import refusal
 from ekiben.control.desk import Desk
 from ekiben.experiments.changes.differences import lines_about
 from ekiben.experiments.document import Experiment
-from ekiben.experiments.report import ShadowReport
+from ekiben.experiments.reports.shadow import ShadowReport
 from ekiben.state.documents.applying import FileStanding
 from ekiben.state.documents.audit import Entry
 from ekiben.state.documents.document import Stored

@@ -12,18 +12,13 @@ from ekiben.control.dashboard.charts import bands, distributions, forest
 from ekiben.control.desk import Desk, RampState
 from ekiben.experiments.changes.verbs import VERBS, Verb
 from ekiben.experiments.document import Experiment, Model
+from ekiben.experiments.judging.wording import doubts
 from ekiben.experiments.kinds.table import kind_of
-from ekiben.experiments.report import (
-    Effect,
-    MetricReport,
-    Point,
-    Redeployment,
-    Report,
-    Role,
-    ShadowReport,
-    State,
-)
-from ekiben.experiments.wording import doubts
+from ekiben.experiments.reports.effect import Effect, Point
+from ekiben.experiments.reports.metric import MetricReport, Role, State
+from ekiben.experiments.reports.past import Redeployment
+from ekiben.experiments.reports.report import Report
+from ekiben.experiments.reports.shadow import ShadowReport
 from ekiben.state.documents.audit import Entry
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from ekiben.experiments.durations import format_duration
 from ekiben.experiments.kinds.table import kind_of
-from ekiben.experiments.report import Interval
+from ekiben.experiments.reports.effect import Interval
 from ekiben.experiments.statistics.sequential import UNBOUNDED
 
 UNKNOWN: Final = "\N{EN DASH}"

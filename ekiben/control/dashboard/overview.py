@@ -13,7 +13,9 @@ from ekiben.control.desk import Desk
 from ekiben.control.traffic import VersionTraffic
 from ekiben.experiments.document import Document, Experiment, Model
 from ekiben.experiments.lifecycle import Status
-from ekiben.experiments.report import Effect, Interval, MetricReport, Report, State
+from ekiben.experiments.reports.effect import Effect, Interval
+from ekiben.experiments.reports.metric import MetricReport, State
+from ekiben.experiments.reports.report import Report
 from ekiben.state.beats import Beat, EndpointBeat
 
 _ORDER: Final = (Status.RUNNING, Status.PAUSED, Status.DRAFT, Status.PROMOTED, Status.ROLLED_BACK)

@@ -8,7 +8,7 @@ from ekiben.control.dashboard.charts import bands, distributions
 from ekiben.control.desk import Desk
 from ekiben.control.traffic import VersionTraffic
 from ekiben.experiments.document import Model
-from ekiben.experiments.report import ShadowReport
+from ekiben.experiments.reports.shadow import ShadowReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from typing import Any, Final
 from ekiben.experiments.document import RampEnd
 from ekiben.experiments.kinds.table import kind_of
 from ekiben.experiments.lifecycle import Status
-from ekiben.experiments.report import Decision, State
+from ekiben.experiments.reports.metric import State
+from ekiben.experiments.reports.report import Decision
 
 TONES: Final = {
     Decision.PROMOTE: "good",

@@ -18,7 +18,7 @@ from ekiben.experiments.changes.fields import Fields, Treatment, as_they_are, re
 from ekiben.experiments.document import Document, Experiment, Ramp
 from ekiben.experiments.lifecycle import ACTIVE, Status
 from ekiben.experiments.problems import DocumentError, from_validation, listed, unknown, word
-from ekiben.experiments.report import Decision, Report
+from ekiben.experiments.reports.report import Decision, Report
 
 
 class Case(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from ekiben.experiments.report import Effect, Interval
+from ekiben.experiments.reports.effect import Effect, Interval
 from ekiben.experiments.statistics.moments import Moments
 from ekiben.experiments.statistics.sequential import (
     UNBOUNDED,

@@ -42,7 +42,8 @@ from typing import Final
 
 import msgspec
 
-from ekiben.experiments.report import CalibrationBin, Interval
+from ekiben.experiments.reports.effect import Interval
+from ekiben.experiments.reports.labels import CalibrationBin
 from ekiben.experiments.statistics.effects import COUNTED_EXTRA, Estimate
 from ekiben.experiments.statistics.sequential import UNBOUNDED
 

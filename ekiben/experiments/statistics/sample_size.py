@@ -15,7 +15,7 @@ import msgspec
 
 from ekiben.experiments.statistics.boundary_crossing import crossing_probability
 from ekiben.experiments.statistics.effects import Estimate, steadied
-from ekiben.experiments.verdict import JUDGED_FROM
+from ekiben.experiments.statistics.sequential import JUDGED_FROM
 
 MOST_POWER = 0.999
 """Nearer to 1 the boundary's approximation no longer holds."""

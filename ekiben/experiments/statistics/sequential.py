@@ -12,7 +12,7 @@ users that rho is tuned for; GrowthBook's choice, after the paper's appendix on 
     rho² = (2 log(1/alpha) + log(2 log(1/alpha) + 1)) / tuning, with tuning = 5,000 users.
 
 All of it is asymptotic: the estimate has to be nearly normal when the first look is taken
-(`ekiben.experiments.verdict.JUDGED_FROM`).
+(`JUDGED_FROM`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from __future__ import annotations
 from math import exp, inf, isfinite, log, log1p, sqrt
 from typing import Final
 
-from ekiben.experiments.report import Interval
+from ekiben.experiments.reports.effect import Interval
+
+JUDGED_FROM: Final = 100
+"""Matured users in each variant below which nothing is judged: the intervals are asymptotic."""
 
 TUNING: Final = 5000.0
 UNBOUNDED: Final = Interval(low=None, high=None)

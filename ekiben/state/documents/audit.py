@@ -18,7 +18,7 @@ from ekiben.experiments.changes.rules import rule_differences
 from ekiben.experiments.document import Document, Experiment
 from ekiben.experiments.lifecycle import ACTIVE, Status
 from ekiben.experiments.problems import DocumentError
-from ekiben.experiments.report import Ending, RuleChange, Step
+from ekiben.experiments.reports.past import Ending, RuleChange, Step
 from ekiben.state.connecting import StateUnavailable, state_answers
 from ekiben.state.documents.audit_index import PAGE, AuditIndex
 from ekiben.state.documents.document import AUDIT_STREAM, PHASES_KEY

@@ -12,7 +12,7 @@ from ekiben.control.acting.ramps import Ramps, refusal
 from ekiben.experiments.changes.verbs import act
 from ekiben.experiments.document import Experiment
 from ekiben.experiments.lifecycle import Status
-from ekiben.experiments.report import State
+from ekiben.experiments.reports.metric import State
 from ekiben.process.tasks import end_tasks
 from ekiben.state.beats import Beat
 from ekiben.state.documents.audit import Audit, Entry

@@ -18,7 +18,9 @@ from ekiben.control.analysis.tables import DuckDBTables
 from ekiben.control.recording.files import EventFiles
 from ekiben.control.recording.schemas import SCHEMAS
 from ekiben.experiments.parsing import parse_document
-from ekiben.experiments.report import LeftOut, MetricReport, Report, VariantMetric
+from ekiben.experiments.reports.metric import MetricReport, VariantMetric
+from ekiben.experiments.reports.outcomes import LeftOut
+from ekiben.experiments.reports.report import Report
 from ekiben.state.documents.document import Stored
 
 START = 1_800_000_000.0

@@ -12,7 +12,10 @@ from ekiben.control.analysis.analysing import NOTHING_PAST
 from ekiben.control.analysis.analyst import ENDED_EVERY_S, Analyst
 from ekiben.experiments.document import Document
 from ekiben.experiments.parsing import parse_document
-from ekiben.experiments.report import WAITING, Decision, LeftOut, Past, Report, ShadowReport
+from ekiben.experiments.reports.outcomes import WAITING, LeftOut
+from ekiben.experiments.reports.past import Past
+from ekiben.experiments.reports.report import Decision, Report
+from ekiben.experiments.reports.shadow import ShadowReport
 from ekiben.state.documents.document import Stored, dump_document
 from ekiben.state.lease import Lease, LeaseLost
 from tests.control import evidence

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
-from ekiben.experiments.report import LabelQuality, Report
-from ekiben.experiments.wording import doubts
+from ekiben.experiments.judging.wording import doubts
+from ekiben.experiments.reports.labels import LabelQuality
+from ekiben.experiments.reports.report import Report
 from tests.control.analysis.events import (
     DAY,
     HOUR,

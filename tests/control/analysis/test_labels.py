@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
-from ekiben.experiments.report import LabelQuality, Report
+from ekiben.experiments.reports.labels import LabelQuality
+from ekiben.experiments.reports.report import Report
 from tests.control.analysis.events import DAY, HOUR, Log, in_variant, left_out, metric, metric_of, stored
 
 TRUTH = metric("good", "label", window_hours=48)

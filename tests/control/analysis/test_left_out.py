@@ -10,7 +10,7 @@ from typing import Final
 
 from ekiben.control.analysis.reasons import MISTAKES, ORDER, WORDS, Reason
 from ekiben.experiments.parsing import parse_document
-from ekiben.experiments.report import Report
+from ekiben.experiments.reports.report import Report
 from ekiben.state.documents.document import Stored
 from tests.control.analysis.events import DAY, HOUR, KEY, START, Log, in_variant, left_out, metric, stored
 from tests.router.test_documentation import table_rows

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from ekiben.experiments.report import State
+from ekiben.experiments.reports.metric import State
 from ekiben.experiments.statistics.sequential import confidence_sequence
 from tests.control.analysis.events import DAY, HOUR, START, Log, in_variant, metric, metric_of, stored
 

@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from ekiben.control.analysis.shadow import shadow_reports
-from ekiben.experiments.report import ShadowReport
+from ekiben.experiments.reports.shadow import ShadowReport
 from ekiben.state.documents.document import Stored
 from tests.control.analysis.events import DAY, START, Log, stored
 

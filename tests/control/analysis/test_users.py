@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ekiben.control.analysis.analysing import analyse
-from ekiben.experiments.report import Past, Step, StepUsers
+from ekiben.experiments.reports.past import Past, Step, StepUsers
 from tests.control.analysis.events import (
     DAY,
     HOUR,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ekiben.experiments.report import State
+from ekiben.experiments.reports.metric import State
 from ekiben.state.documents.document import DOCUMENT_KEY, dump_document
 from tests.control.conftest import TOKEN, Scene, document, scene_over
 from tests.control.evidence import beat

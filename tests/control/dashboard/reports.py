@@ -6,20 +6,13 @@ from __future__ import annotations
 
 import msgspec
 
-from ekiben.experiments.report import (
-    Decision,
-    LeftOut,
-    MetricReport,
-    OutcomeCounts,
-    Redeployment,
-    Report,
-    Role,
-    ShadowReport,
-    VariantUsers,
-    Verdict,
-)
+from ekiben.experiments.judging.verdict import judge
+from ekiben.experiments.reports.metric import MetricReport, Role
+from ekiben.experiments.reports.outcomes import LeftOut, OutcomeCounts
+from ekiben.experiments.reports.past import Redeployment
+from ekiben.experiments.reports.report import Decision, Report, VariantUsers, Verdict
+from ekiben.experiments.reports.shadow import ShadowReport
 from ekiben.experiments.statistics.srm import srm_test
-from ekiben.experiments.verdict import judge
 from ekiben.state.documents.document import Stored
 from tests.control.dashboard.samples import Sample, class_quality, metric, quality, shadow, shadow_of_several
 

@@ -20,7 +20,7 @@ from urllib.error import URLError
 import msgspec
 from redis.asyncio import Redis
 
-from ekiben.experiments.report import Report
+from ekiben.experiments.reports.report import Report
 from ekiben.state.connecting import open_state
 from ekiben.state.documents.document import DOCUMENT_KEY, DocumentStore, Stored
 from tests.control.dashboard.documents import NOTE

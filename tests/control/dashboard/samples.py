@@ -8,22 +8,14 @@ from math import sin, sqrt
 
 import msgspec
 
-from ekiben.experiments.report import (
-    CalibrationBin,
-    ClassQuality,
-    Interval,
-    LabelQuality,
-    MetricReport,
-    Point,
-    Role,
-    ScoreBin,
-    ShadowReport,
-    VariantMetric,
-)
+from ekiben.experiments.judging.verdict import metric_state
+from ekiben.experiments.reports.effect import Interval, Point
+from ekiben.experiments.reports.labels import CalibrationBin, ClassQuality, LabelQuality
+from ekiben.experiments.reports.metric import MetricReport, Role, VariantMetric
+from ekiben.experiments.reports.shadow import ScoreBin, ShadowReport
 from ekiben.experiments.statistics.effects import Estimate, effect
 from ekiben.experiments.statistics.label_quality import calibration_bin, wilson_interval
 from ekiben.experiments.statistics.sequential import confidence_sequence
-from ekiben.experiments.verdict import metric_state
 
 LOOKS = 90
 

@@ -9,7 +9,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from ekiben.control.desk import RAMPS_KEY, REPORTS_KEY, SHADOW_REPORTS_KEY, RampState
-from ekiben.experiments.report import Report
+from ekiben.experiments.reports.report import Report
 from ekiben.state.documents.document import DocumentStore, Stored
 from tests.control.dashboard.documents import grow
 from tests.control.dashboard.reports import reports, shadow_reports

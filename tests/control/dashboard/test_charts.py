@@ -9,7 +9,10 @@ import pytest
 from markupsafe import Markup
 
 from ekiben.control.dashboard.charts import bands, distributions, forest
-from ekiben.experiments.report import CalibrationBin, Interval, Point, ScoreBin, State
+from ekiben.experiments.reports.effect import Interval, Point
+from ekiben.experiments.reports.labels import CalibrationBin
+from ekiben.experiments.reports.metric import State
+from ekiben.experiments.reports.shadow import ScoreBin
 
 UNKNOWN = Interval(None, None)
 POINTS = tuple(

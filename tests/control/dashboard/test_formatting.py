@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ekiben.control.dashboard import formatting as f
-from ekiben.experiments.report import Interval
+from ekiben.experiments.reports.effect import Interval
 
 
 def plain(text: str) -> str:

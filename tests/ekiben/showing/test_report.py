@@ -7,7 +7,8 @@ from io import StringIO
 from rich.console import Console
 from rich.table import Table
 
-from ekiben.experiments.report import LabelQuality, MetricReport, Role
+from ekiben.experiments.reports.labels import LabelQuality
+from ekiben.experiments.reports.metric import MetricReport, Role
 from ekiben.showing.report import classes_table, labels_table
 from tests.control.dashboard.samples import Sample, class_quality, metric, quality
 

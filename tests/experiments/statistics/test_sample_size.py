@@ -9,7 +9,7 @@ from ekiben.experiments.statistics.sample_size import (
     proportion,
     sample_size,
 )
-from ekiben.experiments.verdict import JUDGED_FROM
+from ekiben.experiments.statistics.sequential import JUDGED_FROM
 
 
 def test_looking_at_any_time_costs_users() -> None:

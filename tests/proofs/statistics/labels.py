@@ -7,11 +7,11 @@ from statistics import NormalDist
 
 import numpy as np
 
-from ekiben.experiments.report import Role, State
+from ekiben.experiments.judging.verdict import metric_state
+from ekiben.experiments.reports.metric import Role, State
 from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.effects import Estimate, effect
 from ekiben.experiments.statistics.label_quality import fixed_interval, mean_roc_auc, roc_auc
-from ekiben.experiments.verdict import metric_state
 from tests.proofs.statistics.labelled import (
     Bools,
     Floats,

@@ -8,12 +8,13 @@ from math import hypot
 
 import numpy as np
 
-from ekiben.experiments.report import Interval, Role, State
+from ekiben.experiments.judging.verdict import metric_state
+from ekiben.experiments.reports.effect import Interval
+from ekiben.experiments.reports.metric import Role, State
 from ekiben.experiments.statistics.effects import effect
 from ekiben.experiments.statistics.moments import Moments
-from ekiben.experiments.statistics.sequential import confidence_sequence
+from ekiben.experiments.statistics.sequential import JUDGED_FROM, confidence_sequence
 from ekiben.experiments.statistics.srm import SRM_ALPHA, srm_test
-from ekiben.experiments.verdict import JUDGED_FROM, metric_state
 from tests.proofs.statistics.populations import Floats, Population
 
 ALPHA = 0.05

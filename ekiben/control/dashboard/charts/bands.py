@@ -9,7 +9,8 @@ import altair as alt
 from markupsafe import Markup
 
 from ekiben.control.dashboard.charts.drawing import BAD, INK, MUTED, TONES, ZERO, Rows, draw
-from ekiben.experiments.report import Point, State
+from ekiben.experiments.reports.effect import Point
+from ekiben.experiments.reports.metric import State
 
 WIDE: Final = 780
 NARROW: Final = 318

@@ -10,7 +10,8 @@ import altair as alt
 from markupsafe import Markup
 
 from ekiben.control.dashboard.charts.drawing import ACCENT, LINE, MUTED, WARN, ZERO, Rows, draw
-from ekiben.experiments.report import CalibrationBin, ScoreBin
+from ekiben.experiments.reports.labels import CalibrationBin
+from ekiben.experiments.reports.shadow import ScoreBin
 
 _VARIANT_MARKS: Final = ((MUTED, "square"), (ACCENT, "circle"), (WARN, "triangle-up"))
 

@@ -23,7 +23,8 @@ from ekiben.control.dashboard.charts.drawing import (
     draw,
 )
 from ekiben.control.dashboard.charts.ticks import nice_domain, nice_ticks
-from ekiben.experiments.report import Interval, State
+from ekiben.experiments.reports.effect import Interval
+from ekiben.experiments.reports.metric import State
 
 WIDTH: Final = 308
 GUARDRAIL_WIDTH: Final = 178

@@ -4,18 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ekiben.experiments.report import (
-    Decision,
-    Ending,
-    LeftOut,
-    Redeployment,
-    Report,
-    Role,
-    RuleChange,
-    Srm,
-    State,
-)
-from ekiben.experiments.verdict import JUDGED_FROM, judge, metric_state
+from ekiben.experiments.judging.verdict import judge, metric_state
+from ekiben.experiments.reports.metric import Role, State
+from ekiben.experiments.reports.outcomes import LeftOut
+from ekiben.experiments.reports.past import Ending, Redeployment, RuleChange
+from ekiben.experiments.reports.report import Decision, Report, Srm
+from ekiben.experiments.statistics.sequential import JUDGED_FROM
 from tests.experiments.reports import effect, errors, metric, profit, report
 
 MISMATCH = Srm(p_value=1e-6, threshold=0.001, mismatch=True)

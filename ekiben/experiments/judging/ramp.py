@@ -41,10 +41,16 @@ import msgspec
 
 from ekiben.experiments.document import Experiment, Ramp, RampEnd
 from ekiben.experiments.durations import format_duration, parse_duration
+from ekiben.experiments.judging.verdict import (
+    judge,
+    redeployment_words,
+    srm_words,
+    violation_words,
+    violations,
+)
+from ekiben.experiments.judging.wording import sentence, version_of
 from ekiben.experiments.lifecycle import Status
-from ekiben.experiments.report import Decision, Report
-from ekiben.experiments.verdict import judge, redeployment_words, srm_words, violation_words, violations
-from ekiben.experiments.wording import sentence, version_of
+from ekiben.experiments.reports.report import Decision, Report
 
 _QUIET_LEAST_S: Final = 60.0
 _QUIET_MOST_S: Final = 3600.0

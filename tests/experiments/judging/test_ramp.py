@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 
 from ekiben.experiments.document import Experiment
-from ekiben.experiments.ramp import RampAction, RampKind, next_action
-from ekiben.experiments.report import Report, RuleChange, State, StepUsers
+from ekiben.experiments.judging.ramp import RampAction, RampKind, next_action
+from ekiben.experiments.reports.metric import State
+from ekiben.experiments.reports.past import RuleChange, StepUsers
+from ekiben.experiments.reports.report import Report
 from tests.experiments.documents import credit_document
 from tests.experiments.reports import effect, errors, profit, report
-from tests.experiments.test_verdict import CHANGED, HARMFUL, MISMATCH, WORSE
+from tests.experiments.judging.test_verdict import CHANGED, HARMFUL, MISMATCH, WORSE
 
 RAMP = {"steps": [2, 10, 50, 100], "every": "30m", "min_users_per_step": 500}
 SINCE = 1000.0

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from math import floor, log10
 
 from ekiben.experiments.kinds.table import kind_of
-from ekiben.experiments.report import Effect, Interval, LabelQuality, MetricReport, Report
+from ekiben.experiments.reports.effect import Effect, Interval
+from ekiben.experiments.reports.labels import LabelQuality
+from ekiben.experiments.reports.metric import MetricReport
+from ekiben.experiments.reports.report import Report
 
 
 def version_of(report: Report, variant: str) -> str:

@@ -9,7 +9,8 @@ import msgspec
 
 from ekiben.experiments.document import Experiment
 from ekiben.experiments.durations import format_duration
-from ekiben.experiments.report import Report, VariantMetric
+from ekiben.experiments.reports.metric import VariantMetric
+from ekiben.experiments.reports.report import Report
 from ekiben.experiments.statistics.sample_size import (
     Duration,
     SampleSize,

@@ -19,7 +19,7 @@ The checks, in this order; the first that applies gives the verdict, its code an
 | `unclear` | otherwise | keep running |
 
 Each sentence says first what to do. A ramp does not wait for the minima when a guardrail is violated
-(`ekiben.experiments.ramp`).
+(`ekiben.experiments.judging.ramp`).
 """
 
 from __future__ import annotations
@@ -30,9 +30,7 @@ from typing import Final
 import msgspec
 
 from ekiben.experiments.durations import format_duration
-from ekiben.experiments.lifecycle import Status
-from ekiben.experiments.report import Decision, Effect, MetricReport, Report, Role, State, Verdict
-from ekiben.experiments.wording import (
+from ekiben.experiments.judging.wording import (
     allowed,
     control_of,
     difference,
@@ -40,9 +38,11 @@ from ekiben.experiments.wording import (
     sentence,
     version_of,
 )
-
-JUDGED_FROM: Final = 100
-"""Matured users in each variant below which nothing is judged: the intervals are asymptotic."""
+from ekiben.experiments.lifecycle import Status
+from ekiben.experiments.reports.effect import Effect
+from ekiben.experiments.reports.metric import MetricReport, Role, State
+from ekiben.experiments.reports.report import Decision, Report, Verdict
+from ekiben.experiments.statistics.sequential import JUDGED_FROM
 
 _ENDS: Final[Mapping[str, Decision]] = {
     Status.PROMOTED: Decision.PROMOTED,

@@ -1,0 +1,1 @@
+"""What is known of an experiment at one moment? Plain values, from the verdict down to one interval."""

@@ -1,0 +1,40 @@
+"""How large an effect is, and how surely that is known."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """A confidence interval; None is an end that is not known yet (minus or plus infinity)."""
+
+    low: float | None
+    high: float | None
+
+
+class Effect(msgspec.Struct, frozen=True):
+    """Treatment minus control, with intervals that hold at every look."""
+
+    absolute: float | None
+    interval: Interval
+    relative: float | None  # a share of the control's mean
+    relative_interval: Interval
+    p_value: float | None  # anytime-valid
+    fixed_p_value: float | None  # the ordinary test's: right only if this is the one and only look
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether the share of the control's mean is known within bounds. It is not while that mean may be 0,
+        and then the absolute effect is what there is to show.
+        """
+        bounds = self.relative_interval
+        return self.relative is not None and (bounds.low is not None or bounds.high is not None)
+
+
+class Point(msgspec.Struct, frozen=True):
+    """The effect of one treatment as it was known at a time."""
+
+    at: float
+    users: int
+    absolute: float | None
+    interval: Interval

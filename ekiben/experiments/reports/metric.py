@@ -1,0 +1,55 @@
+"""A metric as a report has it: in every variant, with its effects and what they say."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from ekiben.experiments.reports.effect import Effect, Interval, Point
+from ekiben.experiments.reports.labels import LabelQuality
+
+
+class Role(StrEnum):
+    """What a metric is there for."""
+
+    DECIDES = "decides"
+    GUARDRAIL = "guardrail"
+    WATCHED = "watched"
+
+
+class State(StrEnum):
+    """What the evidence says of a metric so far. For a guardrail: holds, violated or unclear."""
+
+    BETTER = "better"  # the interval lies wholly on the good side of no effect
+    WORSE = "worse"  # wholly on the bad side
+    HOLDS = "holds"  # whatever the effect is, it is not worse than allowed
+    VIOLATED = "violated"  # whatever the effect is, it is worse than allowed
+    UNCLEAR = "unclear"  # the interval holds both
+    NO_DATA = "no_data"  # too few matured users to say anything
+
+
+class VariantMetric(msgspec.Struct, frozen=True):
+    """A metric in one variant. `users` are those whose window has closed."""
+
+    variant: str
+    users: int
+    mean: float | None
+    std: float | None  # between users
+    interval: Interval  # of the mean, fixed-sample
+
+
+class MetricReport(msgspec.Struct, frozen=True):
+    """A metric, in every variant, and its effects: one for each treatment, in the document's order."""
+
+    name: str
+    kind: str  # proportion | mean | ratio | label | requests
+    better: str  # higher | lower
+    role: Role
+    window_hours: float
+    max_worse: float | None  # of a guardrail: a share of the control's mean; of `requests` an absolute share
+    variants: tuple[VariantMetric, ...]
+    effects: dict[str, Effect]
+    states: dict[str, State]
+    series: dict[str, tuple[Point, ...]] = {}
+    labels: tuple[LabelQuality, ...] = ()
