@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from ekiben.serving.kernel import Kernel
-from ekiben.serving.loading import load_published
+from ekiben.serving.models.loading import load_published
 from ekiben.serving.store import LatestModel, check
 from loadtests.bench.machine import describe_machine, describe_versions, today
 from loadtests.bench.section import markdown_table, write_section

@@ -7,7 +7,7 @@ import yaml
 from ekiben.project.models import ListedVersion, service_of
 from ekiben.project.names import stored_name
 
-LIBRARY = ("ekiben/__init__.py", "ekiben/process/*.py", "ekiben/serving/*.py")
+LIBRARY = ("ekiben/__init__.py", "ekiben/process/*.py", "ekiben/serving/**/*.py")
 """What of this library a service holds, as patterns below the folder that is built in."""
 
 

@@ -19,7 +19,7 @@ from ekiben.publishing.fitted import Original, Scored, score, score_onnx
 from ekiben.publishing.held_out import check_fields, some
 from ekiben.publishing.sklearn_models import last_step, original_of
 from ekiben.publishing.store import Published, Servable
-from ekiben.serving.onnx_model import FILE, MATRIX
+from ekiben.serving.models.onnx_model import FILE, MATRIX
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.compose import ColumnTransformer
 
-from ekiben.serving.onnx_model import MATRIX
+from ekiben.serving.models.onnx_model import MATRIX
 
 
 class CannotConvert(Exception):

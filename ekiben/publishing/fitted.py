@@ -15,8 +15,8 @@ from ekiben.publishing.card import ModelCard
 from ekiben.publishing.compiling import CannotConvert, reason_of
 from ekiben.publishing.held_out import digest_of, frame_of, json_rows, optional_numbers, pair, refused_notes
 from ekiben.publishing.store import Published, Servable, store
-from ekiben.serving.model import Row
-from ekiben.serving.onnx_model import OnnxModel
+from ekiben.serving.models.model import Row
+from ekiben.serving.models.onnx_model import OnnxModel
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ekiben.publishing.card import ModelCard
 from ekiben.serving.features import Features, blank_row
-from ekiben.serving.model import Row
+from ekiben.serving.models.model import Row
 
 _RANGES = frozenset({"greater_than_equal", "less_than_equal", "string_too_long", "text_too_long"})
 

@@ -17,8 +17,8 @@ from ekiben.publishing.held_out import digest_of, frame_of, json_rows, pair, ref
 from ekiben.publishing.onnx_graph import Graph, read_graph
 from ekiben.publishing.store import Published, Servable, check_size, store
 from ekiben.serving.features import blank_row
-from ekiben.serving.model import Row
-from ekiben.serving.onnx_model import FILE, OnnxModel
+from ekiben.serving.models.model import Row
+from ekiben.serving.models.onnx_model import FILE, OnnxModel
 
 _TOLERANCE: Final = 1e-4  # of a row alone and in company
 

@@ -18,7 +18,7 @@ from ekiben.publishing.card import ModelCard
 from ekiben.publishing.compiling import reason_of, same_bytes
 from ekiben.publishing.held_out import check_fields, some
 from ekiben.serving.features import blank_row
-from ekiben.serving.onnx_model import SCORES
+from ekiben.serving.models.onnx_model import SCORES
 
 _TEXT: Final = onnx.TensorProto.STRING
 _FLOATS: Final = frozenset({onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE})

@@ -21,10 +21,10 @@ from ekiben.publishing.fitted import Original, Scored, score, score_onnx
 from ekiben.publishing.held_out import check_fields, some
 from ekiben.publishing.skops_files import write_skops
 from ekiben.publishing.store import Published, Servable
-from ekiben.serving.onnx_model import FILE as ONNX_FILE
-from ekiben.serving.skops_io import loads
-from ekiben.serving.skops_model import FILE as SKOPS_FILE
-from ekiben.serving.skops_model import TRUSTED, SkopsModel
+from ekiben.serving.models.onnx_model import FILE as ONNX_FILE
+from ekiben.serving.models.skops_io import loads
+from ekiben.serving.models.skops_model import FILE as SKOPS_FILE
+from ekiben.serving.models.skops_model import TRUSTED, SkopsModel
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,8 +9,8 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from ekiben.publishing.compiling import CannotConvert, reason_of
 from ekiben.publishing.held_out import some
-from ekiben.serving.skops_io import dumps, get_untrusted_types
-from ekiben.serving.skops_model import TRUSTED
+from ekiben.serving.models.skops_io import dumps, get_untrusted_types
+from ekiben.serving.models.skops_model import TRUSTED
 
 _SCHEMA: Final = "schema.json"
 

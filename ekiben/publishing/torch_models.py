@@ -17,8 +17,8 @@ from ekiben.publishing.card import ModelCard
 from ekiben.publishing.compiling import reason_of
 from ekiben.publishing.held_out import check_fields, digest_of, frame_of, json_rows, pair, refused_notes
 from ekiben.publishing.store import Published, Servable, store
-from ekiben.serving.model import Model
-from ekiben.serving.torch_files import SHAPE_FILE, WEIGHTS_FILE
+from ekiben.serving.models.model import Model
+from ekiben.serving.models.torch_files import SHAPE_FILE, WEIGHTS_FILE
 
 TOLERANCE: Final = 1e-6
 

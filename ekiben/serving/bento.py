@@ -11,8 +11,8 @@ import bentoml
 
 from ekiben.serving.door import BATCHING, SETTINGS, Door
 from ekiben.serving.features import Features
-from ekiben.serving.loading import load_published
-from ekiben.serving.model import Loader
+from ekiben.serving.models.loading import load_published
+from ekiben.serving.models.model import Loader
 from ekiben.serving.output import Output
 
 

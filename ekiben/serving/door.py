@@ -24,7 +24,7 @@ from ekiben.serving.features import Features, json_schema
 from ekiben.serving.guard import Guard
 from ekiben.serving.kernel import Kernel, check_fit
 from ekiben.serving.measure import PrometheusMeasure, show_training, use_own_directory
-from ekiben.serving.model import Loader
+from ekiben.serving.models.model import Loader
 from ekiben.serving.output import Output
 from ekiben.serving.rows import RowChecker
 from ekiben.serving.store import LatestModel, ServiceRefused, check

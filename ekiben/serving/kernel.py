@@ -18,8 +18,8 @@ from pydantic import BaseModel, ValidationError
 
 from ekiben.serving.card import StoredCard
 from ekiben.serving.features import Features, blank_row
-from ekiben.serving.loading import load_published
-from ekiben.serving.model import Loader, Model
+from ekiben.serving.models.loading import load_published
+from ekiben.serving.models.model import Loader, Model
 from ekiben.serving.output import Output
 from ekiben.serving.rows import RowChecker
 from ekiben.serving.scoring import NOT_TRIED, UNMEASURED, Measure, Scored, Scorer, where

@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 
 from ekiben.serving.halving import Halving
-from ekiben.serving.model import Model, Row
+from ekiben.serving.models.model import Model, Row
 from ekiben.serving.output import ANY_VALUE, Output
 
 log = logging.getLogger(__name__)

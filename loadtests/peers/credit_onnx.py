@@ -1,6 +1,6 @@
 """credit's ONNX for the peers that are no BentoML: the same file, the same check of the fields, the same answer.
 
-It is what `ekiben/serving/onnx_model.py` and `services/credit/schema.py` do, without the BentoML that those need.
+It is what `ekiben/serving/models/onnx_model.py` and `services/credit/schema.py` do, without the BentoML that those need.
 The folder of the model in BentoML's store is in CREDIT_MODEL, the column of the scores in CREDIT_COLUMN.
 """
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from safetensors.torch import load_file
 
-from ekiben.serving.model import Row
+from ekiben.serving.models.model import Row
+from ekiben.serving.models.torch_files import SHAPE_FILE, WEIGHTS_FILE
 from ekiben.serving.stored import Stored
-from ekiben.serving.torch_files import SHAPE_FILE, WEIGHTS_FILE
 
 UNKNOWN: Final = 0  # the code of a missing category, and of one never seen in training
 

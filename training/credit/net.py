@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ekiben.serving.model import Row
+from ekiben.serving.models.model import Row
 from services.credit.net import CreditNet, NetModel, Shape
 from training.credit.data import CATEGORIES, NUMBERS
 

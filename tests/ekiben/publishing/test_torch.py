@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from ekiben.publishing import PublishingError, publish_onnx, publish_torch
 from ekiben.serving.kernel import open_kernel
-from ekiben.serving.model import Row
+from ekiben.serving.models.model import Row
 from ekiben.serving.output import classes_output
 from ekiben.serving.stored import Stored
 from tests.ekiben.publishing.patients import NAMES, Patient, card, in_classes, rows

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ekiben.serving.door import BATCHING, SETTINGS, Door
 from ekiben.serving.features import Features, number
-from ekiben.serving.model import Row
-from ekiben.serving.onnx_model import load_onnx
+from ekiben.serving.models.model import Row
+from ekiben.serving.models.onnx_model import load_onnx
 from ekiben.serving.stored import ModelRefused, Stored
 from services.credit.schema import OUTPUT, Applicant, Prediction
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ekiben.serving.features import Features, number, text
 from ekiben.serving.kernel import Kernel, open_kernel
-from ekiben.serving.model import Model, Row
+from ekiben.serving.models.model import Model, Row
 from ekiben.serving.output import Output, classes_output, value_output, values_output
 from ekiben.serving.stored import ModelRefused
 from services.credit.schema import OUTPUT, Applicant

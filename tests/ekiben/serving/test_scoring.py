@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ekiben.serving.model import Row
+from ekiben.serving.models.model import Row
 from ekiben.serving.output import Output
 from ekiben.serving.scoring import NOT_TRIED, Scorer
 from tests.ekiben.serving.conftest import OneField

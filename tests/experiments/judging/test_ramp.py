@@ -10,8 +10,8 @@ from ekiben.experiments.reports.metric import State
 from ekiben.experiments.reports.past import RuleChange, StepUsers
 from ekiben.experiments.reports.report import Report
 from tests.experiments.documents import credit_document
-from tests.experiments.reports import effect, errors, profit, report
 from tests.experiments.judging.test_verdict import CHANGED, HARMFUL, MISMATCH, WORSE
+from tests.experiments.reports import effect, errors, profit, report
 
 RAMP = {"steps": [2, 10, 50, 100], "every": "30m", "min_users_per_step": 500}
 SINCE = 1000.0

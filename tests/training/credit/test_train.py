@@ -15,9 +15,9 @@ import pytest
 import skops.io
 
 from ekiben.publishing.metrics import classification
-from ekiben.serving.model import Model
-from ekiben.serving.onnx_model import load_onnx
-from ekiben.serving.skops_model import TRUSTED
+from ekiben.serving.models.model import Model
+from ekiben.serving.models.onnx_model import load_onnx
+from ekiben.serving.models.skops_model import TRUSTED
 from ekiben.serving.store import LatestModel, check
 from services.credit.net import load_credit_net
 from training.credit.data import split

@@ -14,8 +14,8 @@ import sklearn
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ekiben.serving.model import Row, scores_in
-from ekiben.serving.skops_io import get_untrusted_types, loads
+from ekiben.serving.models.model import Row, scores_in
+from ekiben.serving.models.skops_io import get_untrusted_types, loads
 from ekiben.serving.stored import ModelRefused, Stored
 
 FILE: Final = "model.skops"

@@ -19,8 +19,8 @@ from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
 
 from ekiben.serving.features import Features, category, number, numbers, text
 from ekiben.serving.kernel import Kernel, open_kernel
-from ekiben.serving.loading import load_published
-from ekiben.serving.model import Model
+from ekiben.serving.models.loading import load_published
+from ekiben.serving.models.model import Model
 from ekiben.serving.output import classes_output, probability_output, values_output
 from ekiben.serving.stored import ModelRefused, Stored
 from tests.ekiben.serving.published import publish

@@ -11,8 +11,8 @@ from onnx import helper
 
 from ekiben.serving.features import Features, number, numbers, tensor, text
 from ekiben.serving.kernel import Kernel
-from ekiben.serving.loading import load_published
-from ekiben.serving.onnx_model import OnnxModel
+from ekiben.serving.models.loading import load_published
+from ekiben.serving.models.onnx_model import OnnxModel
 from ekiben.serving.output import values_output
 from ekiben.serving.stored import ModelRefused
 from tests.ekiben.serving.graphs import DOUBLE, FLOAT, TEXT, everything, graph

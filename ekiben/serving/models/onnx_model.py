@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from ekiben.serving.model import Row, scores_in
+from ekiben.serving.models.model import Row, scores_in
 from ekiben.serving.stored import ModelRefused, Stored
 
 FILE: Final = "model.onnx"

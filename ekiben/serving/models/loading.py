@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from ekiben.serving.model import Model
+from ekiben.serving.models.model import Model
 from ekiben.serving.stored import ModelRefused, Stored
 
 
 # Each is imported when it is needed: a service has installed what its own version runs on.
 def _onnx(stored: Stored) -> Model:
-    from ekiben.serving.onnx_model import load_onnx
+    from ekiben.serving.models.onnx_model import load_onnx
 
     return load_onnx(stored)
 
 
 def _skops(stored: Stored) -> Model:
-    from ekiben.serving.skops_model import load_skops
+    from ekiben.serving.models.skops_model import load_skops
 
     return load_skops(stored)
 
