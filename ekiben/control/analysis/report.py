@@ -14,6 +14,7 @@ from ekiben.control.analysis.reasons import OTHER, Reason, in_lines
 from ekiben.experiments.document import Better, Experiment, Metric
 from ekiben.experiments.durations import format_duration
 from ekiben.experiments.judging.verdict import judge
+from ekiben.experiments.judging.watched import corrected
 from ekiben.experiments.kinds.kind import Kind
 from ekiben.experiments.kinds.requests import REQUEST_METRICS
 from ekiben.experiments.kinds.table import REQUESTS
@@ -54,7 +55,9 @@ def put_together(
         srm=_srm(experiment, evidence, coverages),
         coverages=coverages,
         rule_changes=past.rule_changes,
-        metrics=(*_declared(experiment, evidence), *_of_requests(experiment, evidence)),
+        metrics=corrected(
+            (*_declared(experiment, evidence), *_of_requests(experiment, evidence)), experiment.alpha
+        ),
         verdict=_NO_VERDICT,
         left_out=tuple(each for each in _left_out(experiment, evidence) if each.count),
         last_exposure_at=max((each.last_at for each in evidence.answers), default=None),

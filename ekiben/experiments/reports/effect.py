@@ -21,6 +21,8 @@ class Effect(msgspec.Struct, frozen=True):
     relative_interval: Interval
     p_value: float | None  # anytime-valid
     fixed_p_value: float | None  # the ordinary test's: right only if this is the one and only look
+    std_error: float | None = None  # the one behind the intervals
+    users: float = 0.0  # the boundary's time: those of both variants
 
     @property
     def is_relative(self) -> bool:

@@ -119,6 +119,8 @@ def effect(control: Estimate | None, treatment: Estimate | None, alpha: float) -
         relative_interval=relative_interval(control, treatment, alpha),
         p_value=sequential_p_value(absolute, std_error, users),
         fixed_p_value=erfc(abs(absolute) / ordinary / sqrt(2)) if ordinary else None,
+        std_error=std_error,
+        users=users,
     )
 
 

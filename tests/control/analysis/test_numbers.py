@@ -76,6 +76,16 @@ def test_a_mean_has_numpys_moments_scipys_p_value_and_the_sequential_interval(
     assert report.verdict.reason == "guardrail_unclear"  # 600 users a variant say too little of errors
 
 
+def test_watched_metrics_are_called_together_and_not_each_by_its_own_interval(
+    log: Log, population: Population
+) -> None:
+    noise = [metric(f"noise-{number}", outcome="returned") for number in range(3)]
+    report = log.report(stored(metric(), metric("earned", outcome="profit"), *noise), now=NOW)
+    assert [each.states["treatment"] for each in report.metrics[1:5]] == [
+        State.BETTER, *[State.UNCLEAR] * 3
+    ]  # fmt: skip
+
+
 def test_a_covariate_takes_out_what_28_days_before_explain(log: Log, population: Population) -> None:
     report = log.report(stored(metric(), metric("cuped", outcome="profit", covariate="profit")), now=NOW)
     x = [population.sums("profit", each, 0, DAY) for each in (False, True)]

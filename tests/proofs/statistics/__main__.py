@@ -17,8 +17,10 @@ from tests.proofs.statistics.labels import LabelsSeen, look_at_labels
 from tests.proofs.statistics.page import PAGE, write_tables
 from tests.proofs.statistics.peeking import Seen, peek
 from tests.proofs.statistics.scenarios import scenarios
+from tests.proofs.statistics.watching import WatchedSeen, look_at_watched
 
 _LABELS = "labels"
+_WATCHED = "watched metrics"
 
 
 def main() -> int:
@@ -32,21 +34,26 @@ def main() -> int:
     everything = scenarios()
     seen: dict[str, Seen] = {}
     labels: LabelsSeen | None = None
+    watched: WatchedSeen | None = None
     columns = (TextColumn("{task.description:60}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     progress = Progress(*columns, console=console)
     with progress, ProcessPoolExecutor(arguments.processes) as pool:
-        task = progress.add_task("scenarios", total=len(everything) + 1)
+        task = progress.add_task("scenarios", total=len(everything) + 2)
         futures = {pool.submit(look_at_labels, arguments.seed): _LABELS}
+        futures[pool.submit(look_at_watched, arguments.seed)] = _WATCHED
         futures |= {pool.submit(simulate, name, arguments.seed): name for name in everything}
         for future in as_completed(futures):
             name, result = futures[future], future.result()
             if isinstance(result, LabelsSeen):
                 labels = result
+            elif isinstance(result, WatchedSeen):
+                watched = result
             else:
                 seen[name] = result
             progress.update(task, advance=1, description=name)
     assert labels is not None
-    made = tables(seen, labels, list(differences(arguments.seed)))
+    assert watched is not None
+    made = tables(seen, labels, watched, list(differences(arguments.seed)))
     broken = [claim for table in made for claim in table.broken]
     took_s = time.monotonic() - begun
     if not arguments.dry_run:
@@ -56,7 +63,7 @@ def main() -> int:
     for claim in broken:
         console.print(f"[red]does not hold:[/red] {claim}")
     where = "nothing written" if arguments.dry_run else str(PAGE)
-    console.print(f"{len(everything) + 1} scenarios in {took_s:.0f} s, {len(broken)} claims broken: {where}")
+    console.print(f"{len(everything) + 2} scenarios in {took_s:.0f} s, {len(broken)} claims broken: {where}")
     return 1 if broken else 0
 
 

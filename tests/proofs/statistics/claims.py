@@ -12,6 +12,7 @@ from tests.proofs.statistics.agreement import Difference
 from tests.proofs.statistics.labels import LabelsSeen
 from tests.proofs.statistics.peeking import ALPHA, Seen
 from tests.proofs.statistics.scenarios import POWER, split
+from tests.proofs.statistics.watching import METRICS, TREATMENTS, WatchedSeen
 
 CLOSE = 1e-9
 _NOTHING = "not claimed"
@@ -43,7 +44,9 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def tables(seen: Mapping[str, Seen], labels: LabelsSeen, differences: Sequence[Difference]) -> list[Table]:
+def tables(
+    seen: Mapping[str, Seen], labels: LabelsSeen, watched: WatchedSeen, differences: Sequence[Difference]
+) -> list[Table]:
     """All tables, in the page's order."""
     return [
         false_alarms(seen),
@@ -51,6 +54,7 @@ def tables(seen: Mapping[str, Seen], labels: LabelsSeen, differences: Sequence[D
         power(seen),
         coverage(seen),
         guardrails(seen),
+        watched_metrics(watched),
         labelled(labels),
         agreement(differences),
     ]
@@ -176,6 +180,19 @@ def guardrails(seen: Mapping[str, Seen]) -> Table:
         )
     head = ("metric", "split", "better, allowed", "judged wrongly", "claimed", "holds", "violated")
     return Table("guardrails", head, tuple(rows), tuple(broken))
+
+
+def watched_metrics(found: WatchedSeen) -> Table:
+    n = found.experiments
+    holds = found.called / n <= most(ALPHA, n)
+    row = (
+        f"{METRICS} metrics, {TREATMENTS} treatments",
+        _marked(found.called / n, holds),
+        f"≤ {percent(most(ALPHA, n))}",
+        percent(found.uncorrected / n),
+    )
+    head = ("watched", "any called better or worse", "claimed", "each by its own interval")
+    return Table("watched", head, (row,), () if holds else ("watched metrics",))
 
 
 def labelled(found: LabelsSeen) -> Table:

@@ -13,6 +13,7 @@ from tests.proofs.statistics.claims import CLOSE, least, most
 from tests.proofs.statistics.page import PAGE
 from tests.proofs.statistics.peeking import ALPHA, Scenario, peek
 from tests.proofs.statistics.populations import NORMAL, PROPORTION, PURCHASES, RATIO, Population
+from tests.proofs.statistics.watching import look_at_watched
 
 FEW = 120
 
@@ -47,6 +48,11 @@ def test_a_split_that_is_not_what_was_asked_is_called_a_mismatch() -> None:
     assert seen.srm == 20
 
 
+def test_of_many_watched_metrics_none_is_called_by_chance_alone() -> None:
+    seen = look_at_watched(1, experiments=FEW)
+    assert seen.called / FEW <= most(ALPHA, FEW) < seen.uncorrected / FEW
+
+
 def test_numbers_agree_with_scipy_scikit_learn_and_tea_tasting() -> None:
     assert {ours: largest for ours, _, largest in differences(1) if not largest <= CLOSE} == {}
 
@@ -54,7 +60,8 @@ def test_numbers_agree_with_scipy_scikit_learn_and_tea_tasting() -> None:
 def test_the_page_holds_a_whole_run_of_the_proof() -> None:
     tables = dict(re.findall(r"<!-- table: ([a-z-]+) -->\n(.*?)<!-- end -->", PAGE.read_text(), re.DOTALL))
     assert tables.keys() == {
-        "run", "false-alarms", "srm", "power", "coverage", "guardrails", "labels", "agreement"
+        "run", "false-alarms", "srm", "power", "coverage", "guardrails", "watched", "labels",
+        "agreement"
     }  # fmt: skip
     assert all(tables.values())
     assert f"≤ {100 * most(ALPHA, 1000):.1f} %" in tables["false-alarms"]
