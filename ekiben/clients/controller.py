@@ -11,6 +11,7 @@ import msgspec
 
 from ekiben.clients.http import JSON, ask
 from ekiben.experiments.reports.report import Report
+from ekiben.experiments.reports.shadow import ShadowReport
 from ekiben.process.environ import address, data_dir
 from ekiben.process.http.client import NoAnswer
 from ekiben.process.http.names import is_loopback
@@ -61,6 +62,19 @@ class ControllerClient:
             return msgspec.json.decode(content, type=Report), content
         except msgspec.DecodeError as error:
             raise EkibenError(f"the controller at {self.url} is of another release: {error}") from None
+
+    def report_csv(self, key: str) -> bytes:
+        """The last report's metrics as CSV."""
+        return self._fetch(f"/experiments/{quote(key, safe='')}/report?format=csv")
+
+    def experiments(self) -> list[dict[str, Any]]:
+        """Every experiment, with its verdict and its ramp."""
+        return list(self._ask("/experiments")["experiments"])
+
+    def shadow_reports(self, model: str) -> list[ShadowReport]:
+        """The shadow versions of a model beside what answered."""
+        found = self._ask(f"/models/{quote(model, safe='')}/shadow")["reports"]
+        return msgspec.convert(found, list[ShadowReport])
 
     def document(self) -> dict[str, Any]:
         """The document in force, as plain values."""

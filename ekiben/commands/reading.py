@@ -11,6 +11,7 @@ import typer
 
 from ekiben.commands.applying import FILES
 from ekiben.commands.arguments import AsJson, Experiment, controller, screen
+from ekiben.terminal.errors import UsageError
 from ekiben.terminal.output import print_json
 from ekiben.terminal.settings import Settings
 
@@ -20,13 +21,24 @@ app = typer.Typer()
 
 
 @app.command(rich_help_panel=PANEL)
-def report(experiment: Experiment, as_json: AsJson = False) -> None:
+def report(
+    experiment: Experiment,
+    as_json: AsJson = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="As CSV, a line for each metric and variant, for spreadsheets.")
+    ] = False,
+) -> None:
     """Show an experiment's report: the verdict in words, the split, each metric's effect and interval.
 
     The intervals hold at every look: looking often does no harm.
     """
     from ekiben.showing.report import show_report
 
+    if as_csv and as_json:
+        raise UsageError("give one of --json and --csv")
+    if as_csv:
+        typer.echo(controller().report_csv(experiment), nl=False)
+        return
     found, content = controller().report(experiment)
     if as_json:
         print_json(json.loads(content))

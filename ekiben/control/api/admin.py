@@ -32,6 +32,7 @@ from ekiben.control.api.requests import (
     ForgetBody,
     HistoryQuery,
     PlanQuery,
+    ReportQuery,
     ShadowBody,
     actor,
     body_of,
@@ -42,6 +43,7 @@ from ekiben.control.api.requests import (
     read_query,
     words,
 )
+from ekiben.control.api.spreadsheets import csv_response
 from ekiben.control.api.views import entry_view, experiment_view, experiment_views, shadow_views, status_view
 from ekiben.control.auth import Auth, bearer_token
 from ekiben.control.callers import Callers
@@ -53,6 +55,7 @@ from ekiben.experiments.judging.planning import BadPlan, SamplePlan, make_plan
 from ekiben.experiments.parsing import parse_document
 from ekiben.experiments.problems import unknown
 from ekiben.experiments.reports.report import Report
+from ekiben.experiments.reports.tidy import metric_rows
 
 log = logging.getLogger(__name__)
 
@@ -101,12 +104,16 @@ class Admin:
         return experiment_view(self._desk, key, experiment)
 
     async def report(self, request: Request) -> object:
-        """The last report."""
+        """The last report, as JSON or as CSV.
+
+        docs/command-line.md has the columns of CSV.
+        """
         key, _ = self._experiment(request)
+        query = read_query(request, ReportQuery)
         report = self._desk.reports.get(key)
         if report is None:
             raise NotFound(f"there is no report of {key} yet")
-        return report
+        return report if query.format == "json" else csv_response(list(metric_rows(report)))
 
     async def history(self, request: Request) -> object:
         """The changes of an experiment or of all, newest first."""
@@ -186,7 +193,7 @@ class Admin:
             try:
                 if changes or not self._callers.may_look(request):
                     self._let_in(request, changes=changes)
-                response = _json(await operation.handler(self, request))
+                response = _sent(await operation.handler(self, request))
             except Exception as error:
                 response = problem_response(error)
                 if response.status_code == 500:
@@ -219,7 +226,7 @@ OPERATIONS: Final = (
     Operation("/status", Admin.status),
     Operation("/experiments", Admin.experiments),
     Operation("/experiments/{key}", Admin.experiment),
-    Operation("/experiments/{key}/report", Admin.report, answer=Report),
+    Operation("/experiments/{key}/report", Admin.report, query=ReportQuery, answer=Report, also="text/csv"),
     Operation("/experiments/{key}/history", Admin.history, query=HistoryQuery),
     Operation("/experiments/{key}/plan", Admin.plan, query=PlanQuery, answer=SamplePlan),
     Operation("/history", Admin.history, query=HistoryQuery),
@@ -245,7 +252,9 @@ def openapi() -> Mapping[str, Any]:
     return describe(OPERATIONS)
 
 
-def _json(value: object) -> Response:
+def _sent(value: object) -> Response:
+    if isinstance(value, Response):
+        return value
     content = msgspec.json.encode(value) if isinstance(value, msgspec.Struct) else orjson.dumps(value)
     return Response(content, media_type="application/json")
 

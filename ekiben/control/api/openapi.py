@@ -28,6 +28,7 @@ class Operation:
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     answer: type[msgspec.Struct] | None = None
+    also: str = ""  # another media type that it can answer with, as text
 
     @property
     def method(self) -> str:
@@ -62,13 +63,16 @@ def describe(operations: Iterable[Operation]) -> dict[str, Any]:
 def _operation(operation: Operation) -> dict[str, Any]:
     summary, _, rest = (operation.help or operation.handler.__doc__ or "").partition("\n")
     answer = {"type": "object"} if operation.answer is None else _schema(operation.answer)
+    content: dict[str, Any] = {"application/json": {"schema": answer}}
+    if operation.also:
+        content[operation.also] = {"schema": {"type": "string"}}
     problem = {"application/problem+json": {"schema": _schema(Problem)}}
     reading = (BadRequest, Unauthorized, NotFound, TooManyAttempts, StateUnavailable)
     described: dict[str, Any] = {
         "summary": summary.rstrip("."),
         "parameters": [*_path_parameters(operation.path), *_query_parameters(operation.query)],
         "responses": {
-            "200": {"description": "As asked", "content": {"application/json": {"schema": answer}}},
+            "200": {"description": "As asked", "content": content},
             **{
                 str(status): {"description": title, "content": problem}
                 for status, title in titles(reading if operation.body is None else None).items()
@@ -78,8 +82,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if rest.strip():
         described["description"] = rest.strip()
     if operation.body is not None:
-        content = {"application/json": {"schema": _schema(operation.body)}}
-        described |= {"requestBody": {"required": True, "content": content}, "security": [{"token": []}]}
+        body = {"application/json": {"schema": _schema(operation.body)}}
+        described |= {"requestBody": {"required": True, "content": body}, "security": [{"token": []}]}
     return described
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import cache
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 from starlette.requests import Request
@@ -80,6 +80,14 @@ class HistoryQuery(_Part):
         default="", pattern="^([0-9]{1,20}-[0-9]{1,20})?$", description="the id of an entry: older ones only"
     )
     documents: bool = Field(default=False, description="with what was before and after each change")
+
+
+class ReportQuery(_Part):
+    """How a report is written."""
+
+    format: Literal["json", "csv"] = Field(
+        default="json", description="csv has a line for each metric and variant, json has everything"
+    )
 
 
 class PlanQuery(_Part):
