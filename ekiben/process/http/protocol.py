@@ -87,9 +87,6 @@ class BoundedProtocol(HttpToolsProtocol):
     """Connections of this process that were ended early, by reason: `head_late`, `head_large`, `body_large`,
     `not_http`, `not_read`, `no_room`, `bodies_full`."""
 
-    # Connections that may come beyond the limit until idle ones are looked for again: so many were closed.
-    _room: ClassVar[int] = 0
-
     _head_due: float | None = None
     # Finer than uvloop's own time, which is whole milliseconds: of many it is to be known who waited longest.
     _idle_from = 0.0
@@ -126,7 +123,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._look = self.loop.call_later(self.head_timeout_s, self._look_at_it)
         # uvicorn's own check would refuse requests on connections that are there already.
         most, self.limit_concurrency = self.limit_concurrency, None
-        if most is not None and len(self.connections) > most and not self._has_room():
+        if most is not None and len(self.connections) > most and not self._make_room():
             self.ended["no_room"] += 1
             detail = f"this server holds {most} connections, all of them busy"
             self.transport.write(Refused(503, "overloaded", "Too busy", detail).render())
@@ -149,15 +146,11 @@ class BoundedProtocol(HttpToolsProtocol):
             return None
         return self._idle_from
 
-    def _has_room(self) -> bool:
-        # One look at all connections makes room for many: who opens them by the thousand causes few looks.
-        if BoundedProtocol._room == 0:
-            others = {each for each in self.connections if each is not self}
-            BoundedProtocol._room = _close_idle(cast("set[BoundedProtocol]", others))
-            if BoundedProtocol._room == 0:
-                return False
-        BoundedProtocol._room -= 1
-        return True
+    def _make_room(self) -> bool:
+        """Close idle connections where there are any. One look at all of them makes room for many: who opens
+        them by the thousand causes few looks.
+        """
+        return _close_idle(cast("set[BoundedProtocol]", self.connections) - {self})
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client will send no more. Returns whether something is still to be answered."""
@@ -473,14 +466,15 @@ def _too_large(limit: str) -> Refused:
     return Refused(431, "head-too-large", "The head is too large", f"a head may have {limit}")
 
 
-def _close_idle(connections: Iterable[BoundedProtocol]) -> int:
-    """Close a sixteenth of the connections that wait, and return how many: those first that have never asked
-    for anything, then those that have waited longest.
+def _close_idle(connections: Iterable[BoundedProtocol]) -> bool:
+    """Close a sixteenth of the connections that wait: those first that have never asked for anything, then
+    those that have waited longest. Return whether any did.
     """
     idle = [each for each in connections if each.idle_since is not None]
     idle.sort(key=lambda each: (each.cycle is not None, each.idle_since))
-    closed = idle[: -(-len(idle) // _ROOM_MADE)]
-    for connection in closed:
+    for connection in idle[: -(-len(idle) // _ROOM_MADE)]:
         connection.ended["no_room"] += 1
         connection.transport.close()
-    return len(closed)
+        # It is gone a moment later. Whoever comes until then already has its room.
+        connection.connections.discard(connection)
+    return bool(idle)

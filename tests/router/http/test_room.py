@@ -84,6 +84,23 @@ def test_those_that_asked_long_ago_make_room_too(full: int) -> None:
         assert kept[-1].read().body == b"/b"
 
 
+def test_room_that_was_made_is_taken_once(full: int) -> None:
+    with ExitStack() as stack:
+
+        def asked() -> Connection:
+            each = stack.enter_context(Connection(full))
+            each.send(get("/a"))
+            assert each.read().body == b"/a"
+            return each
+
+        kept = [asked() for _ in range(MOST)]
+        assert answers(full)  # two make room
+        kept += [asked(), asked()]
+        assert answers(full)
+        kept[2].socket.settimeout(2.0)  # far less than any connection may be idle
+        assert kept[2].is_closed()
+
+
 def test_where_all_are_busy_a_new_one_is_told_so_and_nobody_is_thrown_out(full: int) -> None:
     with ExitStack() as stack:
         waiting = [stack.enter_context(Connection(full)) for _ in range(MOST)]
