@@ -16,6 +16,7 @@ from ekiben.experiments.kinds.label import LabelMeasure
 from ekiben.experiments.kinds.table import MetricKind
 from ekiben.experiments.lifecycle import Status
 from ekiben.experiments.part import Name, Part, Percent
+from ekiben.experiments.statistics.sequential import PLANNED_USERS
 from ekiben.experiments.version import Version
 
 
@@ -183,6 +184,10 @@ class Experiment(Part):
     """The guardrails for errors, fallbacks and slow requests."""
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     """The probability of a false alarm over all looks together."""
+    planned_users: int = Field(default=PLANNED_USERS, ge=100, le=10**12, examples=[20_000])
+    """Users of a treatment and the control together for which intervals are narrowest. It is fixed during a
+    phase.
+    """
     min_users: int = Field(default=500, ge=1)
     """Matured users in each variant before a verdict. A ramp rolls back without them."""
     min_days: float = Field(default=7.0, ge=0, le=3650)

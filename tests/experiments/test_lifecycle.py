@@ -99,6 +99,14 @@ def test_a_weight_cannot_slip_through_with_the_transition_that_pauses_or_resumes
     assert refusal(credit_document(), in_status("promoted", variants=even))
 
 
+def test_planned_users_are_fixed_within_a_phase_and_free_with_a_new_one() -> None:
+    before = credit_document()
+    (line,) = refusal(before, credit_document(planned_users=20_000))
+    assert line.startswith(f"{NET}.planned_users: cannot change while the experiment is running: begin a new")
+    check_change(before, credit_document(planned_users=20_000, phase=2, seed="another"))
+    check_change(in_status("draft"), in_status("draft", planned_users=20_000))
+
+
 @pytest.mark.parametrize(
     ("path", "change"),
     [

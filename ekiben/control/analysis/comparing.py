@@ -70,9 +70,9 @@ def metric_report(
     )
 
 
-def compare(kind: Kind, control: Moments, treatment: Moments, alpha: float) -> Effect:
-    """Treatment minus control. `alpha` is what this comparison may use up."""
-    effect = effects.effect(*kind.pair(control, treatment), alpha)
+def compare(kind: Kind, control: Moments, treatment: Moments, alpha: float, planned_users: float) -> Effect:
+    """Treatment minus control, as `effects.effect`. `alpha` is what this comparison may use up."""
+    effect = effects.effect(*kind.pair(control, treatment), alpha, planned_users)
     fixed = _fixed_p_value(kind, control, treatment) if _varies(control) and _varies(treatment) else None
     return effect if fixed is None else msgspec.structs.replace(effect, fixed_p_value=fixed)
 
@@ -95,7 +95,9 @@ def total(moments: Mapping[Bucket, Moments], variant: int) -> Moments:
     return sum((each for bucket, each in moments.items() if bucket.variant == variant), start=Moments())
 
 
-def series(kind: Kind, moments: Mapping[Bucket, Moments], treatment: int, alpha: float) -> tuple[Point, ...]:
+def series(
+    kind: Kind, moments: Mapping[Bucket, Moments], treatment: int, alpha: float, planned_users: float
+) -> tuple[Point, ...]:
     """The effect of one treatment (its place; the control's is 0) as it was known at the end of each stretch
     of time, from the first with enough users on.
     """
@@ -108,7 +110,7 @@ def series(kind: Kind, moments: Mapping[Bucket, Moments], treatment: int, alpha:
         control, treated = seen[0], seen[treatment]
         users = control.n + treated.n
         if min(control.n, treated.n) >= JUDGED_FROM:
-            effect = effects.effect(*kind.pair(control, treated), alpha)
+            effect = effects.effect(*kind.pair(control, treated), alpha, planned_users)
             points.append(Point(at=at, users=users, absolute=effect.absolute, interval=effect.interval))
     return tuple(points)
 

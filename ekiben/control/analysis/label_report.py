@@ -31,6 +31,7 @@ def label_report(
     sums: Mapping[int, LabelSums],
     alpha: float,
     shown_alpha: float,
+    planned_users: float,
 ) -> MetricReport:
     """`model_versions` has every variant, the control first. Users are those with a label."""
     control, *treatments = model_versions
@@ -38,7 +39,10 @@ def label_report(
     found = {variant: sums.get(place, none) for place, variant in enumerate(model_versions)}
     measured = {variant: estimates(metric, each) for variant, each in found.items()}
     compared = {variant: each[metric.measure] for variant, each in measured.items()}
-    changes = {variant: effects.effect(compared[control], compared[variant], alpha) for variant in treatments}
+    changes = {
+        variant: effects.effect(compared[control], compared[variant], alpha, planned_users)
+        for variant in treatments
+    }
     z = NormalDist().inv_cdf(1 - shown_alpha / 2)
     return metric_report(
         metric.name,

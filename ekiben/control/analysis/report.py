@@ -51,6 +51,7 @@ def put_together(
         alpha=experiment.alpha,
         min_users=experiment.min_users,
         min_days=experiment.min_days,
+        planned_users=experiment.planned_users,
         variants=tuple(_variants(experiment, evidence)),
         srm=_srm(experiment, evidence, coverages),
         coverages=coverages,
@@ -139,26 +140,23 @@ def _declared(experiment: Experiment, evidence: Evidence) -> Iterator[MetricRepo
                 for name, variant in experiment.variants.items()
             }
             sums = evidence.labels.get(metric.name, {})
-            yield label_report(metric, role, versions, sums, alpha, experiment.alpha)
+            yield label_report(
+                metric, role, versions, sums, alpha, experiment.alpha, experiment.planned_users
+            )
         else:
             moments = evidence.values.get(metric.name, {})
-            yield _of_outcomes(metric, role, list(experiment.variants), moments, alpha, experiment.alpha)
+            yield _of_outcomes(experiment, metric, role, moments, alpha)
 
 
 def _of_outcomes(
-    metric: Metric,
-    role: Role,
-    variants: list[str],
-    moments: Mapping[Bucket, Moments],
-    alpha: float,
-    shown_alpha: float,
+    experiment: Experiment, metric: Metric, role: Role, moments: Mapping[Bucket, Moments], alpha: float
 ) -> MetricReport:
-    totals = {name: comparing.total(moments, place) for place, name in enumerate(variants)}
+    totals = {name: comparing.total(moments, place) for place, name in enumerate(experiment.variants)}
     max_worse = metric.guardrail.max_worse if metric.guardrail is not None else None
-    report = _compared(metric.name, metric.kind, role, metric.better, max_worse, totals, alpha, shown_alpha)
+    report = _compared(experiment, metric.name, metric.kind, role, metric.better, max_worse, totals, alpha)
     series = {
-        name: comparing.series(metric.kind, moments, place, alpha)
-        for place, name in enumerate(variants)
+        name: comparing.series(metric.kind, moments, place, alpha, experiment.planned_users)
+        for place, name in enumerate(experiment.variants)
         if place
     }
     return msgspec.structs.replace(report, window_hours=metric.window_hours, series=series)
@@ -171,10 +169,11 @@ def _of_requests(experiment: Experiment, evidence: Evidence) -> Iterator[MetricR
         found = evidence.requests.get(name, {})
         totals = {variant: found.get(place, Moments()) for place, variant in enumerate(experiment.variants)}
         max_worse = getattr(experiment.request_limits, name)
-        yield _compared(name, REQUESTS, role, Better.LOWER, max_worse, totals, alpha, experiment.alpha)
+        yield _compared(experiment, name, REQUESTS, role, Better.LOWER, max_worse, totals, alpha)
 
 
 def _compared(
+    experiment: Experiment,
     name: str,
     kind: Kind,
     role: Role,
@@ -182,13 +181,13 @@ def _compared(
     max_worse: float | None,
     totals: Mapping[str, Moments],
     alpha: float,
-    shown_alpha: float,
 ) -> MetricReport:
     control, *treatments = totals
     changes = {
-        variant: comparing.compare(kind, totals[control], totals[variant], alpha) for variant in treatments
+        variant: comparing.compare(kind, totals[control], totals[variant], alpha, experiment.planned_users)
+        for variant in treatments
     }
-    variants = [comparing.in_variant(kind, name, each, shown_alpha) for name, each in totals.items()]
+    variants = [comparing.in_variant(kind, name, each, experiment.alpha) for name, each in totals.items()]
     return comparing.metric_report(name, kind, role, better, variants, changes, max_worse)
 
 

@@ -4,7 +4,8 @@
 2. While an experiment runs or is paused, what decides who gets which variant stays as it is: a change of
    weights would move users, and who moves is who came early. Coverage moves no user and may always change.
 3. A share that the buckets cannot express is refused (`ekiben.experiments.shares`).
-4. A new phase lifts rule 2: a higher `phase` together with another seed deals the users again, and the
+4. Nor does `planned_users` change: intervals keep their promise for one number that was fixed beforehand.
+5. A new phase lifts rules 2 and 4: a higher `phase` together with another seed deals the users again, and the
    analysis begins again.
 """
 
@@ -19,10 +20,9 @@ from ekiben.experiments.shares import same_shares, share_problems
 
 _OWN_SEED = "a new phase has a seed that was not used before"
 _RAISE = "raise phase too, and the analysis begins again"
-_INSTEAD = (
-    "raise coverage, which moves no user; or begin a new phase: raise phase and name a seed that was not "
-    "used before"
-)
+_NEW_PHASE = "begin a new phase: raise phase and name a seed that was not used before"
+_PLANNED: Path = ("planned_users",)
+_INSTEAD = f"raise coverage, which moves no user; or {_NEW_PHASE}"
 
 
 def check_change(before: Document | None, after: Document) -> None:
@@ -66,7 +66,7 @@ def _changes(old: Experiment, new: Experiment, key: str, after: Document) -> Pro
         if not same_seed:
             yield ("seed",), f"{refused}, but with a new phase: {_RAISE}"
         for path in _fixed_paths_changed(old, new):
-            yield path, f"{refused}: {_INSTEAD}"
+            yield path, f"{refused}: {_NEW_PHASE if path == _PLANNED else _INSTEAD}"
 
 
 def _fixed_paths_changed(old: Experiment, new: Experiment) -> Iterator[Path]:
@@ -82,6 +82,8 @@ def _fixed_paths_changed(old: Experiment, new: Experiment) -> Iterator[Path]:
                 yield "variants", name, "weight"
     if new.namespace != old.namespace:
         yield ("namespace",)
+    if new.planned_users != old.planned_users:
+        yield _PLANNED
 
 
 def _promotion_problems(new: Experiment, after: Document) -> Problems:

@@ -212,18 +212,23 @@ def _mapping(data: Any, name: str) -> dict[str, Any]:
 
 
 _ANALYSED: Final = frozenset({
-    "metrics", "request_limits", "alpha", "min_users", "min_days", "ramp", "acknowledged_model_versions",
+    "metrics", "request_limits", "alpha", "planned_users", "min_users", "min_days", "ramp",
+    "acknowledged_model_versions",
 })  # fmt: skip
 
 
 def routing_data(data: Mapping[str, Any]) -> dict[str, Any]:
     """What a router needs of a document's plain values: models, and of each experiment who gets what.
 
-    It is a document as well, without metrics, ramps, minima, and overrides of experiments that do not run.
+    It is a document as well, without metrics, ramps, minima, and overrides of experiments that do not run. A
+    router need not know what only analysts do.
     """
     experiments = {}
     for key, each in _mapping(data, "experiments").items():
         if isinstance(each, dict):
             left_out = _ANALYSED if each.get("status") == "running" else _ANALYSED | {"overrides"}
-            experiments[key] = {name: value for name, value in each.items() if name not in left_out}
+            kept = {name: value for name, value in each.items() if name not in left_out}
+            if isinstance(required := kept.get(REQUIRES), list):
+                kept[REQUIRES] = [name for name in required if name not in left_out]
+            experiments[key] = kept
     return {**data, "experiments": experiments}

@@ -1,7 +1,7 @@
 """The rule by which an experiment is judged: what a change of it does to evidence that was there before.
 
-The deciding metric, the guardrails with their margins and windows, alpha and the minima. Metrics that are
-only watched are no part of it.
+The deciding metric, the guardrails with their margins and windows, alpha, the planned users and the
+minima. Metrics that are only watched are no part of it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from ekiben.experiments.changes.differences import flow
 from ekiben.experiments.document import Experiment
 
-_FIELDS = ("alpha", "min_users", "min_days", "request_limits")
+_FIELDS = ("alpha", "planned_users", "min_users", "min_days", "request_limits")
 
 
 def rule_differences(before: Experiment, after: Experiment) -> tuple[str, ...]:

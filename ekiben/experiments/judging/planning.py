@@ -79,6 +79,7 @@ def make_plan(
             alpha=experiment.alpha,
             power=power,
             min_users=experiment.min_users,
+            planned_users=experiment.planned_users,
         )
         takes = None
         if users_per_day is not None:

@@ -33,7 +33,7 @@ def evidence_of(effect: Effect, level: float) -> float:
     """The e-value of an effect; 1, which says nothing, where it has no value or no standard error."""
     if effect.absolute is None or effect.std_error is None:
         return 1.0
-    return e_value(effect.absolute, effect.std_error, effect.users, level)
+    return e_value(effect.absolute, effect.std_error, effect.users, level, effect.planned_users)
 
 
 def direction(effect: Effect, better: str) -> State:

@@ -23,6 +23,7 @@ class Effect(msgspec.Struct, frozen=True):
     fixed_p_value: float | None  # the ordinary test's: right only if this is the one and only look
     std_error: float | None = None  # the one behind the intervals
     users: float = 0.0  # the boundary's time: those of both variants
+    planned_users: float = 5000.0  # where the intervals are narrowest, in the same time
 
     @property
     def is_relative(self) -> bool:

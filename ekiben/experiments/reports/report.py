@@ -15,6 +15,7 @@ import msgspec
 from ekiben.experiments.reports.metric import MetricReport, Role
 from ekiben.experiments.reports.outcomes import LeftOut, OutcomeCounts
 from ekiben.experiments.reports.past import Ending, Redeployment, RuleChange, StepUsers
+from ekiben.experiments.statistics.sequential import PLANNED_USERS
 from ekiben.experiments.version import UNVERSIONED
 
 
@@ -103,6 +104,7 @@ class Report(msgspec.Struct, frozen=True):
     rule_changes: tuple[RuleChange, ...] = ()  # of the phase, the newest first
     ending: Ending | None = None  # of one that was promoted or rolled back, where the history knows it
     overrides: int = 0  # requests by override: shown, never analysed
+    planned_users: int = PLANNED_USERS  # of a treatment and the control together: narrowest intervals
     lag_s: float | None = None  # age of the oldest event that the report may not know of yet
 
     @property

@@ -20,21 +20,23 @@ from __future__ import annotations
 from math import exp, log, log1p, pi, sqrt
 from typing import Final
 
-from ekiben.experiments.statistics.sequential import TUNING
+from ekiben.experiments.statistics.sequential import PLANNED_USERS
 
 _BETWEEN_LOOKS: Final = 0.5825971579390107  # -zeta(1/2) / sqrt(2 pi)
 _STEPS: Final = 100  # of the grid
 
 
-def crossing_probability(drift: float, users: float, alpha: float, looks: int = 100) -> float:
+def crossing_probability(
+    drift: float, users: float, alpha: float, planned_users: float = PLANNED_USERS, looks: int = 100
+) -> float:
     """The probability that the interval at `alpha` has left 0 out on the right side at one of `looks` evenly
     spaced looks, the last after `users` users.
 
-    `drift` is the effect by its standard error after one user of both variants together:
-    effect / (std_error · sqrt(users)).
+    The interval is narrowest at `planned_users`. `drift` is the effect by its standard error after one user
+    of both variants together: effect / (std_error · sqrt(users)).
     """
     twice = 2 * log(1 / alpha)
-    rho2 = (twice + log1p(twice)) / TUNING
+    rho2 = (twice + log1p(twice)) / planned_users
     moved = _BETWEEN_LOOKS * sqrt(users / looks)
     # The first look is where passing begins: before it nothing is seen.
     times = [users * step / _STEPS for step in range(1, _STEPS + 1)]

@@ -25,22 +25,24 @@ from collections.abc import Sequence
 from math import exp, inf, isfinite, log, log1p, sqrt
 from typing import Final
 
-from ekiben.experiments.statistics.sequential import TUNING
+from ekiben.experiments.statistics.sequential import PLANNED_USERS
 
 _LARGEST_LOG: Final = 700.0
 
 
-def e_value(estimate: float, std_error: float, users: float, level: float) -> float:
+def e_value(
+    estimate: float, std_error: float, users: float, level: float, planned_users: float = PLANNED_USERS
+) -> float:
     """The evidence against an effect of 0 after `users` users, those of both variants counted.
 
     `std_error` is the ordinary one of `estimate`. `level` is the alpha at which the evidence is likeliest to
-    be asked for: rho is tuned to it, as `sequential` tunes it, and so it must be fixed beforehand. 1 where
-    nothing can be said.
+    be asked for: rho is tuned to it and to `planned_users`, as `sequential` tunes it, and so both must be
+    fixed beforehand. 1 where nothing can be said.
     """
     if users <= 0 or not std_error > 0 or not isfinite(std_error) or not isfinite(estimate):
         return 1.0
     twice = 2 * log(1 / level)
-    spread = users * (twice + log1p(twice)) / TUNING  # t rho²
+    spread = users * (twice + log1p(twice)) / planned_users  # t rho²
     score = estimate / std_error
     exponent = score * score * spread / (2 * (1 + spread)) if abs(score) < 1e150 else inf
     return exp(min(exponent, _LARGEST_LOG)) / sqrt(1 + spread)

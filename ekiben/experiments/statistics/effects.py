@@ -13,6 +13,7 @@ import msgspec
 from ekiben.experiments.reports.effect import Effect, Interval
 from ekiben.experiments.statistics.moments import Moments
 from ekiben.experiments.statistics.sequential import (
+    PLANNED_USERS,
     UNBOUNDED,
     confidence_sequence,
     half_width,
@@ -99,12 +100,14 @@ def cuped(control: Moments, treatment: Moments) -> tuple[Estimate, Estimate] | N
     return None if first is None or second is None else (first, second)
 
 
-def effect(control: Estimate | None, treatment: Estimate | None, alpha: float) -> Effect:
+def effect(
+    control: Estimate | None, treatment: Estimate | None, alpha: float, planned_users: float = PLANNED_USERS
+) -> Effect:
     """Treatment minus control with intervals that hold at every look.
 
     `alpha` is what this comparison may use up: the experiment's, divided by the number of comparisons that it
-    is one of. The fixed p-value is the normal approximation's with the ordinary standard errors; all else
-    has the steadied ones.
+    is one of. Intervals are narrowest at `planned_users` users of both variants, fixed beforehand. The fixed
+    p-value is the normal approximation's with the ordinary standard errors; all else has the steadied ones.
     """
     if control is None or treatment is None:
         return UNKNOWN
@@ -114,13 +117,14 @@ def effect(control: Estimate | None, treatment: Estimate | None, alpha: float) -
     std_error = hypot(*steadied(control, treatment))
     return Effect(
         absolute=absolute,
-        interval=confidence_sequence(absolute, std_error, users, alpha),
+        interval=confidence_sequence(absolute, std_error, users, alpha, planned_users),
         relative=absolute / abs(control.value) if control.value else None,
-        relative_interval=relative_interval(control, treatment, alpha),
-        p_value=sequential_p_value(absolute, std_error, users),
+        relative_interval=relative_interval(control, treatment, alpha, planned_users),
+        p_value=sequential_p_value(absolute, std_error, users, planned_users),
         fixed_p_value=erfc(abs(absolute) / ordinary / sqrt(2)) if ordinary else None,
         std_error=std_error,
         users=users,
+        planned_users=planned_users,
     )
 
 
@@ -152,7 +156,9 @@ def steadied(control: Estimate, treatment: Estimate) -> tuple[float, float]:
     return steady(control, first), steady(treatment, second)
 
 
-def relative_interval(control: Estimate, treatment: Estimate, alpha: float) -> Interval:
+def relative_interval(
+    control: Estimate, treatment: Estimate, alpha: float, planned_users: float = PLANNED_USERS
+) -> Interval:
     """The interval of treatment minus control as a share of the control's value without its sign.
 
     Fieller's (E. C. Fieller, "Some problems in interval estimation", JRSS B 16 (1954)) with the sequential
@@ -161,7 +167,7 @@ def relative_interval(control: Estimate, treatment: Estimate, alpha: float) -> I
     Both ends are None while the control's own interval holds 0: the share of something that may be nothing
     is not bounded.
     """
-    boundary = half_width(1.0, control.users + treatment.users, alpha)
+    boundary = half_width(1.0, control.users + treatment.users, alpha, planned_users)
     control_error, treatment_error = steadied(control, treatment)
     a = control.value**2 - (boundary * control_error) ** 2
     if not a > 0 or control_error + treatment_error == 0:

@@ -15,7 +15,7 @@ import msgspec
 
 from ekiben.experiments.statistics.boundary_crossing import crossing_probability
 from ekiben.experiments.statistics.effects import Estimate, steadied
-from ekiben.experiments.statistics.sequential import JUDGED_FROM
+from ekiben.experiments.statistics.sequential import JUDGED_FROM, PLANNED_USERS
 
 MOST_POWER = 0.999
 """Nearer to 1 the boundary's approximation no longer holds."""
@@ -64,11 +64,14 @@ def sample_size(
     alpha: float,
     power: float = 0.8,
     min_users: int = JUDGED_FROM,
+    planned_users: float | None = PLANNED_USERS,
 ) -> SampleSize:
     """The users with which `effect` (treatment minus control, absolute, not 0) is found with `power`.
 
     `weights` are the variants', control first, in any unit. `alpha` is the experiment's; it is divided by the
-    number of treatments. Each variant gets at least `min_users`. The treatment with the least weight decides.
+    number of treatments. Intervals are narrowest at `planned_users` of a treatment and the control together;
+    None is at the number that is found, with which fewest are needed. Each variant gets at least `min_users`.
+    The treatment with the least weight decides.
     Raises ValueError for what is no plan.
     """
     if not effect:
@@ -92,7 +95,7 @@ def sample_size(
             for std, share in zip(stds, shares, strict=True)
         )
         drift = min(abs(effect) / (hypot(*steadied(control, treatment)) * sqrt(users)), _LARGEST_DRIFT)
-        return crossing_probability(drift, users, alpha) >= power
+        return crossing_probability(drift, users, alpha, planned_users or users) >= power
 
     ordinary = hypot(*(std / sqrt(share) for std, share in zip(stds, shares, strict=True)))
     quantiles = NormalDist().inv_cdf(1 - alpha / 2) + NormalDist().inv_cdf(power)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from ekiben.experiments.reports.effect import Interval
 from ekiben.experiments.reports.metric import State
-from ekiben.experiments.statistics.sequential import confidence_sequence
+from ekiben.experiments.statistics.sequential import confidence_sequence, half_width
 from tests.control.analysis.events import DAY, HOUR, START, Log, in_variant, metric, metric_of, stored
 
 USERS = 1200
@@ -84,6 +85,28 @@ def test_watched_metrics_are_called_together_and_not_each_by_its_own_interval(
     assert [each.states["treatment"] for each in report.metrics[1:5]] == [
         State.BETTER, *[State.UNCLEAR] * 3
     ]  # fmt: skip
+
+
+def test_planned_users_are_where_all_intervals_of_a_report_are_narrowest(
+    log: Log, population: Population
+) -> None:
+    held = [stored(metric(), metric("orders"), planned_users=planned) for planned in (1000, 10**6)]
+    near, far = (log.report(each, now=NOW) for each in held)
+    assert (near.planned_users, far.planned_users) == (1000, 10**6)
+    for name in ("profit", "orders", "error_rate"):
+        narrow, wide = (metric_of(each, name).effects["treatment"] for each in (near, far))
+        by = _width(wide.interval) / _width(narrow.interval)
+        assert by == pytest.approx(
+            half_width(1, USERS, 0.05, 10**6) / half_width(1, USERS, 0.05, 1000), rel=0.2
+        )
+        assert narrow.p_value == 1 or narrow.p_value < wide.p_value
+    narrow, wide = (metric_of(each).series["treatment"] for each in (near, far))
+    assert narrow
+    assert all(_width(one.interval) < _width(other.interval) for one, other in zip(narrow, wide, strict=True))
+
+
+def _width(interval: Interval) -> float:
+    return interval.high - interval.low
 
 
 def test_a_covariate_takes_out_what_28_days_before_explain(log: Log, population: Population) -> None:

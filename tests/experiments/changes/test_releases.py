@@ -134,6 +134,13 @@ def test_the_routing_document_says_who_gets_what_and_no_more() -> None:
     assert less.experiments[EXPERIMENT].status == "rolled_back"
 
 
+def test_a_router_need_not_know_what_only_analysts_do() -> None:
+    written = write_document(parse_document(credit(experiment={"planned_users": 20_000})))
+    assert written["experiments"][EXPERIMENT]["requires"] == ["planned_users"]
+    routed = routing_data(written)["experiments"][EXPERIMENT]
+    assert "planned_users" not in {*routed, *routed["requires"]}
+
+
 def test_a_router_runs_what_it_knows_of_a_newer_routing_document() -> None:
     data = newer()
     held = data["experiments"][EXPERIMENT]

@@ -20,6 +20,7 @@ def experiment(*metrics: dict[str, Any], **fields: Any) -> Any:
     ("after", "lines"),
     [
         (experiment(alpha=0.1), ("alpha: 0.05 → 0.1",)),
+        (experiment(planned_users=20_000), ("planned_users: 5000 → 20000",)),
         (experiment(min_users=5), ("min_users: 500 → 5",)),
         (experiment(min_days=1), ("min_days: 7 → 1",)),
         (experiment(request_limits={"error_rate": 0.5}), ("request_limits, error_rate: 0.01 → 0.5",)),

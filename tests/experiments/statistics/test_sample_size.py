@@ -19,6 +19,12 @@ def test_looking_at_any_time_costs_users() -> None:
     assert size.users_by_variant == (size.users // 2, size.users // 2)
 
 
+def test_intervals_that_are_narrowest_at_the_plans_own_users_need_fewest() -> None:
+    fixed, tuned = (sample_size(1, Spread(100), (50, 50), alpha=0.05, planned_users=n) for n in (5000, None))
+    assert fixed.fixed_users == 313_956
+    assert (fixed.price, tuned.price) == (pytest.approx(2.24, abs=0.01), pytest.approx(1.68, abs=0.01))
+
+
 def test_a_smaller_effect_less_alpha_more_power_and_unequal_weights_need_more_users() -> None:
     def users(effect: float = 26, weights: tuple[float, ...] = (50, 50), **more: float) -> int:
         return sample_size(effect, Spread(165), weights, **{"alpha": 0.05, **more}).users  # type: ignore[arg-type]

@@ -25,20 +25,26 @@ def test_the_width_is_growthbooks() -> None:
     assert half_width(sqrt(variance / n), n, alpha) == pytest.approx(theirs, rel=1e-12)
 
 
+@pytest.mark.parametrize("users", [1000, 50_000, 10**7])
+def test_the_interval_is_narrowest_at_the_planned_users(users: int) -> None:
+    planned = half_width(1.0, users, 0.05, users)
+    assert all(half_width(1.0, users, 0.05, users * by) > planned for by in (0.01, 0.3, 3, 100))
+
+
 @given(USERS, st.floats(-0.9, -1e-4), ALPHA)
 def test_intervals_are_nested_in_alpha(users: int, smaller: float, alpha: float) -> None:
     assert half_width(1.0, users, alpha * (1 + smaller)) >= half_width(1.0, users, alpha) * (1 - 1e-12)
 
 
-@given(st.floats(-20, 20), st.floats(0.01, 100), USERS, ALPHA)
+@given(st.floats(-20, 20), st.floats(0.01, 100), USERS, ALPHA, USERS)
 def test_the_p_value_is_below_alpha_exactly_when_the_interval_leaves_0_out(
-    score: float, std_error: float, users: int, alpha: float
+    score: float, std_error: float, users: int, alpha: float, planned: int
 ) -> None:
     estimate = score * std_error
-    p = sequential_p_value(estimate, std_error, users)
+    p = sequential_p_value(estimate, std_error, users, planned)
     if abs(p / alpha - 1) < 1e-9:
         return  # nearer than rounding
-    interval = confidence_sequence(estimate, std_error, users, alpha)
+    interval = confidence_sequence(estimate, std_error, users, alpha, planned)
     assert interval.low is not None
     assert interval.high is not None
     assert (p < alpha) == (interval.low > 0 or interval.high < 0)
