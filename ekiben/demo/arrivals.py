@@ -10,7 +10,7 @@ import json
 import os
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ PER_S: Final = 120
 # What a loan earns, as a share of its amount: paid back, and not. As the example `credit` has it.
 GAIN_OF_GOOD: Final = 0.15
 LOSS_OF_BAD: Final = 0.60
+_SAID: Final = ("home", "job")
 _SEND_EVERY_S: Final = 0.25
 _MOST_AT_ONCE: Final = 64
 
@@ -34,6 +35,11 @@ class Applicant:
 
     features: dict[str, Any]
     bad: bool
+
+
+def said_of(features: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a client would say of the user, so that reports have segments."""
+    return {name: features[name] for name in _SAID if name in features} or None
 
 
 def read_applicants(path: Path) -> list[Applicant]:
@@ -108,7 +114,9 @@ class Arrivals:
 
     async def _one(self, router: AsyncClient, user: str, applicant: Applicant) -> None:
         with suppress(ClientError):
-            answer = await router.predict(self._model, user, applicant.features)
+            answer = await router.predict(
+                self._model, user, applicant.features, attributes=said_of(applicant.features)
+            )
             self._waiting += outcomes_of(applicant, answer.prediction["decision"], answer.prediction_id)
             self.arrived += 1
 

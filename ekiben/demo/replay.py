@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ekiben.client import AsyncClient, ClientError, Problem
+from ekiben.demo.arrivals import said_of
 from ekiben.terminal.settings import api_key
 
 REQUESTS = 2_000
@@ -70,7 +71,9 @@ async def _ask(router: AsyncClient, model: str, request: Request) -> Answer:
     begun = time.perf_counter()
     status, told = 0, None
     try:
-        told = await router.predict(model, request.user, request.features)
+        told = await router.predict(
+            model, request.user, request.features, attributes=said_of(request.features)
+        )
         status = 200
     except Problem as problem:
         status = problem.status

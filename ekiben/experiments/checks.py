@@ -10,7 +10,12 @@ from typing import Any
 
 from ekiben.experiments.document import Document, Experiment, Model
 from ekiben.experiments.lifecycle import ACTIVE
-from ekiben.experiments.metric_checks import label_problems, metric_problems, ramp_problems
+from ekiben.experiments.metric_checks import (
+    label_problems,
+    metric_problems,
+    ramp_problems,
+    segment_problems,
+)
 from ekiben.experiments.problems import Path, Problems, below, listed, show, unknown, word
 from ekiben.experiments.version import version_problems
 
@@ -164,6 +169,7 @@ def _experiment_problems(
     yield from metric_problems(experiment)
     if experiment.model in document.models:
         yield from label_problems(experiment, document.models[experiment.model])
+    yield from segment_problems(experiment, document.models.get(experiment.model))
     yield from ramp_problems(experiment)
     namespace = experiment.namespace
     if namespace is not None and namespace.from_ >= namespace.to:

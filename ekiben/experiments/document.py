@@ -19,6 +19,8 @@ from ekiben.experiments.part import Name, Part, Percent
 from ekiben.experiments.statistics.sequential import PLANNED_USERS
 from ekiben.experiments.version import Version
 
+AttributeName = Annotated[str, Field(min_length=1, max_length=64)]
+
 
 class Capture(Part):
     """Which of a model's predictions are recorded, beside the exposures of experiments. There are two
@@ -180,6 +182,12 @@ class Experiment(Part):
     """The share of users to draw from. Experiments that run on one model need one each."""
     metrics: Annotated[tuple[Metric, ...], Field(strict=False)] = ()
     """The metrics to compare. The first that is not a guardrail decides."""
+    segments: Annotated[tuple[AttributeName, ...], Field(max_length=5, strict=False)] = Field(
+        default=(), examples=[["country", "plan"]]
+    )
+    """Names of attributes by which reports break users down, at most 5. A user counts with the value of the
+    first request.
+    """
     request_limits: RequestLimits = RequestLimits()
     """The guardrails for errors, fallbacks and slow requests."""
     alpha: float = Field(default=0.05, gt=0, lt=0.5)

@@ -1,4 +1,4 @@
-"""What is wrong with an experiment's metrics and its ramp, beyond their types."""
+"""What is wrong with an experiment's metrics, segments and ramp, beyond their types."""
 
 from __future__ import annotations
 
@@ -46,6 +46,17 @@ def _unlabelled(metric: Metric, output: Output) -> str | None:
             "horizons have no label: name one of them as `score`"
         )
     return None
+
+
+def segment_problems(experiment: Experiment, model: Model | None) -> Problems:
+    """Yield (path in the experiment, message) for each attribute that reports cannot be broken down by."""
+    never_kept = model.capture.without if model is not None and model.capture is not None else ()
+    for place, name in enumerate(experiment.segments):
+        if name in experiment.segments[:place]:
+            yield ("segments", place), f"{show(name)} is listed twice"
+        if name in never_kept:
+            where = f"models.{experiment.model}.capture.without"
+            yield ("segments", place), f"{show(name)} is never kept: take it out of {where}, or out of here"
 
 
 def ramp_problems(experiment: Experiment) -> Problems:

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 from ekiben.clients.controller import ControllerClient
 from ekiben.experiments.reports.report import Report
 from ekiben.experiments.reports.shadow import ShadowReport
-from ekiben.experiments.reports.tidy import Row, left_out_rows, metric_rows, series_rows, shadow_row
+from ekiben.experiments.reports.tidy import (
+    Row,
+    day_rows,
+    left_out_rows,
+    metric_rows,
+    segment_rows,
+    series_rows,
+    shadow_row,
+)
 from ekiben.state.documents.document import Stored
 from ekiben.state.documents.experiments_file import read_experiments_file
 
@@ -36,6 +44,14 @@ class Source(ABC):
     def series(self, *experiments: str) -> pd.DataFrame:
         """A row for each metric, treatment and time: the effect as it was known then."""
         return self._frame(experiments, series_rows)
+
+    def days(self, *experiments: str) -> pd.DataFrame:
+        """A row for each metric, treatment and day of first exposure."""
+        return self._frame(experiments, day_rows)
+
+    def segments(self, *experiments: str) -> pd.DataFrame:
+        """A row for each segment, metric and treatment."""
+        return self._frame(experiments, segment_rows)
 
     def left_out(self, *experiments: str) -> pd.DataFrame:
         """A row for each reason for which users or outcomes do not count."""
@@ -127,7 +143,7 @@ def _frame(rows: Iterable[Row]) -> pd.DataFrame:
     except ModuleNotFoundError:
         raise ModuleNotFoundError("frames need pandas: pip install 'ekiben[notebooks]'") from None
     frame = pd.DataFrame(list(rows))
-    for name in ("report_at", "at"):
+    for name in ("report_at", "at", "since", "until"):
         if name in frame:
             frame[name] = pd.to_datetime(frame[name], unit="s", utc=True)
     return frame

@@ -9,15 +9,16 @@ from rich.console import Console
 from rich.table import Table
 
 from ekiben.experiments.durations import format_duration
-from ekiben.experiments.judging.wording import doubts
+from ekiben.experiments.judging.wording import doubts, fading_words
 from ekiben.experiments.kinds.label import LabelMeasure
-from ekiben.experiments.kinds.table import kind_of
 from ekiben.experiments.reports.effect import Interval
 from ekiben.experiments.reports.labels import LabelQuality
 from ekiben.experiments.reports.metric import MetricReport
 from ekiben.experiments.reports.outcomes import OutcomeCounts
 from ekiben.experiments.reports.report import Report
+from ekiben.showing.segments import breakdown_table
 from ekiben.showing.standing import moment
+from ekiben.showing.values import interval_of, level_of
 from ekiben.terminal.tables import NONE, plain_table
 
 
@@ -34,6 +35,9 @@ def show_report(console: Console, report: Report) -> None:
     console.print(split_line(report), soft_wrap=True)
     console.print()
     console.print(metrics_table(report))
+    for breakdown in report.breakdowns:
+        console.print()
+        console.print(breakdown_table(report, breakdown))
     for metric in report.metrics:
         if metric.labels:
             console.print()
@@ -99,9 +103,9 @@ def metrics_table(report: Report) -> Table:
                 str(metric.role),
                 variant,
                 f"{users:,}",
-                _level(metric, control.mean if control else None),
-                _level(metric, effect.absolute, signed=True),
-                _interval(metric, effect.interval),
+                level_of(metric, control.mean if control else None),
+                level_of(metric, effect.absolute, signed=True),
+                interval_of(metric, effect.interval),
                 _percent(effect.relative if effect.is_relative else None, signed=True),
                 _state(metric, variant),
             )
@@ -160,29 +164,23 @@ def _notes(report: Report) -> Iterator[str]:
     for change in report.redeployments:
         noted = "acknowledged" if change.acknowledged else "not acknowledged: it blocks the verdict"
         yield f"{change.variant} was answered by {change.model_version} in the middle ({noted})"
+    yield from _of_metrics(report)
     yield from doubts(report)
     if report.lag_s is not None and report.lag_s > 60:
         yield f"the newest {format_duration(report.lag_s)} of events are not in it yet"
 
 
+def _of_metrics(report: Report) -> Iterator[str]:
+    for metric in report.metrics:
+        for variant, share in metric.saved.items():
+            yield f"{metric.name}, {variant}: the covariate saves {share:.0%} of the users"
+        for variant in metric.fading:
+            yield f"{metric.name}, {variant}: {fading_words(metric, variant)}"
+
+
 def _state(metric: MetricReport, variant: str) -> str:
     state = metric.states.get(variant)
     return NONE if state is None else str(state).replace("_", " ")
-
-
-def _level(metric: MetricReport, value: float | None, *, signed: bool = False) -> str:
-    if value is None:
-        return NONE
-    if kind_of(metric.kind).is_share:
-        return f"{100 * value:+.2f} pp" if signed else f"{100 * value:.2f} %"
-    return f"{value:+.4g}" if signed else f"{value:.4g}"
-
-
-def _interval(metric: MetricReport, interval: Interval) -> str:
-    if interval.low is None and interval.high is None:
-        return "not known yet"
-    low, high = (_level(metric, end, signed=True) for end in (interval.low, interval.high))
-    return f"{low} to {high}"
 
 
 def _percent(share: float | None, *, signed: bool = False) -> str:

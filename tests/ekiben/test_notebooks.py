@@ -27,7 +27,12 @@ from tests.redis_server import RedisServer
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "docs" / "notebooks" / "reports.ipynb"
 NOW = START + 30 * DAY
-HELD = stored(metric(), metric("kept", "proportion", guardrail={"max_worse": 0.05}), shadow={"v3": 100})
+HELD = stored(
+    metric(),
+    metric("kept", "proportion", guardrail={"max_worse": 0.05}),
+    shadow={"v3": 100},
+    segments=["plan"],
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +43,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Source:
     for number in range(600):
         variant = ("control", "treatment")[number % 2]
         at = number * HOUR / 5
-        prediction = log.exposure(f"u{number}", variant, at)
+        prediction = log.exposure(f"u{number}", variant, at, attributes='{"plan":"pro"}')
         log.outcome(number % 7 + 3 * (number % 2), at + 60, prediction=prediction)
         log.shadow(prediction, 0.6, 0.5, at=START + 29 * DAY)
     log.outcome(1.0, user="a-stranger")
@@ -89,9 +94,18 @@ def test_a_series_and_what_is_left_out_are_frames(files: Source) -> None:
     assert left[left.code == "unknown_user"]["count"].tolist() == [1]
 
 
+def test_segments_and_days_are_frames(files: Source) -> None:
+    segments = files.segments(KEY).set_index(["attribute", "segment", "metric"])
+    assert segments.loc[("plan", "pro", "profit")].effect_absolute == pytest.approx(3, abs=0.1)
+    assert segments.loc[("plan", "pro", "profit")].state == "better"
+    days = files.days()
+    assert days[days.metric == "profit"].users.tolist() == [200, 240]
+    assert str(days["since"].dtype).endswith("UTC]")
+
+
 async def test_a_controller_and_files_give_the_same_frames(files: Source, controller: Scene) -> None:
     asked = open_controller()
-    for name in ("metrics", "series", "left_out", "shadows"):
+    for name in ("metrics", "series", "days", "segments", "left_out", "shadows"):
         frame = await asyncio.to_thread(getattr(asked, name))
         assert len(frame) > 0
         pd.testing.assert_frame_equal(frame, getattr(files, name)())

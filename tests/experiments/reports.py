@@ -7,7 +7,8 @@ from typing import Any
 from ekiben.experiments.reports.effect import Effect, Interval
 from ekiben.experiments.reports.metric import MetricReport, Role, State, VariantMetric
 from ekiben.experiments.reports.past import StepUsers
-from ekiben.experiments.reports.report import Decision, Report, Srm, VariantUsers, Verdict
+from ekiben.experiments.reports.report import Decision, Report, VariantUsers, Verdict
+from ekiben.experiments.reports.srm import Srm
 
 NONE = Interval(low=None, high=None)
 

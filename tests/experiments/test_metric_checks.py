@@ -1,4 +1,4 @@
-"""What is wrong with metrics and ramps is told in a line with its path."""
+"""What is wrong with metrics, segments and ramps is told in a line with its path."""
 
 from __future__ import annotations
 
@@ -18,9 +18,21 @@ def metrics(*changes: dict[str, Any]) -> dict[str, Any]:
     return credit(metrics=[METRIC | change for change in changes])
 
 
+def never_kept(name: str, **experiment: Any) -> dict[str, Any]:
+    """The document with an attribute that is left out of events."""
+    data = credit(**experiment)
+    data["models"]["credit"]["capture"] = {"without": [name]}
+    return data
+
+
 @pytest.mark.parametrize(
     ("data", "line"),
     [
+        (credit(segments=["plan", "plan"]), 'segments.1: "plan" is listed twice'),
+        (
+            never_kept("plan", segments=["plan"]),
+            'segments.0: "plan" is never kept: take it out of models.credit.capture.without, or out of here',
+        ),
         (metrics({}, {}), 'metrics.1.name: "profit" is taken: give this metric another name'),
         (
             metrics({"name": "error_rate"}),

@@ -89,6 +89,7 @@ def test_a_file_of_ours_validates(path: Path) -> None:
         credit(seed=None, namespace=None, ramp=None),
         model(capture={"per_second": 5, "scores_per_second": 500, "without": ["income"]}),
         model(capture=None),
+        credit(segments=["country", "plan"]),
         metric(denominator=None, covariate=None, guardrail=None, classes=None),
         model(versions={"v1": {"endpoints": ["https://[::1]:1", "http://a-b.c"], "workers": 4}}, shadow={})
         | {"experiments": {}},
@@ -126,6 +127,9 @@ def test_what_the_check_takes_validates(data: object) -> None:
         model(capture={"per_second": -1}),
         model(capture={"without": "income"}),
         credit(model=None),
+        credit(segments="country"),
+        credit(segments=["a", "b", "c", "d", "e", "f"]),
+        credit(segments=[""]),
         credit(status="started"),
         credit(coverage=-1),
         credit(coverage="10"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from math import isfinite, sqrt
-from operator import itemgetter
+from operator import attrgetter
 from statistics import NormalDist
 from typing import Any, Final
 
@@ -103,10 +103,10 @@ def series(
     """
     points = []
     seen = {0: Moments(), treatment: Moments()}
-    stretches = sorted((at, variant, each) for (variant, at), each in moments.items() if variant in seen)
-    for at, stretch in groupby(stretches, key=itemgetter(0)):
-        for _, variant, more in stretch:
-            seen[variant] += more
+    stretches = sorted((each for each in moments if each.variant in seen), key=attrgetter("ends_at"))
+    for at, stretch in groupby(stretches, key=attrgetter("ends_at")):
+        for bucket in stretch:
+            seen[bucket.variant] += moments[bucket]
         control, treated = seen[0], seen[treatment]
         users = control.n + treated.n
         if min(control.n, treated.n) >= JUDGED_FROM:

@@ -7,10 +7,11 @@ What an override assigned is counted apart and goes no further.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import ibis
 
+from ekiben.control.analysis.attributes import column, value_of
 from ekiben.control.analysis.metrics import moment_sums
 from ekiben.control.analysis.tables import Table
 
@@ -38,12 +39,12 @@ def overridden(exposed: Table) -> Table:
     return by_override.aggregate(users=by_override.user_hash.nunique())
 
 
-def users(exposed: Table, variants: Sequence[str], slow_ms: float) -> Table:
+def users(exposed: Table, variants: Sequence[str], slow_ms: float, segments: Sequence[str] = ()) -> Table:
     """One row for each user whom the hash assigned.
 
     `variant` is the place of the first one in `variants`, `crossed` tells whether there was another later;
     `first_at` is the first exposure; `requests`, `errors`, `fallbacks` and `slow` (longer than `slow_ms`)
-    are counts.
+    are counts. For each of `segments` there is a column with what the first exposure said of the user.
     """
     hashed = exposed.filter((exposed.assigned_by == "hash") & exposed.variant.isin(variants))
     firsts = {
@@ -56,13 +57,27 @@ def users(exposed: Table, variants: Sequence[str], slow_ms: float) -> Table:
         fallbacks=hashed.count(where=hashed.result == "fallback"),
         slow=hashed.count(where=hashed.latency_ms > slow_ms),
         **firsts,
+        **({"first": _first(hashed)} if segments else {}),
     )
     found = found.mutate(first_at=ibis.least(*(found[name].fill_null(_NEVER) for name in firsts)))
     seen = sum(found[name].notnull().cast("int8") for name in firsts)
     began = ibis.cases(
         *((found[name] == found.first_at, place) for place, name in enumerate(firsts)), else_=None
     )
-    return found.mutate(variant=began.cast("int8"), crossed=seen > 1).drop(*firsts)
+    found = found.mutate(variant=began.cast("int8"), crossed=seen > 1)
+    if not segments:
+        return found.drop(*firsts)
+    said = found["first"]["attributes"]
+    values = {column(place): value_of(said, name) for place, name in enumerate(segments)}
+    return found.mutate(**values).drop(*firsts, "first")
+
+
+def _first(hashed: Table) -> Any:
+    """The earliest exposure's attributes. Of several at one time the text decides, so that every look agrees.
+    One without attributes is the first as well: what is said later may be the treatment's doing.
+    """
+    held = {"at": hashed["at"], "attributes": hashed.attributes.fill_null("")}
+    return ibis.struct(held).min()
 
 
 def joined_since(users: Table, since: float, window: float, now: float) -> Table:

@@ -13,6 +13,7 @@ from ekiben.control.analysis import exposures, label_sums, labels, metrics, outc
 from ekiben.control.analysis.label_sums import LabelSums
 from ekiben.control.analysis.metrics import Bucket, bucket_width_s, moments_of, window_s
 from ekiben.control.analysis.reasons import ORDER, Line, Reason, name_reason
+from ekiben.control.analysis.segments import Segmented, SegmentSums
 from ekiben.control.analysis.tables import EventTables, Table
 from ekiben.experiments.document import Experiment, Metric
 from ekiben.experiments.kinds.requests import REQUEST_METRICS
@@ -48,6 +49,7 @@ class Evidence(msgspec.Struct, frozen=True):
     requests: Mapping[str, Mapping[int, Moments]] = {}  # by the metric's name
     values: Mapping[str, Mapping[Bucket, Moments]] = {}  # by the metric's name
     labels: Mapping[str, Mapping[int, LabelSums]] = {}
+    segments: Mapping[str, Sequence[SegmentSums]] = {}  # by the attribute's name
     received: int = 0  # outcomes of anybody since the phase started
     outcomes: tuple[Line, ...] = ()  # what became of those, and of earlier ones that count
 
@@ -64,7 +66,7 @@ def gather(tables: EventTables, key: str, stored: Stored, now: float, step: Step
     if started_at is None:
         return Evidence(answers=answers, overridden=overridden)
     limit_ms = experiment.request_limits.latency_ms
-    users = tables.keep(exposures.users(exposed, list(experiment.variants), limit_ms))
+    users = tables.keep(exposures.users(exposed, list(experiment.variants), limit_ms, experiment.segments))
     split = tables.rows(exposures.split(users))
     alone = [row for row in split if not row["crossed"]]
     joined = Counter[int]()
@@ -82,8 +84,11 @@ def gather(tables: EventTables, key: str, stored: Stored, now: float, step: Step
             for metric, each in REQUEST_METRICS.items()
         },
     )
+    segmented = Segmented(tables, users, experiment.segments) if experiment.segments else None
     if experiment.metrics:
-        evidence = _with_outcomes(tables, stored, key, users, evidence, now)
+        evidence = _with_outcomes(tables, stored, key, users, segmented, evidence, now)
+    if segmented is not None:
+        evidence = msgspec.structs.replace(evidence, segments=segmented.close())
     tables.drop(users)
     return evidence
 
@@ -106,7 +111,13 @@ def _step_users(
 
 
 def _with_outcomes(
-    tables: EventTables, stored: Stored, key: str, users: Table, evidence: Evidence, now: float
+    tables: EventTables,
+    stored: Stored,
+    key: str,
+    users: Table,
+    segmented: Segmented | None,
+    evidence: Evidence,
+    now: float,
 ) -> Evidence:
     assert evidence.started_at is not None
     experiment, started_at = stored.document.experiments[key], evidence.started_at
@@ -129,8 +140,8 @@ def _with_outcomes(
     lines += _lost(tables, located, key, experiment)
     theirs = _marked(tables, located, truths, now)
     lines += _of_users(tables, theirs, experiment, started_at, now)
-    gathered = {metric.name: _labels(tables, theirs, metric, now) for metric in truths}
-    values = _values(tables, theirs, users, numbers, started_at, now)
+    gathered = {metric.name: _labels(tables, theirs, metric, segmented, now) for metric in truths}
+    values = _values(tables, theirs, users, numbers, segmented, started_at, now)
     tables.drop(located)
     received = tables.of("outcome").filter(lambda t: t.received_at >= started_at)
     return msgspec.structs.replace(
@@ -212,17 +223,13 @@ def _of_users(
     ]
 
 
-def _labels(tables: EventTables, theirs: Table, metric: Metric, now: float) -> dict[int, LabelSums]:
+def _labels(
+    tables: EventTables, theirs: Table, metric: Metric, segmented: Segmented | None, now: float
+) -> dict[int, LabelSums]:
     scored = tables.keep(labels.scored(theirs, metric, now))
-    if metric.classes is None:
-        sums = areas = tables.rows(label_sums.sums(scored))
-    else:
-        users = tables.keep(label_sums.class_users(scored, len(metric.classes)))
-        sums, areas = (tables.rows(of(users)) for of in (label_sums.class_sums, label_sums.class_areas))
-        tables.drop(users)
-        orders = {row["variant"]: row for row in tables.rows(label_sums.orders(scored))}
-        sums = [row | orders[row["variant"]] for row in sums]
-    found = label_sums.collected(sums, areas, tables.rows(label_sums.calibration(scored)))
+    found = label_sums.gathered(tables, scored, metric, tables.rows(label_sums.calibration(scored)))
+    if segmented is not None:
+        segmented.add_labels(scored, metric)
     tables.drop(scored)
     return found
 
@@ -232,6 +239,7 @@ def _values(
     theirs: Table,
     users: Table,
     numbers: Sequence[Metric],
+    segmented: Segmented | None,
     started_at: float,
     now: float,
 ) -> dict[str, dict[Bucket, Moments]]:
@@ -245,6 +253,8 @@ def _values(
         counts = tables.rows(metrics.matured_users(users, window, width_s, now))
         sums = tables.rows(metrics.matured_sums(values, places, window, width_s, now))
         for place in places:
-            moments[numbers[place].name] = metrics.moments(counts, sums, place, width_s, now)
+            moments[numbers[place].name] = metrics.moments(counts, sums, place, window, width_s, now)
+    if segmented is not None:
+        segmented.add_values(values, numbers, now)
     tables.drop(values)
     return moments

@@ -12,7 +12,8 @@ import ibis
 import msgspec
 
 from ekiben.control.analysis.metrics import moment_sums, moments_of
-from ekiben.control.analysis.tables import Table
+from ekiben.control.analysis.tables import EventTables, Table
+from ekiben.experiments.document import Metric
 from ekiben.experiments.statistics.label_quality import LOG_LOSS_CLIP, AucSums
 from ekiben.experiments.statistics.moments import Moments
 
@@ -134,6 +135,23 @@ def calibration(scored: Table) -> Table:
     return binned.group_by("variant", "bin").aggregate(
         count=binned.count(), scores=binned.share.sum(), positives=binned.positive.sum()
     )
+
+
+def gathered(
+    tables: EventTables, scored: Table, metric: Metric, bins: Sequence[Mapping[str, Any]] = ()
+) -> dict[int, LabelSums]:
+    """The sums of `labels.scored`, which is kept, by variant (its place); `bins` are the rows of
+    `calibration`.
+    """
+    if metric.classes is None:
+        rows = areas = tables.rows(sums(scored))
+    else:
+        users = tables.keep(class_users(scored, len(metric.classes)))
+        rows, areas = (tables.rows(of(users)) for of in (class_sums, class_areas))
+        tables.drop(users)
+        held = {row["variant"]: row for row in tables.rows(orders(scored))}
+        rows = [row | held[row["variant"]] for row in rows]
+    return collected(rows, areas, bins)
 
 
 def collected(

@@ -1,8 +1,9 @@
 """Metrics as expressions: from users and outcomes to sums (`ekiben.experiments.statistics.moments`).
 
 A user counts for a metric once the metric's window has closed; from then on the user's value never changes.
-So the sums are taken by the time at which users matured (`Bucket`): what was known at any time before is a
-sum of those before it, exactly. Users without an outcome have 0 and add to nothing but the count.
+So the sums are taken by the time of the first exposure (`Bucket`). What was known at any time before is a sum
+of those that had matured by then, exactly, and so is what is known of users who came on one day. Users
+without an outcome have 0 and add to nothing but the count.
 """
 
 from __future__ import annotations
@@ -31,9 +32,13 @@ _DAY_S: Final = 86_400.0
 
 
 class Bucket(NamedTuple):
-    """Users of one variant (its place) who matured in one stretch of time."""
+    """Users of one variant (its place) whose first exposure was from `since` on and before `until`. At
+    `ends_at` the last of them has matured.
+    """
 
     variant: int
+    since: float
+    until: float
     ends_at: float
 
 
@@ -112,24 +117,35 @@ def outside(outcomes: Table, started_at: float) -> list[tuple[Any, Any]]:
 
 
 def matured_users(users: Table, window: float, width_s: int, now: float) -> Table:
-    """(variant, bucket, n): users whose window had closed by `now`, by when it did."""
-    matured = _matured(users.filter(~users.crossed), window, width_s, now)
-    return matured.group_by("variant", "bucket").aggregate(n=matured.count())
+    """(variant, bucket, n): users whose window had closed by `now`, by when they came."""
+    stretches = _matured(users.filter(~users.crossed), window, width_s, now)
+    return stretches.group_by("variant", "bucket").aggregate(n=stretches.count())
 
 
 def matured_sums(values: Table, places: Sequence[int], window: float, width_s: int, now: float) -> Table:
     """(variant, bucket) and the sums of these metrics, all of this window."""
-    matured = _matured(values, window, width_s, now)
+    stretches = _matured(values, window, width_s, now)
+    return stretches.group_by("variant", "bucket").aggregate(**sums_of(stretches, places))
+
+
+def sums_of(values: Table, places: Sequence[int]) -> dict[str, Any]:
+    """The aggregates that `moments_of` reads of these metrics, in rows of `user_values`."""
     sums: dict[str, Any] = {}
     for place in places:
-        sums |= moment_sums(str(place), matured[f"x_{place}"], matured[f"y_{place}"])
-    return matured.group_by("variant", "bucket").aggregate(**sums)
+        sums |= moment_sums(str(place), values[f"x_{place}"], values[f"y_{place}"])
+    return sums
+
+
+def matured(table: Table, window: float, now: float) -> Table:
+    """The rows of users whose window had closed by `now`."""
+    return table.filter(_closes_at(table, window) <= now)
 
 
 def moments(
     users: Sequence[Mapping[str, Any]],
     sums: Sequence[Mapping[str, Any]],
     place: int,
+    window: float,
     width_s: int,
     now: float,
 ) -> dict[Bucket, Moments]:
@@ -137,10 +153,11 @@ def moments(
     found = {(row["variant"], row["bucket"]): row for row in sums}
     made: dict[Bucket, Moments] = {}
     for row in users:
-        # Who matures at `now`, where a stretch ends, is of the next one: both end at `now` then.
-        bucket = Bucket(row["variant"], min((row["bucket"] + 1) * float(width_s), now))
+        since = row["bucket"] * float(width_s)
+        until = since + width_s
+        bucket = Bucket(row["variant"], since, until, min(until + window, now))
         of = found.get((row["variant"], row["bucket"]), {})
-        made[bucket] = made.get(bucket, Moments()) + moments_of(str(place), row["n"], of)
+        made[bucket] = moments_of(str(place), row["n"], of)
     return made
 
 
@@ -186,6 +203,5 @@ def _closes_at(table: Table, window: float) -> Any:
 
 
 def _matured(table: Table, window: float, width_s: int, now: float) -> Table:
-    closes_at = _closes_at(table, window)
-    bucket = (closes_at / width_s).floor().cast("int64")
-    return table.mutate(bucket=bucket).filter(closes_at <= now)
+    bucket = (table.first_at / width_s).floor().cast("int64")
+    return matured(table.mutate(bucket=bucket), window, now)

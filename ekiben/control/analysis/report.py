@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
-from ekiben.control.analysis import comparing
+from ekiben.control.analysis import comparing, days
 from ekiben.control.analysis.gathering import Evidence
 from ekiben.control.analysis.label_report import label_report
 from ekiben.control.analysis.metrics import Bucket, names_of, window_s
 from ekiben.control.analysis.reasons import OTHER, Reason, in_lines
+from ekiben.control.analysis.segment_report import breakdowns
 from ekiben.experiments.document import Better, Experiment, Metric
 from ekiben.experiments.durations import format_duration
 from ekiben.experiments.judging.verdict import judge
@@ -21,8 +23,10 @@ from ekiben.experiments.kinds.table import REQUESTS
 from ekiben.experiments.reports.metric import MetricReport, Role
 from ekiben.experiments.reports.outcomes import WAITING, LeftOut, OutcomeCounts
 from ekiben.experiments.reports.past import Past, Redeployment
-from ekiben.experiments.reports.report import Decision, Report, Srm, VariantUsers, Verdict
+from ekiben.experiments.reports.report import Decision, Report, VariantUsers, Verdict
+from ekiben.experiments.reports.srm import Srm
 from ekiben.experiments.shares import buckets_held
+from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.moments import Moments
 from ekiben.experiments.statistics.srm import srm_test
 from ekiben.state.documents.document import Stored
@@ -37,6 +41,12 @@ def put_together(
     """The report of an experiment as its document stands in `stored`, with its verdict."""
     started_at = evidence.started_at
     coverages = _coverages(experiment, past.coverages)
+    splits = _splits(experiment, coverages)
+    metrics, broken_down = corrected(
+        (*_declared(experiment, evidence), *_of_requests(experiment, evidence)),
+        breakdowns(experiment, evidence.segments, splits, share_of_alpha(experiment, Role.DECIDES)),
+        experiment.alpha,
+    )
     report = Report(
         experiment=key,
         model=experiment.model,
@@ -53,12 +63,11 @@ def put_together(
         min_days=experiment.min_days,
         planned_users=experiment.planned_users,
         variants=tuple(_variants(experiment, evidence)),
-        srm=_srm(experiment, evidence, coverages),
+        srm=_srm(experiment, evidence, splits),
+        breakdowns=broken_down,
         coverages=coverages,
         rule_changes=past.rule_changes,
-        metrics=corrected(
-            (*_declared(experiment, evidence), *_of_requests(experiment, evidence)), experiment.alpha
-        ),
+        metrics=metrics,
         verdict=_NO_VERDICT,
         left_out=tuple(each for each in _left_out(experiment, evidence) if each.count),
         last_exposure_at=max((each.last_at for each in evidence.answers), default=None),
@@ -109,11 +118,14 @@ def model_versions(variant: str, version: str, evidence: Evidence) -> dict[str, 
     return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
-def _srm(experiment: Experiment, evidence: Evidence, coverages: Sequence[float]) -> Srm | None:
+def _splits(experiment: Experiment, coverages: Sequence[float]) -> list[Sequence[float]]:
     # What the buckets hold, which at a small coverage is not what the weights say. Users who came under an
     # earlier coverage came by its buckets.
     held = [buckets_held(experiment, coverage) for coverage in coverages]
-    splits = [each for each in held if sum(each)]
+    return [each for each in held if sum(each)]
+
+
+def _srm(experiment: Experiment, evidence: Evidence, splits: Sequence[Sequence[float]]) -> Srm | None:
     if not evidence.users or not splits:
         return None
     return srm_test([evidence.users.get(place, 0) for place in range(len(experiment.variants))], *splits)
@@ -159,7 +171,37 @@ def _of_outcomes(
         for place, name in enumerate(experiment.variants)
         if place
     }
-    return msgspec.structs.replace(report, window_hours=metric.window_hours, series=series)
+    return msgspec.structs.replace(
+        report,
+        window_hours=metric.window_hours,
+        series=series,
+        **_by_cohort(experiment, metric, moments, alpha),
+        saved=_saved(metric, totals),
+    )
+
+
+def _by_cohort(
+    experiment: Experiment, metric: Metric, moments: Mapping[Bucket, Moments], alpha: float
+) -> dict[str, Any]:
+    """The fields of a metric's report that compare users by their first exposure."""
+    treatments = list(enumerate(experiment.variants))[1:]
+    share = experiment.alpha / len(treatments)
+    fading = {
+        name: days.fading(metric.kind, moments, place, metric.better, share) for place, name in treatments
+    }
+    return {
+        "cohorts": {name: days.by_day(metric.kind, moments, place, alpha) for place, name in treatments},
+        "fading": {name: found for name, found in fading.items() if found is not None},
+    }
+
+
+def _saved(metric: Metric, totals: Mapping[str, Moments]) -> dict[str, float]:
+    """The share of users that the metric's covariate saves in each comparison."""
+    control, *treatments = totals
+    if metric.covariate is None:
+        return {}
+    saved = {name: effects.saved_by_covariate(totals[control], totals[name]) for name in treatments}
+    return {name: share for name, share in saved.items() if share is not None}
 
 
 def _of_requests(experiment: Experiment, evidence: Evidence) -> Iterator[MetricReport]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from ekiben.control.acting.ramps import refusal
+from ekiben.control.dashboard.breakdowns import BreakdownView, CohortView, breakdown_views, cohort_views
 from ekiben.control.dashboard.charts import bands, distributions, forest
 from ekiben.control.desk import Desk, RampState
 from ekiben.experiments.changes.verbs import VERBS, Verb
@@ -78,6 +79,8 @@ class ExperimentView:
     watched: tuple[MetricView, ...]
     shadows: tuple[ShadowReport, ...]
     history: tuple[Entry, ...]
+    breakdowns: tuple[BreakdownView, ...] = ()
+    cohorts: tuple[CohortView, ...] = ()
 
     @property
     def treatments(self) -> tuple[str, ...]:
@@ -150,6 +153,8 @@ def experiment_view(desk: Desk, key: str, history: tuple[Entry, ...]) -> Experim
             if each.model == experiment.model and (each.version in versions or each.against in versions)
         ),
         history=history,
+        breakdowns=breakdown_views(report) if report else (),
+        cohorts=cohort_views(report) if report else (),
     )
 
 

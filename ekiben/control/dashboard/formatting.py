@@ -128,6 +128,12 @@ def iso(at: float | None) -> str:
     return "" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
+def days(since: float, until: float) -> str:
+    """The day, or the first and the last of several, in UTC. `until` is the end of the last."""
+    first, last = (f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d}" for at in (since, until - 1))
+    return first if first == last else f"{first} to {last}"
+
+
 def clock(at: float | None) -> str:
     """The time of day, in UTC."""
     return UNKNOWN if at is None else f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}"

@@ -22,6 +22,8 @@ _EXPERIMENT: Final = (
     "verdict",
     "deciding",
     "guardrails",
+    "segments",
+    "days",
     "watched",
     "labels",
     "split",

@@ -212,7 +212,7 @@ def _mapping(data: Any, name: str) -> dict[str, Any]:
 
 
 _ANALYSED: Final = frozenset({
-    "metrics", "request_limits", "alpha", "planned_users", "min_users", "min_days", "ramp",
+    "metrics", "segments", "request_limits", "alpha", "planned_users", "min_users", "min_days", "ramp",
     "acknowledged_model_versions",
 })  # fmt: skip
 

@@ -34,6 +34,7 @@ from ekiben.experiments.judging.wording import (
     allowed,
     control_of,
     difference,
+    fading_words,
     matured,
     sentence,
     version_of,
@@ -227,6 +228,7 @@ def _compare(report: Report) -> Verdict:
     if good:
         best = max(good, key=lambda variant: _gain(metric, variant))
         words = f"Promote {version_of(report, best)}: {difference(report, metric, best)}"
+        words += f". {fades}" if (fades := fading_words(metric, best)) else ""
         return _verdict(Decision.PROMOTE, "better", words, best)
     if broken := violations(report):
         words = f"Roll back: {violation_words(report, *broken[0])}"

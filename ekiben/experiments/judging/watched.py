@@ -1,31 +1,61 @@
-"""Metrics that are only watched: many are looked at together, so they are called better or worse together."""
+"""Metrics that are only watched, and segments: many are looked at together, so they are called together."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-import msgspec
+from msgspec.structs import replace
 
 from ekiben.experiments.reports.effect import Effect
 from ekiben.experiments.reports.metric import MetricReport, Role, State
+from ekiben.experiments.reports.segments import MOST_SEGMENTS, Breakdown, Segment
 from ekiben.experiments.statistics.e_values import e_bh, e_value
 
 
-def corrected(metrics: Sequence[MetricReport], alpha: float) -> tuple[MetricReport, ...]:
-    """The same metrics. A watched one is better or worse where e-BH over all of them and all treatments says
-    so at `alpha` (`ekiben.experiments.statistics.e_values`), and unclear otherwise.
+class _Compared(NamedTuple):
+    effect: Effect
+    better: str
+    state: State
+
+
+def corrected(
+    metrics: Sequence[MetricReport], breakdowns: Sequence[Breakdown], alpha: float
+) -> tuple[tuple[MetricReport, ...], tuple[Breakdown, ...]]:
+    """The same metrics and breakdowns. A watched metric, and every metric in a segment, is better or worse
+    where e-BH over all of these comparisons says so at `alpha` (`ekiben.experiments.statistics.e_values`),
+    and unclear otherwise.
     """
     watched = [metric for metric in metrics if metric.role is Role.WATCHED]
-    compared = [(metric.name, variant) for metric in watched for variant in metric.effects]
-    evidence = [
-        evidence_of(effect, alpha / len(compared)) for metric in watched for effect in metric.effects.values()
+    better = {metric.name: metric.better for metric in metrics}
+    compared = [
+        _Compared(effect, metric.better, metric.states[variant])
+        for metric in watched
+        for variant, effect in metric.effects.items()
     ]
-    named = {each for each, found in zip(compared, e_bh(evidence, alpha), strict=True) if found}
-    return tuple(
-        _called(metric, {variant for name, variant in named if name == metric.name})
+    # Segments appear as users come, and the level that the evidence is tuned to must be fixed beforehand.
+    most = len(compared) + sum(MOST_SEGMENTS * len(segment.effects) for segment in _firsts(breakdowns))
+    compared += [
+        _Compared(each.effect, better[each.metric], each.state)
+        for breakdown in breakdowns
+        for segment in breakdown.segments
+        for each in segment.effects
+    ]
+    evidence = [
+        1.0 if each.state is State.NO_DATA else evidence_of(each.effect, alpha / most) for each in compared
+    ]
+    states = iter(
+        [_state(each, named=named) for each, named in zip(compared, e_bh(evidence, alpha), strict=True)]
+    )
+    judged = tuple(
+        replace(metric, states={variant: next(states) for variant in metric.effects})
         if metric.role is Role.WATCHED
         else metric
         for metric in metrics
+    )
+    return judged, tuple(
+        replace(breakdown, segments=tuple(_judged(segment, states) for segment in breakdown.segments))
+        for breakdown in breakdowns
     )
 
 
@@ -41,11 +71,17 @@ def direction(effect: Effect, better: str) -> State:
     return State.BETTER if ((effect.absolute or 0.0) > 0) == (better == "higher") else State.WORSE
 
 
-def _called(metric: MetricReport, named: Collection[str]) -> MetricReport:
-    """The metric, whose effect in these treatments e-BH names."""
-    states = {
-        variant: direction(metric.effects[variant], metric.better) if variant in named else State.UNCLEAR
-        for variant, state in metric.states.items()
-        if state is not State.NO_DATA
-    }
-    return msgspec.structs.replace(metric, states=metric.states | states)
+def _firsts(breakdowns: Sequence[Breakdown]) -> Iterator[Segment]:
+    """A segment of each breakdown: all have as many effects."""
+    for breakdown in breakdowns:
+        yield from breakdown.segments[:1]
+
+
+def _judged(segment: Segment, states: Iterator[State]) -> Segment:
+    return replace(segment, effects=tuple(replace(each, state=next(states)) for each in segment.effects))
+
+
+def _state(compared: _Compared, *, named: bool) -> State:
+    if compared.state is State.NO_DATA:
+        return State.NO_DATA
+    return direction(compared.effect, compared.better) if named else State.UNCLEAR

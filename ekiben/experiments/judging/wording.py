@@ -25,9 +25,20 @@ def control_of(report: Report) -> str:
 
 def doubts(report: Report) -> list[str]:
     """What may be wrong with what servers answer: some tell no version, and the scores of some seem to be in
-    another order than a metric's classes.
+    another order than a metric's classes. And segments whose split is not what was asked.
     """
-    return [*_unversioned(report), *_misordered(report)]
+    return [*_unversioned(report), *_misordered(report), *_split_otherwise(report)]
+
+
+def _split_otherwise(report: Report) -> list[str]:
+    return [
+        f"among users with {each.attribute} = {segment.title} the split is not what was asked ("
+        + ", ".join(f"{count:,} in {variant}" for variant, count in segment.users.items())
+        + "). Find out what is other about their requests before you trust any comparison"
+        for each in report.breakdowns
+        for segment in each.segments
+        if segment.srm is not None and segment.srm.mismatch
+    ]
 
 
 def _misordered(report: Report) -> list[str]:
@@ -64,11 +75,27 @@ def difference(report: Report, metric: MetricReport, variant: str) -> str:
     title = kind.title(metric.name)
     if effect.absolute is None:
         return f"{title} has no value yet"
-    number, unit = _writer(metric, effect), " percentage points" if kind.is_share else ""
+    number, unit = _writer(metric, effect), _unit(metric)
     treatment, control = version_of(report, variant), version_of(report, control_of(report))
     return (
         f"{title} is {number(effect.absolute)}{unit} {_way(effect.absolute)} with {treatment} "
         f"than with {control} ({_between(effect.interval, number)})"
+    )
+
+
+def fading_words(metric: MetricReport, variant: str) -> str | None:
+    """ "But the effect fades: …" where it is surely smaller among later users than among the first."""
+    fades = metric.fading.get(variant)
+    if fades is None or fades.first.absolute is None or fades.later.absolute is None:
+        return None
+    number, unit = _writer(metric, metric.effects[variant]), _unit(metric)
+    first, later = (
+        f"{number(each)}{unit} {_way(each)}" for each in (fades.first.absolute, fades.later.absolute)
+    )
+    days = "day" if fades.days == 1 else f"{fades.days} days"
+    return (
+        f"But the effect fades: it is {first} among users of the first {days} and {later} among later ones. "
+        "It may be one of novelty"
     )
 
 
@@ -102,6 +129,10 @@ def _between(interval: Interval, number: Callable[[float], str]) -> str:
         return f"between {number(low)} lower and {number(high)} higher"
     near, far = sorted((low, high), key=abs)
     return f"between {number(near)} and {number(far)} {_way(low + high)}"
+
+
+def _unit(metric: MetricReport) -> str:
+    return " percentage points" if kind_of(metric.kind).is_share else ""
 
 
 def _way(amount: float) -> str:

@@ -34,6 +34,24 @@ class Effect(msgspec.Struct, frozen=True):
         return self.relative is not None and (bounds.low is not None or bounds.high is not None)
 
 
+class CohortEffect(msgspec.Struct, frozen=True):
+    """The effect of one treatment among the users first exposed from `since` on and before `until`."""
+
+    since: float
+    until: float
+    users: int
+    absolute: float | None
+    interval: Interval
+
+
+class Fading(msgspec.Struct, frozen=True):
+    """An effect that is surely smaller among later users than among the first: it may be that of novelty."""
+
+    days: int  # how many the first users came in
+    first: CohortEffect
+    later: CohortEffect
+
+
 class Point(msgspec.Struct, frozen=True):
     """The effect of one treatment as it was known at a time."""
 

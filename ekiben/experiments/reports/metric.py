@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from ekiben.experiments.reports.effect import Effect, Interval, Point
+from ekiben.experiments.reports.effect import CohortEffect, Effect, Fading, Interval, Point
 from ekiben.experiments.reports.labels import LabelQuality
 
 
@@ -53,3 +53,6 @@ class MetricReport(msgspec.Struct, frozen=True):
     states: dict[str, State]
     series: dict[str, tuple[Point, ...]] = {}
     labels: tuple[LabelQuality, ...] = ()
+    cohorts: dict[str, tuple[CohortEffect, ...]] = {}  # by treatment: one for each day of first exposure
+    fading: dict[str, Fading] = {}  # by treatment, where it is known
+    saved: dict[str, float] = {}  # by treatment: the share of users that the covariate saves

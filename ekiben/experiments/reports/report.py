@@ -15,6 +15,8 @@ import msgspec
 from ekiben.experiments.reports.metric import MetricReport, Role
 from ekiben.experiments.reports.outcomes import LeftOut, OutcomeCounts
 from ekiben.experiments.reports.past import Ending, Redeployment, RuleChange, StepUsers
+from ekiben.experiments.reports.segments import Breakdown
+from ekiben.experiments.reports.srm import Srm
 from ekiben.experiments.statistics.sequential import PLANNED_USERS
 from ekiben.experiments.version import UNVERSIONED
 
@@ -67,14 +69,6 @@ class VariantUsers(msgspec.Struct, frozen=True):
     refused: int = 0  # of the requests: 422, which no metric counts as an error
 
 
-class Srm(msgspec.Struct, frozen=True):
-    """The sequential sample ratio mismatch test, before any exclusion."""
-
-    p_value: float  # anytime-valid
-    threshold: float
-    mismatch: bool
-
-
 class Report(msgspec.Struct, frozen=True):
     """Everything known of an experiment at `at`."""
 
@@ -105,6 +99,7 @@ class Report(msgspec.Struct, frozen=True):
     ending: Ending | None = None  # of one that was promoted or rolled back, where the history knows it
     overrides: int = 0  # requests by override: shown, never analysed
     planned_users: int = PLANNED_USERS  # of a treatment and the control together: narrowest intervals
+    breakdowns: tuple[Breakdown, ...] = ()  # by each of the experiment's `segments`
     lag_s: float | None = None  # age of the oldest event that the report may not know of yet
 
     @property

@@ -58,6 +58,31 @@ def series_rows(report: Report) -> Iterator[Row]:
                 }
 
 
+def day_rows(report: Report) -> Iterator[Row]:
+    """A row for each metric, treatment and day of first exposure: the effect among its users."""
+    for metric in report.metrics:
+        for variant, days in metric.cohorts.items():
+            for day in days:
+                yield {**_of(report), "metric": metric.name, "variant": variant, **_columns(day)}
+
+
+def segment_rows(report: Report) -> Iterator[Row]:
+    """A row for each segment, metric and treatment. The columns that begin with `effect_` are as in
+    `metric_rows`.
+    """
+    for breakdown in report.breakdowns:
+        for segment in breakdown.segments:
+            for each in segment.effects:
+                yield {
+                    **_of(report),
+                    "attribute": breakdown.attribute,
+                    "segment": segment.name,
+                    "segment_kind": str(segment.kind),
+                    **_columns(each),
+                    **{f"effect_{name}": value for name, value in _columns(each.effect, Effect).items()},
+                }
+
+
 def left_out_rows(report: Report) -> Iterator[Row]:
     """A row for each reason for which users or outcomes do not count."""
     for left in report.left_out:

@@ -13,7 +13,7 @@ from itertools import combinations
 from math import exp, inf, lgamma, log
 from typing import Final
 
-from ekiben.experiments.reports.report import Srm
+from ekiben.experiments.reports.srm import Srm
 
 SRM_ALPHA: Final = 0.001
 """The probability that a fair split is ever called a mismatch."""

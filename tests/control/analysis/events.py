@@ -75,7 +75,7 @@ class Log:
         """What was served to a user; returns the prediction's id."""
         prediction = f"p{next(self._ids)}"
         self._users.add(user)
-        version = {"control": "v1", "treatment": "v2"}[variant]
+        version = {"control": "v1", "treatment": "v2"}.get(variant, "v3")
         row = {
             "event_id": prediction,
             "at": START + at,

@@ -14,6 +14,7 @@ from ekiben.experiments.reports.report import Decision, Report, VariantUsers, Ve
 from ekiben.experiments.reports.shadow import ShadowReport
 from ekiben.experiments.statistics.srm import srm_test
 from ekiben.state.documents.document import Stored
+from tests.control.dashboard.broken_down import by, by_day
 from tests.control.dashboard.samples import Sample, class_quality, metric, quality, shadow, shadow_of_several
 
 TAGS = {
@@ -61,8 +62,11 @@ def _boosting(stored: Stored, now: float, more: float) -> Report:
         quality("control", TAGS["credit", "v1"], 3_118, 0.781, 0.34),
         quality("treatment", TAGS["credit", "v2"], 3_094, 0.834, 0.04),
     ]
+    profit = metric("profit", both((10.31, 165.2), (36.42, 164.1)), window_hours=1, **about)
     metrics = (
-        metric("profit", both((10.31, 165.2), (36.42, 164.1)), window_hours=1, **about),
+        msgspec.structs.replace(
+            by_day(profit, (62.0, 58.5, 20.0, 4.0, -3.0), 165.0, now), saved={"treatment": 0.31}
+        ),
         metric(
             "repaid",
             both((0.781, 1.1), (0.834, 1.0)),
@@ -88,7 +92,10 @@ def _boosting(stored: Stored, now: float, more: float) -> Report:
         LeftOut("profit: the user's window of 1 h is not over", "users", 424),
         LeftOut("profit: later than the user's window", "outcomes", 118, "late", "Check the time `at`."),
     )
-    return _judged(stored, "credit-boosting", users, metrics, now, 0.031, left_out=left_out, overrides=37)
+    gains = {"owner": (2_600, 31.0), "rent": (1_700, 4.0), "<b>priv</b>": (90, 8.0), "not sent": (900, 22.0)}
+    home = by("home", metrics[:1], gains, 165.0)
+    report = _judged(stored, "credit-boosting", users, metrics, now, 0.031, left_out=left_out, overrides=37)
+    return msgspec.structs.replace(report, breakdowns=(home,))
 
 
 def _offers(stored: Stored, now: float) -> Report:
@@ -105,12 +112,16 @@ def _offers(stored: Stored, now: float) -> Report:
         quality("bold", TAGS["churn", "v3"], 1_790, 0.688, 0.31),
     ]
     areas = {each.variant: Sample(each.labels, each.roc_auc or 0.0, 0.9) for each in labels}
+    kept = metric("kept", samples, kind="proportion", **about)
     metrics = (
-        metric("kept", samples, kind="proportion", **about),
+        by_day(kept, (0.03, 0.02, 0.035, 0.04), 0.48, now),
         metric("left", areas, kind="label", role=Role.WATCHED, labels=labels, **about),
         *_requests(users, {"error_rate": (0.0011, 0.0009)}, **about),
     )
-    return _judged(stored, "churn-offers", users, metrics, now, 5.2)
+    gains = {f"country {place}": (500 - 20 * place, 0.04) for place in range(20)} | {"other": (600, -0.02)}
+    country = by("country", metrics[:2], gains, 0.48)
+    report = _judged(stored, "churn-offers", users, metrics, now, 5.2)
+    return msgspec.structs.replace(report, breakdowns=(country,))
 
 
 def _graph(stored: Stored, now: float) -> Report:

@@ -8,8 +8,8 @@ import xml.etree.ElementTree as ET
 import pytest
 from markupsafe import Markup
 
-from ekiben.control.dashboard.charts import bands, distributions, forest
-from ekiben.experiments.reports.effect import Interval, Point
+from ekiben.control.dashboard.charts import bands, cohorts, distributions, forest
+from ekiben.experiments.reports.effect import CohortEffect, Interval, Point
 from ekiben.experiments.reports.labels import CalibrationBin
 from ekiben.experiments.reports.metric import State
 from ekiben.experiments.reports.shadow import ScoreBin
@@ -20,12 +20,22 @@ POINTS = tuple(
     for look in range(1, 40)
 )
 BINS = (CalibrationBin(0.0, 0.5, 10, 0.2, 0.3, Interval(0.1, 0.5)),)
+SEGMENTS = (
+    cohorts.Row("<b>NL</b>", 1.0, Interval(0.2, 1.8), State.BETTER),
+    cohorts.Row("(not sent)", -0.5, Interval(-90.0, None), State.UNCLEAR),
+)
+DAYS = tuple(
+    CohortEffect(1e9 + day * 86_400, 1e9 + (day + 1) * 86_400, 400, 4.0 - day, Interval(3.0 - day, None))
+    for day in range(5)
+)
 DRAWINGS = {
     "row": lambda: forest.row(0.1, Interval(-0.1, None), State.BETTER, forest.Axis(-0.2, 0.4), -0.05),
     "axis": lambda: forest.scale_of(forest.Axis(-0.5, 10.0, compressed=True)),
     "band": lambda: bands.band(POINTS, State.HOLDS, -2.0, percent=True, width=bands.WIDE),
     "calibration": lambda: distributions.calibration((("control", BINS), ("treatment", BINS))),
     "differences": lambda: distributions.differences((ScoreBin(-0.1, 0.0, 4), ScoreBin(0.0, 0.1, 0)), 640),
+    "segments": lambda: cohorts.segments(SEGMENTS, 0.4, percent=True, width=bands.NARROW),
+    "days": lambda: cohorts.days(DAYS, None, percent=False, width=bands.WIDE),
     "spark": lambda: distributions.spark((1.0, None, 3.0)),
 }
 
@@ -74,3 +84,8 @@ def test_an_interval_without_an_end_is_cut_off_on_the_axis() -> None:
 def test_without_any_effect_there_is_still_an_axis() -> None:
     axis = forest.shared_axis([])
     assert axis.low < 0 < axis.high
+
+
+def test_segments_stand_in_the_order_that_they_have() -> None:
+    drawn = re.sub(r"<[^>]+>", "|", cohorts.segments(SEGMENTS, 0.4, percent=True, width=bands.WIDE))
+    assert drawn.index("NL") < drawn.index("(not sent)")

@@ -5,10 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ekiben.experiments.judging.verdict import judge, metric_state
+from ekiben.experiments.reports.effect import CohortEffect, Fading, Interval
 from ekiben.experiments.reports.metric import Role, State
 from ekiben.experiments.reports.outcomes import LeftOut
 from ekiben.experiments.reports.past import Ending, Redeployment, RuleChange
-from ekiben.experiments.reports.report import Decision, Report, Srm
+from ekiben.experiments.reports.report import Decision, Report
+from ekiben.experiments.reports.srm import Srm
 from ekiben.experiments.statistics.sequential import JUDGED_FROM
 from tests.experiments.reports import effect, errors, metric, profit, report
 
@@ -50,6 +52,16 @@ def test_each_reason_of_the_table_has_its_decision(reason: str, evidence: Report
     assert verdict.advice == advice[decision]
     assert verdict.sentence in (verdict.why, f"{verdict.advice}: {verdict.why}")
     assert (verdict.variant is not None) == (decision is Decision.PROMOTE)
+
+
+def test_a_promotion_of_an_effect_that_fades_says_so() -> None:
+    first, later = (CohortEffect(0.0, 1.0, 500, gain, Interval(gain - 1, gain + 1)) for gain in (40.0, -5.0))
+    verdict = judge(report(profit(fading={"treatment": Fading(4, first, later)}), errors()))
+    assert verdict.decision is Decision.PROMOTE
+    assert verdict.sentence.endswith(
+        ". But the effect fades: it is 40.0 higher among users of the first 4 days and 5.0 lower among later "
+        "ones. It may be one of novelty."
+    )
 
 
 def test_the_sentence_of_a_promotion_says_what_is_gained_how_surely_and_what_to_do() -> None:

@@ -12,6 +12,8 @@ from tests.proofs.statistics.agreement import Difference
 from tests.proofs.statistics.labels import LabelsSeen
 from tests.proofs.statistics.peeking import ALPHA, Seen
 from tests.proofs.statistics.scenarios import POWER, split
+from tests.proofs.statistics.segments import METRICS as SEGMENT_METRICS
+from tests.proofs.statistics.segments import SHARES, SegmentsSeen
 from tests.proofs.statistics.watching import METRICS, TREATMENTS, WatchedSeen
 
 CLOSE = 1e-9
@@ -45,7 +47,11 @@ def percent(share: float) -> str:
 
 
 def tables(
-    seen: Mapping[str, Seen], labels: LabelsSeen, watched: WatchedSeen, differences: Sequence[Difference]
+    seen: Mapping[str, Seen],
+    labels: LabelsSeen,
+    watched: WatchedSeen,
+    segments: SegmentsSeen,
+    differences: Sequence[Difference],
 ) -> list[Table]:
     """All tables, in the page's order."""
     return [
@@ -55,6 +61,7 @@ def tables(
         coverage(seen),
         guardrails(seen),
         watched_metrics(watched),
+        segments_and_days(segments),
         labelled(labels),
         agreement(differences),
     ]
@@ -193,6 +200,22 @@ def watched_metrics(found: WatchedSeen) -> Table:
     )
     head = ("watched", "any called better or worse", "claimed", "each by its own interval")
     return Table("watched", head, (row,), () if holds else ("watched metrics",))
+
+
+def segments_and_days(found: SegmentsSeen) -> Table:
+    n = found.experiments
+    claims = {
+        f"{len(SHARES)} segments, {SEGMENT_METRICS} metrics: any better or worse": found.called,
+        "an effect that lasts: said to fade": found.fading,
+    }
+    rows = [
+        (what, _marked(count / n, count / n <= most(ALPHA, n)), f"≤ {percent(most(ALPHA, n))}")
+        for what, count in claims.items()
+    ]
+    rows.insert(1, ("the same, each by its own interval", percent(found.uncorrected / n), _NOTHING))
+    rows.append(("an effect of three days: said to fade", percent(found.found / n), _NOTHING))
+    broken = tuple(what for what, count in claims.items() if count / n > most(ALPHA, n))
+    return Table("segments", ("experiments", "seen", "claimed"), tuple(rows), broken)
 
 
 def labelled(found: LabelsSeen) -> Table:

@@ -13,6 +13,7 @@ from tests.proofs.statistics.claims import CLOSE, least, most
 from tests.proofs.statistics.page import PAGE
 from tests.proofs.statistics.peeking import ALPHA, Scenario, peek
 from tests.proofs.statistics.populations import NORMAL, PROPORTION, PURCHASES, RATIO, Population
+from tests.proofs.statistics.segments import look_at_segments
 from tests.proofs.statistics.watching import look_at_watched
 
 FEW = 120
@@ -53,6 +54,12 @@ def test_of_many_watched_metrics_none_is_called_by_chance_alone() -> None:
     assert seen.called / FEW <= most(ALPHA, FEW) < seen.uncorrected / FEW
 
 
+def test_no_segment_is_called_and_no_effect_is_said_to_fade_by_chance_alone() -> None:
+    seen = look_at_segments(1, experiments=FEW)
+    assert seen.called / FEW <= most(ALPHA, FEW) < seen.uncorrected / FEW
+    assert seen.fading / FEW <= most(ALPHA, FEW) < seen.found / FEW
+
+
 def test_numbers_agree_with_scipy_scikit_learn_and_tea_tasting() -> None:
     assert {ours: largest for ours, _, largest in differences(1) if not largest <= CLOSE} == {}
 
@@ -60,7 +67,7 @@ def test_numbers_agree_with_scipy_scikit_learn_and_tea_tasting() -> None:
 def test_the_page_holds_a_whole_run_of_the_proof() -> None:
     tables = dict(re.findall(r"<!-- table: ([a-z-]+) -->\n(.*?)<!-- end -->", PAGE.read_text(), re.DOTALL))
     assert tables.keys() == {
-        "run", "false-alarms", "srm", "power", "coverage", "guardrails", "watched", "labels",
+        "run", "false-alarms", "srm", "power", "coverage", "guardrails", "watched", "segments", "labels",
         "agreement"
     }  # fmt: skip
     assert all(tables.values())
