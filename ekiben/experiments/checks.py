@@ -11,6 +11,7 @@ from typing import Any
 from ekiben.experiments.document import Document, Experiment, Model
 from ekiben.experiments.lifecycle import ACTIVE
 from ekiben.experiments.metric_checks import (
+    end_problems,
     label_problems,
     metric_problems,
     ramp_problems,
@@ -170,6 +171,7 @@ def _experiment_problems(
     if experiment.model in document.models:
         yield from label_problems(experiment, document.models[experiment.model])
     yield from segment_problems(experiment, document.models.get(experiment.model))
+    yield from end_problems(experiment)
     yield from ramp_problems(experiment)
     namespace = experiment.namespace
     if namespace is not None and namespace.from_ >= namespace.to:
@@ -185,6 +187,11 @@ def _variant_problems(experiment: Experiment, model: Model | None) -> Problems:
     if len(experiment.variants) < 2:
         yield ("variants",), "an experiment compares at least two variants: a control and a treatment"
         return
+    control, *treatments = experiment.variants
+    if experiment.variants[control].retired:
+        yield ("variants", control, "retired"), "is the control: its version is what retired users get"
+    if all(experiment.variants[name].retired for name in treatments):
+        yield ("variants",), "every treatment is retired: to end with the control, roll back"
     total = math.fsum(variant.weight for variant in experiment.variants.values())
     if abs(total - 100) > WEIGHTS_TOLERANCE:
         yield ("variants",), f"the weights add up to {total:.10g}, and must make 100"

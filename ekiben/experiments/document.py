@@ -12,6 +12,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ekiben.experiments.amounts import Amount
 from ekiben.experiments.kinds.label import LabelMeasure
 from ekiben.experiments.kinds.table import MetricKind
 from ekiben.experiments.lifecycle import Status
@@ -61,6 +62,10 @@ class Variant(Part):
     """The version that this variant serves. The first variant serves live."""
     weight: Percent = Field(examples=[50])
     """Share of those who take part. The weights of all variants add up to 100."""
+    retired: bool = False
+    """Whether its users get the control's version from now on, and it is compared no longer. `ekiben retire`
+    writes it.
+    """
 
 
 class Namespace(Part):
@@ -82,10 +87,14 @@ class Better(StrEnum):
 
 
 class Guardrail(Part):
-    """How much worse than the control's a metric may become."""
+    """How much worse than the control's a metric may become: one of the two."""
 
-    max_worse: float = Field(ge=0, le=10, allow_inf_nan=False, examples=[0.05])
+    max_worse: float | None = Field(default=None, ge=0, le=10, allow_inf_nan=False, examples=[0.05])
     """A share (0 to 1) of the control's mean."""
+    max_worse_by: float | None = Field(default=None, ge=0, allow_inf_nan=False, examples=[0.01])
+    """The same as an amount in the metric's unit, in place of `max_worse`. 0.01 of a proportion is one
+    percentage point.
+    """
 
 
 class Metric(Part):
@@ -112,6 +121,10 @@ class Metric(Part):
     """Outcomes from before the first exposure that explain a part of the variance (CUPED)."""
     measure: Annotated[LabelMeasure, Field(strict=False)] = LabelMeasure.ROC_AUC
     """Which measure of a label is compared. `brier` and `log_loss` need `better: lower`."""
+    min_effect: Amount | None = Field(default=None, examples=[0.5, "5%"])
+    """Of the metric that decides, the smallest effect that matters: an amount in its unit, or a share of the
+    control's mean as text. With it an experiment in which there is none comes to an end.
+    """
     classes: Annotated[tuple[Name, ...], Field(strict=False)] | None = Field(
         default=None, examples=[["negative", "neutral", "positive"]]
     )
@@ -161,6 +174,13 @@ class Ramp(Part):
     """
 
 
+class Goal(StrEnum):
+    """What a treatment must be to be promoted: better, or not worse by as much as matters."""
+
+    BETTER = "better"
+    NOT_WORSE = "not_worse"
+
+
 class Experiment(Part):
     """A comparison of variants of one model. The first variant is the control."""
 
@@ -200,6 +220,12 @@ class Experiment(Part):
     """Matured users in each variant before a verdict. A ramp rolls back without them."""
     min_days: float = Field(default=7.0, ge=0, le=3650)
     """Days of a phase before a verdict."""
+    max_days: float | None = Field(default=None, gt=0, le=3650, allow_inf_nan=False, examples=[28])
+    """Days of a phase after which the verdict is to stop, whatever has been found."""
+    goal: Annotated[Goal, Field(strict=False)] = Goal.BETTER
+    """When a treatment is promoted. `not_worse` also takes one that is not worse by `min_effect`, such as one
+    that costs less to run.
+    """
     ramp: Ramp | None = None
     """Raises coverage by steps while the guardrails hold."""
     acknowledged_model_versions: Annotated[tuple[str, ...], Field(strict=False)] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ekiben.experiments.document import Experiment, Metric, Model, RampEnd
+from ekiben.experiments.document import Experiment, Goal, Metric, Model, RampEnd
 from ekiben.experiments.durations import parse_duration
 from ekiben.experiments.kinds.requests import REQUEST_METRICS
 from ekiben.experiments.lifecycle import TRANSITIONS
@@ -20,6 +20,31 @@ def metric_problems(experiment: Experiment) -> Problems:
             yield (*path, "name"), f"{show(metric.name)} {what}: give this metric another name"
         seen.add(metric.name)
         yield from below(path, metric.kind.problems(metric))
+        if metric.guardrail is not None and sum(value is not None for _, value in metric.guardrail) != 1:
+            words = "has one of max_worse (a share of the control's mean) and max_worse_by (an amount)"
+            yield (*path, "guardrail"), words
+
+
+def margin_problems(experiment: Experiment) -> Problems:
+    """Yield (path in the experiment, message) for each guardrail that never holds."""
+    for place, metric in enumerate(experiment.metrics):
+        for name, value in metric.guardrail or ():
+            if value == 0:
+                words = "is 0, and that never holds: no number of users shows that nothing at all is worse"
+                yield ("metrics", place, "guardrail", name), words
+
+
+def end_problems(experiment: Experiment) -> Problems:
+    """Yield (path in the experiment, message) for each problem of what ends it."""
+    deciding = experiment.deciding_metric
+    for place, metric in enumerate(experiment.metrics):
+        if metric.min_effect is not None and metric is not deciding:
+            decides = "none" if deciding is None else word(deciding.name)
+            yield ("metrics", place, "min_effect"), f"belongs to the metric that decides, which is {decides}"
+    if experiment.goal is Goal.NOT_WORSE and (deciding is None or deciding.min_effect is None):
+        yield ("goal",), "not_worse needs min_effect at the metric that decides: not worse by how much?"
+    if experiment.max_days is not None and experiment.max_days < experiment.min_days:
+        yield ("max_days",), f"is {experiment.max_days:g}, before the {experiment.min_days:g} of min_days"
 
 
 def label_problems(experiment: Experiment, model: Model) -> Problems:

@@ -78,5 +78,10 @@ def experiments_schema() -> dict[str, Any]:
         "uniqueItems": True,
     }
     parts["Metric"]["allOf"] = _rules()
+    margins = list(parts["Guardrail"]["properties"])
+    parts["Guardrail"]["oneOf"] = [
+        {"required": [name], "properties": {name: {"type": "number"}, other: _NOTHING}}
+        for name, other in (margins, margins[::-1])
+    ]
     parts["Ramp"]["properties"]["every"]["pattern"] = "^(?=[0-9]{1,6}[smhd]$)0*[1-9]"
     return schema | {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "experiments.yaml"}

@@ -33,7 +33,8 @@ class Assignment(msgspec.Struct, frozen=True, gc=False):
     `experiment` is the experiment that was asked, also when the user is in none of its variants; None
     when there was none to ask, or no user. `variant` is None outside the experiment, and `version` is live
     then. `bucket` is 0 to 9,999. `reason` is what decided: "status", "override", "namespace", "range",
-    "pinned" (the request named its version) or "none" (no running experiment, or no user). `assigned_by` is
+    "retired" (the range is a retired variant's), "pinned" (the request named its version) or "none" (no
+    running experiment, or no user). `assigned_by` is
     "hash" or "override", None outside. `phase` is 0 where there is no experiment.
     """
 
@@ -62,6 +63,7 @@ class _Compiled:
     seed_state: int
     ranges: tuple[tuple[float, float], ...]
     variants: tuple[tuple[str, str], ...]  # (variant, version), in the order of the ranges
+    retired: frozenset[str]
     overrides: Mapping[str, str]
     namespace: tuple[str, float, float] | None
 
@@ -71,6 +73,8 @@ class _Compiled:
         if index < 0:
             return Assignment(self.key, None, self.live, bucket, "range", None, self.phase)
         variant, version = self.variants[index]
+        if variant in self.retired:
+            return Assignment(self.key, None, self.live, bucket, "retired", None, self.phase)
         return Assignment(self.key, variant, version, bucket, "range", "hash", self.phase)
 
     def by_override(self, user_id: str) -> Assignment:
@@ -190,6 +194,7 @@ def _compile(document: Document, key: str) -> _Compiled:
         seed_state=fnv32a(experiment.seed or key),
         ranges=tuple(bucket_ranges(len(weights), experiment.coverage / 100, weights)),
         variants=tuple((name, variant.version) for name, variant in experiment.variants.items()),
+        retired=frozenset(name for name, each in experiment.variants.items() if each.retired),
         overrides=experiment.overrides,
         namespace=(namespace.name, namespace.from_ / 100, namespace.to / 100) if namespace else None,
     )

@@ -160,6 +160,7 @@ def _decision(shown: Explanation) -> str:
         "status": f"status: a {shown.status} experiment assigns no users, everyone gets live",
         "override": "override: the experiment names this user",
         "namespace": "namespace: the user is outside this experiment's share of it",
+        "retired": "retired: the bucket is in the range of a retired variant, the user gets live",
         "range": "range: the bucket is in the variant's range"
         if shown.in_experiment
         else "range: the bucket is in no variant's range, the user gets live",

@@ -59,7 +59,7 @@ def users_table(report: Report) -> Table:
         table.add_column(name, justify="left" if name in ("variant", "version") else "right")
     for each in report.variants:
         table.add_row(
-            each.variant,
+            f"{each.variant} (retired)" if each.retired else each.variant,
             each.version,
             f"{each.users:,}",
             _percent(each.share_asked),
@@ -90,7 +90,7 @@ def metrics_table(report: Report) -> Table:
     table = plain_table("metrics: treatment minus control, intervals that hold at every look")
     for name in ("metric", "role", "treatment"):
         table.add_column(name)
-    for name in ("matured users", "control", "effect", "interval", "relative"):
+    for name in ("matured users", "control", "interval", "estimate", "relative"):
         table.add_column(name, justify="right")
     table.add_column("so far")
     for metric in report.metrics:
@@ -104,8 +104,8 @@ def metrics_table(report: Report) -> Table:
                 variant,
                 f"{users:,}",
                 level_of(metric, control.mean if control else None),
-                level_of(metric, effect.absolute, signed=True),
                 interval_of(metric, effect.interval),
+                level_of(metric, effect.absolute, signed=True),
                 _percent(effect.relative if effect.is_relative else None, signed=True),
                 _state(metric, variant),
             )

@@ -185,7 +185,9 @@ class Assignment(Body):
     variant: Variant
     version: Annotated[str, about("The version that serves the user")]
     bucket: Annotated[Annotated[int, Meta(ge=0, le=9999)] | None, about("Where the user's hash falls")]
-    reason: Annotated[Literal["status", "override", "namespace", "range", "none"], about("What decided")]
+    reason: Annotated[
+        Literal["status", "override", "namespace", "range", "retired", "none"], about("What decided")
+    ]
 
 
 class Status(Body):

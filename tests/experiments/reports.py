@@ -56,7 +56,7 @@ def profit(state: State = State.BETTER, **fields: Any) -> MetricReport:
 
 
 def errors(state: State = State.HOLDS, **fields: Any) -> MetricReport:
-    known = {"effects": {"treatment": effect(0.001, -0.002, 0.004)}, "max_worse": 0.01, "better": "lower"}
+    known = {"effects": {"treatment": effect(0.001, -0.002, 0.004)}, "max_worse_by": 0.01, "better": "lower"}
     return metric("error_rate", {"treatment": state}, kind="requests", role=Role.GUARDRAIL, **known | fields)
 
 
@@ -78,6 +78,7 @@ def report(*metrics: MetricReport, **fields: Any) -> Report:
         "alpha": 0.05,
         "min_users": 500,
         "min_days": 7.0,
+        "compared": len(treatments),
         "srm": Srm(p_value=1.0, threshold=0.001, mismatch=False),
         "metrics": metrics or (profit(), errors()),
         "last_exposure_at": 10_000.0,

@@ -129,7 +129,7 @@ class Ramps:
         except Conflict:
             sentence = "The experiments were changed meanwhile: the next report decides."
             return _waits(action, experiment, sentence)
-        level = logging.WARNING if action.kind is RampKind.ROLL_BACK else logging.INFO
+        level = logging.WARNING if action.kind in (RampKind.ROLL_BACK, RampKind.RETIRE) else logging.INFO
         log.log(level, "ramp of %s, %s: %s", key, action.kind, action.sentence)
         return action
 
@@ -145,6 +145,7 @@ class Ramps:
 _ACTS: Final[Mapping[RampKind, Callable[[Document, str, RampAction], Document]]] = {
     RampKind.RAISE: lambda document, key, action: set_coverage(document, key, action.coverage),
     RampKind.PROMOTE: lambda document, key, action: act("promote", document, key, variant=action.variant),
+    RampKind.RETIRE: lambda document, key, action: act("retire", document, key, variant=action.variant),
     RampKind.ROLL_BACK: lambda document, key, _action: act("roll-back", document, key),
 }
 

@@ -19,7 +19,7 @@ from tea_tasting.aggr import Aggregates
 
 from ekiben.control.analysis.metrics import Bucket
 from ekiben.experiments.document import Better
-from ekiben.experiments.judging.verdict import metric_state
+from ekiben.experiments.judging.states import metric_state
 from ekiben.experiments.kinds.kind import Kind
 from ekiben.experiments.reports.effect import Effect, Point
 from ekiben.experiments.reports.metric import MetricReport, Role, VariantMetric
@@ -42,18 +42,23 @@ def metric_report(
     better: Better,
     variants: Sequence[VariantMetric],
     changes: dict[str, Effect],
-    max_worse: float | None = None,
+    hold_at: float | None = None,
     **more: Any,
 ) -> MetricReport:
     """The report of a metric with its `variants`, the control first, and each treatment's effect; `more` are
     further fields of the report.
     """
     control, *treatments = variants
-    # An absolute margin is no share of the control's value.
-    base = 1.0 if kind.is_absolute else control.mean
     states = {
         each.variant: metric_state(
-            role, str(better), changes[each.variant], max_worse, base, min(control.users, each.users)
+            role,
+            str(better),
+            changes[each.variant],
+            more.get("max_worse"),
+            control.mean,
+            min(control.users, each.users),
+            max_worse_by=more.get("max_worse_by"),
+            hold_at=hold_at,
         )
         for each in treatments
     }
@@ -62,11 +67,10 @@ def metric_report(
         kind=kind.name,
         better=str(better),
         role=role,
-        max_worse=max_worse,
         variants=tuple(variants),
         effects=changes,
         states=states,
-        **{"window_hours": 0.0, **more},
+        **{"window_hours": 0.0, "max_worse": None, **more},
     )
 
 

@@ -13,8 +13,10 @@ from ekiben.control.analysis.label_report import label_report
 from ekiben.control.analysis.metrics import Bucket, names_of, window_s
 from ekiben.control.analysis.reasons import OTHER, Reason, in_lines
 from ekiben.control.analysis.segment_report import breakdowns
+from ekiben.experiments.amounts import share_of
 from ekiben.experiments.document import Better, Experiment, Metric
 from ekiben.experiments.durations import format_duration
+from ekiben.experiments.judging.states import hold_alpha
 from ekiben.experiments.judging.verdict import judge
 from ekiben.experiments.judging.watched import corrected
 from ekiben.experiments.kinds.kind import Kind
@@ -62,6 +64,9 @@ def put_together(
         min_users=experiment.min_users,
         min_days=experiment.min_days,
         planned_users=experiment.planned_users,
+        max_days=experiment.max_days,
+        goal=str(experiment.goal),
+        compared=len(experiment.variants) - 1,
         variants=tuple(_variants(experiment, evidence)),
         srm=_srm(experiment, evidence, splits),
         breakdowns=broken_down,
@@ -89,10 +94,10 @@ def share_of_alpha(experiment: Experiment, role: Role) -> float:
 
 
 def _variants(experiment: Experiment, evidence: Evidence) -> Iterator[VariantUsers]:
-    held = buckets_held(experiment, experiment.coverage)
-    weights = [variant.weight for variant in experiment.variants.values()]
+    weights = [0.0 if variant.retired else variant.weight for variant in experiment.variants.values()]
+    held = _buckets(experiment, experiment.coverage)
     shares = held if sum(held) else weights
-    seen = sum(evidence.users.values())
+    seen = sum(_users(experiment, evidence))
     for place, (name, variant) in enumerate(experiment.variants.items()):
         users = evidence.users.get(place, 0)
         hashed = [each for each in evidence.answers if each.variant == name and each.assigned_by == "hash"]
@@ -101,11 +106,29 @@ def _variants(experiment: Experiment, evidence: Evidence) -> Iterator[VariantUse
             version=variant.version,
             users=users,
             share_asked=shares[place] / sum(shares) if sum(shares) else 0.0,
-            share_seen=users / seen if seen else None,
+            share_seen=users / seen if seen and not variant.retired else None,
             requests=sum(each.requests for each in hashed),
             model_versions=tuple(model_versions(name, variant.version, evidence)),
             refused=sum(each.requests for each in hashed if each.result == "refused"),
+            retired=variant.retired,
         )
+
+
+def _users(experiment: Experiment, evidence: Evidence) -> list[int]:
+    """The users of each variant, none of a retired one."""
+    return [
+        0 if variant.retired else evidence.users.get(place, 0)
+        for place, variant in enumerate(experiment.variants.values())
+    ]
+
+
+def _buckets(experiment: Experiment, coverage: float) -> list[int]:
+    """The buckets of each variant at a coverage, none of a retired one. Which of the others users got, before
+    and after it was retired, is one split all along.
+    """
+    held = buckets_held(experiment, coverage)
+    variants = experiment.variants.values()
+    return [0 if variant.retired else each for variant, each in zip(variants, held, strict=True)]
 
 
 def model_versions(variant: str, version: str, evidence: Evidence) -> dict[str, float]:
@@ -121,14 +144,14 @@ def model_versions(variant: str, version: str, evidence: Evidence) -> dict[str, 
 def _splits(experiment: Experiment, coverages: Sequence[float]) -> list[Sequence[float]]:
     # What the buckets hold, which at a small coverage is not what the weights say. Users who came under an
     # earlier coverage came by its buckets.
-    held = [buckets_held(experiment, coverage) for coverage in coverages]
+    held = [_buckets(experiment, coverage) for coverage in coverages]
     return [each for each in held if sum(each)]
 
 
 def _srm(experiment: Experiment, evidence: Evidence, splits: Sequence[Sequence[float]]) -> Srm | None:
     if not evidence.users or not splits:
         return None
-    return srm_test([evidence.users.get(place, 0) for place in range(len(experiment.variants))], *splits)
+    return srm_test(_users(experiment, evidence), *splits)
 
 
 def _coverages(experiment: Experiment, before: Sequence[float]) -> tuple[float, ...]:
@@ -152,9 +175,11 @@ def _declared(experiment: Experiment, evidence: Evidence) -> Iterator[MetricRepo
                 for name, variant in experiment.variants.items()
             }
             sums = evidence.labels.get(metric.name, {})
-            yield label_report(
+            report = label_report(
                 metric, role, versions, sums, alpha, experiment.alpha, experiment.planned_users
             )
+            more = _matters(metric) if role is Role.DECIDES else {}
+            yield msgspec.structs.replace(report, **more)
         else:
             moments = evidence.values.get(metric.name, {})
             yield _of_outcomes(experiment, metric, role, moments, alpha)
@@ -164,20 +189,31 @@ def _of_outcomes(
     experiment: Experiment, metric: Metric, role: Role, moments: Mapping[Bucket, Moments], alpha: float
 ) -> MetricReport:
     totals = {name: comparing.total(moments, place) for place, name in enumerate(experiment.variants)}
-    max_worse = metric.guardrail.max_worse if metric.guardrail is not None else None
-    report = _compared(experiment, metric.name, metric.kind, role, metric.better, max_worse, totals, alpha)
+    limits = {} if metric.guardrail is None else dict(metric.guardrail)
     series = {
         name: comparing.series(metric.kind, moments, place, alpha, experiment.planned_users)
         for place, name in enumerate(experiment.variants)
         if place
     }
+    report = _compared(experiment, metric.name, metric.kind, role, metric.better, totals, alpha, **limits)
+    more = _matters(metric) if role is Role.DECIDES else {}
     return msgspec.structs.replace(
         report,
         window_hours=metric.window_hours,
         series=series,
         **_by_cohort(experiment, metric, moments, alpha),
         saved=_saved(metric, totals),
+        **more,
     )
+
+
+def _matters(metric: Metric) -> dict[str, float | None]:
+    """The smallest effect that matters, as a report has it."""
+    least = metric.min_effect
+    if least is None:
+        return {}
+    share = share_of(least)
+    return {"min_effect_share": share} if share is not None else {"min_effect": float(least)}
 
 
 def _by_cohort(
@@ -210,8 +246,8 @@ def _of_requests(experiment: Experiment, evidence: Evidence) -> Iterator[MetricR
     for name in REQUEST_METRICS:
         found = evidence.requests.get(name, {})
         totals = {variant: found.get(place, Moments()) for place, variant in enumerate(experiment.variants)}
-        max_worse = getattr(experiment.request_limits, name)
-        yield _compared(experiment, name, REQUESTS, role, Better.LOWER, max_worse, totals, alpha)
+        limit = getattr(experiment.request_limits, name)
+        yield _compared(experiment, name, REQUESTS, role, Better.LOWER, totals, alpha, max_worse_by=limit)
 
 
 def _compared(
@@ -220,9 +256,9 @@ def _compared(
     kind: Kind,
     role: Role,
     better: Better,
-    max_worse: float | None,
     totals: Mapping[str, Moments],
     alpha: float,
+    **limits: float | None,
 ) -> MetricReport:
     control, *treatments = totals
     changes = {
@@ -230,7 +266,8 @@ def _compared(
         for variant in treatments
     }
     variants = [comparing.in_variant(kind, name, each, experiment.alpha) for name, each in totals.items()]
-    return comparing.metric_report(name, kind, role, better, variants, changes, max_worse)
+    hold_at = hold_alpha(experiment.alpha, len(treatments))
+    return comparing.metric_report(name, kind, role, better, variants, changes, hold_at=hold_at, **limits)
 
 
 def _redeployments(experiment: Experiment, evidence: Evidence) -> Iterator[Redeployment]:

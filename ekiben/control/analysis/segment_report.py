@@ -41,7 +41,8 @@ def _segment(
     experiment: Experiment, sums: SegmentSums, splits: Sequence[Sequence[float]], level: float, alpha: float
 ) -> Segment:
     users = {name: sums.users.get(place, 0) for place, name in enumerate(experiment.variants)}
-    p_value = srm_test(list(users.values()), *splits).p_value if splits else None
+    left = [0 if experiment.variants[name].retired else count for name, count in users.items()]
+    p_value = srm_test(left, *splits).p_value if splits else None
     return Segment(
         name=sums.name,
         kind=sums.kind,

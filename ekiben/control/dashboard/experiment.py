@@ -115,12 +115,13 @@ class ExperimentView:
 
     def _buttons(self, verb: Verb) -> Iterator[Button]:
         verdict = self.report.verdict if self.report else None
-        asked = verdict is not None and verdict.decision == verb.asked_by
+        asked = verdict is not None and verdict.decision in verb.asked_by
         if verb.treatment is None:
             yield Button(verb.name, verb.title, asked)
             return
-        for variant in self.treatments:
-            title = verb.title if len(self.treatments) == 1 else f"{verb.title} {variant}"
+        possible = verb.treatments(self.experiment)
+        for variant in possible:
+            title = verb.title if len(possible) == 1 else f"{verb.title} {variant}"
             meant = asked and verdict is not None and verdict.variant in (None, variant)
             yield Button(f"{verb.name}?{verb.treatment}={variant}", title, meant)
 
@@ -160,11 +161,10 @@ def experiment_view(desk: Desk, key: str, history: tuple[Entry, ...]) -> Experim
 
 def metric_view(metric: MetricReport) -> MetricView:
     """The metric with its charts: a guardrail's effect as a row with its margin, every other over time."""
-    control = metric.variants[0].mean if metric.variants else None
     found = []
     for variant, effect in metric.effects.items():
         state = metric.states.get(variant, State.NO_DATA)
-        limit = margin(metric, control)
+        limit = margin(metric)
         points = metric.series.get(variant, ())
         found.append(
             EffectView(
@@ -186,14 +186,11 @@ def metric_view(metric: MetricReport) -> MetricView:
     )
 
 
-def margin(metric: MetricReport, control: float | None) -> float | None:
+def margin(metric: MetricReport) -> float | None:
     """How far the effect may be on the bad side, in the metric's unit with its sign, None without one."""
-    if metric.max_worse is None:
+    if metric.margin is None:
         return None
-    size = kind_of(metric.kind).margin(metric.max_worse, control)
-    if size is None:
-        return None
-    return -size if metric.better == "higher" else size
+    return -metric.margin if metric.better == "higher" else metric.margin
 
 
 def _row(effect: Effect, state: State, limit: float | None) -> Markup | None:

@@ -49,8 +49,9 @@ def _field(verb: Verb, name: str, experiment: Experiment, value: str) -> FormFie
     field = verb.body.model_fields[name]
     choices: tuple[tuple[str, str], ...] = ()
     if name == verb.treatment:
-        treatments = list(experiment.variants.items())[1:]
-        choices = tuple((each, f"{each}: {variant.version}") for each, variant in treatments)
+        choices = tuple(
+            (each, f"{each}: {experiment.variants[each].version}") for each in verb.treatments(experiment)
+        )
         value = choices[0][0] if len(choices) == 1 else value
     elif isinstance(field.annotation, type) and issubclass(field.annotation, Enum):
         choices = tuple((each.value, CHOICES.get(each, each.value)) for each in field.annotation)

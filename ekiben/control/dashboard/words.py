@@ -13,6 +13,10 @@ from ekiben.experiments.reports.report import Decision
 TONES: Final = {
     Decision.PROMOTE: "good",
     Decision.ROLL_BACK: "bad",
+    Decision.RETIRE: "bad",
+    Decision.NO_DIFFERENCE: "warn",
+    Decision.NOT_BETTER: "warn",
+    Decision.ENDED: "warn",
     Decision.GO_ON: "accent",
     Decision.CANNOT_TELL: "warn",
     Decision.PROMOTED: "good",

@@ -3,7 +3,8 @@
 1. Statuses change as the life cycle says.
 2. While an experiment runs or is paused, what decides who gets which variant stays as it is: a change of
    weights would move users, and who moves is who came early. Coverage moves no user and may always change.
-3. A share that the buckets cannot express is refused (`ekiben.experiments.shares`).
+   A retired treatment stays retired: its users would come back with what they have missed.
+3. A share that the buckets cannot express is refused (`ekiben.experiments.shares`), and so is a margin of 0.
 4. Nor does `planned_users` change: intervals keep their promise for one number that was fixed beforehand.
 5. A new phase lifts rules 2 and 4: a higher `phase` together with another seed deals the users again, and the
    analysis begins again.
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 
 from ekiben.experiments.document import Document, Experiment
 from ekiben.experiments.lifecycle import ACTIVE, TRANSITIONS, Status
+from ekiben.experiments.metric_checks import margin_problems
 from ekiben.experiments.problems import DocumentError, Path, Problems, below, word
 from ekiben.experiments.shares import same_shares, share_problems
 
@@ -36,6 +38,8 @@ def check_change(before: Document | None, after: Document) -> None:
     for key, new in after.experiments.items():
         if key not in held or not same_shares(held[key], new):
             found += below(("experiments", key), share_problems(new))
+        if key not in held or held[key].metrics != new.metrics:
+            found += below(("experiments", key), margin_problems(new))
     for key, old in held.items():
         path = ("experiments", key)
         if key in after.experiments:
@@ -80,6 +84,8 @@ def _fixed_paths_changed(old: Experiment, new: Experiment) -> Iterator[Path]:
                 yield "variants", name, "version"
             if new.variants[name].weight != variant.weight:
                 yield "variants", name, "weight"
+            if variant.retired and not new.variants[name].retired:
+                yield "variants", name, "retired"
     if new.namespace != old.namespace:
         yield ("namespace",)
     if new.planned_users != old.planned_users:

@@ -25,7 +25,10 @@ def words_of(before: Document, after: Document, key: str) -> Mapping[str, str]:
 
 def _takes_part(experiment: Experiment) -> str:
     once = "" if experiment.status is Status.RUNNING else "Once it runs, "
-    shares = ", ".join(f"{name} {variant.version}" for name, variant in experiment.variants.items())
+    shares = ", ".join(
+        f"{name} {'retired' if variant.retired else variant.version}"
+        for name, variant in experiment.variants.items()
+    )
     return f"{once}{experiment.coverage:g} % of users take part ({shares})."
 
 

@@ -34,6 +34,8 @@ from ekiben.experiments.problems import DocumentError, Path
 from ekiben.experiments.version import Dialect, Output, Version
 
 REQUIRES: Final = "requires"
+_RETIRED: Final = "variants.retired"
+"""What an experiment with a retired variant requires: run without that, its users would come back."""
 _OF_30E8D9B: Final[Mapping[type[BaseModel], str]] = {
     Document: "models experiments",
     Model: "live timeout_ms cache_ttl_s versions shadow",
@@ -126,7 +128,7 @@ def _lacking(known: Any) -> dict[str, str]:
         required = each.pop(REQUIRES, None) or [] if isinstance(each, dict) else None
         if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
             not_run[key] = "this release cannot read it"
-        elif missing := sorted(set(required) - set(Experiment.model_fields)):
+        elif missing := sorted(set(required) - set(Experiment.model_fields) - {_RETIRED}):
             not_run[key] = f"it needs {', '.join(missing)}, which this release does not have"
     return not_run
 
@@ -135,8 +137,11 @@ def write_document(document: Document, kept: Kept = NOTHING_KEPT) -> dict[str, A
     """A document as plain values that every release with this schema reads, with what is kept of others."""
     data = document.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     for each in data.get("experiments", {}).values():
-        if more := sorted(set(each) - BASE[Experiment]):
-            each[REQUIRES] = more
+        more = set(each) - BASE[Experiment]
+        if any(variant.get("retired") for variant in each["variants"].values()):
+            more.add(_RETIRED)
+        if more:
+            each[REQUIRES] = sorted(more)
     for path, value in kept.values.items():
         _put(data, path, value)
     return data
@@ -212,8 +217,8 @@ def _mapping(data: Any, name: str) -> dict[str, Any]:
 
 
 _ANALYSED: Final = frozenset({
-    "metrics", "segments", "request_limits", "alpha", "planned_users", "min_users", "min_days", "ramp",
-    "acknowledged_model_versions",
+    "metrics", "segments", "request_limits", "alpha", "planned_users", "min_users", "min_days", "max_days",
+    "goal", "ramp", "acknowledged_model_versions",
 })  # fmt: skip
 
 

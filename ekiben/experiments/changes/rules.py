@@ -12,7 +12,7 @@ from typing import Any
 from ekiben.experiments.changes.differences import flow
 from ekiben.experiments.document import Experiment
 
-_FIELDS = ("alpha", "planned_users", "min_users", "min_days", "request_limits")
+_FIELDS = ("alpha", "planned_users", "min_users", "min_days", "max_days", "goal", "request_limits")
 
 
 def rule_differences(before: Experiment, after: Experiment) -> tuple[str, ...]:

@@ -61,9 +61,19 @@ def _safer(one: Experiment | None, other: Experiment | None) -> Experiment:
         # Added on one side, or removed on the other: kept, and everyone gets live.
         return _paused(found)
     first, second = _SAFETY.index(one.status), _SAFETY.index(other.status)
-    if first != second:
-        return one if first < second else other
-    return one if one.coverage <= other.coverage else other
+    taken, left = (one, other) if (first, one.coverage) <= (second, other.coverage) else (other, one)
+    return _with_retired(taken, left)
+
+
+def _with_retired(taken: Experiment, other: Experiment) -> Experiment:
+    """A treatment that one side retired is retired, unless it is the last."""
+    variants = {
+        name: other.variants[name] if name in other.variants and other.variants[name].retired else each
+        for name, each in taken.variants.items()
+    }
+    _, *treatments = variants.values()
+    same = taken.phase == other.phase and not all(each.retired for each in treatments)
+    return taken.model_copy(update={"variants": variants}) if same and variants != taken.variants else taken
 
 
 def _paused(experiment: Experiment) -> Experiment:

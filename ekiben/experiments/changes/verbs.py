@@ -54,13 +54,19 @@ class Verb:
     change: Callable[[Case], Document]
     consequence: str  # what it means for users, with the names of `words_of` in braces
     body: type[Fields] = Fields
-    asked_by: Decision | None = None  # the verdict that asks for it
+    asked_by: frozenset[Decision] = frozenset()  # the verdicts that ask for it
     ends: bool = False  # whether there is no way back
     aside: bool = False  # whether its button stands beside what it changes, and not among the others
     typed: Callable[[Experiment, Report | None], Mapping[str, Any]] = lambda _experiment, _report: {}
     """What the dashboard's form holds at first."""
     options: Mapping[str, str] = field(default_factory=dict)
     """What the command line calls a field, where that is not the field's name."""
+
+    def treatments(self, experiment: Experiment) -> tuple[str, ...]:
+        """The treatments that it can be used on. The last one is not retired: to end, roll back."""
+        _, *names = experiment.variants
+        left = tuple(name for name in names if not experiment.variants[name].retired)
+        return left if self.ends or len(left) > 1 else ()
 
     @property
     def treatment(self) -> str | None:
@@ -92,6 +98,14 @@ class Promotion(Fields):
         default=None,
         title="Which treatment",
         description="The treatment. It may be left out where there is only one.",
+    )
+
+
+class Retirement(Fields):
+    """The treatment to retire."""
+
+    variant: Annotated[str, Treatment] = Field(
+        title="Which treatment", description="The treatment whose users get the control's version."
     )
 
 
@@ -154,8 +168,18 @@ def _promoted(case: Case) -> Document:
     return case.edited(status=Status.PROMOTED).model_copy(update={"models": models})
 
 
+def _retired(case: Case) -> Document:
+    """The treatment keeps its share of the users, so that nobody else moves."""
+    name, variants = _treatment(case), case.experiment.variants
+    if len(VERBS["promote"].treatments(case.experiment)) == 1:
+        raise case.refusal(f"has no other treatment than {word(name)}: to end with the control, roll back")
+    retired = variants[name].model_copy(update={"retired": True})
+    return case.edited(variants={**variants, name: retired})
+
+
 def _treatment(case: Case) -> str:
-    control, *treatments = case.experiment.variants
+    control = next(iter(case.experiment.variants))
+    treatments = VERBS["promote"].treatments(case.experiment)
     variant: str | None = case.body.variant
     if variant is None:
         if len(treatments) > 1:
@@ -163,6 +187,8 @@ def _treatment(case: Case) -> str:
         return treatments[0]
     if variant == control:
         raise case.refusal(f"{word(variant)} is the control: to end with it, roll back")
+    if variant in case.experiment.variants and variant not in treatments:
+        raise case.refusal(f"has retired {word(variant)}")
     if variant not in treatments:
         raise case.refusal(unknown("treatment", variant, treatments))
     return variant
@@ -232,7 +258,7 @@ _ROWS: Final = (
         consequence="{live_then} becomes the live version of {model} instead of {live}. Everyone gets it. "
         + _END,
         body=Promotion,
-        asked_by=Decision.PROMOTE,
+        asked_by=frozenset({Decision.PROMOTE}),
         ends=True,
     ),
     Verb(
@@ -244,8 +270,20 @@ _ROWS: Final = (
         possible=ACTIVE,
         change=lambda case: case.edited(status=Status.ROLLED_BACK),
         consequence="Everyone gets {live} within a second. " + _END,
-        asked_by=Decision.ROLL_BACK,
+        asked_by=frozenset({Decision.ROLL_BACK, Decision.NO_DIFFERENCE, Decision.NOT_BETTER, Decision.ENDED}),
         ends=True,
+    ),
+    Verb(
+        name="retire",
+        title="Retire",
+        help="Retire one treatment of several: its users get live, and the others go on.\n\n"
+        "It keeps its share of the users, so that nobody else moves, and it stays retired for the phase. The "
+        "last treatment cannot be retired: use `ekiben roll-back`.",
+        possible=ACTIVE,
+        change=_retired,
+        consequence="Its users get {live} within a second. {takes_part}",
+        body=Retirement,
+        asked_by=frozenset({Decision.RETIRE}),
     ),
     Verb(
         name="pause",

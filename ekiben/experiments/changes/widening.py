@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ekiben.experiments.document import Capture, Document, Experiment, Ramp, RampEnd
+from ekiben.experiments.document import Capture, Document, Experiment, Goal, Ramp, RampEnd
 from ekiben.experiments.durations import parse_duration
 from ekiben.experiments.lifecycle import Status
 from ekiben.experiments.problems import Path, Problems, below, problem
@@ -72,6 +72,8 @@ def _less_care(old: Experiment, new: Experiment) -> Problems:
         if now > was:
             yield ("request_limits", name), f"rises from {was:g} to {now:g}"
     yield from _wider_guardrails(old, new)
+    if old.goal is not new.goal and new.goal is Goal.NOT_WORSE:
+        yield ("goal",), "a treatment need not be better"
     if old.ramp is not None:
         yield from _wider_ramp(old.ramp, new.ramp)
     elif new.ramp is not None:
@@ -86,8 +88,10 @@ def _wider_guardrails(old: Experiment, new: Experiment) -> Problems:
         guardrail = kept.get(metric.name)
         if guardrail is None:
             yield ("metrics", metric.name), "is a guardrail no longer"
-        elif guardrail.max_worse > metric.guardrail.max_worse:
-            yield ("metrics", metric.name), f"may worsen by {guardrail.max_worse:g}"
+        else:
+            for (name, was), (_, now) in zip(metric.guardrail, guardrail, strict=True):
+                if now is not None and (was is None or now > was):
+                    yield ("metrics", metric.name), f"may worsen by {now:g} ({name})"
 
 
 def _wider_ramp(old: Ramp, new: Ramp | None) -> Problems:

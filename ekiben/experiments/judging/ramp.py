@@ -8,9 +8,10 @@ The checks, in this order; the first that applies gives the action, its code and
 | `ended` | the experiment was promoted or rolled back | done |
 | `not_running` | it is a draft or paused | wait |
 | `other_phase` | the report is of another phase | wait |
-| `guardrail_violated` | a judged guardrail is, whatever the minima and the split say | roll back |
+| `guardrail_violated` | a judged guardrail is, whatever the minima and the split say | retire, roll back |
 | `srm`, `redeployed` | the comparison cannot be trusted | wait |
-| `worse` | the verdict, past its minima, is to roll back | roll back |
+| `worse` | the verdict, past its minima, is that a treatment is worse | retire, roll back |
+| the verdict's | the verdict is to stop, because nothing was found | roll back; done with `then: wait` |
 | `first_step` | coverage is below the first step | raise |
 | `no_step_yet` | the report does not know the step | wait |
 | `too_early` | the report does not reach past the step's duration | wait |
@@ -19,7 +20,7 @@ The checks, in this order; the first that applies gives the action, its code and
 | `next_step` | a larger step is left | raise |
 | `rule_changed` | last step, the verdict is to promote, and its rule was changed in this phase | wait |
 | `better` | last step, `then: promote`, and the verdict is to promote | promote |
-| the verdict's | last step, `then: promote`, and the verdict is to roll back | roll back |
+| the verdict's | last step, `then: promote`, the verdict is to retire or roll back | retire, roll back |
 | the verdict's | last step, `then: promote`, any other verdict | wait |
 | `last_step` | last step, `then: wait` | done |
 
@@ -29,11 +30,13 @@ nothing of the users that the step added. Its time counts from the last change u
 controller whose reports are late waits. Without an exposure for a tenth of the step's duration (at least
 1 minute, at most 1 hour) it waits too: an evening's evidence is none of the night's.
 Coverage between two steps, set by hand, goes on to the larger one. A violation rolls back even where the
-split is wrong or a version changed: that direction is the safe one.
+split is wrong or a version changed: that direction is the safe one. Of several treatments only the one that
+does harm is retired, and the others go on. The last one is rolled back.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -41,16 +44,17 @@ import msgspec
 
 from ekiben.experiments.document import Experiment, Ramp, RampEnd
 from ekiben.experiments.durations import format_duration, parse_duration
+from ekiben.experiments.judging.treatments import violations, without_retired
 from ekiben.experiments.judging.verdict import (
     judge,
     redeployment_words,
     srm_words,
     violation_words,
-    violations,
 )
 from ekiben.experiments.judging.wording import sentence, version_of
 from ekiben.experiments.lifecycle import Status
-from ekiben.experiments.reports.report import Decision, Report
+from ekiben.experiments.reports.metric import MetricReport
+from ekiben.experiments.reports.report import Decision, Report, Verdict
 
 _QUIET_LEAST_S: Final = 60.0
 _QUIET_MOST_S: Final = 3600.0
@@ -62,8 +66,16 @@ class RampKind(StrEnum):
     WAIT = "wait"
     RAISE = "raise"
     ROLL_BACK = "roll_back"
+    RETIRE = "retire"
     PROMOTE = "promote"
     DONE = "done"
+
+
+_ACTED_ON: Final[Mapping[Decision, RampKind]] = {
+    Decision.PROMOTE: RampKind.PROMOTE,
+    Decision.RETIRE: RampKind.RETIRE,
+    Decision.ROLL_BACK: RampKind.ROLL_BACK,
+}
 
 
 class RampAction(msgspec.Struct, frozen=True):
@@ -73,7 +85,7 @@ class RampAction(msgspec.Struct, frozen=True):
     coverage: float
     reason: str
     sentence: str
-    variant: str | None = None  # the treatment to promote
+    variant: str | None = None  # the treatment to promote or to retire
 
 
 def next_action(experiment: Experiment, report: Report, now: float) -> RampAction:
@@ -82,7 +94,7 @@ def next_action(experiment: Experiment, report: Report, now: float) -> RampActio
     `now` is the present, in seconds since 1970.
     """
     here = experiment.coverage
-    ramp = experiment.ramp
+    ramp, report = experiment.ramp, without_retired(report)
     if ramp is None:
         return _action(RampKind.DONE, here, "no_ramp", "no ramp is set")
     if experiment.status in (Status.PROMOTED, Status.ROLLED_BACK):
@@ -94,14 +106,13 @@ def next_action(experiment: Experiment, report: Report, now: float) -> RampActio
     if report.phase != experiment.phase:
         return _action(RampKind.WAIT, here, "other_phase", "no step before there is a report of this phase")
     if broken := violations(report, ramp.guardrails):
-        words = f"rolled back: {violation_words(report, *broken[0])}"
-        return _action(RampKind.ROLL_BACK, here, "guardrail_violated", words)
+        return _away(report, here, broken)
     for reason, why in (("srm", srm_words(report)), ("redeployed", redeployment_words(report))):
         if why is not None:
             return _action(RampKind.WAIT, here, reason, why)
     verdict = judge(report)
-    if verdict.decision is Decision.ROLL_BACK and verdict.reason == "worse":
-        return RampAction(RampKind.ROLL_BACK, here, verdict.reason, verdict.sentence)
+    if verdict.reason == "worse" or verdict.stops:
+        return _acts(verdict, ramp, here)
     return _climb(experiment, ramp, report, min(now, report.at))
 
 
@@ -148,12 +159,28 @@ def _end(ramp: Ramp, report: Report, here: float, where: str) -> RampAction:
     if verdict.decision is Decision.PROMOTE and report.rule_changes:
         words = f"{where} waits for a person, because the rule was changed in this phase"
         return RampAction(RampKind.WAIT, here, "rule_changed", f"{sentence(words)} {verdict.sentence}")
-    if verdict.decision is Decision.PROMOTE:
-        return RampAction(RampKind.PROMOTE, here, verdict.reason, verdict.sentence, verdict.variant)
-    if verdict.decision is Decision.ROLL_BACK:
-        return RampAction(RampKind.ROLL_BACK, here, verdict.reason, verdict.sentence)
+    if verdict.decision in _ACTED_ON:
+        return _acts(verdict, ramp, here)
     words = f"{where} waits for a verdict"
     return RampAction(RampKind.WAIT, here, verdict.reason, f"{sentence(words)} {verdict.sentence}")
+
+
+def _away(report: Report, here: float, broken: list[tuple[MetricReport, str]]) -> RampAction:
+    """Retire the first treatment that violates a guardrail; roll back where all that is left do."""
+    metric, variant = broken[0]
+    words = violation_words(report, metric, variant)
+    if {each for _, each in broken} >= {each.variant for each in report.variants[1:]}:
+        return _action(RampKind.ROLL_BACK, here, "guardrail_violated", f"rolled back: {words}")
+    words = sentence(f"{version_of(report, variant)} is retired: {words}")
+    return RampAction(RampKind.RETIRE, here, "guardrail_violated", words, variant)
+
+
+def _acts(verdict: Verdict, ramp: Ramp, here: float) -> RampAction:
+    """What a verdict that decides is turned into."""
+    kind = _ACTED_ON.get(verdict.decision, RampKind.ROLL_BACK)
+    if verdict.stops and ramp.then is not RampEnd.PROMOTE:
+        kind = RampKind.DONE
+    return RampAction(kind, here, verdict.reason, verdict.sentence, verdict.variant)
 
 
 def _action(kind: RampKind, coverage: float, reason: str, words: str) -> RampAction:

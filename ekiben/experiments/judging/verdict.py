@@ -13,23 +13,30 @@ The checks, in this order; the first that applies gives the verdict, its code an
 | `too_few_users` | a variant has fewer than `min_users` matured users | keep running |
 | `too_early` | fewer than `min_days` of the phase are over | keep running |
 | `better` | a treatment decides better and all its guardrails hold: the best of those | promote |
-| `guardrail_violated` | a treatment violates a guardrail | roll back |
-| `worse` | every treatment decides worse | roll back |
-| `guardrail_unclear` | a treatment decides better, and a guardrail of it does not hold yet | keep running |
+| `not_worse` | the goal is that, a treatment is, and all its guardrails hold | promote |
+| `guardrail_violated` | a treatment violates a guardrail | retire it; roll back where it is the last |
+| `worse` | a treatment decides worse than the goal allows | retire it; roll back where all do |
+| `no_difference` | all intervals lie within ± `min_effect` | no difference |
+| `not_better` | no interval reaches `min_effect` | not better |
+| `guardrail_unclear` | a treatment is good enough, and a guardrail of it does not hold yet | keep running |
 | `unclear` | otherwise | keep running |
+| `max_days` | to keep running, and `max_days` of the phase are over | ended |
 
-Each sentence says first what to do. A ramp does not wait for the minima when a guardrail is violated
-(`ekiben.experiments.judging.ramp`).
+Each sentence says first what to do, and what it takes to keep running. Retired treatments have no say. A ramp
+does not wait for the minima when a guardrail is violated (`ekiben.experiments.judging.ramp`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
 from ekiben.experiments.durations import format_duration
+from ekiben.experiments.judging.ends import good_enough, nothing_found, run_out, too_bad
+from ekiben.experiments.judging.missing import takes, until_clear, until_held
+from ekiben.experiments.judging.treatments import best, gain, unsettled, violations, without_retired
 from ekiben.experiments.judging.wording import (
     allowed,
     control_of,
@@ -40,8 +47,7 @@ from ekiben.experiments.judging.wording import (
     version_of,
 )
 from ekiben.experiments.lifecycle import Status
-from ekiben.experiments.reports.effect import Effect
-from ekiben.experiments.reports.metric import MetricReport, Role, State
+from ekiben.experiments.reports.metric import MetricReport, State
 from ekiben.experiments.reports.report import Decision, Report, Verdict
 from ekiben.experiments.statistics.sequential import JUDGED_FROM
 
@@ -51,63 +57,19 @@ _ENDS: Final[Mapping[str, Decision]] = {
 }
 
 
-def metric_state(
-    role: Role, better: str, effect: Effect, max_worse: float | None, control_mean: float | None, users: int
-) -> State:
-    """What `effect` says so far of a metric with this role; `better` is higher or lower.
-
-    `users` are the matured ones of the variant (control or this treatment) that has fewer. `max_worse` is
-    the share of the control's mean by which a guardrail may be worse; for a guardrail of requests it is
-    absolute: pass a control_mean of 1. The margin is estimated as the control's mean is, so the interval is
-    widened around the effect by what that can add to the contrast treatment - (1 ± max_worse) · control.
-    """
-    low, high = effect.interval.low, effect.interval.high
-    if users < JUDGED_FROM or effect.absolute is None:
-        return State.NO_DATA
-    if better == "lower":
-        low, high = (None if high is None else -high), (None if low is None else -low)
-    if role is not Role.GUARDRAIL:
-        if low is not None and low > 0:
-            return State.BETTER
-        return State.WORSE if high is not None and high < 0 else State.UNCLEAR
-    if max_worse is None or control_mean is None:
-        return State.NO_DATA
-    gain = effect.absolute if better != "lower" else -effect.absolute
-    control = control_mean if better != "lower" else -control_mean
-    # The contrast is treatment - kept · control; its variance is at most max(1, kept²) times the effect's.
-    kept = 1 - max_worse if control > 0 else 1 + max_worse
-    widened, margin = max(1.0, abs(kept)), max_worse * abs(control_mean)
-    if low is not None and gain + widened * (low - gain) > -margin:
-        return State.HOLDS
-    if high is not None and gain + widened * (high - gain) < -margin:
-        return State.VIOLATED
-    return State.UNCLEAR
-
-
 def judge(report: Report) -> Verdict:
     """The verdict on `report`, by the table above; the verdict inside the report is not looked at."""
-    return _ended(report) or _trust(report) or _minima(report) or _marked(_compare(report), report)
-
-
-def violations(report: Report, names: Sequence[str] | None = None) -> list[tuple[MetricReport, str]]:
-    """The guardrails (of these names; all without names) that a treatment violates, each with it."""
-    return [
-        (metric, variant)
-        for metric in report.guardrails
-        if names is None or metric.name in names
-        for variant, state in metric.states.items()
-        if state is State.VIOLATED
-    ]
+    left = without_retired(report)
+    untold = _ended(report) or _trust(left)
+    return untold or _marked(run_out(left, _minima(left) or _compare(left)), left)
 
 
 def violation_words(report: Report, metric: MetricReport, variant: str) -> str:
     """Which guardrail is violated, by how much, on how many users."""
     control = control_of(report)
-    control_mean = next((each.mean for each in metric.variants if each.variant == control), None)
     users = sum(each.users for each in metric.variants if each.variant in (control, variant))
     return (
-        f"{difference(report, metric, variant)} on {users:,} users, "
-        f"worse than the {allowed(metric, control_mean)} allowed"
+        f"{difference(report, metric, variant)} on {users:,} users, worse than the {allowed(metric)} allowed"
     )
 
 
@@ -175,12 +137,10 @@ def _ended(report: Report) -> Verdict | None:
 def _ended_with(report: Report) -> str | None:
     """The treatment that was promoted; else the one that looked best."""
     metric, ending = report.deciding, report.ending
-    treatments = report.variants[1:]
     if ending is not None and report.status == Status.PROMOTED:
+        treatments = report.variants[1:]
         return next((each.variant for each in treatments if each.version == ending.version), None)
-    if metric is None or not metric.effects:
-        return None
-    return max(metric.effects, key=lambda variant: _gain(metric, variant))
+    return None if metric is None else best(metric)
 
 
 def _trust(report: Report) -> Verdict | None:
@@ -209,14 +169,19 @@ def _minima(report: Report) -> Verdict | None:
     assert metric is not None
     users = matured(metric)
     if users < report.min_users:
+        factor = report.min_users / users - 1 if users else 0.0
+        more = factor * sum(each.users for each in metric.variants)
         words = (
             f"only {users:,} of the {report.min_users:,} users that each variant needs "
             f"have completed their {format_duration(metric.window_hours * 3600)}"
         )
-        return _keep_running("too_few_users", words)
+        return _keep_running("too_few_users", f"{words}. It takes {takes(report, more)}" if users else words)
     if report.days < report.min_days:
-        past, least = (format_duration(days * 86_400) for days in (report.days, report.min_days))
-        return _keep_running("too_early", f"only {past} of at least {least} are over")
+        past, least, left = (
+            format_duration(days * 86_400)
+            for days in (report.days, report.min_days, report.min_days - report.days)
+        )
+        return _keep_running("too_early", f"only {past} of at least {least} are over, {left} are left")
     return None
 
 
@@ -224,37 +189,46 @@ def _compare(report: Report) -> Verdict:
     metric = report.deciding
     assert metric is not None
     better = [variant for variant, state in metric.states.items() if state is State.BETTER]
-    good = [variant for variant in better if not _unsettled(report, variant)]
-    if good:
-        best = max(good, key=lambda variant: _gain(metric, variant))
-        words = f"Promote {version_of(report, best)}: {difference(report, metric, best)}"
-        words += f". {fades}" if (fades := fading_words(metric, best)) else ""
-        return _verdict(Decision.PROMOTE, "better", words, best)
+    enough = [variant for variant in metric.states if good_enough(report, metric, variant)]
+    for reason, variants in (("better", better), ("not_worse", enough)):
+        if chosen := best(metric, [variant for variant in variants if not unsettled(report, variant)]):
+            words = f"Promote {version_of(report, chosen)}: {difference(report, metric, chosen)}"
+            words += f". {fades}" if (fades := fading_words(metric, chosen)) else ""
+            return _verdict(Decision.PROMOTE, reason, words, chosen)
     if broken := violations(report):
-        words = f"Roll back: {violation_words(report, *broken[0])}"
-        return _verdict(Decision.ROLL_BACK, "guardrail_violated", words)
-    if metric.states and all(state is State.WORSE for state in metric.states.values()):
-        least = max(metric.states, key=lambda variant: _gain(metric, variant))
-        return _verdict(Decision.ROLL_BACK, "worse", f"Roll back: {difference(report, metric, least)}")
-    if better:
-        best = max(better, key=lambda variant: _gain(metric, variant))
-        names = [f'"{each.name}"' for each in _unsettled(report, best)]
-        open_ones = f"guardrails {', '.join(names)} are" if len(names) > 1 else f"guardrail {names[0]} is"
-        words = f"{difference(report, metric, best)}, but the {open_ones} not settled yet"
-        return _keep_running("guardrail_unclear", words)
-    likeliest = max(metric.states, key=lambda variant: _gain(metric, variant), default=None)
-    words = difference(report, metric, likeliest) if likeliest is not None else "nothing is compared"
-    return _keep_running("unclear", f"{words}, which is not settled yet")
+        words = violation_words(report, *broken[0])
+        return _away(report, metric, "guardrail_violated", [variant for _, variant in broken], words)
+    worse = [
+        variant
+        for variant, state in metric.states.items()
+        if state is State.WORSE and too_bad(report, metric, variant)
+    ]
+    if worse:
+        last = len(worse) == len(metric.states)
+        named = best(metric, worse) if last else min(worse, key=lambda variant: gain(metric, variant))
+        assert named is not None
+        return _away(report, metric, "worse", [named, *worse], difference(report, metric, named))
+    if not (better or enough) and (found := nothing_found(report, metric)):
+        return found
+    if good := best(metric, better or enough):
+        open_ones = unsettled(report, good)
+        names = ", ".join(f'"{each.name}"' for each in open_ones)
+        what = f"guardrails {names} are" if len(open_ones) > 1 else f"guardrail {names} is"
+        words = f"{difference(report, metric, good)}, but the {what} not settled yet"
+        return _keep_running("guardrail_unclear", f"{words}. {until_held(report, open_ones, good)}")
+    likeliest = best(metric)
+    if likeliest is None:
+        return _keep_running("unclear", "nothing is compared, which is not settled yet")
+    words = f"{difference(report, metric, likeliest)}, which is not settled yet"
+    return _keep_running("unclear", f"{words}. {until_clear(report, metric, likeliest)}")
 
 
-def _unsettled(report: Report, variant: str) -> list[MetricReport]:
-    """The guardrails that do not hold for `variant`."""
-    return [metric for metric in report.guardrails if metric.states.get(variant) is not State.HOLDS]
-
-
-def _gain(metric: MetricReport, variant: str) -> float:
-    absolute = metric.effects[variant].absolute or 0.0
-    return -absolute if metric.better == "lower" else absolute
+def _away(report: Report, metric: MetricReport, reason: str, variants: list[str], words: str) -> Verdict:
+    """Retire the first of these treatments; roll back where they are all that is left."""
+    if set(variants) >= set(metric.states):
+        return _verdict(Decision.ROLL_BACK, reason, f"Roll back: {words}")
+    advice = f"Retire {version_of(report, variants[0])}"
+    return _verdict(Decision.RETIRE, reason, f"{advice}: {words}", variants[0])
 
 
 def _cannot_tell(reason: str, words: str) -> Verdict:

@@ -82,6 +82,6 @@ def _judged(segment: Segment, states: Iterator[State]) -> Segment:
 
 
 def _state(compared: _Compared, *, named: bool) -> State:
-    if compared.state is State.NO_DATA:
-        return State.NO_DATA
+    if compared.state not in (State.BETTER, State.WORSE, State.UNCLEAR):
+        return compared.state
     return direction(compared.effect, compared.better) if named else State.UNCLEAR

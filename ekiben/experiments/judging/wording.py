@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import floor, log10
 
 from ekiben.experiments.kinds.table import kind_of
-from ekiben.experiments.reports.effect import Effect, Interval
 from ekiben.experiments.reports.labels import LabelQuality
 from ekiben.experiments.reports.metric import MetricReport
 from ekiben.experiments.reports.report import Report
@@ -70,17 +68,14 @@ def matured(metric: MetricReport) -> int:
 
 
 def difference(report: Report, metric: MetricReport, variant: str) -> str:
-    """ "profit per user is 26.1 higher with v2 than with v1 (between 18.0 and 34.2 higher)"."""
+    """ "profit per user is 18.0 to 34.2 higher (estimate 26.1) with v2 than with v1"."""
     effect, kind = metric.effects[variant], kind_of(metric.kind)
     title = kind.title(metric.name)
     if effect.absolute is None:
         return f"{title} has no value yet"
-    number, unit = _writer(metric, effect), _unit(metric)
     treatment, control = version_of(report, variant), version_of(report, control_of(report))
-    return (
-        f"{title} is {number(effect.absolute)}{unit} {_way(effect.absolute)} with {treatment} "
-        f"than with {control} ({_between(effect.interval, number)})"
-    )
+    low, high = effect.interval.low, effect.interval.high
+    return f"{title} is {_between(metric, effect.absolute, low, high)} with {treatment} than with {control}"
 
 
 def fading_words(metric: MetricReport, variant: str) -> str | None:
@@ -88,10 +83,8 @@ def fading_words(metric: MetricReport, variant: str) -> str | None:
     fades = metric.fading.get(variant)
     if fades is None or fades.first.absolute is None or fades.later.absolute is None:
         return None
-    number, unit = _writer(metric, metric.effects[variant]), _unit(metric)
-    first, later = (
-        f"{number(each)}{unit} {_way(each)}" for each in (fades.first.absolute, fades.later.absolute)
-    )
+    both = fades.first.absolute, fades.later.absolute
+    first, later = (f"{amount(metric, each, *both)} {_way(each)}" for each in both)
     days = "day" if fades.days == 1 else f"{fades.days} days"
     return (
         f"But the effect fades: it is {first} among users of the first {days} and {later} among later ones. "
@@ -99,16 +92,21 @@ def fading_words(metric: MetricReport, variant: str) -> str | None:
     )
 
 
-def allowed(metric: MetricReport, control_mean: float | None) -> str:
-    """How much worse the guardrail may become: "1.0 percentage points", "0.50 (5 % of the control's)"."""
-    kind, share = kind_of(metric.kind), metric.max_worse or 0.0
-    margin = kind.margin(share, control_mean)
-    of_control = f"{100 * share:.3g} % of the control's"
-    if margin is None:
-        return of_control
-    scale, unit = (100, " percentage points") if kind.is_share else (1, "")
-    written = _plain(scale * margin, _decimals(scale * margin)) + unit
-    return written if kind.is_absolute else f"{written} ({of_control})"
+def amount(metric: MetricReport, size: float, *beside: float) -> str:
+    """A difference of the metric without its sign: "1.00 percentage points", "26.1". It has as many decimals
+    as what stands `beside` it.
+    """
+    scale, unit = _scale(metric)
+    places = _decimals(scale * max(abs(each) for each in (size, *beside)))
+    return _plain(scale * size, places) + unit
+
+
+def allowed(metric: MetricReport) -> str:
+    """How much worse the guardrail may become: "1.00 percentage points", "0.50 (5 % of the control's)"."""
+    if metric.max_worse is None:
+        return amount(metric, metric.max_worse_by or 0.0)
+    of_control = f"{100 * metric.max_worse:.3g} % of the control's"
+    return of_control if metric.margin is None else f"{amount(metric, metric.margin)} ({of_control})"
 
 
 def sentence(text: str) -> str:
@@ -121,30 +119,31 @@ def sentence(text: str) -> str:
     return f"{first}{text[1:]}."
 
 
-def _between(interval: Interval, number: Callable[[float], str]) -> str:
-    low, high = interval.low, interval.high
+def _between(metric: MetricReport, estimate: float, low: float | None, high: float | None) -> str:
+    """The interval, the estimate behind it; all with as many decimals."""
+    scale, unit = _scale(metric)
+    places = _decimals(scale * max(abs(end) for end in (estimate, low, high) if end is not None))
+
+    def number(value: float) -> str:
+        return _plain(scale * value, places)
+
     if low is None or high is None:
-        return "how much more or less is not known yet"
+        return f"{number(estimate)}{unit} {_way(estimate)}, how surely is not known yet,"
     if low < 0 < high:
-        return f"between {number(low)} lower and {number(high)} higher"
+        return (
+            f"between {number(low)}{unit} lower and {number(high)} higher "
+            f"(estimate {number(estimate)} {_way(estimate)})"
+        )
     near, far = sorted((low, high), key=abs)
-    return f"between {number(near)} and {number(far)} {_way(low + high)}"
+    return f"{number(near)} to {number(far)}{unit} {_way(low + high)} (estimate {number(estimate)})"
 
 
-def _unit(metric: MetricReport) -> str:
-    return " percentage points" if kind_of(metric.kind).is_share else ""
+def _scale(metric: MetricReport) -> tuple[float, str]:
+    return (100.0, " percentage points") if kind_of(metric.kind).is_share else (1.0, "")
 
 
 def _way(amount: float) -> str:
     return "lower" if amount < 0 else "higher"
-
-
-def _writer(metric: MetricReport, effect: Effect) -> Callable[[float], str]:
-    """Writes the effect and its ends without their sign, all with as many decimals."""
-    ends = [end for end in (effect.absolute, effect.interval.low, effect.interval.high) if end is not None]
-    scale = 100.0 if kind_of(metric.kind).is_share else 1.0
-    places = _decimals(max((abs(end) for end in ends), default=0.0) * scale)
-    return lambda amount: _plain(scale * amount, places)
 
 
 def _plain(amount: float, places: int) -> str:

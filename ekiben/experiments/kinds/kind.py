@@ -25,8 +25,6 @@ class Kind:
     """What a page says that the metric is: "mean of each user"."""
     is_share: ClassVar[bool] = False
     """Between 0 and 1: shown as percent, and a difference in percentage points."""
-    is_absolute: ClassVar[bool] = False
-    """Whether how much worse a guardrail may become is absolute, and no share of the control's mean."""
     is_ratio: ClassVar[bool] = False
     """All users' sums of x by their sums of y, instead of a mean of x: its metric names a denominator."""
     takes_covariate: ClassVar[bool] = True
@@ -81,9 +79,3 @@ class Kind:
             if adjusted is not None:
                 return adjusted
         return self.estimate(control), self.estimate(treatment)
-
-    def margin(self, max_worse: float, control_mean: float | None) -> float | None:
-        """How much worse a guardrail may become, in the metric's unit."""
-        if self.is_absolute:
-            return max_worse
-        return None if control_mean is None else max_worse * abs(control_mean)

@@ -32,7 +32,6 @@ class Requests(Ratio):
     name = "requests"
     words = "share of requests"
     is_share = True
-    is_absolute = True
 
     def title(self, metric: str) -> str:
         """ "the error rate"."""

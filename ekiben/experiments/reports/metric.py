@@ -47,7 +47,7 @@ class MetricReport(msgspec.Struct, frozen=True):
     better: str  # higher | lower
     role: Role
     window_hours: float
-    max_worse: float | None  # of a guardrail: a share of the control's mean; of `requests` an absolute share
+    max_worse: float | None  # of a guardrail: a share of the control's mean
     variants: tuple[VariantMetric, ...]
     effects: dict[str, Effect]
     states: dict[str, State]
@@ -56,3 +56,14 @@ class MetricReport(msgspec.Struct, frozen=True):
     cohorts: dict[str, tuple[CohortEffect, ...]] = {}  # by treatment: one for each day of first exposure
     fading: dict[str, Fading] = {}  # by treatment, where it is known
     saved: dict[str, float] = {}  # by treatment: the share of users that the covariate saves
+    max_worse_by: float | None = None  # the same in the metric's unit, in place of `max_worse`
+    min_effect: float | None = None  # of what decides: the smallest effect that matters, in its unit
+    min_effect_share: float | None = None  # the same as a share of the control's mean
+
+    @property
+    def margin(self) -> float | None:
+        """How much worse a guardrail may become, in the metric's unit; None where that is not known."""
+        control = self.variants[0].mean if self.variants else None
+        if self.max_worse_by is not None or self.max_worse is None or control is None:
+            return self.max_worse_by
+        return self.max_worse * abs(control)

@@ -26,6 +26,10 @@ class Decision(StrEnum):
 
     PROMOTE = "promote"
     ROLL_BACK = "roll_back"
+    RETIRE = "retire"  # one treatment of several
+    NO_DIFFERENCE = "no_difference"  # stop: none that matters
+    NOT_BETTER = "not_better"  # stop: no treatment is, by as much as matters
+    ENDED = "ended"  # stop: its time is over
     GO_ON = "go_on"
     CANNOT_TELL = "cannot_tell"
     PROMOTED = "promoted"  # it was done: the experiment has ended
@@ -41,7 +45,12 @@ class Verdict(msgspec.Struct, frozen=True):
     decision: Decision
     reason: str
     sentence: str
-    variant: str | None = None  # the treatment to promote
+    variant: str | None = None  # the treatment to promote or to retire
+
+    @property
+    def stops(self) -> bool:
+        """Whether nothing that matters was found, so that the experiment is to end as it began."""
+        return self.decision in (Decision.NO_DIFFERENCE, Decision.NOT_BETTER, Decision.ENDED)
 
     @property
     def advice(self) -> str:
@@ -67,6 +76,7 @@ class VariantUsers(msgspec.Struct, frozen=True):
     requests: int
     model_versions: tuple[str, ...] = ()  # what answered; more than one is a redeployment
     refused: int = 0  # of the requests: 422, which no metric counts as an error
+    retired: bool = False  # its users get the control's version, and it is compared no longer
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -100,6 +110,9 @@ class Report(msgspec.Struct, frozen=True):
     overrides: int = 0  # requests by override: shown, never analysed
     planned_users: int = PLANNED_USERS  # of a treatment and the control together: narrowest intervals
     breakdowns: tuple[Breakdown, ...] = ()  # by each of the experiment's `segments`
+    max_days: float | None = None
+    goal: str = "better"  # or not_worse
+    compared: int = 1  # treatments that share alpha, the retired ones with them
     lag_s: float | None = None  # age of the oldest event that the report may not know of yet
 
     @property

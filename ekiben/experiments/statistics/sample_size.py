@@ -8,17 +8,18 @@ users with which a guardrail holds that is in truth unchanged.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil, hypot, sqrt
+from math import ceil, hypot, inf, sqrt
 from statistics import NormalDist
 
 import msgspec
 
 from ekiben.experiments.statistics.boundary_crossing import crossing_probability
 from ekiben.experiments.statistics.effects import Estimate, steadied
-from ekiben.experiments.statistics.sequential import JUDGED_FROM, PLANNED_USERS
+from ekiben.experiments.statistics.sequential import JUDGED_FROM, PLANNED_USERS, half_width
 
 MOST_POWER = 0.999
 """Nearer to 1 the boundary's approximation no longer holds."""
+_MOST_GROWTH = 2.0**20  # beyond that nobody waits
 _LARGEST_DRIFT = 3.0  # standard deviations a user: seen at the first look, whatever the rest
 
 
@@ -119,6 +120,32 @@ def sample_size(
         fixed_users=fixed_users,
         price=sum(by_variant) / fixed_users,
     )
+
+
+def growth(
+    std_error: float, users: float, distance: float, alpha: float, planned_users: float = PLANNED_USERS
+) -> float:
+    """By what factor users must grow until the interval at `alpha` reaches no farther than `distance` (in the
+    metric's unit) from its middle, if the spread between users stays as it is.
+
+    `std_error` is the estimate's after `users` users, and `planned_users` where the interval is narrowest. 1
+    where it reaches no farther now, and infinite where it always will: without a distance, a spread or users.
+    """
+    if not distance > 0 or not std_error > 0 or not users > 0:
+        return inf
+
+    def reaches(factor: float) -> bool:
+        return half_width(std_error / sqrt(factor), users * factor, alpha, planned_users) > distance
+
+    low, high = 1.0, 1.0
+    while reaches(high):
+        low, high = high, 2 * high
+        if high > _MOST_GROWTH:
+            return inf
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if reaches(middle) else (low, middle)
+    return high
 
 
 def duration(

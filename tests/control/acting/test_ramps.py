@@ -126,7 +126,7 @@ async def test_a_violation_rolls_back_and_says_which_guardrail_and_by_how_much(r
     assert ended.status is Status.ROLLED_BACK
     entry = await ramping.last()
     assert entry.who == "ramp"
-    assert "kept per user is 3.00 lower with v2 than with v1" in entry.why
+    assert "kept per user is 2.00 to 4.00 lower (estimate 3.00) with v2 than with v1" in entry.why
     assert await ramping.state() == ("roll_back", 1, entry.why)
 
 

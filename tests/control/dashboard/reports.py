@@ -158,7 +158,7 @@ def _requests(
             kind="requests",
             better="lower",
             role=Role.GUARDRAIL,
-            max_worse=allowed[name],
+            max_worse_by=allowed[name],
             now=now,
             days=days,
         )

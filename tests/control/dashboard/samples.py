@@ -8,7 +8,7 @@ from math import sin, sqrt
 
 import msgspec
 
-from ekiben.experiments.judging.verdict import metric_state
+from ekiben.experiments.judging.states import metric_state
 from ekiben.experiments.reports.effect import Interval, Point
 from ekiben.experiments.reports.labels import CalibrationBin, ClassQuality, LabelQuality
 from ekiben.experiments.reports.metric import MetricReport, Role, VariantMetric
@@ -43,6 +43,7 @@ def metric(
     better: str = "higher",
     role: Role = Role.DECIDES,
     max_worse: float | None = None,
+    max_worse_by: float | None = None,
     window_hours: float = 24.0,
     labels: Sequence[LabelQuality] = (),
 ) -> MetricReport:
@@ -52,8 +53,12 @@ def metric(
         name: effect(samples[control].estimate(), samples[name].estimate(), 0.05) for name in treatments
     }
     fewest = min(sample.users for sample in samples.values())
-    mean = 1.0 if kind == "requests" else samples[control].mean
-    states = {name: metric_state(role, better, effects[name], max_worse, mean, fewest) for name in treatments}
+    states = {
+        name: metric_state(
+            role, better, effects[name], max_worse, samples[control].mean, fewest, max_worse_by=max_worse_by
+        )
+        for name in treatments
+    }
     return MetricReport(
         name=name,
         kind=kind,
@@ -61,6 +66,7 @@ def metric(
         role=role,
         window_hours=window_hours,
         max_worse=max_worse,
+        max_worse_by=max_worse_by,
         variants=tuple(_variant(name, sample) for name, sample in samples.items()),
         effects=effects,
         states=states,

@@ -31,7 +31,7 @@ def newer() -> dict[str, Any]:
     data["installation"] = {"name": "here"}
     data["models"]["credit"]["watch"] = {"psi": 0.1}
     data["models"]["credit"]["versions"]["v1"]["warm_up"] = {"rows": 3}
-    data["experiments"][EXPERIMENT]["segments"] = ["country"]
+    data["experiments"][EXPERIMENT]["weather"] = ["rain"]
     data["experiments"][EXPERIMENT]["variants"]["control"]["colour"] = "red"
     return data
 
@@ -102,7 +102,7 @@ def test_what_is_no_document_is_refused(data: object) -> None:
 
 
 def test_files_that_people_write_stay_strict() -> None:
-    with pytest.raises(DocumentError, match="segments"):
+    with pytest.raises(DocumentError, match="weather"):
         parse_document({**credit(), "experiments": newer()["experiments"]})
 
 

@@ -2,16 +2,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from ekiben.experiments.document import Experiment
 from ekiben.experiments.judging.ramp import RampAction, RampKind, next_action
-from ekiben.experiments.reports.metric import State
+from ekiben.experiments.reports.metric import Role, State
 from ekiben.experiments.reports.past import RuleChange, StepUsers
 from ekiben.experiments.reports.report import Report
 from tests.experiments.documents import credit_document
-from tests.experiments.judging.test_verdict import CHANGED, HARMFUL, MISMATCH, WORSE
-from tests.experiments.reports import effect, errors, profit, report
+from tests.experiments.judging.test_verdict import CHANGED, HARMFUL, MISMATCH, WORSE, retired, small
+from tests.experiments.reports import effect, errors, metric, profit, report
 
 RAMP = {"steps": [2, 10, 50, 100], "every": "30m", "min_users_per_step": 500}
 SINCE = 1000.0
@@ -39,6 +40,26 @@ def few(users: int) -> Report:
     return report(step=StepUsers(began=SINCE, matured={"control": users, "treatment": 5000}))
 
 
+def two_treatments(bad: str, state: State = State.UNCLEAR, guard: State = State.HOLDS) -> Report:
+    """Two treatments, of which one has that state or that guardrail."""
+    good = {"a": State.UNCLEAR, "b": State.UNCLEAR}
+    effects = {name: effect(1.0, -2.0, 4.0) for name in good}
+    held = metric(
+        "kept",
+        dict.fromkeys(good, State.HOLDS) | {bad: guard},
+        effects=effects,
+        role=Role.GUARDRAIL,
+        max_worse=0.05,
+    )
+    return report(
+        metric("profit", good | {bad: state}, effects=effects), held, treatments={"a": "v2", "b": "v3"}
+    )
+
+
+NOTHING = report(small(-9.0), errors())
+LATE_AND_UNCLEAR = report(profit(State.UNCLEAR), errors(), max_days=8)
+
+
 @pytest.mark.parametrize(
     ("reason", "kind", "action"),
     [
@@ -60,6 +81,16 @@ def few(users: int) -> Report:
         ("rule_changed", RampKind.WAIT, act(100, report(rule_changes=(CHANGE,)), ramp=then_promote())),
         ("too_early", RampKind.WAIT, act(100, report(days=2.0, at=SINCE), ramp=then_promote())),
         ("last_step", RampKind.DONE, act(100)),
+        ("not_better", RampKind.ROLL_BACK, act(evidence=NOTHING, ramp=then_promote())),
+        ("not_better", RampKind.DONE, act(evidence=NOTHING)),
+        ("max_days", RampKind.ROLL_BACK, act(evidence=LATE_AND_UNCLEAR, ramp=then_promote())),
+        ("worse", RampKind.RETIRE, act(evidence=two_treatments("b", State.WORSE))),
+        ("guardrail_violated", RampKind.RETIRE, act(evidence=two_treatments("b", guard=State.VIOLATED))),
+        (
+            "guardrail_violated",
+            RampKind.ROLL_BACK,
+            act(evidence=retired(two_treatments("b", guard=State.VIOLATED), "a")),
+        ),
     ],
 )
 def test_each_reason_of_the_table_has_its_action(reason: str, kind: RampKind, action: RampAction) -> None:
@@ -88,7 +119,7 @@ def test_a_violation_rolls_back_before_the_minima_and_whatever_the_split() -> No
     harmful = report(profit(users=150), HARMFUL, days=0.1, srm=MISMATCH, redeployments=(CHANGED,))
     action = act(evidence=harmful, now=SINCE)
     assert action.kind is RampKind.ROLL_BACK
-    assert "3.10 percentage points higher with v2 than with v1" in action.sentence
+    assert "2.00 to 4.20 percentage points higher (estimate 3.10) with v2" in action.sentence
     assert "on 4,000 users" in action.sentence
 
 
@@ -121,3 +152,13 @@ def test_after_the_last_step_promotion_waits_for_a_verdict() -> None:
 
 def test_promotion_names_the_treatment() -> None:
     assert act(100, ramp=then_promote()).variant == "treatment"
+
+
+def test_a_ramp_names_the_treatment_that_it_retires_and_goes_on_with_the_others() -> None:
+    harmful = two_treatments("b", guard=State.VIOLATED)
+    action = act(evidence=harmful, now=SINCE)
+    assert (action.kind, action.variant, action.coverage) == (RampKind.RETIRE, "b", 10)
+    assert action.sentence.startswith("v3 (b) is retired: kept per user is")
+    step = StepUsers(began=SINCE, matured={"control": 5000, "a": 5000, "b": 3})
+    left = retired(msgspec.structs.replace(harmful, step=step), "b")
+    assert act(evidence=left).kind is RampKind.RAISE

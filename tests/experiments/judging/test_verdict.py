@@ -1,22 +1,34 @@
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ekiben.experiments.judging.verdict import judge, metric_state
+from ekiben.experiments.judging.states import hold_alpha, metric_state
+from ekiben.experiments.judging.verdict import judge
 from ekiben.experiments.reports.effect import CohortEffect, Fading, Interval
-from ekiben.experiments.reports.metric import Role, State
+from ekiben.experiments.reports.metric import MetricReport, Role, State
 from ekiben.experiments.reports.outcomes import LeftOut
 from ekiben.experiments.reports.past import Ending, Redeployment, RuleChange
 from ekiben.experiments.reports.report import Decision, Report
 from ekiben.experiments.reports.srm import Srm
-from ekiben.experiments.statistics.sequential import JUDGED_FROM
+from ekiben.experiments.statistics.sequential import JUDGED_FROM, confidence_sequence
 from tests.experiments.reports import effect, errors, metric, profit, report
 
 MISMATCH = Srm(p_value=1e-6, threshold=0.001, mismatch=True)
 CHANGED = Redeployment(variant="treatment", model_version="credit_v2:b", first_at=1.0, acknowledged=False)
 WORSE = {"effects": {"treatment": effect(-5.0, -8.0, -2.0)}}
+
+
+def small(low: float = -1.0, high: float = 2.0, **fields: Any) -> MetricReport:
+    """An effect on profit of which 3 or more would matter."""
+    known = {"effects": {"treatment": effect((low + high) / 2, low, high)}, "min_effect": 3.0}
+    return profit(State.UNCLEAR, **known | fields)
+
+
 HARMFUL = errors(State.VIOLATED, effects={"treatment": effect(0.031, 0.02, 0.042)})
 
 TABLE = [
@@ -33,6 +45,14 @@ TABLE = [
     ("worse", report(profit(State.WORSE, **WORSE), errors()), Decision.ROLL_BACK),
     ("guardrail_unclear", report(profit(), errors(State.UNCLEAR)), Decision.GO_ON),
     ("unclear", report(profit(State.UNCLEAR), errors()), Decision.GO_ON),
+    ("not_worse", report(small(), errors(), goal="not_worse"), Decision.PROMOTE),
+    ("no_difference", report(small(), errors()), Decision.NO_DIFFERENCE),
+    ("not_better", report(small(-9.0), errors()), Decision.NOT_BETTER),
+    ("unclear", report(small(-9.0), errors(), goal="not_worse"), Decision.GO_ON),
+    ("guardrail_unclear", report(small(), errors(State.UNCLEAR), goal="not_worse"), Decision.GO_ON),
+    ("max_days", report(profit(State.UNCLEAR), errors(), max_days=8), Decision.ENDED),
+    ("max_days", report(profit(users=499), errors(), max_days=8), Decision.ENDED),
+    ("better", report(max_days=8), Decision.PROMOTE),
 ]
 
 
@@ -46,6 +66,9 @@ def test_each_reason_of_the_table_has_its_decision(reason: str, evidence: Report
         Decision.ROLL_BACK: "Roll back",
         Decision.GO_ON: "Keep running",
         Decision.CANNOT_TELL: "Cannot tell",
+        Decision.NO_DIFFERENCE: "Stop",
+        Decision.NOT_BETTER: "Stop",
+        Decision.ENDED: "Stop",
         Decision.PROMOTED: "Promoted",
         Decision.ROLLED_BACK: "Rolled back",
     }
@@ -66,25 +89,27 @@ def test_a_promotion_of_an_effect_that_fades_says_so() -> None:
 
 def test_the_sentence_of_a_promotion_says_what_is_gained_how_surely_and_what_to_do() -> None:
     assert judge(report()).sentence == (
-        "Promote v2: profit per user is 26.1 higher with v2 than with v1 (between 18.0 and 34.2 higher)."
+        "Promote v2: profit per user is 18.0 to 34.2 higher (estimate 26.1) with v2 than with v1."
     )
 
 
 def test_the_sentence_of_a_violation_says_which_by_how_much_and_on_how_many_users() -> None:
     assert judge(report(profit(), HARMFUL)).sentence == (
-        "Roll back: the error rate is 3.10 percentage points higher with v2 than with v1 "
-        "(between 2.00 and 4.20 higher) on 4,000 users, worse than the 1.00 percentage points allowed."
+        "Roll back: the error rate is 2.00 to 4.20 percentage points higher (estimate 3.10) with v2 than "
+        "with v1 on 4,000 users, worse than the 1.00 percentage points allowed."
     )
 
 
 def test_shares_are_compared_in_percentage_points_and_labels_by_their_fit() -> None:
     more = {"effects": {"treatment": effect(0.0123, 0.004, 0.0206)}}
     sold = metric("conversion", {"treatment": State.BETTER}, kind="proportion", mean=0.05, **more)
-    assert judge(report(sold)).why.startswith("conversion is 1.23 percentage points higher with v2")
+    assert judge(report(sold)).why == (
+        "conversion is 0.40 to 2.06 percentage points higher (estimate 1.23) with v2 than with v1."
+    )
     paid = metric("repaid", {"treatment": State.BETTER}, kind="label", mean=0.75, **more)
     assert judge(report(paid)).sentence == (
-        "Promote v2: the fit of the scores to repaid is 0.0123 higher with v2 than with v1 "
-        "(between 0.0040 and 0.0206 higher)."
+        "Promote v2: the fit of the scores to repaid is 0.0040 to 0.0206 higher (estimate 0.0123) with v2 "
+        "than with v1."
     )
 
 
@@ -109,7 +134,7 @@ def test_of_several_treatments_the_best_whose_guardrails_hold_is_promoted() -> N
     def verdict(unsure: str | None) -> str | None:
         held = harms | ({unsure: State.UNCLEAR} if unsure else {})
         guard = metric(
-            "error_rate", held, effects=small, role=Role.GUARDRAIL, kind="requests", max_worse=0.01
+            "error_rate", held, effects=small, role=Role.GUARDRAIL, kind="requests", max_worse_by=0.01
         )
         return judge(report(gains, guard, treatments=versions)).variant
 
@@ -117,11 +142,39 @@ def test_of_several_treatments_the_best_whose_guardrails_hold_is_promoted() -> N
     assert verdict("b") == "a"
 
 
-def test_one_bad_treatment_among_several_unclear_ones_goes_on() -> None:
+def test_of_several_treatments_the_one_that_is_worse_is_retired_and_the_last_one_rolled_back() -> None:
     states = {"a": State.WORSE, "b": State.UNCLEAR}
     effects = {"a": effect(-3.0, -5.0, -1.0), "b": effect(1.0, -1.0, 3.0)}
-    verdict = judge(report(metric("profit", states, effects=effects), treatments={"a": "v2", "b": "v3"}))
-    assert (verdict.decision, verdict.reason) == (Decision.GO_ON, "unclear")
+    two = report(metric("profit", states, effects=effects), treatments={"a": "v2", "b": "v3"})
+    verdict = judge(two)
+    assert (verdict.decision, verdict.reason, verdict.variant) == (Decision.RETIRE, "worse", "a")
+    assert verdict.sentence == (
+        "Retire v2 (a): profit per user is 1.00 to 5.00 lower (estimate 3.00) with v2 (a) than with v1 "
+        "(control)."
+    )
+    left = judge(retired(two, "a"))
+    assert (left.decision, left.reason) == (Decision.GO_ON, "unclear")
+    assert judge(retired(two, "b")).decision is Decision.ROLL_BACK
+
+
+def test_a_violated_guardrail_retires_its_treatment_while_another_is_left() -> None:
+    states = {"a": State.UNCLEAR, "b": State.UNCLEAR}
+    both = dict.fromkeys(states, effect(1.0, -1.0, 3.0))
+    harm = {"a": State.HOLDS, "b": State.VIOLATED}
+    guard = metric("kept", harm, role=Role.GUARDRAIL, max_worse=0.05, effects=both)
+    verdict = judge(report(metric("profit", states, effects=both), guard, treatments={"a": "v2", "b": "v3"}))
+    assert (verdict.decision, verdict.reason, verdict.variant) == (Decision.RETIRE, "guardrail_violated", "b")
+
+
+def test_a_retired_treatment_has_no_say() -> None:
+    states = {"a": State.BETTER, "b": State.BETTER}
+    effects = {"a": effect(3.0, 1.0, 5.0), "b": effect(9.0, 6.0, 12.0)}
+    two = report(
+        metric("profit", states, effects=effects, users={"control": 2000, "a": 2000, "b": 3}),
+        treatments={"a": "v2", "b": "v3"},
+    )
+    assert judge(two).reason == "too_few_users"
+    assert judge(retired(two, "b")).sentence.startswith("Promote v2: profit per user is 1.00 to 5.00 higher")
 
 
 def test_for_a_metric_whose_lower_values_are_better_the_smallest_effect_is_the_best() -> None:
@@ -129,6 +182,13 @@ def test_for_a_metric_whose_lower_values_are_better_the_smallest_effect_is_the_b
     effects = {"a": effect(-3.0, -5.0, -1.0), "b": effect(-9.0, -12.0, -6.0)}
     days = metric("days", states, effects=effects, better="lower")
     assert judge(report(days, treatments={"a": "v2", "b": "v3"})).variant == "b"
+
+
+def retired(evidence: Report, variant: str) -> Report:
+    variants = tuple(
+        msgspec.structs.replace(each, retired=each.variant == variant) for each in evidence.variants
+    )
+    return msgspec.structs.replace(evidence, variants=variants)
 
 
 def test_nothing_is_judged_below_the_burn_in() -> None:
@@ -183,8 +243,8 @@ def test_what_has_ended_reads_as_what_was_done() -> None:
     promoted = judge(report(status="promoted", ending=ending))
     assert (promoted.decision, promoted.variant) == (Decision.PROMOTED, "treatment")
     assert promoted.sentence == (
-        "v2 was promoted on 2026-11-18 at 11:06 UTC by ada. profit per user is 26.1 higher with v2 than with "
-        "v1 (between 18.0 and 34.2 higher)."
+        "v2 was promoted on 2026-11-18 at 11:06 UTC by ada. profit per user is 18.0 to 34.2 higher (estimate "
+        "26.1) with v2 than with v1."
     )
     assert judge(report(status="rolled_back")).sentence.startswith("The experiment was rolled back. profit")
 
@@ -202,6 +262,84 @@ def test_a_rule_that_was_changed_in_the_middle_is_told_with_the_verdict() -> Non
     verdict = judge(report(rule_changes=(change, change)))
     assert verdict.decision is Decision.PROMOTE
     assert verdict.sentence.endswith(
-        "higher). Its rule was changed on 2026-11-18 at 11:06 UTC by ada (alpha: 0.05 → 0.2; min_users: "
+        "with v1. Its rule was changed on 2026-11-18 at 11:06 UTC by ada (alpha: 0.05 → 0.2; min_users: "
         "500 → 50) and 1 time before. Evidence from before the change was judged by another rule."
     )
+
+
+def test_an_experiment_that_finds_nothing_says_to_stop_and_what_it_left_out() -> None:
+    assert judge(report(small(), errors())).sentence == (
+        "Stop: there is no difference of 3.00 or more, which is what matters. Profit per user is between "
+        "1.00 lower and 2.00 higher (estimate 0.50 higher) with v2 than with v1."
+    )
+    assert judge(report(small(-9.0), errors())).why == (
+        "no treatment is 3.00 higher or more, which is what matters. Profit per user is between 9.00 lower "
+        "and 2.00 higher (estimate 3.50 lower) with v2 than with v1."
+    )
+    late = judge(report(small(-9.0, 8.0), errors(), max_days=8))
+    assert (
+        late.sentence
+        == "Stop: 8 days are over, and no difference larger than 9.00 was found in profit per user."
+    )
+
+
+def test_a_share_of_the_control_s_mean_matters_once_that_mean_is_known_well() -> None:
+    by_share = small(min_effect=None, min_effect_share=0.3)  # of 10
+    far = [
+        msgspec.structs.replace(each, std=44.0) for each in by_share.variants
+    ]  # 10.2 standard errors from 0
+    assert judge(report(msgspec.structs.replace(by_share, variants=tuple(far)))).reason == "no_difference"
+    verdict = judge(report(by_share))
+    assert verdict.reason == "unclear"
+    assert (
+        "min_effect is 30 % of the control's mean, which is used once that mean is 10 standard" in verdict.why
+    )
+
+
+def test_every_treatment_has_to_be_no_better_before_the_experiment_stops() -> None:
+    states = {"a": State.UNCLEAR, "b": State.UNCLEAR}
+    effects = {"a": effect(0.0, -1.0, 1.0), "b": effect(1.0, -2.0, 4.0)}
+    two = report(metric("profit", states, effects=effects, min_effect=3.0), treatments={"a": "v2", "b": "v3"})
+    assert judge(two).reason == "unclear"
+    assert judge(retired(two, "b")).reason == "no_difference"
+
+
+def test_a_treatment_that_costs_less_may_be_worse_by_less_than_matters() -> None:
+    worse = {"effects": {"treatment": effect(-1.5, -2.5, -0.5)}}
+    shown = profit(State.WORSE, min_effect=3.0, **worse)
+    assert judge(report(shown, errors())).reason == "worse"
+    verdict = judge(report(shown, errors(), goal="not_worse"))
+    assert (verdict.decision, verdict.reason, verdict.variant) == (
+        Decision.PROMOTE, "not_worse", "treatment"
+    )  # fmt: skip
+    lost = profit(State.WORSE, min_effect=3.0, effects={"treatment": effect(-5.0, -6.0, -4.0)})
+    assert judge(report(lost, errors(), goal="not_worse")).reason == "worse"
+    open_yet = profit(State.WORSE, min_effect=3.0, effects={"treatment": effect(-2.5, -4.0, -1.0)})
+    assert judge(report(open_yet, errors(), goal="not_worse")).decision is Decision.GO_ON
+
+
+def test_an_absolute_margin_is_not_widened_and_holds_where_the_control_has_a_mean_of_0() -> None:
+    known = effect(0.0, -0.99, 0.99)
+    for better in ("higher", "lower"):
+        state = metric_state(Role.GUARDRAIL, better, known, None, 0.0, 1000, max_worse_by=1.0)
+        assert state is State.HOLDS
+
+
+def test_a_guardrail_holds_at_a_level_of_its_own_and_is_violated_by_the_interval_that_is_shown() -> None:
+    shown = confidence_sequence(0.0, 1.0, 4000, 0.05 / 6)
+    known = msgspec.structs.replace(effect(0.0, shown.low, shown.high), std_error=1.0, users=4000.0)
+    level = hold_alpha(0.05, 1)
+    one_sided = confidence_sequence(0.0, 1.0, 4000, 0.1).high
+    assert one_sided is not None
+    assert shown.high is not None
+    assert one_sided < shown.high
+
+    def state(margin: float, hold_at: float | None = level) -> State:
+        return metric_state(
+            Role.GUARDRAIL, "higher", known, None, 10.0, 1000, max_worse_by=margin, hold_at=hold_at
+        )
+
+    assert state(one_sided + 0.01) is State.HOLDS
+    assert state(one_sided - 0.01) is State.UNCLEAR
+    assert state(one_sided + 0.01, hold_at=None) is State.UNCLEAR
+    assert hold_alpha(0.05, 2) == pytest.approx(0.05)

@@ -6,23 +6,17 @@ import argparse
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.proofs.statistics import pictures
 from tests.proofs.statistics.agreement import differences
-from tests.proofs.statistics.claims import tables
-from tests.proofs.statistics.labels import LabelsSeen, look_at_labels
+from tests.proofs.statistics.claims import WORLDS, tables
 from tests.proofs.statistics.page import PAGE, write_tables
 from tests.proofs.statistics.peeking import Seen, peek
 from tests.proofs.statistics.scenarios import scenarios
-from tests.proofs.statistics.segments import SegmentsSeen, look_at_segments
-from tests.proofs.statistics.watching import WatchedSeen, look_at_watched
-
-_LABELS = "labels"
-_WATCHED = "watched metrics"
-_SEGMENTS = "segments and days"
 
 
 def main() -> int:
@@ -35,32 +29,18 @@ def main() -> int:
     begun = time.monotonic()
     everything = scenarios()
     seen: dict[str, Seen] = {}
-    labels: LabelsSeen | None = None
-    watched: WatchedSeen | None = None
-    segments: SegmentsSeen | None = None
+    worlds: dict[str, Any] = {}
     columns = (TextColumn("{task.description:60}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     progress = Progress(*columns, console=console)
     with progress, ProcessPoolExecutor(arguments.processes) as pool:
-        task = progress.add_task("scenarios", total=len(everything) + 3)
-        futures = {pool.submit(look_at_labels, arguments.seed): _LABELS}
-        futures[pool.submit(look_at_watched, arguments.seed)] = _WATCHED
-        futures[pool.submit(look_at_segments, arguments.seed)] = _SEGMENTS
+        task = progress.add_task("scenarios", total=len(everything) + len(WORLDS))
+        futures = {pool.submit(world.look, arguments.seed): name for name, world in WORLDS.items()}
         futures |= {pool.submit(simulate, name, arguments.seed): name for name in everything}
         for future in as_completed(futures):
             name, result = futures[future], future.result()
-            if isinstance(result, LabelsSeen):
-                labels = result
-            elif isinstance(result, WatchedSeen):
-                watched = result
-            elif isinstance(result, SegmentsSeen):
-                segments = result
-            else:
-                seen[name] = result
+            (worlds if name in WORLDS else seen)[name] = result
             progress.update(task, advance=1, description=name)
-    assert labels is not None
-    assert watched is not None
-    assert segments is not None
-    made = tables(seen, labels, watched, segments, list(differences(arguments.seed)))
+    made = tables(seen, worlds, list(differences(arguments.seed)))
     broken = [claim for table in made for claim in table.broken]
     took_s = time.monotonic() - begun
     if not arguments.dry_run:
@@ -70,7 +50,9 @@ def main() -> int:
     for claim in broken:
         console.print(f"[red]does not hold:[/red] {claim}")
     where = "nothing written" if arguments.dry_run else str(PAGE)
-    console.print(f"{len(everything) + 3} scenarios in {took_s:.0f} s, {len(broken)} claims broken: {where}")
+    console.print(
+        f"{len(everything) + len(WORLDS)} scenarios in {took_s:.0f} s, {len(broken)} claims broken: {where}"
+    )
     return 1 if broken else 0
 
 

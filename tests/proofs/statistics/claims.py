@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import Any, NamedTuple
 
 from ekiben.experiments.statistics.srm import SRM_ALPHA
 from tests.proofs.statistics import scenarios
 from tests.proofs.statistics.agreement import Difference
-from tests.proofs.statistics.labels import LabelsSeen
+from tests.proofs.statistics.ending import EndSeen, look_at_ends
+from tests.proofs.statistics.labels import LabelsSeen, look_at_labels
 from tests.proofs.statistics.peeking import ALPHA, Seen
+from tests.proofs.statistics.promoting import LOOKED_AT, PromotionSeen, look_at_promotions
 from tests.proofs.statistics.scenarios import POWER, split
 from tests.proofs.statistics.segments import METRICS as SEGMENT_METRICS
-from tests.proofs.statistics.segments import SHARES, SegmentsSeen
-from tests.proofs.statistics.watching import METRICS, TREATMENTS, WatchedSeen
+from tests.proofs.statistics.segments import SHARES, SegmentsSeen, look_at_segments
+from tests.proofs.statistics.watching import METRICS, TREATMENTS, WatchedSeen, look_at_watched
 
 CLOSE = 1e-9
 _NOTHING = "not claimed"
@@ -47,22 +50,16 @@ def percent(share: float) -> str:
 
 
 def tables(
-    seen: Mapping[str, Seen],
-    labels: LabelsSeen,
-    watched: WatchedSeen,
-    segments: SegmentsSeen,
-    differences: Sequence[Difference],
+    seen: Mapping[str, Seen], worlds: Mapping[str, Any], differences: Sequence[Difference]
 ) -> list[Table]:
-    """All tables, in the page's order."""
+    """All tables, in the page's order; `worlds` has what was seen in each of `WORLDS`."""
     return [
         false_alarms(seen),
         splits(seen),
         power(seen),
         coverage(seen),
         guardrails(seen),
-        watched_metrics(watched),
-        segments_and_days(segments),
-        labelled(labels),
+        *(world.table(worlds[name]) for name, world in WORLDS.items()),
         agreement(differences),
     ]
 
@@ -172,20 +169,19 @@ def guardrails(seen: Mapping[str, Seen]) -> Table:
     for name, scenario in scenarios.at_the_margin().items():
         found = seen[name]
         n = found.experiments
-        holds = found.judged / n <= most(ALPHA, n)
-        broken += [] if holds else [name]
+        wrong = (found.holds / n, found.violated / n)
+        fine = [share <= most(ALPHA, n) for share in wrong]
+        broken += [] if all(fine) else [name]
         rows.append(
             (
                 scenario.population.name,
                 split(scenario.share),
                 f"{scenario.better}, {100 * (scenario.max_worse or 0):g} %",
-                _marked(found.judged / n, holds),
-                f"≤ {percent(most(ALPHA, n))}",
-                percent(found.holds / n),
-                percent(found.violated / n),
+                *(_marked(*each) for each in zip(wrong, fine, strict=True)),
+                f"≤ {percent(most(ALPHA, n))} each",
             )
         )
-    head = ("metric", "split", "better, allowed", "judged wrongly", "claimed", "holds", "violated")
+    head = ("metric", "split", "better, allowed", "holds", "violated", "claimed")
     return Table("guardrails", head, tuple(rows), tuple(broken))
 
 
@@ -216,6 +212,54 @@ def segments_and_days(found: SegmentsSeen) -> Table:
     rows.append(("an effect of three days: said to fade", percent(found.found / n), _NOTHING))
     broken = tuple(what for what, count in claims.items() if count / n > most(ALPHA, n))
     return Table("segments", ("experiments", "seen", "claimed"), tuple(rows), broken)
+
+
+def ends(found: Sequence[EndSeen]) -> Table:
+    rows, broken = [], []
+    for each in found:
+        n = each.experiments
+        cells = [each.name, f"{each.planned:,}"]
+        for by, share, level in each.claimed:
+            holds = share / n >= least(level, n)
+            broken += [] if holds else [f"{each.name}: ended by {by}"]
+            cells += [_marked(share / n, holds), f"≥ {percent(least(level, n))}"]
+        rows.append((*cells, percent(each.wrong / n), f"≤ {percent(most(ALPHA, n))}"))
+        broken += [] if each.wrong / n <= most(ALPHA, n) else [f"{each.name}: ended wrongly"]
+    head = (
+        "metric",
+        "users planned",
+        "not better, by the plan",
+        "claimed",
+        "no difference, by 1.4 times that",
+        "claimed",
+    )
+    more = ("no difference, by twice that", "claimed", "ended though the effect is `min_effect`", "claimed")
+    return Table("ends", (*head, *more), tuple(rows), tuple(broken))
+
+
+def promotions(found: Sequence[PromotionSeen]) -> Table:
+    rows, broken = [], []
+    for each in found:
+        n = each.experiments
+        holds = each.wrong / n <= most(ALPHA, n)
+        broken += [] if holds else [f"promoted beyond the margin, {each.guardrails} guardrails"]
+        rows.append(
+            (
+                str(each.guardrails),
+                *(percent(count / n) for count in (*each.promoted, *each.divided)),
+                _marked(each.wrong / n, holds),
+                f"≤ {percent(most(ALPHA, n))}",
+            )
+        )
+    by = [f"by {users:,}" for users in LOOKED_AT]
+    head = (
+        "guardrails",
+        *(f"promoted {each}" for each in by),
+        *(f"were alpha divided, {each}" for each in by),
+    )
+    return Table(
+        "promotions", (*head, "promoted though one is at its margin", "claimed"), tuple(rows), tuple(broken)
+    )
 
 
 def labelled(found: LabelsSeen) -> Table:
@@ -249,3 +293,19 @@ def agreement(differences: Sequence[Difference]) -> Table:
 def _marked(share: float, holds: bool, places: int = 1) -> str:
     text = f"{100 * share:.{places}f} %"
     return f"**{text}**" if holds else f"**{text} ✗**"
+
+
+class World(NamedTuple):
+    """What is simulated by a file of its own: `look(seed)` gives what was seen, `table` says it."""
+
+    look: Callable[[int], Any]
+    table: Callable[[Any], Table]
+
+
+WORLDS: Mapping[str, World] = {
+    "watched metrics": World(look_at_watched, watched_metrics),
+    "segments and days": World(look_at_segments, segments_and_days),
+    "ends": World(look_at_ends, ends),
+    "promotions": World(look_at_promotions, promotions),
+    "labels": World(look_at_labels, labelled),
+}

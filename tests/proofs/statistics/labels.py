@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from ekiben.experiments.judging.verdict import metric_state
+from ekiben.experiments.judging.states import metric_state
 from ekiben.experiments.reports.metric import Role, State
 from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.effects import Estimate, effect

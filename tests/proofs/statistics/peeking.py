@@ -8,7 +8,7 @@ from math import hypot
 
 import numpy as np
 
-from ekiben.experiments.judging.verdict import metric_state
+from ekiben.experiments.judging.states import hold_alpha, metric_state
 from ekiben.experiments.reports.effect import Interval
 from ekiben.experiments.reports.metric import Role, State
 from ekiben.experiments.statistics.effects import effect
@@ -48,8 +48,7 @@ class Seen:
     better: int = 0
     missed: int = 0  # an interval without the truth at some look
     relative_missed: int = 0
-    judged: int = 0  # a guardrail called violated or holding at some look
-    holds: int = 0
+    holds: int = 0  # a guardrail called so at some look
     violated: int = 0
     srm: int = 0
     naive_srm: int = 0
@@ -132,9 +131,17 @@ def _judged(scenario: Scenario, control: Moments, treatment: Moments) -> Iterato
         yield "relative_missed"
     if scenario.max_worse is not None and before is not None:
         margin = scenario.max_worse
-        state = metric_state(Role.GUARDRAIL, scenario.better, known, margin, before.value, users)
+        state = metric_state(
+            Role.GUARDRAIL,
+            scenario.better,
+            known,
+            margin,
+            before.value,
+            users,
+            hold_at=hold_alpha(ALPHA, 1),
+        )
         if state in (State.HOLDS, State.VIOLATED):
-            yield from ("judged", state.value)
+            yield state.value
 
 
 def misses(interval: Interval, truth: float) -> bool:

@@ -10,9 +10,11 @@ import pytest
 from tests.proofs.statistics import scenarios
 from tests.proofs.statistics.agreement import differences
 from tests.proofs.statistics.claims import CLOSE, least, most
+from tests.proofs.statistics.ending import look_at_ends
 from tests.proofs.statistics.page import PAGE
 from tests.proofs.statistics.peeking import ALPHA, Scenario, peek
 from tests.proofs.statistics.populations import NORMAL, PROPORTION, PURCHASES, RATIO, Population
+from tests.proofs.statistics.promoting import look_at_promotions
 from tests.proofs.statistics.segments import look_at_segments
 from tests.proofs.statistics.watching import look_at_watched
 
@@ -60,6 +62,18 @@ def test_no_segment_is_called_and_no_effect_is_said_to_fade_by_chance_alone() ->
     assert seen.fading / FEW <= most(ALPHA, FEW) < seen.found / FEW
 
 
+def test_an_experiment_without_an_effect_that_matters_ends() -> None:
+    for seen in look_at_ends(1, experiments=FEW):
+        assert all(count / FEW >= least(level, FEW) for _, count, level in seen.claimed)
+        assert seen.wrong / FEW <= most(ALPHA, FEW)
+
+
+def test_guardrails_that_hold_at_their_own_alpha_let_more_be_promoted_and_no_harm() -> None:
+    seen, _ = look_at_promotions(1, experiments=FEW)
+    assert seen.promoted[1] > seen.divided[1]
+    assert seen.wrong / FEW <= most(ALPHA, FEW)
+
+
 def test_numbers_agree_with_scipy_scikit_learn_and_tea_tasting() -> None:
     assert {ours: largest for ours, _, largest in differences(1) if not largest <= CLOSE} == {}
 
@@ -67,8 +81,8 @@ def test_numbers_agree_with_scipy_scikit_learn_and_tea_tasting() -> None:
 def test_the_page_holds_a_whole_run_of_the_proof() -> None:
     tables = dict(re.findall(r"<!-- table: ([a-z-]+) -->\n(.*?)<!-- end -->", PAGE.read_text(), re.DOTALL))
     assert tables.keys() == {
-        "run", "false-alarms", "srm", "power", "coverage", "guardrails", "watched", "segments", "labels",
-        "agreement"
+        "run", "false-alarms", "srm", "power", "coverage", "guardrails", "watched", "segments", "ends",
+        "promotions", "labels", "agreement"
     }  # fmt: skip
     assert all(tables.values())
     assert f"≤ {100 * most(ALPHA, 1000):.1f} %" in tables["false-alarms"]
