@@ -15,6 +15,7 @@ from starlette.routing import Mount
 
 from ekiben.control.acting.applying import apply_file
 from ekiben.control.acting.editing import Editor
+from ekiben.control.acting.notifying import Notifier
 from ekiben.control.acting.ramps import Ramps
 from ekiben.control.analysis.analysing import Analyses
 from ekiben.control.analysis.analyst import Analyst
@@ -73,7 +74,10 @@ class Controller:
         clocks = Clocks(redis)
         keeper = Housekeeper(files, lease, self._forgetting, settings.events_days, clocks=clocks)
         desk.clock_off = lambda: clocks.off
-        desk.failing = lambda: _failing(recorder, analyst, keeper, clocks)
+        notifier = None
+        if settings.notify_url:
+            notifier = Notifier(desk, lease, settings.notify_url, settings.notify_token)
+        desk.failing = lambda: _failing(recorder, analyst, keeper, clocks, notifier)
         auth, editor = Auth.from_settings(settings), Editor(desk)
         self._dashboard = Dashboard(desk, auth, editor)
 
@@ -91,6 +95,8 @@ class Controller:
             "analyst": analyst.run,
             "ramps": Ramps(desk, lease).run,
         }
+        if notifier is not None:
+            self._parts["notifier"] = notifier.run
         if applier is not None:
             self._parts["applier"] = lambda: apply_file(applier, desk.touch)
         self.app = Starlette(
@@ -120,8 +126,15 @@ class Controller:
         return msgspec.structs.asdict(await self._forgetting.forget(known_as))
 
 
-def _failing(recorder: Recorder, analyst: Analyst, keeper: Housekeeper, clocks: Clocks) -> dict[str, str]:
-    parts = {"recorder": recorder.failing, "clock": clocks.off, "retention": keeper.retention.refused}
+def _failing(
+    recorder: Recorder, analyst: Analyst, keeper: Housekeeper, clocks: Clocks, notifier: Notifier | None
+) -> dict[str, str]:
+    parts = {
+        "recorder": recorder.failing,
+        "clock": clocks.off,
+        "retention": keeper.retention.refused,
+        "notifications": notifier.failing if notifier is not None else None,
+    }
     failed = {f"analysis of {what}": why for what, why in analyst.failed.items()}
     return {part: why for part, why in parts.items() if why is not None} | failed
 

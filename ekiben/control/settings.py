@@ -39,6 +39,8 @@ class Settings:
     trusted_user_header: str = ""
     admins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
+    notify_url: str = ""
+    notify_token: str = ""
     note: str | None = None
     shutdown_grace_s: int = 10
     log_format: str = "json"
@@ -76,11 +78,21 @@ class Settings:
             trusted_user_header=header,
             admins=admins,
             allowed_hosts=allowed_hosts(environ),
+            notify_url=_notify_url(environ),
+            notify_token=secret(environ, "EKIBEN_NOTIFY_TOKEN"),
             note=environ.get("EKIBEN_NOTE") or None,
             shutdown_grace_s=whole(environ, "EKIBEN_SHUTDOWN_GRACE_S", 10, 1, 3600),
             log_format=log_format,
             log_level=log_level,
         )
+
+
+def _notify_url(environ: Mapping[str, str]) -> str:
+    """`EKIBEN_NOTIFY_URL`, empty when it is not set. Raises `BadSetting`."""
+    url = environ.get("EKIBEN_NOTIFY_URL", "")
+    if url and not url.startswith(("http://", "https://")):
+        raise BadSetting(f"EKIBEN_NOTIFY_URL must begin with http:// or https://, and is {url!r}")
+    return url
 
 
 def _login_proxy(environ: Mapping[str, str]) -> tuple[tuple[Network, ...], str, tuple[str, ...]]:

@@ -106,6 +106,18 @@ class Audit:
                     break
         return found
 
+    async def newest(self) -> str | None:
+        """The id of the last change, None when there was none."""
+        with state_answers():
+            held = await cast("Any", self._redis.xrevrange(AUDIT_STREAM, count=1))
+        return held[0][0].decode() if held else None
+
+    async def after(self, entry_id: str, limit: int) -> list[Entry]:
+        """At most `limit` changes after the one of that id, oldest first."""
+        with state_answers():
+            held = await cast("Any", self._redis.xrange(AUDIT_STREAM, min=f"({entry_id}", count=limit))
+        return await asyncio.to_thread(lambda: [_entry(each.decode(), fields) for each, fields in held])
+
     async def since(self, lineage: str, revision: int) -> list[Entry]:
         """What was changed after `revision` of `lineage`, newest first: the last 50 changes of it."""
         found: list[Entry] = []
