@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Any
 
+import msgspec
 import pytest
 
 from ekiben.control.acting.ramps import Ramps, refusal
@@ -19,7 +20,7 @@ from ekiben.state.documents.audit import Audit, Entry
 from ekiben.state.documents.document import Stored
 from ekiben.state.lease import LEASE_KEY, Lease, LeaseLost
 from tests.control.conftest import Scene, document
-from tests.control.evidence import beat, put_report, report
+from tests.control.evidence import beat, effect, put_report, report
 from tests.router.documents import EXPERIMENT
 from tests.waiting import until, until_async
 
@@ -271,3 +272,33 @@ async def test_the_loop_acts_on_what_arrives(ramping: Ramping) -> None:
         await until(lambda: EXPERIMENT in ramping.scene.desk.ramps)
     finally:
         await end_tasks(*tasks)
+
+
+THREE = {
+    "control": {"version": "v1", "weight": 50},
+    "treatment": {"version": "v2", "weight": 25},
+    "other": {"version": "v3", "weight": 25},
+}
+
+
+async def test_the_one_treatment_that_does_harm_is_retired_and_the_others_go_on(ramping: Ramping) -> None:
+    held = await ramping.begin(variants=THREE)
+    made = report(held, EXPERIMENT, ramping.now, guardrail=State.VIOLATED)
+    safe = [
+        msgspec.structs.replace(
+            each,
+            variants=(*each.variants, msgspec.structs.replace(each.variants[0], variant="other")),
+            effects=each.effects | {"other": effect(0.1, 0.2)},
+            states=each.states | {"other": State.UNCLEAR if each.name == "profit" else State.HOLDS},
+        )
+        for each in made.metrics
+    ]
+    await put_report(ramping.scene.redis, msgspec.structs.replace(made, metrics=tuple(safe), compared=2))
+    await ramping.scene.desk.look()
+    await ramping.ramps.round()
+    after = (await ramping.held()).document.experiments[EXPERIMENT]
+    assert after.status is Status.RUNNING
+    assert [name for name, each in after.variants.items() if each.retired] == ["treatment"]
+    entry = await ramping.last()
+    assert entry.why.startswith("v2 (treatment) is retired: kept per user is 2.00 to 4.00 lower")
+    assert await ramping.state() == ("retire", 1, entry.why)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from ekiben.experiments.judging.verdict import metric_state
+from ekiben.experiments.judging.states import metric_state
 from ekiben.experiments.reports.effect import CohortEffect, Fading
 from ekiben.experiments.reports.metric import MetricReport, Role
 from ekiben.experiments.reports.segments import Breakdown, Segment, SegmentEffect, SegmentKind
