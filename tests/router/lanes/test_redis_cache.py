@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from redis.exceptions import RedisError
 
 from router.lanes.breaker import BreakerState
 from router.lanes.cache import LOOK_UP_TIMEOUT_S, RedisCache
@@ -115,9 +116,8 @@ async def test_a_redis_that_hangs_is_left_after_20_ms_and_then_not_asked(
         began = time.monotonic()
         for _ in range(200):
             assert await watched.cache.get_many(["tag:a"]) == [None]
-        # Three waited 20 ms each, and one for each half second since; were all to wait it would take 4 s.
-        assert time.monotonic() - began < 2
-        assert "timeout" in watched.failures
+        # Three waited 20 ms each, and one for each half second since.
+        assert 3 <= watched.failures.count("timeout") <= 4 + (time.monotonic() - began) / 0.5
     finally:
         redis.resume()
     assert await watched.found("tag:a") == [b"1"]
@@ -219,11 +219,11 @@ async def test_who_waits_for_a_connection_takes_one_that_another_gives_back(
 
 
 async def test_each_who_waits_is_told_when_no_connection_can_be_made(short_folder: Path) -> None:
-    watched = Watched(f"unix://{short_folder}/none.sock")
-    began = time.monotonic()
-    assert not any(await asyncio.gather(*(watched.cache.ping() for _ in range(8))))
-    assert time.monotonic() - began < 0.5  # and has not waited until its time was over
-    await watched.cache.close()
+    cache = Watched(f"unix://{short_folder}/none.sock").cache
+    async with asyncio.timeout(30):  # nothing else would end the wait of one who is not told
+        told = await asyncio.gather(*(cache._ask("PING") for _ in range(8)), return_exceptions=True)
+    assert all(isinstance(each, RedisError) for each in told)
+    await cache.close()
 
 
 async def test_answers_that_come_too_late_reach_nobody_else(redis: RedisServer, watched: Watched) -> None:
