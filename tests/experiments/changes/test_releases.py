@@ -135,10 +135,11 @@ def test_the_routing_document_says_who_gets_what_and_no_more() -> None:
 
 
 def test_a_router_need_not_know_what_only_analysts_do() -> None:
-    written = write_document(parse_document(credit(experiment={"planned_users": 20_000})))
-    assert written["experiments"][EXPERIMENT]["requires"] == ["planned_users"]
+    fields = {"planned_users": 20_000, "segments": ["country"]}
+    written = write_document(parse_document(credit(experiment=fields)))
+    assert written["experiments"][EXPERIMENT]["requires"] == ["planned_users", "segments"]
     routed = routing_data(written)["experiments"][EXPERIMENT]
-    assert "planned_users" not in {*routed, *routed["requires"]}
+    assert not fields.keys() & {*routed, *routed["requires"]}
 
 
 def test_a_router_runs_what_it_knows_of_a_newer_routing_document() -> None:
