@@ -230,7 +230,7 @@ async def test_a_report_is_told_in_words_and_tables_and_as_json(scene: Scene, co
     ):
         assert text in out
     (row,) = [line for line in out.splitlines() if line.startswith("profit")]
-    assert " ".join(row.split()) == "profit decides treatment 2,468 10 +0.1 -0.9 to +1.1 - unclear"
+    assert " ".join(row.split()) == "profit decides treatment 2,468 10 -0.9 to +1.1 +0.1 - unclear"
     told = json.loads((await command("report", EXPERIMENT, "--json"))[1])
     assert told["variants"][0]["users"] == 1234
 
