@@ -86,9 +86,12 @@ class ControllerClient:
         return list(self._ask(f"{path}?limit={limit}")["entries"])
 
     def plan(self, key: str, **options: object) -> dict[str, Any]:
-        """What an effect needs; options that are None are left out."""
-        given = {name: str(value) for name, value in options.items() if value is not None}
-        return self._ask(f"/experiments/{quote(key, safe='')}/plan?{urlencode(given)}")
+        """What an experiment needs; options that are None are left out."""
+        return self._ask(f"/experiments/{quote(key, safe='')}/plan?{_query(options)}")
+
+    def plan_model(self, model: str, **options: object) -> dict[str, Any]:
+        """The same for an experiment that does not exist yet."""
+        return self._ask(f"/models/{quote(model, safe='')}/plan?{_query(options)}")
 
     def change(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Ask for a change."""
@@ -123,6 +126,10 @@ class ControllerClient:
         if answer.status != 200:
             raise EkibenError(_refusal(answer.status, answer.content))
         return answer.content
+
+
+def _query(options: Mapping[str, object]) -> str:
+    return urlencode({name: str(value) for name, value in options.items() if value is not None})
 
 
 def _latin(text: str) -> str:

@@ -6,11 +6,12 @@ import asyncio
 import json
 import os
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
 from ekiben.commands.applying import FILES
-from ekiben.commands.arguments import AsJson, Experiment, controller, screen
+from ekiben.commands.arguments import AsJson, Experiment, Why, Yes, controller, screen
 from ekiben.terminal.errors import UsageError
 from ekiben.terminal.output import print_json
 from ekiben.terminal.settings import Settings
@@ -96,16 +97,35 @@ def history(
 
 @app.command(rich_help_panel=PANEL)
 def plan(
-    experiment: Experiment,
+    experiment: Annotated[
+        str | None,
+        typer.Argument(help="The experiment's key, such as credit-boosting.", show_default=False),
+    ] = None,
     effect: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--effect",
             metavar="5%|NUMBER",
             help="What is to be found: a share of the control's mean, or in the metric's own unit.",
             show_default=False,
         ),
-    ],
+    ] = None,
+    days: Annotated[
+        float | None,
+        typer.Option("--days", help="In place of --effect: find the smallest effect that these days find."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Without an experiment: the model.", show_default=False)
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            "--metric",
+            metavar="NAME[:KIND]",
+            help="Without an experiment: the metric that would decide, such as profit or kept:proportion.",
+            show_default=False,
+        ),
+    ] = None,
     power: Annotated[float, typer.Option("--power", help="The probability of finding it, in percent.")] = 80,
     users_per_day: Annotated[
         float | None,
@@ -118,18 +138,46 @@ def plan(
         float | None,
         typer.Option("--std", help="The standard deviation between users; the report's unless given."),
     ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write the planned users into the experiment, a draft.")
+    ] = False,
+    why: Why = None,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show how many users and days an experiment needs to find an effect.
+    """Show how many users and days an experiment needs to be promoted, or what it finds in some days.
 
-    Computed from the sequential boundary that verdicts use, not from the formula for a single look.
+    The deciding metric has to show the effect while every guardrail holds. It is computed from the sequential
+    boundary that verdicts use, not from the formula for a single look. What is not given comes from the
+    report, or else from what live's users did. With --model and --metric no experiment has to exist.
     """
-    from ekiben.showing.standing import show_plan
+    from ekiben.commands.changing import change
+    from ekiben.showing.plan import show_plan
 
-    found = controller().plan(
-        experiment, effect=effect, power=power, users_per_day=users_per_day, mean=mean, std=std
+    if (experiment is None) == (model is None or metric is None):
+        raise UsageError("name an experiment, or give --model and --metric")
+    if effect is not None and days is not None:
+        raise UsageError("give one of --effect and --days")
+    if write and experiment is None:
+        raise UsageError("--write needs an experiment")
+    asked = {
+        "effect": effect,
+        "days": days,
+        "power": power,
+        "users_per_day": users_per_day,
+        "mean": mean,
+        "std": std,
+    }
+    client = controller()
+    found = (
+        client.plan(experiment, **asked)
+        if experiment is not None
+        else client.plan_model(model or "", metric=metric, **asked)
     )
     if as_json:
         print_json(found)
     else:
         show_plan(screen(), found)
+    if write and experiment is not None:
+        body = {"planned_users": found["planned_users"]}
+        change(f"/experiments/{quote(experiment, safe='')}/plan-for", body, why=why, yes=yes)

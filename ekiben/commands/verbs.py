@@ -67,7 +67,9 @@ def _typed(field: FieldInfo) -> Any:
 
 def _written(field: FieldInfo) -> str | None:
     example = next(iter(field.examples or ()), None)
-    return ",".join(map(str, example)) if isinstance(example, list | tuple) else example
+    if example is None:
+        return None
+    return ",".join(map(str, example if isinstance(example, list | tuple) else [example]))
 
 
 def _parameter(name: str, annotation: Any, default: Any) -> Parameter:

@@ -59,7 +59,8 @@ class Controller:
         recorder = Recorder(redis, files, lease, settings.record_every_s)
         desk.leading = lease.held
         desk.recorder_lag_s = lambda: recorder.lag_s
-        analyst = Analyst(desk, lease, Analyses(files))
+        analyses = Analyses(files)
+        analyst = Analyst(desk, lease, analyses)
 
         async def may_apply() -> bool:
             return lease.held()
@@ -102,7 +103,7 @@ class Controller:
         self.app = Starlette(
             routes=[
                 *health_routes(desk, recorder, analyst),
-                Mount("/api", admin_app(desk, editor, auth, self._forget)),
+                Mount("/api", admin_app(desk, editor, auth, self._forget, analyses.history)),
                 Mount("/", self._dashboard),
             ],
             lifespan=self._lifespan,

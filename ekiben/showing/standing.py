@@ -1,4 +1,4 @@
-"""What the controller knows, printed: where experiments and their ramps stand, what was changed, a plan."""
+"""What the controller knows, printed: where experiments and their ramps stand, what was changed."""
 
 from __future__ import annotations
 
@@ -96,37 +96,6 @@ def show_history(console: Console, entries: Sequence[dict[str, Any]]) -> None:
         )
         for line in entry["changes"]:
             console.print(f"  {line}", soft_wrap=True)
-
-
-def show_plan(console: Console, plan: dict[str, Any]) -> None:
-    """Print how many users and days an effect needs."""
-    size, takes = plan["size"], plan["duration"]
-    console.print(plan["sentence"], soft_wrap=True)
-    table = plain_table(f"{plan['experiment']}: plan")
-    table.add_column("what")
-    table.add_column("", justify="right")
-    rows = [
-        ("metric", plan["metric"]),
-        ("effect", f"{plan['effect']:.4g}"),
-        ("control's mean", NONE if plan["mean"] is None else f"{plan['mean']:.4g}"),
-        ("standard deviation", f"{plan['std']:.4g}"),
-        ("alpha, power", f"{plan['alpha']:g}, {plan['power']:g}"),
-        ("users, by variant", ", ".join(f"{users:,}" for users in size["users_by_variant"])),
-        ("users, in all", f"{size['users']:,}"),
-        ("users, with one look only", f"{size['fixed_users']:,}"),
-    ]
-    if takes is not None:
-        rows += [
-            ("new users a day", f"{plan['users_per_day']:,.0f}"),
-            ("days until the last joins", f"{takes['joining_days']:.1f}"),
-            ("days in all", f"{takes['days']:.1f}"),
-        ]
-    for row in rows:
-        table.add_row(*row)
-    console.print()
-    console.print(table)
-    if takes is None:
-        console.print("how long that takes: give --users-per-day", soft_wrap=True)
 
 
 def file_lines(standing: dict[str, Any]) -> tuple[str, ...]:

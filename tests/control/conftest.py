@@ -21,9 +21,11 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from ekiben.control.acting.editing import Editor
+from ekiben.control.analysis.analysing import Analyses
 from ekiben.control.api.admin import admin_app
 from ekiben.control.auth import Auth
 from ekiben.control.desk import Desk
+from ekiben.control.recording.files import EventFiles
 from ekiben.control.settings import Settings
 from ekiben.experiments.document import Document
 from ekiben.experiments.parsing import parse_document
@@ -116,7 +118,8 @@ async def scene_over(url: str, folder: Path, host: str = "127.0.0.1") -> AsyncIt
         scene.forgotten.append(user_id)
         return {"files": scene.removes}
 
-    api = admin_app(desk, Editor(desk), Auth.from_settings(settings), forget)
+    analyses = Analyses(EventFiles(str(folder / "events")))
+    api = admin_app(desk, Editor(desk), Auth.from_settings(settings), forget, analyses.history)
     app = Starlette(routes=[Mount("/api", app=api)])
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="off"))
     serving = asyncio.create_task(server.serve())

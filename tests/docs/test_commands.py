@@ -35,8 +35,8 @@ COMMANDS = {line: page for line, page in documented("ekiben").items() if not lin
 # ends or begins an experiment does so once: the draft begins when the first one has ended, and is promoted.
 ONCE = ("roll-back", "start", "promote")
 VERBS = (
-    "status", "explain", "report", "plan", "history", "predict", "apply", "ramp", "acknowledge", "pause",
-    "resume", "outcomes", "events", "gate", "shadow", "panic", *ONCE,
+    "status", "explain", "report", "plan", "plan-for", "history", "predict", "apply", "ramp", "acknowledge",
+    "pause", "resume", "outcomes", "events", "gate", "shadow", "panic", *ONCE,
 )  # fmt: skip
 # `up` is what all of them run in; `new` and its model are gone through in tests/ekiben/test_new.py, and what
 # writes outside or wants an empty installation in tests/ekiben/test_backup.py.
@@ -50,8 +50,12 @@ MEANT = {
 # The experiments that the pages show: that of the README, and that of the demo.
 SHOWN = ("credit-boosting", "demo-ramp")
 
-# It shows what a gate that refuses looks like; nothing was redeployed.
-EXPECTED = {"ekiben gate credit v1 --against v2": 1, "ekiben acknowledge EXPERIMENT": 1}
+# It shows what a gate that refuses looks like; nothing was redeployed; what runs is planned already.
+EXPECTED = {
+    "ekiben gate credit v1 --against v2": 1,
+    "ekiben acknowledge EXPERIMENT": 1,
+    "ekiben plan-for EXPERIMENT --planned-users 20000": 1,
+}
 
 
 def verb(line: str) -> str:

@@ -240,9 +240,39 @@ async def test_a_plan_is_told_in_words_and_numbers(scene: Scene, command: Comman
     given = ("--mean", "10", "--std", "20", "--users-per-day", "1000", "--power", "90")
     code, out, _ = await command("plan", EXPERIMENT, "--effect", "5%", *given)
     assert code == 0
-    assert "To find an effect of 0.5 on profit with a probability of 90 %" in out
+    assert "To find an effect of 0.5 (5 %) on profit with a probability of 90 %" in out
+    assert "Nothing is known yet of kept, error_rate, fallback_rate, slow_rate, which is not counted." in out
+    assert "models.credit.capture.scores_per_second" in out
     assert "users, in all" in out
     assert "days in all" in out
+
+
+async def test_a_plan_is_written_into_a_draft(scene: Scene, command: Command) -> None:
+    await scene.put(document(status="draft"))
+    given = ("--effect", "5%", "--mean", "10", "--std", "20")
+    planned = json.loads((await command("plan", EXPERIMENT, *given, "--json"))[1])["planned_users"]
+    code, out, _ = await command("plan", EXPERIMENT, *given, "--write", *SURE)
+    assert code == 0
+    assert f"write into the experiment: planned_users: {planned}" in out
+    assert f"planned_users: 5000 → {planned}" in out
+    stored = await scene.desk.store.load()
+    assert stored is not None
+    assert stored.document.experiments[EXPERIMENT].planned_users == planned
+
+
+async def test_a_plan_needs_no_experiment(scene: Scene, command: Command) -> None:
+    await scene.put(document())
+    given = ("--effect", "5%", "--mean", "10", "--std", "20")
+    code, out, _ = await command("plan", "--model", "credit", "--metric", "orders", *given)
+    assert code == 0
+    assert "To find an effect of 0.5 (5 %) on orders" in out
+
+
+async def test_a_report_is_printed_as_csv(scene: Scene, command: Command) -> None:
+    await scene.know(await scene.put(document()), users=1234)
+    code, out, _ = await command("report", EXPERIMENT, "--csv")
+    head, *rows = out.splitlines()
+    assert (code, head.split(",")[:2], len(rows)) == (0, ["experiment", "phase"], 4)
 
 
 async def test_status_shows_the_verdicts_when_a_controller_answers(scene: Scene, command: Command) -> None:
@@ -345,6 +375,11 @@ async def test_forgetting_a_user_of_whom_nothing_is_known_says_so_and_fails(
         (["apply", "nowhere.yaml", *SURE], 2, "cannot read nowhere.yaml: No such file"),
         (["report", EXPERIMENT], 1, "there is no report of credit-boosting yet"),
         (["plan", EXPERIMENT, "--effect", "much", "--std", "1"], 1, "the effect is a share"),
+        (["plan", EXPERIMENT, "--std", "1"], 1, "say which effect is to be found"),
+        (["plan", EXPERIMENT, "--effect", "1", "--days", "3"], 2, "give one of --effect and --days"),
+        (["plan", "--effect", "1", "--model", "credit"], 2, "name an experiment, or give --model"),
+        (["plan", "--model", "credit", "--metric", "x", "--effect", "1", "--write"], 2, "--write needs an"),
+        (["report", EXPERIMENT, "--csv", "--json"], 2, "give one of --json and --csv"),
     ],
 )
 async def test_what_cannot_work_is_one_line_and_changes_nothing(

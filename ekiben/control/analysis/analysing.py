@@ -8,11 +8,14 @@ from typing import Final, TypeVar
 import duckdb
 
 from ekiben.control.analysis.gathering import gather
+from ekiben.control.analysis.history import model_history
 from ekiben.control.analysis.newer import newest_outcomes
 from ekiben.control.analysis.report import put_together
 from ekiben.control.analysis.shadow import shadow_reports
 from ekiben.control.analysis.tables import DuckDBTables, EventTables
 from ekiben.control.recording.files import EventFiles
+from ekiben.experiments.document import Experiment
+from ekiben.experiments.reports.history import History
 from ekiben.experiments.reports.past import Past
 from ekiben.experiments.reports.report import Report
 from ekiben.experiments.reports.shadow import ShadowReport
@@ -47,6 +50,10 @@ class Analyses:
     def shadow_reports(self, stored: Stored, now: float) -> list[ShadowReport]:
         """`shadow_reports` on the files as they are."""
         return self._with_tables(lambda tables: shadow_reports(tables, stored, now))
+
+    def history(self, experiment: Experiment, live: str, now: float) -> History:
+        """`model_history` on the files as they are."""
+        return self._with_tables(lambda tables: model_history(tables, experiment, live, now))
 
     def newest_outcomes(self, experiments: Collection[str], since: float) -> dict[str, float]:
         """`newest_outcomes` on the files as they are; nothing is read where none is newer."""

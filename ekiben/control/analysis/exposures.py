@@ -52,10 +52,7 @@ def users(exposed: Table, variants: Sequence[str], slow_ms: float, segments: Seq
         for place, variant in enumerate(variants)
     }
     found = hashed.group_by("user_hash").aggregate(
-        requests=hashed.count(),
-        errors=hashed.count(where=hashed.result == "error"),
-        fallbacks=hashed.count(where=hashed.result == "fallback"),
-        slow=hashed.count(where=hashed.latency_ms > slow_ms),
+        **request_counts(hashed, slow_ms),
         **firsts,
         **({"first": _first(hashed)} if segments else {}),
     )
@@ -78,6 +75,16 @@ def _first(hashed: Table) -> Any:
     """
     held = {"at": hashed["at"], "attributes": hashed.attributes.fill_null("")}
     return ibis.struct(held).min()
+
+
+def request_counts(served: Table, slow_ms: float) -> dict[str, Any]:
+    """Aggregates of requests: how many there are, and how many errors, fallbacks and slow ones."""
+    return {
+        "requests": served.count(),
+        "errors": served.count(where=served.result == "error"),
+        "fallbacks": served.count(where=served.result == "fallback"),
+        "slow": served.count(where=served.latency_ms > slow_ms),
+    }
 
 
 def joined_since(users: Table, since: float, window: float, now: float) -> Table:

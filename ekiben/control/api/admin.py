@@ -18,8 +18,8 @@ from starlette.routing import Route
 
 from ekiben.control.acting.editing import Editor, NoDocument, Order, UnknownExperiment
 from ekiben.control.api.openapi import Operation, describe
+from ekiben.control.api.plans import HistoryOf, Plans
 from ekiben.control.api.problems import (
-    BadRequest,
     Forbidden,
     MethodNotAllowed,
     NotFound,
@@ -31,6 +31,7 @@ from ekiben.control.api.requests import (
     ApplyBody,
     ForgetBody,
     HistoryQuery,
+    ModelPlanQuery,
     PlanQuery,
     ReportQuery,
     ShadowBody,
@@ -51,7 +52,7 @@ from ekiben.control.desk import Desk
 from ekiben.experiments.changes.releases import write_document
 from ekiben.experiments.changes.verbs import VERBS, Verb
 from ekiben.experiments.document import Experiment
-from ekiben.experiments.judging.planning import BadPlan, SamplePlan, make_plan
+from ekiben.experiments.judging.plans import SamplePlan
 from ekiben.experiments.parsing import parse_document
 from ekiben.experiments.problems import unknown
 from ekiben.experiments.reports.report import Report
@@ -63,9 +64,9 @@ Forget = Callable[[str], Awaitable[Mapping[str, int]]]
 """Removes a user's events from files and streams; returns what it removed, by what it was."""
 
 
-def admin_app(desk: Desk, editor: Editor, auth: Auth, forget: Forget) -> Starlette:
+def admin_app(desk: Desk, editor: Editor, auth: Auth, forget: Forget, history: HistoryOf) -> Starlette:
     """The API. Nothing it answers is cached, and every error is problem+json."""
-    api = Admin(desk, editor, auth, forget)
+    api = Admin(desk, editor, auth, forget, history)
     routes = [Route(each.path, api.guarded(each), methods=[each.method]) for each in OPERATIONS]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _http_problem})
     app.router.redirect_slashes = False
@@ -75,12 +76,13 @@ def admin_app(desk: Desk, editor: Editor, auth: Auth, forget: Forget) -> Starlet
 class Admin:
     """The handlers. They return plain values, dataclasses or a msgspec structure, sent as JSON."""
 
-    def __init__(self, desk: Desk, editor: Editor, auth: Auth, forget: Forget) -> None:
+    def __init__(self, desk: Desk, editor: Editor, auth: Auth, forget: Forget, history: HistoryOf) -> None:
         self._desk = desk
         self._editor = editor
         self._auth = auth
         self._forget = forget
         self._callers = Callers(desk.settings)
+        self._plans = Plans(desk, history)
 
     async def status(self, _request: Request) -> object:
         """The installation at a glance."""
@@ -125,14 +127,17 @@ class Admin:
         return {"entries": [entry_view(each, key, documents=query.documents) for each in entries]}
 
     async def plan(self, request: Request) -> object:
-        """How many users and days an effect needs."""
+        """How many users and days an experiment needs, or what it can find in a number of days."""
         key, experiment = self._experiment(request)
-        query = read_query(request, PlanQuery)
-        asked = query.model_dump() | {"power": query.power / 100}
-        try:
-            return await asyncio.to_thread(make_plan, key, experiment, self._desk.reports.get(key), **asked)
-        except BadPlan as error:
-            raise BadRequest(str(error)) from None
+        return await self._plans.plan(key, experiment, read_query(request, PlanQuery).wish())
+
+    async def plan_model(self, request: Request) -> object:
+        """The same for an experiment that does not exist yet.
+
+        It has two halves, the metric and the guardrails of requests.
+        """
+        query = read_query(request, ModelPlanQuery)
+        return await self._plans.plan_model(request.path_params["model"], query.metric, query.wish())
 
     async def shadow(self, request: Request) -> object:
         """Shadow versions beside what answered."""
@@ -229,6 +234,7 @@ OPERATIONS: Final = (
     Operation("/experiments/{key}/report", Admin.report, query=ReportQuery, answer=Report, also="text/csv"),
     Operation("/experiments/{key}/history", Admin.history, query=HistoryQuery),
     Operation("/experiments/{key}/plan", Admin.plan, query=PlanQuery, answer=SamplePlan),
+    Operation("/models/{model}/plan", Admin.plan_model, query=ModelPlanQuery, answer=SamplePlan),
     Operation("/history", Admin.history, query=HistoryQuery),
     Operation("/models/{model}/shadow", Admin.shadow),
     Operation("/document", Admin.document),

@@ -13,6 +13,7 @@ from ekiben.control.acting.editing import Order
 from ekiben.control.api.problems import BadRequest, BodyTooLarge
 from ekiben.control.callers import Caller
 from ekiben.experiments.changes.verbs import Verb
+from ekiben.experiments.judging.plan_inputs import Wish
 from ekiben.experiments.problems import DocumentError, from_validation, problem, show
 from ekiben.state.documents.experiments_file import (
     MOST_BYTES,
@@ -91,15 +92,38 @@ class ReportQuery(_Part):
 
 
 class PlanQuery(_Part):
-    """What a plan is made for; what is not given is taken from the report."""
+    """What a plan is made for; what is not given is taken from the report or from live's history."""
 
-    effect: str = Field(
-        max_length=40, description="a share of the control's mean, such as 5%, or a number", examples=["5%"]
+    effect: str | None = Field(
+        default=None,
+        max_length=40,
+        description="what is to be found: a share of the control's mean, such as 5%, or a number",
+        examples=["5%"],
+    )
+    days: float | None = Field(
+        default=None, gt=0, le=3650, description="in place of effect: in how many days the smallest is sought"
     )
     power: float = Field(default=80.0, description="percent: the probability of finding the effect")
     users_per_day: float | None = Field(default=None, description="new users of the model a day")
     mean: float | None = Field(default=None, description="the control's mean")
     std: float | None = Field(default=None, description="the control's standard deviation between users")
+
+    def wish(self) -> Wish:
+        """The same for `make_plan`. Raises `BadRequest`."""
+        if self.effect is not None and self.days is not None:
+            raise BadRequest("give one of effect and days")
+        asked = self.model_dump(include=set(Wish.__struct_fields__)) | {"power": self.power / 100}
+        return Wish(**asked)
+
+
+class ModelPlanQuery(PlanQuery):
+    """The metric to plan for, beside what every plan is made for."""
+
+    metric: str = Field(
+        max_length=200,
+        description="its outcomes' name, and its kind where no experiment has it",
+        examples=["profit:mean"],
+    )
 
 
 @cache

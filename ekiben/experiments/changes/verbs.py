@@ -120,6 +120,18 @@ class Acknowledgement(Fields):
     )
 
 
+class Sizing(Fields):
+    """The users that the experiment is planned for."""
+
+    planned_users: int = Field(
+        ge=100,
+        le=10**12,
+        title="Planned users",
+        description="Users of a treatment and the control together, for which intervals are narrowest.",
+        examples=[20_000],
+    )
+
+
 class _Ramping(Fields):
     """The fields of the ramp that change. Those that are left out stay as they are."""
 
@@ -228,6 +240,10 @@ def _unacknowledged(experiment: Experiment, report: Report | None) -> Mapping[st
     return {"model_versions": tuple(each.model_version for each in blocking)}
 
 
+def _sizing_typed(experiment: Experiment, _report: Report | None) -> Mapping[str, Any]:
+    return {"planned_users": experiment.planned_users}
+
+
 _END: Final = "The experiment ends and cannot be started again."
 _ROWS: Final = (
     Verb(
@@ -307,6 +323,19 @@ _ROWS: Final = (
         aside=True,
         typed=_ramp_typed,
         options={"min_users_per_step": "min-users"},
+    ),
+    Verb(
+        name="plan-for",
+        title="Set the planned users of",
+        help="Say how many users a draft is planned for: its intervals are narrowest there.\n\n"
+        "`ekiben plan EXPERIMENT --effect 5% --write` does that with the users of the plan. It is fixed once "
+        "the experiment runs.",
+        possible=frozenset({Status.DRAFT}),
+        change=lambda case: case.edited(planned_users=case.body.planned_users),
+        consequence="No user's variant changes. Intervals will be narrowest at the planned users.",
+        body=Sizing,
+        aside=True,
+        typed=_sizing_typed,
     ),
     Verb(
         name="acknowledge",

@@ -1,147 +1,221 @@
-"""`plan`: how many users and days an experiment needs to find an effect, from what it has shown so far."""
+"""`plan`: how many users and days an experiment needs to be promoted, or what it can find in a given time.
+
+What is planned is a promotion: the deciding metric has to show the effect, and every guardrail has to hold at
+the same look. The guardrails are taken to have no effect in truth.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Final
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from ekiben.experiments.document import Experiment
-from ekiben.experiments.durations import format_duration
-from ekiben.experiments.reports.metric import VariantMetric
-from ekiben.experiments.reports.report import Report
-from ekiben.experiments.statistics.sample_size import (
-    Duration,
-    SampleSize,
-    Spread,
-    duration,
-    proportion,
-    sample_size,
+from ekiben.experiments.document import Experiment, Metric
+from ekiben.experiments.judging.plan_inputs import (
+    BadPlan,
+    Wish,
+    absolute_effect,
+    given,
+    guardrail_conditions,
+    spread_of,
 )
+from ekiben.experiments.judging.plan_words import sentence_of
+from ekiben.experiments.judging.plans import Ends, PlannedPart, SamplePlan
+from ekiben.experiments.lifecycle import Status
+from ekiben.experiments.reports.history import History, MetricHistory
+from ekiben.experiments.reports.metric import Role
+from ekiben.experiments.statistics.joint_size import Condition, JointSize, joint_size
+from ekiben.experiments.statistics.sample_size import Duration, SampleSize, duration
 
-# With less than this, users a day are guessed from too little.
-_LEAST_DAYS: Final = 0.5
-
-
-class BadPlan(ValueError):
-    """The plan cannot be made; the message says what is missing or wrong."""
-
-
-class SamplePlan(msgspec.Struct, frozen=True):
-    """Users and days for an effect on the metric that decides. `mean` and `std` are the control's."""
-
-    experiment: str
-    metric: str
-    effect: float
-    relative_effect: float | None  # a share of the control's mean
-    mean: float | None
-    std: float
-    alpha: float
-    power: float
-    size: SampleSize
-    users_per_day: float | None
-    duration: Duration | None
-    sentence: str
+_WIDER = 1.5
+"""The plan says what a margin would need that is so many times as wide."""
+_LARGEST = 64.0
+"""The smallest effect is sought up to so many times what a single look of one metric would find."""
+_HALVINGS = 14
+LEAST_PLANNED = 100
+"""The least `planned_users` that an experiment may have."""
+_LONG_TAILED = 0.25
+"""A metric is long-tailed where values beyond its 99th percentile are such a share of the sum of squares."""
 
 
-def make_plan(
-    key: str,
-    experiment: Experiment,
-    report: Report | None,
-    effect: str,
-    *,
-    power: float = 0.8,
-    users_per_day: float | None = None,
-    mean: float | None = None,
-    std: float | None = None,
-) -> SamplePlan:
-    """The plan for `effect`: "5%" of the control's mean, or an absolute number. Raises `BadPlan`.
-
-    What is not given (`mean`, `std`, `users_per_day`: new users of the model a day) is taken from the report.
-    """
+def make_plan(key: str | None, experiment: Experiment, history: History, wish: Wish) -> SamplePlan:
+    """The plan of an experiment, which need not exist. Raises `BadPlan`."""
     metric = experiment.deciding_metric
     if metric is None:
         raise BadPlan("no metric decides: declare one that is not a guardrail")
-    seen = _control(report)
-    mean = mean if mean is not None or seen is None else seen.mean
-    std = std if std is not None or seen is None else seen.std
-    if std is None:
-        raise BadPlan("the report knows no standard deviation yet: give one (std), and for a share the mean")
-    absolute = _absolute(effect, mean)
-    users_per_day = users_per_day if users_per_day is not None else _users_per_day(report)
-    share = mean if metric.kind.is_share and mean is not None and 0 < mean < 1 else None
+    seen = given(metric, history, wish)
+    per_day = wish.users_per_day if wish.users_per_day is not None else history.users_per_day
+    planning = _Planning(experiment, metric, seen, history, wish.power)
     try:
-        size = sample_size(
-            absolute,
-            Spread(std) if share is None else proportion(share, absolute),
-            [variant.weight for variant in experiment.variants.values()],
-            alpha=experiment.alpha,
-            power=power,
-            min_users=experiment.min_users,
-            planned_users=experiment.planned_users,
-        )
-        takes = None
-        if users_per_day is not None:
-            part = experiment.coverage / 100
-            takes = duration(size.users, users_per_day, part, metric.window_hours, experiment.min_days)
+        if wish.days is not None:
+            effect = planning.smallest_effect(_users_in(wish.days, experiment, metric, per_day))
+        else:
+            effect = absolute_effect(wish.effect, metric, seen.mean)
+        found = planning.size(effect)
+        takes = _takes(found.size, experiment, metric, per_day)
     except OverflowError:
         raise BadPlan(
-            f"an effect of {absolute:g} is far too large or too small beside a standard deviation of {std:g}"
+            f"the effect is far too large or too small beside a standard deviation of {seen.std:g}"
         ) from None
     except ValueError as error:
         raise BadPlan(str(error)) from None
-    return SamplePlan(
+    parts = tuple(planning.parts(effect, found))
+    plan = SamplePlan(
         experiment=key,
+        model=experiment.model,
         metric=metric.name,
-        effect=absolute,
-        relative_effect=absolute / abs(mean) if mean else None,
-        mean=mean,
-        std=std,
+        effect=effect,
+        relative_effect=effect / abs(seen.mean) if seen.mean else None,
+        mean=seen.mean,
+        std=seen.std or 0.0,
         alpha=experiment.alpha,
-        power=power,
-        size=size,
-        users_per_day=users_per_day,
+        power=wish.power,
+        size=found.size,
+        users_per_day=per_day,
         duration=takes,
-        sentence=_sentence(metric.name, absolute, power, size, takes, experiment.coverage),
+        sentence="",
+        source=history.source,
+        parts=parts,
+        bottleneck=found.bottleneck,
+        unknown=planning.unknown,
+        ends=planning.ends(effect),
+        planned_users=planning.pair_users(found.size),
+        fixed_planned_users=planning.planned_users,
+        users_unless_written=planning.users_unless_written(effect),
+        cap=_cap(metric, history),
+        coverage=experiment.coverage,
+        days=wish.days,
+        missing=history.missing if planning.unknown else "",
     )
+    return msgspec.structs.replace(plan, sentence=sentence_of(plan))
 
 
-def _control(report: Report | None) -> VariantMetric | None:
-    metric = report.deciding if report is not None else None
-    return metric.variants[0] if metric is not None and metric.variants else None
+class _Planning:
+    """The conditions of one experiment's promotion."""
+
+    def __init__(
+        self, experiment: Experiment, metric: Metric, seen: MetricHistory, history: History, power: float
+    ) -> None:
+        self._experiment = experiment
+        self._metric = metric
+        self._seen = seen
+        self._power = power
+        self.weights = [variant.weight for variant in experiment.variants.values()]
+        # Later it is fixed for the phase; before the start the plan says what to write.
+        is_draft = experiment.status is Status.DRAFT
+        self.planned_users = None if is_draft else experiment.planned_users
+        known, unknown = [], []
+        for guardrail in guardrail_conditions(experiment, history):
+            if isinstance(guardrail, str):
+                unknown.append(guardrail)
+            else:
+                known.append(guardrail)
+        self._guardrails: Sequence[Condition] = known
+        self._history = history
+        self.unknown = tuple(unknown)
+
+    def size(self, effect: float) -> JointSize:
+        """The users with which the effect is found and every guardrail holds."""
+        return self._joint([self._deciding(effect), *self._guardrails])
+
+    def smallest_effect(self, users: float) -> float:
+        """The smallest effect for which so many users suffice, good when it is positive."""
+        spread = self._deciding(1.0).spread
+        low = 2.8 * spread.std / math.sqrt(users)  # less than two samples of half of them find at once
+        high = low * _LARGEST
+        if self.size(high).size.users > users:
+            raise BadPlan(self._hopeless(users))
+        for _ in range(_HALVINGS):
+            middle = math.sqrt(low * high)
+            low, high = (low, middle) if self.size(middle).size.users <= users else (middle, high)
+        return high if self._metric.better == "higher" else -high
+
+    def parts(self, effect: float, found: JointSize) -> Iterator[PlannedPart]:
+        """What each metric needs alone, the deciding one first."""
+        for each in (self._deciding(effect), *self._guardrails):
+            role = Role.DECIDES if each.name == self._metric.name else Role.GUARDRAIL
+            wider = None
+            if role is Role.GUARDRAIL and each.name == found.bottleneck:
+                more = msgspec.structs.replace(each, effect=_WIDER * each.effect)
+                wider = self._joint([more]).size.users
+            mean = self._seen.mean if role is Role.DECIDES else self._history.metrics[each.name].mean
+            yield PlannedPart(
+                name=each.name,
+                role=role,
+                effect=each.effect,
+                mean=mean,
+                std=each.spread.std,
+                users=found.alone[each.name].users,
+                wider_margin=None if wider is None else _WIDER * each.effect,
+                users_with_wider_margin=wider,
+            )
+
+    def ends(self, effect: float) -> Ends:
+        """The users with which the experiment ends where there is in truth no effect."""
+        users = self._joint([self._deciding(effect)]).size.users
+        return Ends.of(users)
+
+    def pair_users(self, size: SampleSize) -> int:
+        """Those of the control and of the treatment with the least weight."""
+        return max(size.users_by_variant[0] + min(size.users_by_variant[1:]), LEAST_PLANNED)
+
+    def users_unless_written(self, effect: float) -> int | None:
+        """The users that a draft needs if its `planned_users` stay what they are."""
+        if self.planned_users is not None:
+            return None
+        conditions = [self._deciding(effect), *self._guardrails]
+        return self._joint(conditions, self._experiment.planned_users).size.users
+
+    def _joint(self, conditions: Sequence[Condition], planned_users: int | None = None) -> JointSize:
+        return joint_size(
+            conditions,
+            self.weights,
+            power=self._power,
+            min_users=self._experiment.min_users,
+            planned_users=planned_users or self.planned_users,
+        )
+
+    def _deciding(self, effect: float) -> Condition:
+        treatments = len(self.weights) - 1
+        spread = spread_of(self._metric.kind, self._seen, effect)
+        return Condition(self._metric.name, effect, spread, self._experiment.alpha / treatments)
+
+    def _hopeless(self, users: float) -> str:
+        needed = self._joint(self._guardrails) if self._guardrails else None
+        words = f"{users:,.0f} users are too few to promote anything with a probability of {self._power:.0%}"
+        if needed is None:
+            return words
+        return f"{words}: the guardrail {needed.bottleneck} alone needs {needed.size.users:,}"
 
 
-def _absolute(effect: str, mean: float | None) -> float:
-    text, relative = (effect.strip()[:-1], True) if effect.strip().endswith("%") else (effect, False)
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number) or number == 0:
-        raise BadPlan(f"the effect is a share of the control's mean, such as 5%, or a number, not {effect!r}")
-    if not relative:
-        return number
-    if not mean:
-        raise BadPlan("a share of the control's mean needs that mean: give one (mean)")
-    return number / 100 * abs(mean)
+def _users_in(days: float, experiment: Experiment, metric: Metric, per_day: float | None) -> float:
+    """Those who take part and mature in so many days."""
+    if per_day is None:
+        raise BadPlan("nothing is known of the model's traffic yet: give the new users a day (users_per_day)")
+    joining = days - metric.window_hours / 24
+    users = per_day * experiment.coverage / 100 * joining
+    if not math.isfinite(users) or users < 2:
+        raise BadPlan(
+            f"in {days:g} days nobody's window of {metric.window_hours:g} hours is over: give more days"
+        )
+    return users
 
 
-def _users_per_day(report: Report | None) -> float | None:
-    if report is None or report.days < _LEAST_DAYS or not report.coverage:
+def _takes(
+    size: SampleSize, experiment: Experiment, metric: Metric, per_day: float | None
+) -> Duration | None:
+    if per_day is None:
         return None
-    return sum(each.users for each in report.variants) / report.days / (report.coverage / 100)
+    part = experiment.coverage / 100
+    windows = [
+        each.window_hours for each in experiment.metrics if each is metric or each.guardrail is not None
+    ]
+    return duration(size.users, per_day, part, max(windows), experiment.min_days)
 
 
-def _sentence(
-    metric: str, effect: float, power: float, size: SampleSize, takes: Duration | None, coverage: float
-) -> str:
-    words = (
-        f"To find an effect of {effect:.4g} on {metric} with a probability of {100 * power:.3g} %, whenever "
-        f"one looks, {size.users:,} users must take part ({size.fixed_users:,} if one looked only once, at "
-        "the end)"
-    )
-    if takes is None:
-        return f"{words}."
-    held = ", held up by min_days" if takes.held_up_by_min_days else ""
-    return f"{words}: {format_duration(takes.days * 86_400)} at a coverage of {coverage:g} %{held}."
+def _cap(metric: Metric, history: History) -> float | None:
+    seen = history.metrics.get(metric.name)
+    if seen is None or seen.p99 is None or not seen.p99 > 0 or (seen.beyond_p99 or 0.0) < _LONG_TAILED:
+        return None
+    return seen.p99

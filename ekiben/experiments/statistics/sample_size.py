@@ -7,7 +7,7 @@ users with which a guardrail holds that is in truth unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil, hypot, inf, sqrt
 from statistics import NormalDist
 
@@ -50,6 +50,11 @@ class Spread(msgspec.Struct, frozen=True):
     std_treatment: float | None = None  # the control's unless given
     share: bool = False  # a proportion or a rate: see `ekiben.experiments.statistics.effects.steadied`
 
+    @property
+    def stds(self) -> tuple[float, float]:
+        """Of the control and of the treatment."""
+        return self.std, self.std if self.std_treatment is None else self.std_treatment
+
 
 def proportion(share: float, effect: float = 0.0) -> Spread:
     """The spread of a proportion of `share` in the control and share + effect in the treatment."""
@@ -79,38 +84,63 @@ def sample_size(
         raise ValueError("a plan needs an effect: the smallest that would matter, not 0")
     if len(weights) < 2 or not min(weights) > 0:
         raise ValueError("a plan needs a control and a treatment, each with a weight above 0")
-    if not spread.std > 0 or not 0 < power <= MOST_POWER or not 0 < alpha < 1:
+    if not (spread.std > 0 or spread.share) or not 0 < power <= MOST_POWER or not 0 < alpha < 1:
         raise ValueError(
             "a plan needs a standard deviation above 0, an alpha between 0 and 1, and a power of at most "
             f"{MOST_POWER:.1%}"
         )
     alpha /= len(weights) - 1
-    pair = weights[0], min(weights[1:])
-    shares = [weight / sum(pair) for weight in pair]
-    stds = spread.std, spread.std if spread.std_treatment is None else spread.std_treatment
+    shares = pair_shares(weights)
 
     def finds(users: float) -> bool:
         """Whether so many users of the pair find the effect."""
-        control, treatment = (
-            Estimate(0.0, std / sqrt(share * users), max(round(share * users), 1), spread.share)
-            for std, share in zip(stds, shares, strict=True)
-        )
-        drift = min(abs(effect) / (hypot(*steadied(control, treatment)) * sqrt(users)), _LARGEST_DRIFT)
+        drift = drift_of(effect, spread, shares, users)
         return crossing_probability(drift, users, alpha, planned_users or users) >= power
 
-    ordinary = hypot(*(std / sqrt(share) for std, share in zip(stds, shares, strict=True)))
+    ordinary = hypot(*(std / sqrt(share) for std, share in zip(spread.stds, shares, strict=True)))
     quantiles = NormalDist().inv_cdf(1 - alpha / 2) + NormalDist().inv_cdf(power)
     fixed = (quantiles * ordinary / effect) ** 2
-    low, high = 0.0, max(fixed, 4.0)
-    while not finds(high):
+    users = fewest(finds, max(fixed, 4.0))
+    return of_all_variants(users, fixed, weights, effect=effect, power=power, min_users=min_users)
+
+
+def pair_shares(weights: Sequence[float]) -> tuple[float, float]:
+    """The shares of the control and of the treatment with the least weight among the users of both."""
+    pair = weights[0], min(weights[1:])
+    return pair[0] / sum(pair), pair[1] / sum(pair)
+
+
+def drift_of(effect: float, spread: Spread, shares: tuple[float, float], users: float) -> float:
+    """The effect by its standard error after one user of both variants, as it is after `users` of them."""
+    control, treatment = (
+        Estimate(0.0, std / sqrt(share * users), max(round(share * users), 1), spread.share)
+        for std, share in zip(spread.stds, shares, strict=True)
+    )
+    return min(abs(effect) / (hypot(*steadied(control, treatment)) * sqrt(users)), _LARGEST_DRIFT)
+
+
+def fewest(enough: Callable[[float], bool], high: float) -> float:
+    """The least number for which `enough` is true, sought upwards from about `high`."""
+    low = 0.0
+    while not enough(high):
         low, high = high, 2 * high
     for _ in range(24):  # to one part in 2²⁴ of high - low
         middle = (low + high) / 2
-        low, high = (low, middle) if finds(middle) else (middle, high)
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def of_all_variants(
+    users: float, fixed: float, weights: Sequence[float], *, effect: float, power: float, min_users: int
+) -> SampleSize:
+    """The sample of all variants in which the control and the treatment with the least weight have `users`.
+
+    `fixed` is what they would need with one single look.
+    """
     total = sum(weights)
-    part = sum(pair) / total
-    users = max(high / part, min_users * total / min(weights))
-    by_variant = tuple(ceil(users * weight / total) for weight in weights)
+    part = (weights[0] + min(weights[1:])) / total
+    everybody = max(users / part, min_users * total / min(weights))
+    by_variant = tuple(ceil(everybody * weight / total) for weight in weights)
     fixed_users = max(ceil(fixed / part), 2)
     return SampleSize(
         effect=effect,

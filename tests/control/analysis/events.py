@@ -71,11 +71,18 @@ class Log:
         self._ids = itertools.count()
         self._files = itertools.count(1)
 
-    def exposure(self, user: str, variant: str = "control", at: float = 0.0, **columns: Any) -> str:
-        """What was served to a user; returns the prediction's id."""
+    def exposure(
+        self,
+        user: str,
+        variant: str | None = "control",
+        at: float = 0.0,
+        kind: str = "exposure",
+        **columns: Any,
+    ) -> str:
+        """What was served to a user, or a captured prediction; returns its id."""
         prediction = f"p{next(self._ids)}"
         self._users.add(user)
-        version = {"control": "v1", "treatment": "v2"}.get(variant, "v3")
+        version = {None: "v1", "control": "v1", "treatment": "v2"}.get(variant, "v3")
         row = {
             "event_id": prediction,
             "at": START + at,
@@ -96,7 +103,7 @@ class Log:
             "latency_ms": 10.0,
             "status": 200,
         }
-        self._add("exposure", row | columns)
+        self._add(kind, row | columns)
         return str((row | columns)["prediction_id"])
 
     def outcome(

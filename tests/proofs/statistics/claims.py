@@ -11,6 +11,7 @@ from ekiben.experiments.statistics.srm import SRM_ALPHA
 from tests.proofs.statistics import scenarios
 from tests.proofs.statistics.agreement import Difference
 from tests.proofs.statistics.ending import EndSeen, look_at_ends
+from tests.proofs.statistics.joint import JointSeen, look_at_joint
 from tests.proofs.statistics.labels import LabelsSeen, look_at_labels
 from tests.proofs.statistics.peeking import ALPHA, Seen
 from tests.proofs.statistics.promoting import LOOKED_AT, PromotionSeen, look_at_promotions
@@ -262,6 +263,36 @@ def promotions(found: Sequence[PromotionSeen]) -> Table:
     )
 
 
+def joint_power(found: JointSeen) -> Table:
+    rows, broken = [], []
+    for world, promoted in found.promoted.items():
+        holds = promoted >= least(POWER, found.experiments)
+        broken += [] if holds else [f"joint power, {world.name}"]
+        users, alone = world.plan.size.users, world.plan.alone[world.plan.bottleneck].users
+        rows.append(
+            (
+                world.name,
+                split(world.share),
+                f"{world.common:g}",
+                f"{alone:,}",
+                f"{users:,}",
+                f"{users / alone:.2f}",
+                _marked(promoted, holds),
+                f"≥ {percent(least(POWER, found.experiments))}",
+            )
+        )
+    head = (
+        "guardrails",
+        "split",
+        "correlation",
+        "the bottleneck alone",
+        "users planned",
+        "price",
+        "promoted",
+    )
+    return Table("joint-power", (*head, "claimed"), tuple(rows), tuple(broken))
+
+
 def labelled(found: LabelsSeen) -> Table:
     rows, broken = [], []
     for measure, share in found.covered.items():
@@ -307,5 +338,6 @@ WORLDS: Mapping[str, World] = {
     "segments and days": World(look_at_segments, segments_and_days),
     "ends": World(look_at_ends, ends),
     "promotions": World(look_at_promotions, promotions),
+    "joint power": World(look_at_joint, joint_power),
     "labels": World(look_at_labels, labelled),
 }

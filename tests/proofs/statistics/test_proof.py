@@ -11,6 +11,7 @@ from tests.proofs.statistics import scenarios
 from tests.proofs.statistics.agreement import differences
 from tests.proofs.statistics.claims import CLOSE, least, most
 from tests.proofs.statistics.ending import look_at_ends
+from tests.proofs.statistics.joint import POWER, Guarded, look_at_joint
 from tests.proofs.statistics.page import PAGE
 from tests.proofs.statistics.peeking import ALPHA, Scenario, peek
 from tests.proofs.statistics.populations import NORMAL, PROPORTION, PURCHASES, RATIO, Population
@@ -74,6 +75,13 @@ def test_guardrails_that_hold_at_their_own_alpha_let_more_be_promoted_and_no_har
     assert seen.wrong / FEW <= most(ALPHA, FEW)
 
 
+def test_the_plan_for_all_guardrails_is_promoted_as_often_as_it_says() -> None:
+    world = Guarded("5 guardrails", 1.5, (1.4,) * 5)
+    (promoted,) = look_at_joint(1, FEW, [world]).promoted.values()
+    assert promoted >= least(POWER, FEW)
+    assert world.plan.size.users < 2 * world.plan.alone["deciding"].users
+
+
 def test_numbers_agree_with_scipy_scikit_learn_and_tea_tasting() -> None:
     assert {ours: largest for ours, _, largest in differences(1) if not largest <= CLOSE} == {}
 
@@ -82,7 +90,7 @@ def test_the_page_holds_a_whole_run_of_the_proof() -> None:
     tables = dict(re.findall(r"<!-- table: ([a-z-]+) -->\n(.*?)<!-- end -->", PAGE.read_text(), re.DOTALL))
     assert tables.keys() == {
         "run", "false-alarms", "srm", "power", "coverage", "guardrails", "watched", "segments", "ends",
-        "promotions", "labels", "agreement"
+        "promotions", "joint-power", "labels", "agreement"
     }  # fmt: skip
     assert all(tables.values())
     assert f"≤ {100 * most(ALPHA, 1000):.1f} %" in tables["false-alarms"]
