@@ -74,7 +74,10 @@ class ControllerClient:
     def shadow_reports(self, model: str) -> list[ShadowReport]:
         """The shadow versions of a model beside what answered."""
         found = self._ask(f"/models/{quote(model, safe='')}/shadow")["reports"]
-        return msgspec.convert(found, list[ShadowReport])
+        try:
+            return msgspec.convert(found, list[ShadowReport])
+        except msgspec.ValidationError as error:
+            raise EkibenError(f"the controller at {self.url} is of another release: {error}") from None
 
     def document(self) -> dict[str, Any]:
         """The document in force, as plain values."""

@@ -8,6 +8,7 @@ import os
 from typing import Annotated
 from urllib.parse import quote
 
+import msgspec
 import typer
 
 from ekiben.commands.applying import FILES
@@ -45,6 +46,24 @@ def report(
         print_json(json.loads(content))
     else:
         show_report(screen(), found)
+
+
+@app.command(rich_help_panel=PANEL)
+def shadows(
+    model: Annotated[str, typer.Argument(help="The model whose shadow versions are shown.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what is known of a model's shadow versions, before any user gets them.
+
+    Where labels name predictions, both versions are compared on the same ones.
+    """
+    from ekiben.showing.shadows import show_shadows
+
+    found = controller().shadow_reports(model)
+    if as_json:
+        print_json(msgspec.to_builtins(found))
+    else:
+        show_shadows(screen(), model, found)
 
 
 @app.command(rich_help_panel=FILES)

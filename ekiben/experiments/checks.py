@@ -11,6 +11,7 @@ from typing import Any
 from ekiben.experiments.document import Document, Experiment, Model
 from ekiben.experiments.lifecycle import ACTIVE
 from ekiben.experiments.metric_checks import (
+    begin_problems,
     end_problems,
     label_problems,
     metric_problems,
@@ -170,6 +171,7 @@ def _experiment_problems(
     yield from metric_problems(experiment)
     if experiment.model in document.models:
         yield from label_problems(experiment, document.models[experiment.model])
+        yield from begin_problems(experiment, document.models[experiment.model])
     yield from segment_problems(experiment, document.models.get(experiment.model))
     yield from end_problems(experiment)
     yield from ramp_problems(experiment)

@@ -115,6 +115,10 @@ class Metric(Part):
     """Makes the metric a guardrail, which must not become worse than this. A metric without it can decide."""
     window_hours: float = Field(default=24.0, gt=0, le=8760, allow_inf_nan=False)
     """How long after a user's first exposure outcomes count."""
+    arrives_within: float | None = Field(default=None, ge=0, le=8760, allow_inf_nan=False, examples=[96])
+    """Hours after the window in which its outcomes still arrive. Users mature then, and what arrives later
+    does not count. Without it users mature with the window, and outcomes count whenever they arrive.
+    """
     denominator: str | None = Field(default=None, min_length=1, max_length=100, examples=["approved"])
     """The outcomes that a ratio divides by. Only a ratio has it."""
     covariate: str | None = Field(default=None, min_length=1, max_length=100, examples=["earlier_profit"])
@@ -131,6 +135,11 @@ class Metric(Part):
     """The classes of a label that has several, 2 to 32, in the order of the probabilities in `scores`. An
     outcome's value is then the place of the true class in this list, 0 for the first.
     """
+
+    @property
+    def settles_hours(self) -> float:
+        """How long after the first exposure a user matures: the window, and what outcomes take to arrive."""
+        return self.window_hours + (self.arrives_within or 0.0)
 
 
 class RequestLimits(Part):
@@ -153,6 +162,13 @@ class RampEnd(StrEnum):
     PROMOTE = "promote"
 
 
+class RampBegin(StrEnum):
+    """When a ramp takes its first step."""
+
+    AT_ONCE = "at_once"
+    WHEN_SHADOW_IS_NOT_WORSE = "when_shadow_is_not_worse"
+
+
 class Ramp(Part):
     """Raising coverage by steps while the guardrails hold."""
 
@@ -168,6 +184,13 @@ class Ramp(Part):
         default=None, title="Guardrails that are judged", examples=[["approvals", "error_rate"]]
     )
     """Names of the guardrails that are judged. Without it all of them are."""
+    begin: Annotated[RampBegin, Field(strict=False)] = Field(
+        default=RampBegin.AT_ONCE, title="The first step"
+    )
+    """When the first step is taken. With `when_shadow_is_not_worse` nobody takes part before labels say that
+    no treatment is worse than the control on the same predictions. That needs a shadow of each treatment and
+    a metric of kind `label`.
+    """
     then: Annotated[RampEnd, Field(strict=False)] = Field(default=RampEnd.WAIT, title="After the last step")
     """What happens after the last step. `wait` leaves it to a person, `promote` promotes when the verdict
     says so.

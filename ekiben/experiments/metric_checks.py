@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ekiben.experiments.document import Experiment, Goal, Metric, Model, RampEnd
+from ekiben.experiments.document import Experiment, Goal, Metric, Model, RampBegin, RampEnd
 from ekiben.experiments.durations import parse_duration
 from ekiben.experiments.kinds.requests import REQUEST_METRICS
-from ekiben.experiments.lifecycle import TRANSITIONS
+from ekiben.experiments.lifecycle import ACTIVE, TRANSITIONS
 from ekiben.experiments.problems import Path, Problems, below, show, unknown, word
 from ekiben.experiments.version import Output
 
@@ -82,6 +82,25 @@ def segment_problems(experiment: Experiment, model: Model | None) -> Problems:
         if name in never_kept:
             where = f"models.{experiment.model}.capture.without"
             yield ("segments", place), f"{show(name)} is never kept: take it out of {where}, or out of here"
+
+
+def begin_problems(experiment: Experiment, model: Model) -> Problems:
+    """Yield (path in the experiment, message) where a ramp waits for a shadow that can never be compared."""
+    ramp = experiment.ramp
+    if ramp is None or ramp.begin is RampBegin.AT_ONCE:
+        return
+    if experiment.status not in ACTIVE or experiment.coverage >= ramp.steps[0]:
+        return
+    path = ("ramp", "begin")
+    if not any(metric.kind.of_predictions for metric in experiment.metrics):
+        yield path, "needs a metric of kind label, by which a shadow is compared: add one, or write at_once"
+    for variant in list(experiment.variants.values())[1:]:
+        if variant.version in model.versions and not model.shadow.get(variant.version):
+            words = (
+                f"waits for the shadow of {word(variant.version)}, and {word(experiment.model)} has none: "
+                f"write `shadow: {{{variant.version}: 10}}` there, or at_once"
+            )
+            yield path, words
 
 
 def ramp_problems(experiment: Experiment) -> Problems:

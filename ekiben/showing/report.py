@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ekiben.experiments.durations import format_duration
+from ekiben.experiments.judging.comparability import comparability_lines
 from ekiben.experiments.judging.wording import doubts, fading_words
 from ekiben.experiments.kinds.label import LabelMeasure
 from ekiben.experiments.reports.effect import Interval
@@ -165,6 +166,7 @@ def _notes(report: Report) -> Iterator[str]:
         noted = "acknowledged" if change.acknowledged else "not acknowledged: it blocks the verdict"
         yield f"{change.variant} was answered by {change.model_version} in the middle ({noted})"
     yield from _of_metrics(report)
+    yield from comparability_lines(report)
     yield from doubts(report)
     if report.lag_s is not None and report.lag_s > 60:
         yield f"the newest {format_duration(report.lag_s)} of events are not in it yet"

@@ -100,7 +100,13 @@ class Ramps:
     ) -> None:
         now = self._desk.clock()
         began = report.step.began if report.step is not None else now
-        action = next_action(experiment, report, now)
+        shadowed = stored.document.models[experiment.model].shadow
+        shadows = [
+            each
+            for each in self._desk.shadow_reports
+            if each.model == experiment.model and shadowed.get(each.version)
+        ]
+        action = next_action(experiment, report, now, shadows)
         if refused is not None:
             action = _waits(action, experiment, refused)
         elif action.kind in (RampKind.RAISE, RampKind.PROMOTE) and (

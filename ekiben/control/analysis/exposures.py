@@ -87,9 +87,9 @@ def request_counts(served: Table, slow_ms: float) -> dict[str, Any]:
     }
 
 
-def joined_since(users: Table, since: float, window: float, now: float) -> Table:
-    """(variant, users) of those first exposed since then whose window had closed by `now`."""
-    joined = users.filter(~users.crossed & (users.first_at >= since) & (users.first_at + window <= now))
+def joined_since(users: Table, since: float, settles: float, now: float) -> Table:
+    """(variant, users) of those first exposed since then who had matured by `now`, `settles` afterwards."""
+    joined = users.filter(~users.crossed & (users.first_at >= since) & (users.first_at + settles <= now))
     return joined.group_by("variant").aggregate(users=joined.count())
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import ibis
 import msgspec
 
-from ekiben.control.analysis import exposures, label_sums, labels, metrics, outcomes
+from ekiben.control.analysis import delays, exposures, label_sums, labels, metrics, outcomes, usable
+from ekiben.control.analysis.delays import ArrivalCount
 from ekiben.control.analysis.label_sums import LabelSums
-from ekiben.control.analysis.metrics import Bucket, bucket_width_s, moments_of, window_s
+from ekiben.control.analysis.metrics import Bucket, bucket_width_s, moments_of, settles_s
 from ekiben.control.analysis.reasons import ORDER, Line, Reason, name_reason
 from ekiben.control.analysis.segments import Segmented, SegmentSums
 from ekiben.control.analysis.tables import EventTables, Table
@@ -50,6 +51,9 @@ class Evidence(msgspec.Struct, frozen=True):
     values: Mapping[str, Mapping[Bucket, Moments]] = {}  # by the metric's name
     labels: Mapping[str, Mapping[int, LabelSums]] = {}
     segments: Mapping[str, Sequence[SegmentSums]] = {}  # by the attribute's name
+    delays: Mapping[str, Sequence[ArrivalCount]] = {}
+    usable: Mapping[str, tuple[Mapping[int, int], Mapping[int, int]]] = {}
+    """Of a metric that is taken over some users only: the matured users, and those who have an outcome."""
     received: int = 0  # outcomes of anybody since the phase started
     outcomes: tuple[Line, ...] = ()  # what became of those, and of earlier ones that count
 
@@ -99,12 +103,12 @@ def _step_users(
     if step is None or experiment.ramp is None:
         return None
     judged = experiment.ramp.guardrails
-    windows = [
-        window_s(metric)
+    settles = [
+        settles_s(metric)
         for metric in experiment.metrics
         if metric.guardrail is not None and (judged is None or metric.name in judged)
     ]
-    rows = tables.rows(exposures.joined_since(users, step.widened, max(windows, default=0.0), now))
+    rows = tables.rows(exposures.joined_since(users, step.widened, max(settles, default=0.0), now))
     found = {row["variant"]: row["users"] for row in rows}
     matured = {name: found.get(place, 0) for place, name in enumerate(experiment.variants)}
     return StepUsers(began=step.began, matured=matured)
@@ -141,13 +145,25 @@ def _with_outcomes(
     theirs = _marked(tables, located, truths, now)
     lines += _of_users(tables, theirs, experiment, started_at, now)
     gathered = {metric.name: _labels(tables, theirs, metric, segmented, now) for metric in truths}
-    values = _values(tables, theirs, users, numbers, segmented, started_at, now)
+    having = {name: {place: sums.users for place, sums in each.items()} for name, each in gathered.items()}
+    values, divided = _values(tables, theirs, users, numbers, segmented, started_at, now)
+    having |= divided
+    arrived = {metric.name: delays.arrivals(tables, theirs, metric, now) for metric in experiment.metrics}
     tables.drop(located)
     received = tables.of("outcome").filter(lambda t: t.received_at >= started_at)
     return msgspec.structs.replace(
         evidence,
         values=values,
         labels=gathered,
+        delays=arrived,
+        usable={
+            metric.name: (
+                usable.matured_by_variant(tables, users, settles_s(metric), now),
+                having[metric.name],
+            )
+            for metric in experiment.metrics
+            if metric.name in having
+        },
         received=_count(tables, received),
         outcomes=tuple(lines),
     )
@@ -215,7 +231,7 @@ def _of_users(
         explained.group_by("reason", "name").aggregate(
             count=explained.count(),
             earlier=explained.count(where=~explained.accepted),
-            age_s=explained.age_s.quantile(0.5, where=early),
+            age_s=(explained.received_at - explained["at"]).quantile(0.5, where=early),
         )
     )
     return [
@@ -242,19 +258,25 @@ def _values(
     segmented: Segmented | None,
     started_at: float,
     now: float,
-) -> dict[str, dict[Bucket, Moments]]:
+) -> tuple[dict[str, dict[Bucket, Moments]], dict[str, dict[int, int]]]:
+    """The moments of each metric, and of the ratios who has something to divide by."""
     if not numbers:
-        return {}
+        return {}, {}
     values = tables.keep(metrics.user_values(theirs, numbers))
     moments = {}
-    for window in sorted({window_s(metric) for metric in numbers}):
-        width_s = bucket_width_s(started_at + window, now)
-        places = [place for place, metric in enumerate(numbers) if window_s(metric) == window]
-        counts = tables.rows(metrics.matured_users(users, window, width_s, now))
-        sums = tables.rows(metrics.matured_sums(values, places, window, width_s, now))
+    for settles in sorted({settles_s(metric) for metric in numbers}):
+        width_s = bucket_width_s(started_at + settles, now)
+        places = [place for place, metric in enumerate(numbers) if settles_s(metric) == settles]
+        counts = tables.rows(metrics.matured_users(users, settles, width_s, now))
+        sums = tables.rows(metrics.matured_sums(values, places, settles, width_s, now))
         for place in places:
-            moments[numbers[place].name] = metrics.moments(counts, sums, place, window, width_s, now)
+            moments[numbers[place].name] = metrics.moments(counts, sums, place, settles, width_s, now)
+    divided = {
+        metric.name: usable.divided_by_variant(tables, values, place, settles_s(metric), now)
+        for place, metric in enumerate(numbers)
+        if metric.kind.of_some_users
+    }
     if segmented is not None:
         segmented.add_values(values, numbers, now)
     tables.drop(values)
-    return moments
+    return moments, divided

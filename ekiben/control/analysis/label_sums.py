@@ -45,8 +45,30 @@ def no_labels(areas: int) -> LabelSums:
 
 def sums(scored: Table) -> Table:
     """One row for each variant: everything that `LabelSums` is made of but the bins."""
-    users = _of_users(_placed(scored, "variant"), _losses, "variant")
+    return user_sums(binary_users(scored))
+
+
+def binary_users(scored: Table) -> Table:
+    """For each user and variant what `user_sums` is made of."""
+    return _of_users(_placed(scored, "variant"), _losses, "variant")
+
+
+def user_sums(users: Table) -> Table:
+    """One row for each variant, of `binary_users`."""
     return users.group_by("variant").aggregate(**_area_sums(users), **_loss_sums(users, users.m + users.n))
+
+
+def differences(users: Table, *by: str) -> Table:
+    """The same users (and `by`) as one variant, 0, whose placements and losses are variant 1's minus variant
+    0's. Both have the same predictions.
+    """
+    second = users.variant == 1
+    sign = ibis.ifelse(second, 1.0, -1.0)
+    signed = {name: (sign * users[name]).sum() for name in ("a", "b", *LOSSES)}
+    found = users.group_by("user_hash", *by).aggregate(
+        m=users.m.sum(where=second), n=users.n.sum(where=second), **signed
+    )
+    return found.mutate(variant=ibis.literal(0, "int8"))
 
 
 def class_users(scored: Table, classes: int) -> Table:

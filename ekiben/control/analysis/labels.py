@@ -11,7 +11,7 @@ from typing import Any
 
 import ibis
 
-from ekiben.control.analysis.metrics import outside, window_s
+from ekiben.control.analysis.metrics import has_matured, in_time, in_window, outside
 from ekiben.control.analysis.outcomes import code
 from ekiben.control.analysis.reasons import Reason
 from ekiben.control.analysis.tables import Table
@@ -30,9 +30,9 @@ def usable(outcomes: Table, metric: Metric, now: float) -> Any:
     return (
         (outcomes.name == metric.outcome)
         & _is_label(outcomes, metric)
-        & (outcomes["at"] >= outcomes.first_at)
-        & (outcomes["at"] < outcomes.first_at + window_s(metric))
-        & (outcomes.first_at + window_s(metric) <= now)
+        & in_window(outcomes, metric)
+        & in_time(outcomes, metric)
+        & has_matured(outcomes, metric, now)
         & _is_scored(outcomes, metric)
     )
 
@@ -97,7 +97,8 @@ def reason(marked: Table, metric: Metric, now: float, started_at: float) -> Any:
             code(Reason.NOT_BINARY if metric.classes is None else Reason.NO_CLASS),
         ),
         *outside(marked, started_at),
-        (marked["at"] >= marked.first_at + window_s(metric), code(Reason.LATE)),
+        (~in_window(marked, metric), code(Reason.LATE)),
+        (~in_time(marked, metric), code(Reason.ARRIVED_LATE)),
         (marked.prediction_id.isnull(), code(Reason.LABEL_OF_USER)),
         *_unscored(marked, metric),
         else_=code(Reason.WAITING),

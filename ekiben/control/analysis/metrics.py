@@ -1,9 +1,10 @@
 """Metrics as expressions: from users and outcomes to sums (`ekiben.experiments.statistics.moments`).
 
-A user counts for a metric once the metric's window has closed; from then on the user's value never changes.
-So the sums are taken by the time of the first exposure (`Bucket`). What was known at any time before is a sum
-of those that had matured by then, exactly, and so is what is known of users who came on one day. Users
-without an outcome have 0 and add to nothing but the count.
+A user counts for a metric once the metric's window has closed and outcomes have had their time to arrive
+(`arrives_within`); from then on the user's value never changes. Where a metric says nothing of arrival, what
+comes later changes it still. The sums are taken by the time of the first exposure (`Bucket`). What was known
+at any time before is a sum of those that had matured by then, and so is what is known of users who came on
+one day. Users without an outcome have 0 and add to nothing but the count.
 """
 
 from __future__ import annotations
@@ -67,6 +68,29 @@ def window_s(metric: Metric) -> float:
     return metric.window_hours * 3600
 
 
+def settles_s(metric: Metric) -> float:
+    """How long after the first exposure a user matures, in seconds."""
+    return metric.settles_hours * 3600
+
+
+def in_window(outcomes: Table, metric: Metric) -> Any:
+    """Which outcomes happened after the first exposure, before the window closed."""
+    closes_at = _after(outcomes, window_s(metric))
+    return (outcomes["at"] >= outcomes.first_at) & (outcomes["at"] < closes_at)
+
+
+def in_time(outcomes: Table, metric: Metric) -> Any:
+    """Which outcomes arrived until their user matured; all of them where the metric has no limit."""
+    if metric.arrives_within is None:
+        return ibis.literal(True)
+    return outcomes.received_at <= _after(outcomes, settles_s(metric))
+
+
+def has_matured(table: Table, metric: Metric, now: float) -> Any:
+    """Whose user had matured by `now`."""
+    return _after(table, settles_s(metric)) <= now
+
+
 def back_s(metrics: Sequence[Metric]) -> float:
     """How long before the first exposure outcomes are looked at, in seconds."""
     return COVARIATE_DAYS * _DAY_S if any(metric.covariate is not None for metric in metrics) else 0.0
@@ -96,13 +120,14 @@ def reason(outcomes: Table, metric: Metric, now: float, started_at: float) -> An
     """
     used = outcomes.name.isin(sorted(names_of([metric])))
     inside, before = _inside(outcomes, metric), _as_covariate(outcomes, metric)
-    matured = _closes_at(outcomes, window_s(metric)) <= now
+    matured = has_matured(outcomes, metric, now)
     return ibis.cases(
         (~used, ibis.null("int8")),
         ((inside | before) & matured, code(Reason.COUNTED)),
         (inside | before, code(Reason.WAITING)),
         *outside(outcomes, started_at),
-        (~outcomes.name.isin(_summed(metric)), code(Reason.COVARIATE_AFTER)),
+        (~outcomes.name.isin(summed(metric)), code(Reason.COVARIATE_AFTER)),
+        (in_window(outcomes, metric), code(Reason.ARRIVED_LATE)),
         else_=code(Reason.LATE),
     )
 
@@ -116,15 +141,15 @@ def outside(outcomes: Table, started_at: float) -> list[tuple[Any, Any]]:
     ]
 
 
-def matured_users(users: Table, window: float, width_s: int, now: float) -> Table:
-    """(variant, bucket, n): users whose window had closed by `now`, by when they came."""
-    stretches = _matured(users.filter(~users.crossed), window, width_s, now)
+def matured_users(users: Table, settles: float, width_s: int, now: float) -> Table:
+    """(variant, bucket, n): users who had matured by `now`, by when they came."""
+    stretches = _matured(users.filter(~users.crossed), settles, width_s, now)
     return stretches.group_by("variant", "bucket").aggregate(n=stretches.count())
 
 
-def matured_sums(values: Table, places: Sequence[int], window: float, width_s: int, now: float) -> Table:
-    """(variant, bucket) and the sums of these metrics, all of this window."""
-    stretches = _matured(values, window, width_s, now)
+def matured_sums(values: Table, places: Sequence[int], settles: float, width_s: int, now: float) -> Table:
+    """(variant, bucket) and the sums of these metrics, of which all users mature alike."""
+    stretches = _matured(values, settles, width_s, now)
     return stretches.group_by("variant", "bucket").aggregate(**sums_of(stretches, places))
 
 
@@ -136,16 +161,16 @@ def sums_of(values: Table, places: Sequence[int]) -> dict[str, Any]:
     return sums
 
 
-def matured(table: Table, window: float, now: float) -> Table:
-    """The rows of users whose window had closed by `now`."""
-    return table.filter(_closes_at(table, window) <= now)
+def matured(table: Table, settles: float, now: float) -> Table:
+    """The rows of users who had matured by `now`, `settles` seconds after the first exposure."""
+    return table.filter(_after(table, settles) <= now)
 
 
 def moments(
     users: Sequence[Mapping[str, Any]],
     sums: Sequence[Mapping[str, Any]],
     place: int,
-    window: float,
+    settles: float,
     width_s: int,
     now: float,
 ) -> dict[Bucket, Moments]:
@@ -155,7 +180,7 @@ def moments(
     for row in users:
         since = row["bucket"] * float(width_s)
         until = since + width_s
-        bucket = Bucket(row["variant"], since, until, min(until + window, now))
+        bucket = Bucket(row["variant"], since, until, min(until + settles, now))
         of = found.get((row["variant"], row["bucket"]), {})
         made[bucket] = moments_of(str(place), row["n"], of)
     return made
@@ -175,16 +200,13 @@ def _value(outcomes: Table, metric: Metric) -> dict[str, Any]:
     return {"x": metric.kind.of_user(outcomes, own), "y": y}
 
 
-def _summed(metric: Metric) -> list[str]:
+def summed(metric: Metric) -> list[str]:
     """The names of the outcomes that are summed over the window."""
     return sorted({metric.outcome, metric.denominator or metric.outcome})
 
 
 def _inside(outcomes: Table, metric: Metric) -> Any:
-    in_window = (outcomes["at"] >= outcomes.first_at) & (
-        outcomes["at"] < _closes_at(outcomes, window_s(metric))
-    )
-    return outcomes.name.isin(_summed(metric)) & in_window
+    return outcomes.name.isin(summed(metric)) & in_window(outcomes, metric) & in_time(outcomes, metric)
 
 
 def _as_covariate(outcomes: Table, metric: Metric) -> Any:
@@ -197,11 +219,11 @@ def _as_covariate(outcomes: Table, metric: Metric) -> Any:
     )
 
 
-def _closes_at(table: Table, window: float) -> Any:
+def _after(table: Table, seconds: float) -> Any:
     # One sum for all who ask when a window closes, so that they agree to the last digit.
-    return table.first_at + window
+    return table.first_at + seconds
 
 
-def _matured(table: Table, window: float, width_s: int, now: float) -> Table:
+def _matured(table: Table, settles: float, width_s: int, now: float) -> Table:
     bucket = (table.first_at / width_s).floor().cast("int64")
-    return matured(table.mutate(bucket=bucket), window, now)
+    return matured(table.mutate(bucket=bucket), settles, now)

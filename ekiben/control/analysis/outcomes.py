@@ -115,9 +115,8 @@ def located(
             name: ibis.ifelse(own, joined[f"given_{name}"], ibis.null(given[f"given_{name}"].type()))
             for name in compared
         }
-    kept = ["prediction_id", "received_at"] if compared else []
-    made["age_s"] = joined.received_at - joined["at"]
-    whose = joined.mutate(**made).select(*made, "name", "value", "accepted", "id_hint", *kept)
+    kept = ["prediction_id"] if compared else []
+    whose = joined.mutate(**made).select(*made, "name", "value", "accepted", "id_hint", "received_at", *kept)
     takes_part = users.select("user_hash", "variant", "first_at", "crossed")
     found = whose.left_join(takes_part, "user_hash").drop("user_hash_right")
     stranger = found.lost.isnull() & found.variant.isnull()

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     NOT_BINARY = "not_binary"
     NO_CLASS = "no_class"
     COVARIATE_AFTER = "covariate_after"
+    ARRIVED_LATE = "arrived_late"
     LATE = "late"
     BEFORE_FIRST = "before_first_exposure"
     BEFORE_START = "before_start"
@@ -85,6 +86,10 @@ WORDS: Final[dict[Reason, tuple[str, str]]] = {
     Reason.COVARIATE_AFTER: (
         "a covariate of after the first exposure",
         "Nothing to do: a covariate is what happened before the first exposure.",
+    ),
+    Reason.ARRIVED_LATE: (
+        "happened in the user's window and arrived too late",
+        "If they should count, raise `arrives_within` of the metric to the hours that they take to arrive.",
     ),
     Reason.LATE: (
         "later than the user's window",

@@ -8,14 +8,17 @@ from typing import Any
 import msgspec
 
 from ekiben.control.analysis import comparing, days
+from ekiben.control.analysis.delays import delays_of
 from ekiben.control.analysis.gathering import Evidence
 from ekiben.control.analysis.label_report import label_report
 from ekiben.control.analysis.metrics import Bucket, names_of, window_s
 from ekiben.control.analysis.reasons import OTHER, Reason, in_lines
 from ekiben.control.analysis.segment_report import breakdowns
+from ekiben.control.analysis.usable import usable_shares
 from ekiben.experiments.amounts import share_of
 from ekiben.experiments.document import Better, Experiment, Metric
 from ekiben.experiments.durations import format_duration
+from ekiben.experiments.judging.comparability import fairly
 from ekiben.experiments.judging.states import hold_alpha
 from ekiben.experiments.judging.verdict import judge
 from ekiben.experiments.judging.watched import corrected
@@ -72,7 +75,7 @@ def put_together(
         breakdowns=broken_down,
         coverages=coverages,
         rule_changes=past.rule_changes,
-        metrics=metrics,
+        metrics=fairly(metrics),
         verdict=_NO_VERDICT,
         left_out=tuple(each for each in _left_out(experiment, evidence) if each.count),
         last_exposure_at=max((each.last_at for each in evidence.answers), default=None),
@@ -179,10 +182,18 @@ def _declared(experiment: Experiment, evidence: Evidence) -> Iterator[MetricRepo
                 metric, role, versions, sums, alpha, experiment.alpha, experiment.planned_users
             )
             more = _matters(metric) if role is Role.DECIDES else {}
-            yield msgspec.structs.replace(report, **more)
+            report = msgspec.structs.replace(report, **more)
         else:
             moments = evidence.values.get(metric.name, {})
-            yield _of_outcomes(experiment, metric, role, moments, alpha)
+            report = _of_outcomes(experiment, metric, role, moments, alpha)
+        if metric.name in evidence.usable:
+            shares = usable_shares(list(experiment.variants), *evidence.usable[metric.name])
+            report = msgspec.structs.replace(report, usable=shares)
+        yield msgspec.structs.replace(
+            report,
+            arrives_within=metric.arrives_within,
+            delays=delays_of(metric, list(experiment.variants), evidence.delays.get(metric.name, ())),
+        )
 
 
 def _of_outcomes(
@@ -289,8 +300,10 @@ def _left_out(experiment: Experiment, evidence: Evidence) -> Iterator[LeftOut]:
     for metric in experiment.metrics:
         if metric.name in evidence.values:
             matured = sum(each.n for each in evidence.values[metric.name].values())
-            window = format_duration(window_s(metric))
-            reason = f"{metric.name}: the user's window of {window} is not over"
+            reason = f"{metric.name}: the user's window of {format_duration(window_s(metric))} is not over"
+            if metric.arrives_within:
+                more = format_duration(metric.arrives_within * 3600)
+                reason += f", or the {more} that outcomes have to arrive"
             yield LeftOut(reason, "users", counting - matured, WAITING)
     yield from in_lines(evidence.outcomes, names_of(experiment.metrics))
     yield LeftOut(

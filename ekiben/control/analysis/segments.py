@@ -16,7 +16,7 @@ import msgspec
 from ekiben.control.analysis import label_sums, metrics
 from ekiben.control.analysis.attributes import column, decoded
 from ekiben.control.analysis.label_sums import LabelSums
-from ekiben.control.analysis.metrics import moments_of, window_s
+from ekiben.control.analysis.metrics import moments_of, settles_s
 from ekiben.control.analysis.tables import EventTables, Table
 from ekiben.experiments.document import Metric
 from ekiben.experiments.reports.segments import MOST_SEGMENTS, MOST_VALUES, SegmentKind
@@ -71,10 +71,10 @@ class Segmented:
         joined = self._tables.keep(values.join(of_users, "user_hash").drop("user_hash"))
         for attribute in range(len(self._attributes)):
             name = column(attribute)
-            for window in sorted({window_s(metric) for metric in numbers}):
-                users = metrics.matured(self._users, window, now)
-                matured = metrics.matured(joined, window, now)
-                places = [place for place, metric in enumerate(numbers) if window_s(metric) == window]
+            for settles in sorted({settles_s(metric) for metric in numbers}):
+                users = metrics.matured(self._users, settles, now)
+                matured = metrics.matured(joined, settles, now)
+                places = [place for place, metric in enumerate(numbers) if settles_s(metric) == settles]
                 counts = users.group_by("variant", segment=users[name]).aggregate(n=users.count())
                 sums = matured.group_by("variant", segment=matured[name]).aggregate(
                     **metrics.sums_of(matured, places)

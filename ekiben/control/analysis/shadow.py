@@ -11,8 +11,12 @@ from statistics import NormalDist
 from typing import Any, Final
 
 import ibis
+import msgspec
 
+from ekiben.control.analysis.otherwise import consequences, decided_otherwise
+from ekiben.control.analysis.paired import answered_by_both, paired_quality, truths
 from ekiben.control.analysis.tables import EventTables, Table
+from ekiben.experiments.document import Document
 from ekiben.experiments.reports.shadow import ScoreBin, ShadowReport
 from ekiben.experiments.statistics.label_quality import wilson_interval
 from ekiben.state.documents.document import Stored
@@ -42,7 +46,21 @@ def shadow_reports(tables: EventTables, stored: Stored, now: float) -> list[Shad
     bins = tables.rows(differences(compared))
     distances = tables.rows(ks_distances(compared))
     tables.drop(compared)
-    return list(_reports(figures, bins, distances))
+    found = list(_reports(figures, bins, distances))
+    return [_on_the_same(tables, stored.document, report, now) for report in found]
+
+
+def _on_the_same(tables: EventTables, document: Document, report: ShadowReport, now: float) -> ShadowReport:
+    """The report with what outcomes say of both versions on the same predictions."""
+    labels, outcomes = truths(document, report.model), consequences(document, report.model)
+    if not labels and not outcomes:
+        return report
+    both = answered_by_both(tables, report)
+    paired = [paired_quality(tables, both, each) for each in labels]
+    otherwise = [line for each in outcomes for line in decided_otherwise(tables, both, each, now)]
+    return msgspec.structs.replace(
+        report, paired=tuple(each for each in paired if each is not None), otherwise=tuple(otherwise)
+    )
 
 
 def comparisons(shadows: Table, wanted: Sequence[tuple[str, str]], since: float) -> Table:

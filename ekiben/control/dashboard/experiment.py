@@ -13,6 +13,7 @@ from ekiben.control.dashboard.charts import bands, distributions, forest
 from ekiben.control.desk import Desk, RampState
 from ekiben.experiments.changes.verbs import VERBS, Verb
 from ekiben.experiments.document import Experiment, Model
+from ekiben.experiments.judging.comparability import comparability_lines
 from ekiben.experiments.judging.wording import doubts
 from ekiben.experiments.kinds.table import kind_of
 from ekiben.experiments.reports.effect import Effect, Point
@@ -95,8 +96,8 @@ class ExperimentView:
 
     @property
     def doubts(self) -> list[str]:
-        """What may be wrong with what the servers answer."""
-        return doubts(self.report) if self.report else []
+        """What cannot be compared, and what may be wrong with what the servers answer."""
+        return [*comparability_lines(self.report), *doubts(self.report)] if self.report else []
 
     @property
     def labels(self) -> tuple[MetricView, ...]:

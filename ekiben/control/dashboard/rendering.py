@@ -18,6 +18,7 @@ from markupsafe import Markup
 from ekiben.control.dashboard import formatting, words
 from ekiben.control.dashboard.shadows import histograms
 from ekiben.experiments.changes.differences import lines_about
+from ekiben.experiments.judging.paired import otherwise_words, paired_words, unseen_words
 from ekiben.experiments.kinds.label import LabelMeasure
 from ekiben.experiments.kinds.table import kind_of
 
@@ -62,6 +63,9 @@ class Renderer:
             lines_about=lines_about,
             kind_of=kind_of,
             LabelMeasure=LabelMeasure,
+            paired_words=paired_words,
+            unseen_words=unseen_words,
+            otherwise_words=otherwise_words,
         )
 
     def page(self, template: str, /, **context: Any) -> str:

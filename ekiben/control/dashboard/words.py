@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ekiben.experiments.document import RampEnd
+from ekiben.experiments.document import RampBegin, RampEnd
 from ekiben.experiments.kinds.table import kind_of
 from ekiben.experiments.lifecycle import Status
 from ekiben.experiments.reports.metric import State
@@ -31,6 +31,7 @@ STATES: Final = {
     State.VIOLATED: ("violated", "bad"),
     State.UNCLEAR: ("not clear yet", "accent"),
     State.NO_DATA: ("no data yet", "idle"),
+    State.NOT_COMPARABLE: ("not comparable", "warn"),
 }
 """What the evidence says of a metric, and its tone."""
 
@@ -50,6 +51,8 @@ BREAKERS: Final = {
 }
 
 CHOICES: Final[dict[Any, str]] = {
+    RampBegin.AT_ONCE: "when it starts",
+    RampBegin.WHEN_SHADOW_IS_NOT_WORSE: "when the shadow is not worse on the same predictions",
     RampEnd.WAIT: "wait for a person",
     RampEnd.PROMOTE: "promote by itself, if the verdict says so",
 }

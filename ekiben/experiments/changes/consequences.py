@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ekiben.experiments.changes.edits import find_experiment
-from ekiben.experiments.document import Document, Experiment
+from ekiben.experiments.document import Document, Experiment, RampBegin
 from ekiben.experiments.lifecycle import Status
 
 
@@ -38,7 +38,10 @@ def _ramp(experiment: Experiment) -> str:
         return f"Coverage stays at {experiment.coverage:g} % until a person changes it."
     steps = ", ".join(f"{step:g}" for step in ramp.steps)
     end = "promotes by itself if the verdict says so" if ramp.then == "promote" else "waits for a person"
+    begins = ""
+    if ramp.begin is RampBegin.WHEN_SHADOW_IS_NOT_WORSE and experiment.coverage < ramp.steps[0]:
+        begins = "It begins once no treatment is worse on the same labelled predictions. "
     return (
-        f"The ramp takes coverage to {steps} %, each step for at least {ramp.every} while its guardrails "
-        f"hold. A violation rolls back by itself. After the last step it {end}."
+        f"{begins}The ramp takes coverage to {steps} %, each step for at least {ramp.every} while its "
+        f"guardrails hold. A violation rolls back by itself. After the last step it {end}."
     )

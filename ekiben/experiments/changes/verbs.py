@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, create_model, model_validator
 from ekiben.experiments.changes.consequences import words_of
 from ekiben.experiments.changes.edits import edited, find_experiment, lawful, refusal
 from ekiben.experiments.changes.fields import Fields, Treatment, as_they_are, read_values
-from ekiben.experiments.document import Document, Experiment, Ramp
+from ekiben.experiments.document import Document, Experiment, Ramp, RampBegin
 from ekiben.experiments.lifecycle import ACTIVE, Status
 from ekiben.experiments.problems import DocumentError, from_validation, listed, unknown, word
 from ekiben.experiments.reports.report import Decision, Report
@@ -150,9 +150,14 @@ Ramping: Final = create_model("Ramping", __base__=_Ramping, __doc__=_Ramping.__d
 _USUAL_STEPS: Final = (2.0, 10.0, 50.0, 100.0)
 
 
+def _first_coverage(ramp: Ramp) -> float:
+    """The coverage with which an experiment with this ramp starts: 0 where its first step waits."""
+    return ramp.steps[0] if ramp.begin is RampBegin.AT_ONCE else 0.0
+
+
 def _started(case: Case) -> Document:
     ramp = case.experiment.ramp
-    coverage = {} if ramp is None else {"coverage": ramp.steps[0]}
+    coverage = {} if ramp is None else {"coverage": _first_coverage(ramp)}
     return case.edited(status=Status.RUNNING, **coverage)
 
 
@@ -250,7 +255,7 @@ _ROWS: Final = (
         name="start",
         title="Start",
         help="Start a draft: it begins to give users their variants.\n\n"
-        "With a ramp it starts at the ramp's first step.",
+        "With a ramp it starts at the ramp's first step, or with nobody where that waits for the shadow.",
         possible=frozenset({Status.DRAFT}),
         change=_started,
         consequence="{takes_part} The others get {live}. {ramp}",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ekiben.experiments.document import Capture, Document, Experiment, Goal, Ramp, RampEnd
+from ekiben.experiments.document import Capture, Document, Experiment, Goal, Ramp, RampBegin, RampEnd
 from ekiben.experiments.durations import parse_duration
 from ekiben.experiments.lifecycle import Status
 from ekiben.experiments.problems import Path, Problems, below, problem
@@ -108,5 +108,7 @@ def _wider_ramp(old: Ramp, new: Ramp | None) -> Problems:
     judged = None if old.guardrails is None else set(old.guardrails)
     if new.guardrails is not None and (judged is None or not judged <= set(new.guardrails)):
         yield ("ramp", "guardrails"), "fewer are judged"
+    if new.begin is RampBegin.AT_ONCE and old.begin is not RampBegin.AT_ONCE:
+        yield ("ramp", "begin"), "it waits for no shadow"
     if new.then is RampEnd.PROMOTE and old.then is not RampEnd.PROMOTE:
         yield ("ramp", "then"), "it promotes by itself"

@@ -193,11 +193,11 @@ def _users_in(days: float, experiment: Experiment, metric: Metric, per_day: floa
     """Those who take part and mature in so many days."""
     if per_day is None:
         raise BadPlan("nothing is known of the model's traffic yet: give the new users a day (users_per_day)")
-    joining = days - metric.window_hours / 24
+    joining = days - metric.settles_hours / 24
     users = per_day * experiment.coverage / 100 * joining
     if not math.isfinite(users) or users < 2:
         raise BadPlan(
-            f"in {days:g} days nobody's window of {metric.window_hours:g} hours is over: give more days"
+            f"in {days:g} days nobody's window of {metric.settles_hours:g} hours is over: give more days"
         )
     return users
 
@@ -209,7 +209,7 @@ def _takes(
         return None
     part = experiment.coverage / 100
     windows = [
-        each.window_hours for each in experiment.metrics if each is metric or each.guardrail is not None
+        each.settles_hours for each in experiment.metrics if each is metric or each.guardrail is not None
     ]
     return duration(size.users, per_day, part, max(windows), experiment.min_days)
 

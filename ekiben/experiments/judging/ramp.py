@@ -12,6 +12,7 @@ The checks, in this order; the first that applies gives the action, its code and
 | `srm`, `redeployed` | the comparison cannot be trusted | wait |
 | `worse` | the verdict, past its minima, is that a treatment is worse | retire, roll back |
 | the verdict's | the verdict is to stop, because nothing was found | roll back; done with `then: wait` |
+| `waits_for_shadow` | coverage is below the first step, which waits for labels (`beginning`) | wait |
 | `first_step` | coverage is below the first step | raise |
 | `no_step_yet` | the report does not know the step | wait |
 | `too_early` | the report does not reach past the step's duration | wait |
@@ -36,7 +37,7 @@ does harm is retired, and the others go on. The last one is rolled back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -44,6 +45,7 @@ import msgspec
 
 from ekiben.experiments.document import Experiment, Ramp, RampEnd
 from ekiben.experiments.durations import format_duration, parse_duration
+from ekiben.experiments.judging.beginning import waits_for_shadow
 from ekiben.experiments.judging.treatments import violations, without_retired
 from ekiben.experiments.judging.verdict import (
     judge,
@@ -55,6 +57,7 @@ from ekiben.experiments.judging.wording import sentence, version_of
 from ekiben.experiments.lifecycle import Status
 from ekiben.experiments.reports.metric import MetricReport
 from ekiben.experiments.reports.report import Decision, Report, Verdict
+from ekiben.experiments.reports.shadow import ShadowReport
 
 _QUIET_LEAST_S: Final = 60.0
 _QUIET_MOST_S: Final = 3600.0
@@ -88,10 +91,12 @@ class RampAction(msgspec.Struct, frozen=True):
     variant: str | None = None  # the treatment to promote or to retire
 
 
-def next_action(experiment: Experiment, report: Report, now: float) -> RampAction:
+def next_action(
+    experiment: Experiment, report: Report, now: float, shadows: Sequence[ShadowReport] = ()
+) -> RampAction:
     """What the ramp of `experiment` does on the evidence of `report`, by the table above.
 
-    `now` is the present, in seconds since 1970.
+    `now` is the present, in seconds since 1970. `shadows` are the reports of what shadows the model now.
     """
     here = experiment.coverage
     ramp, report = experiment.ramp, without_retired(report)
@@ -113,6 +118,8 @@ def next_action(experiment: Experiment, report: Report, now: float) -> RampActio
     verdict = judge(report)
     if verdict.reason == "worse" or verdict.stops:
         return _acts(verdict, ramp, here)
+    if here < ramp.steps[0] and (why := waits_for_shadow(experiment, shadows)):
+        return _action(RampKind.WAIT, here, "waits_for_shadow", f"the first step waits for the shadow: {why}")
     return _climb(experiment, ramp, report, min(now, report.at))
 
 

@@ -10,6 +10,8 @@ The checks, in this order; the first that applies gives the verdict, its code an
 | `redeployed` | a version changed in the middle and nobody has acknowledged it | cannot tell |
 | `no_deciding_metric` | every metric is a guardrail | cannot tell |
 | `no_outcomes` | `JUDGED_FROM` users matured in each variant, and not one outcome | cannot tell |
+| `labels_differ` | other shares of the variants' users have an outcome that decides | cannot tell |
+| `delays_differ` | other shares of those users have one that arrived late | cannot tell |
 | `too_few_users` | a variant has fewer than `min_users` matured users | keep running |
 | `too_early` | fewer than `min_days` of the phase are over | keep running |
 | `better` | a treatment decides better and all its guardrails hold: the best of those | promote |
@@ -19,6 +21,7 @@ The checks, in this order; the first that applies gives the verdict, its code an
 | `no_difference` | all intervals lie within ± `min_effect` | no difference |
 | `not_better` | no interval reaches `min_effect` | not better |
 | `guardrail_unclear` | a treatment is good enough, and a guardrail of it does not hold yet | keep running |
+| `delays_unknown` | outcomes arrive after the window, too few to compare the delays | keep running |
 | `unclear` | otherwise | keep running |
 | `max_days` | to keep running, and `max_days` of the phase are over | ended |
 
@@ -34,6 +37,12 @@ from typing import Final
 import msgspec
 
 from ekiben.experiments.durations import format_duration
+from ekiben.experiments.judging.comparability import (
+    delays_words,
+    is_fair,
+    labels_words,
+    unknown_delays_words,
+)
 from ekiben.experiments.judging.ends import good_enough, nothing_found, run_out, too_bad
 from ekiben.experiments.judging.missing import takes, until_clear, until_held
 from ekiben.experiments.judging.treatments import best, gain, unsettled, violations, without_retired
@@ -161,6 +170,11 @@ def _trust(report: Report) -> Verdict | None:
             most, total = max(outcomes, key=lambda each: each.count), sum(each.count for each in outcomes)
             words += f". {total:,} are left out, {most.count:,} of them as {most.reason}"
         return _cannot_tell("no_outcomes", words)
+    # A violated guardrail is none of the deciding metric's, and rolls back whatever that is worth.
+    if not violations(report):
+        for reason, words_of in (("labels_differ", labels_words), ("delays_differ", delays_words)):
+            if differ := words_of(report, metric):
+                return _cannot_tell(reason, differ)
     return None
 
 
@@ -173,7 +187,7 @@ def _minima(report: Report) -> Verdict | None:
         more = factor * sum(each.users for each in metric.variants)
         words = (
             f"only {users:,} of the {report.min_users:,} users that each variant needs "
-            f"have completed their {format_duration(metric.window_hours * 3600)}"
+            f"have completed their {format_duration(metric.settles_hours * 3600)}"
         )
         return _keep_running("too_few_users", f"{words}. It takes {takes(report, more)}" if users else words)
     if report.days < report.min_days:
@@ -189,7 +203,8 @@ def _compare(report: Report) -> Verdict:
     metric = report.deciding
     assert metric is not None
     better = [variant for variant, state in metric.states.items() if state is State.BETTER]
-    enough = [variant for variant in metric.states if good_enough(report, metric, variant)]
+    fair = is_fair(metric)
+    enough = [variant for variant in metric.states if fair and good_enough(report, metric, variant)]
     for reason, variants in (("better", better), ("not_worse", enough)):
         if chosen := best(metric, [variant for variant in variants if not unsettled(report, variant)]):
             words = f"Promote {version_of(report, chosen)}: {difference(report, metric, chosen)}"
@@ -208,6 +223,8 @@ def _compare(report: Report) -> Verdict:
         named = best(metric, worse) if last else min(worse, key=lambda variant: gain(metric, variant))
         assert named is not None
         return _away(report, metric, "worse", [named, *worse], difference(report, metric, named))
+    if unknown := unknown_delays_words(report, metric):
+        return _keep_running("delays_unknown", unknown)
     if not (better or enough) and (found := nothing_found(report, metric)):
         return found
     if good := best(metric, better or enough):

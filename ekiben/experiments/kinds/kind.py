@@ -27,6 +27,8 @@ class Kind:
     """Between 0 and 1: shown as percent, and a difference in percentage points."""
     is_ratio: ClassVar[bool] = False
     """All users' sums of x by their sums of y, instead of a mean of x: its metric names a denominator."""
+    of_some_users: ClassVar[bool] = False
+    """Whether a user without an outcome is left out instead of counting 0: it matters then who has one."""
     takes_covariate: ClassVar[bool] = True
     of_predictions: ClassVar[bool] = False
     """Whether outcomes belong to predictions and are compared with their scores, not summed for each user."""

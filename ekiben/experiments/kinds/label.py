@@ -45,6 +45,7 @@ class Label(Kind):
     words = "ground truth"
     takes_covariate = False
     of_predictions = True
+    of_some_users = True
 
     def title(self, metric: str) -> str:
         """ "the fit of the scores to repaid"."""

@@ -45,5 +45,6 @@ class Ratio(Kind):
     name = "ratio"
     words = "ratio of sums"
     is_ratio = True
+    of_some_users = True
     takes_covariate = False
     fixed_test = "ratio"

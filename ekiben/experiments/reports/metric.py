@@ -6,8 +6,10 @@ from enum import StrEnum
 
 import msgspec
 
+from ekiben.experiments.reports.delays import Delays
 from ekiben.experiments.reports.effect import CohortEffect, Effect, Fading, Interval, Point
 from ekiben.experiments.reports.labels import LabelQuality
+from ekiben.experiments.reports.usable import UsableShares
 
 
 class Role(StrEnum):
@@ -27,6 +29,7 @@ class State(StrEnum):
     VIOLATED = "violated"  # whatever the effect is, it is worse than allowed
     UNCLEAR = "unclear"  # the interval holds both
     NO_DATA = "no_data"  # too few matured users to say anything
+    NOT_COMPARABLE = "not_comparable"  # it would be better or worse, but other users have outcomes
 
 
 class VariantMetric(msgspec.Struct, frozen=True):
@@ -59,6 +62,9 @@ class MetricReport(msgspec.Struct, frozen=True):
     max_worse_by: float | None = None  # the same in the metric's unit, in place of `max_worse`
     min_effect: float | None = None  # of what decides: the smallest effect that matters, in its unit
     min_effect_share: float | None = None  # the same as a share of the control's mean
+    arrives_within: float | None = None  # hours after the window, where the metric says so
+    delays: Delays | None = None
+    usable: UsableShares | None = None  # of a metric that is taken over some users only: a label, a ratio
 
     @property
     def margin(self) -> float | None:
@@ -67,3 +73,8 @@ class MetricReport(msgspec.Struct, frozen=True):
         if self.max_worse_by is not None or self.max_worse is None or control is None:
             return self.max_worse_by
         return self.max_worse * abs(control)
+
+    @property
+    def settles_hours(self) -> float:
+        """How long after the first exposure a user matures."""
+        return self.window_hours + (self.arrives_within or 0.0)

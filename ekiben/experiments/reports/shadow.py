@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ekiben.experiments.reports.effect import Interval
+from ekiben.experiments.reports.paired import DecidedOtherwise, PairedQuality
 
 
 class ScoreBin(msgspec.Struct, frozen=True):
@@ -32,6 +33,8 @@ class ShadowReport(msgspec.Struct, frozen=True):
     ks_distance: float | None  # Kolmogorov-Smirnov, between the two versions' scores
     latency_ms: dict[str, float]  # p50, p95, p99 of the shadow
     against_latency_ms: dict[str, float]
+    paired: tuple[PairedQuality, ...] = ()  # one for each label that experiments of the model have
+    otherwise: tuple[DecidedOtherwise, ...] = ()  # by outcome and the shadow's decision
 
     @property
     def of_several(self) -> bool:

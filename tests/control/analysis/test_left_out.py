@@ -23,6 +23,7 @@ HELD: Final = stored(
     metric("good", "label", window_hours=48),
     metric("sharp", "label", outcome="good", window_hours=24, measure="accuracy"),
     metric("mood", "label", window_hours=48, classes=["sad", "plain", "glad"]),
+    metric("calls", arrives_within=24),
 )
 
 
@@ -71,6 +72,7 @@ KINDS: Final[dict[Reason, Callable[[Log], object]]] = {
     Reason.BEFORE_START: lambda log: log.outcome(1, at=-5 * HOUR, user=_user(log, "local-time")),
     Reason.NO_TIME: _year_one,
     Reason.LATE: lambda log: log.outcome(1, at=5 * DAY, user=_user(log, "slow")),
+    Reason.ARRIVED_LATE: lambda log: log.outcome(1, at=2 * HOUR, user=_user(log, "slow-post"), name="calls"),
     Reason.WAITING: lambda log: log.outcome(1, at=29.9 * DAY, user=_recent(log)),
     Reason.UNKNOWN_USER: lambda log: log.outcome(1, user="never-seen"),
     Reason.USER_BLANK: lambda log: log.outcome(1, user="u-7-with-a-blank", id_hint="blank"),

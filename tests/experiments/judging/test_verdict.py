@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from ekiben.experiments.judging.states import hold_alpha, metric_state
 from ekiben.experiments.judging.verdict import judge
+from ekiben.experiments.reports.delays import Delays, VariantDelays
 from ekiben.experiments.reports.effect import CohortEffect, Fading, Interval
 from ekiben.experiments.reports.metric import MetricReport, Role, State
 from ekiben.experiments.reports.outcomes import LeftOut
 from ekiben.experiments.reports.past import Ending, Redeployment, RuleChange
 from ekiben.experiments.reports.report import Decision, Report
 from ekiben.experiments.reports.srm import Srm
+from ekiben.experiments.reports.usable import UsableShare, UsableShares
 from ekiben.experiments.statistics.sequential import JUDGED_FROM, confidence_sequence
 from tests.experiments.reports import effect, errors, metric, profit, report
 
@@ -30,6 +32,14 @@ def small(low: float = -1.0, high: float = 2.0, **fields: Any) -> MetricReport:
 
 
 HARMFUL = errors(State.VIOLATED, effects={"treatment": effect(0.031, 0.02, 0.042)})
+BIASED = UsableShares(
+    (UsableShare("control", 2000, 1800), UsableShare("treatment", 2000, 1000)), 1e-9, 0.001, True
+)
+LATER = Delays(
+    (VariantDelays("control", 400, 0, 86_400.0), VariantDelays("treatment", 300, 300, 345_600.0)),
+    24.0, 1e-9, 0.001, True, False,
+)  # fmt: skip
+UNKNOWN = msgspec.structs.replace(LATER, differ=False, unknown=True)
 
 TABLE = [
     ("not_started", report(status="draft"), Decision.CANNOT_TELL),
@@ -38,12 +48,15 @@ TABLE = [
     ("redeployed", report(redeployments=(CHANGED,)), Decision.CANNOT_TELL),
     ("no_deciding_metric", report(errors()), Decision.CANNOT_TELL),
     ("no_outcomes", report(profit(State.UNCLEAR, mean=0.0), errors()), Decision.CANNOT_TELL),
+    ("labels_differ", report(profit(State.NOT_COMPARABLE, usable=BIASED), errors()), Decision.CANNOT_TELL),
+    ("delays_differ", report(profit(State.NOT_COMPARABLE, delays=LATER), errors()), Decision.CANNOT_TELL),
     ("too_few_users", report(profit(users=499), errors()), Decision.GO_ON),
     ("too_early", report(days=6.9), Decision.GO_ON),
     ("better", report(), Decision.PROMOTE),
     ("guardrail_violated", report(profit(), HARMFUL), Decision.ROLL_BACK),
     ("worse", report(profit(State.WORSE, **WORSE), errors()), Decision.ROLL_BACK),
     ("guardrail_unclear", report(profit(), errors(State.UNCLEAR)), Decision.GO_ON),
+    ("delays_unknown", report(profit(State.NOT_COMPARABLE, delays=UNKNOWN), errors()), Decision.GO_ON),
     ("unclear", report(profit(State.UNCLEAR), errors()), Decision.GO_ON),
     ("not_worse", report(small(), errors(), goal="not_worse"), Decision.PROMOTE),
     ("no_difference", report(small(), errors()), Decision.NO_DIFFERENCE),
@@ -85,6 +98,13 @@ def test_a_promotion_of_an_effect_that_fades_says_so() -> None:
         ". But the effect fades: it is 40.0 higher among users of the first 4 days and 5.0 lower among later "
         "ones. It may be one of novelty."
     )
+
+
+def test_labels_that_differ_excuse_no_violated_guardrail_and_promote_nobody() -> None:
+    biased = profit(State.NOT_COMPARABLE, usable=BIASED)
+    assert judge(report(biased, HARMFUL)).reason == "guardrail_violated"
+    shares = "90.0 % with v1, 50.0 % with v2"
+    assert shares in judge(report(biased, errors())).sentence
 
 
 def test_the_sentence_of_a_promotion_says_what_is_gained_how_surely_and_what_to_do() -> None:

@@ -17,6 +17,7 @@ from tests.proofs.statistics.claims import WORLDS, tables
 from tests.proofs.statistics.page import PAGE, write_tables
 from tests.proofs.statistics.peeking import Seen, peek
 from tests.proofs.statistics.scenarios import scenarios
+from tests.proofs.statistics.worlds import TABLES
 
 
 def main() -> int:
@@ -35,12 +36,14 @@ def main() -> int:
     with progress, ProcessPoolExecutor(arguments.processes) as pool:
         task = progress.add_task("scenarios", total=len(everything) + len(WORLDS))
         futures = {pool.submit(world.look, arguments.seed): name for name, world in WORLDS.items()}
+        apart = [pool.submit(table, arguments.seed) for table in TABLES.values()]
         futures |= {pool.submit(simulate, name, arguments.seed): name for name in everything}
         for future in as_completed(futures):
             name, result = futures[future], future.result()
             (worlds if name in WORLDS else seen)[name] = result
             progress.update(task, advance=1, description=name)
     made = tables(seen, worlds, list(differences(arguments.seed)))
+    made += [each.result() for each in apart]
     broken = [claim for table in made for claim in table.broken]
     took_s = time.monotonic() - begun
     if not arguments.dry_run:

@@ -18,6 +18,7 @@ from tests.proofs.statistics.populations import NORMAL, PROPORTION, PURCHASES, R
 from tests.proofs.statistics.promoting import look_at_promotions
 from tests.proofs.statistics.segments import look_at_segments
 from tests.proofs.statistics.watching import look_at_watched
+from tests.proofs.statistics.worlds import TABLES
 
 FEW = 120
 
@@ -90,7 +91,7 @@ def test_the_page_holds_a_whole_run_of_the_proof() -> None:
     tables = dict(re.findall(r"<!-- table: ([a-z-]+) -->\n(.*?)<!-- end -->", PAGE.read_text(), re.DOTALL))
     assert tables.keys() == {
         "run", "false-alarms", "srm", "power", "coverage", "guardrails", "watched", "segments", "ends",
-        "promotions", "joint-power", "labels", "agreement"
+        "promotions", "joint-power", "labels", "agreement", *TABLES
     }  # fmt: skip
     assert all(tables.values())
     assert f"≤ {100 * most(ALPHA, 1000):.1f} %" in tables["false-alarms"]

@@ -28,7 +28,7 @@ _SIZE: Final = re.compile(
     r'<svg xmlns="[^"]*" xmlns:xlink="[^"]*" version="1.1" width="([\d.]+)" height="([\d.]+)"'
 )
 
-_COLOURS: Final = {"good": GOOD, "bad": BAD, "accent": ACCENT, "idle": MUTED}
+_COLOURS: Final = {"good": GOOD, "bad": BAD, "accent": ACCENT, "idle": MUTED, "warn": WARN}
 TONES: Final = {state: _COLOURS[tone] for state, (_, tone) in STATES.items()}
 """The colour of what the evidence says; it always stands beside the word for it."""
 
