@@ -19,6 +19,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from ekiben.experiments.snapshot import Assignment, Attributes
 from ekiben.process.traces import trace_id
@@ -26,8 +27,8 @@ from ekiben.state.panic import ALL_MODELS
 from ekiben.state.streams.events import Exposure, Prediction
 from router.errors import Overloaded, RouterError, RowRefused, UnknownName, VersionFailed
 from router.lanes.answer import Answer, Served
+from router.lanes.comparison import Original
 from router.lanes.routes import ModelRoute, VersionRoute
-from router.lanes.shadow import Original
 from router.records.samples import written
 from router.worker import Worker
 
@@ -109,7 +110,7 @@ async def predict_many(worker: Worker, asks: Sequence[Ask]) -> list[Reply]:
 
 
 def record(worker: Worker, ask: Ask, reply: Reply, status: int) -> None:
-    """Count and record what was answered with `status`, as in HTTP, and copy it to the shadows."""
+    """Count and record what was answered with `status`, as in HTTP, and ask other versions beside."""
     seconds = worker.clock() - ask.started
     result = reply.result
     served = None if isinstance(reply.served, RouterError) else reply.served
@@ -131,7 +132,7 @@ def record(worker: Worker, ask: Ask, reply: Reply, status: int) -> None:
             status=status,
             ms=round(seconds * 1000, 3),
         )
-    if served is not None and ask.route.shadows and ask.version is None:
+    if served is not None and (ask.route.shadows or ask.route.beside) and ask.version is None:
         _copy(worker, ask, reply, served.answer, seconds)
 
 
@@ -180,7 +181,8 @@ async def _ask_lanes(worker: Worker, ask: Ask, assigned: VersionRoute) -> tuple[
 
 
 def _copy(worker: Worker, ask: Ask, reply: Reply, answer: Answer, seconds: float) -> None:
-    route = ask.route
+    """Ask the versions that an experiment compares the answer with, and by chance the other shadows."""
+    route, assignment = ask.route, reply.assignment
     original = Original(
         worker.hashed(ask.user_id),
         reply.prediction_id,
@@ -190,8 +192,15 @@ def _copy(worker: Worker, ask: Ask, reply: Reply, answer: Answer, seconds: float
         route.revision,
         seconds * 1000,
     )
+    compared: tuple[str, ...] = ()
+    if route.beside and assignment.assigned_by == "hash":
+        compared = route.plan.beside.get((assignment.experiment, assignment.variant), ())
+        theirs = replace(original, experiment=assignment.experiment, phase=assignment.phase)
+        for version in compared:
+            route.beside[version].ask(ask.row, ask.digest, theirs)
     for shadow in route.shadows:
-        shadow.copy(ask.row, ask.digest, original)
+        if shadow.version not in compared:
+            shadow.copy(ask.row, ask.digest, original)
 
 
 def _record_events(worker: Worker, ask: Ask, reply: Reply, status: int, seconds: float) -> None:

@@ -22,7 +22,7 @@ from router.http.costly import MAX_ELEMENTS, Shared, Turns
 from router.http.keys import Keys
 from router.http.web import WebRules
 from router.lanes.probes import probe_all
-from router.lanes.routes import ModelRoute, RouteBuilder, lanes_of, samples_of
+from router.lanes.routes import ModelRoute, RouteBuilder, beside_of, lanes_of, samples_of
 from router.records.access_log import AccessLog
 from router.records.events import Events
 from router.records.metrics import Metrics
@@ -149,6 +149,8 @@ class Worker:
         """Answer what is in flight, then end the background tasks."""
         self.draining = True
         await asyncio.gather(*(lane.close(grace_s) for lane in lanes_of(self.routes)))
+        for beside in beside_of(self.routes):
+            beside.close()
         for samples in samples_of(self.routes):
             samples.close()
         self.builder.outbox.send()

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from itertools import combinations
 from typing import Any
 
+from ekiben.experiments.differing import only_where_problems
 from ekiben.experiments.document import Document, Experiment, Model
 from ekiben.experiments.lifecycle import ACTIVE
 from ekiben.experiments.metric_checks import (
@@ -169,6 +170,7 @@ def _experiment_problems(
         if name not in experiment.variants:
             yield ("overrides", user), unknown("variant", name, experiment.variants)
     yield from metric_problems(experiment)
+    yield from only_where_problems(experiment, document.models.get(experiment.model))
     if experiment.model in document.models:
         yield from label_problems(experiment, document.models[experiment.model])
         yield from begin_problems(experiment, document.models[experiment.model])

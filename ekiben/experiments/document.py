@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ekiben.experiments.amounts import Amount
+from ekiben.experiments.differing import OnlyWhereField
 from ekiben.experiments.kinds.label import LabelMeasure
 from ekiben.experiments.kinds.table import MetricKind
 from ekiben.experiments.lifecycle import Status
@@ -134,6 +135,11 @@ class Metric(Part):
     )
     """The classes of a label that has several, 2 to 32, in the order of the probabilities in `scores`. An
     outcome's value is then the place of the true class in this list, 0 for the first.
+    """
+    only_where: OnlyWhereField | None = Field(default=None, examples=["decisions_differ"])
+    """Counts only outcomes of requests on which the two versions differ, which needs far fewer users.
+    Routers then ask both versions, for this experiment's users. `{scores_differ: 0.1}` is for versions that
+    decide nothing. The metric is a mean, and its outcomes name a `prediction_id`.
     """
 
     @property

@@ -40,6 +40,10 @@ def _rules() -> list[dict[str, Any]]:
             "then": {"properties": {"covariate": _NOTHING}},
         },
         {
+            "if": _is(lambda kind: not kind.adds_up),
+            "then": {"properties": {"only_where": _NOTHING}},
+        },
+        {
             "if": labels,
             "then": {"properties": {"guardrail": _NOTHING}},
             "else": {"properties": {"classes": _NOTHING}},

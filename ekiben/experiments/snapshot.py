@@ -19,6 +19,7 @@ from ekiben.experiments.assignment import (
     fnv32a,
     in_namespace,
 )  # fmt: skip
+from ekiben.experiments.differing import asked_beside
 from ekiben.experiments.document import Capture, Document, Model
 from ekiben.experiments.lifecycle import Status
 from ekiben.experiments.version import Version
@@ -66,6 +67,7 @@ class _Compiled:
     retired: frozenset[str]
     overrides: Mapping[str, str]
     namespace: tuple[str, float, float] | None
+    beside: Mapping[str, tuple[str, ...]]
 
     def by_hash(self, user_id: str) -> Assignment:
         bucket = bucket_after(self.seed_state, user_id)
@@ -100,7 +102,11 @@ class _Compiled:
 
 @dataclass(frozen=True)
 class Plan:
-    """How requests for one model are routed. `shadow` holds (version, share of requests, 0 to 1)."""
+    """How requests for one model are routed. `shadow` holds (version, share of requests, 0 to 1).
+
+    `beside` holds for each (experiment, variant) whose metrics compare answers the versions whose answers a
+    request needs, its own among them.
+    """
 
     name: str
     live: str
@@ -109,6 +115,7 @@ class Plan:
     versions: Mapping[str, Version]
     shadow: tuple[tuple[str, float], ...]
     capture: Capture | None = None
+    beside: Mapping[tuple[str | None, str | None], tuple[str, ...]] = field(default_factory=dict)
     _running: tuple[_Compiled, ...] = field(default=(), repr=False)
     _overridden: Mapping[str, Assignment] = field(default_factory=dict, repr=False)
     _nobody: Assignment = field(init=False, repr=False)
@@ -177,6 +184,7 @@ def _plan(name: str, model: Model, running: tuple[_Compiled, ...]) -> Plan:
         versions=MappingProxyType(model.versions),
         shadow=tuple((version, percent / 100) for version, percent in model.shadow.items() if percent > 0),
         capture=model.capture,
+        beside={(each.key, name): needed for each in running for name, needed in each.beside.items()},
         _running=running,
         _overridden={user: each.by_override(user) for each in running for user in each.overrides},
     )
@@ -197,4 +205,5 @@ def _compile(document: Document, key: str) -> _Compiled:
         retired=frozenset(name for name, each in experiment.variants.items() if each.retired),
         overrides=experiment.overrides,
         namespace=(namespace.name, namespace.from_ / 100, namespace.to / 100) if namespace else None,
+        beside=asked_beside(experiment),
     )

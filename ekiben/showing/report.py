@@ -10,6 +10,7 @@ from rich.table import Table
 
 from ekiben.experiments.durations import format_duration
 from ekiben.experiments.judging.comparability import comparability_lines
+from ekiben.experiments.judging.differing import differing_lines
 from ekiben.experiments.judging.wording import doubts, fading_words
 from ekiben.experiments.kinds.label import LabelMeasure
 from ekiben.experiments.reports.effect import Interval
@@ -40,6 +41,8 @@ def show_report(console: Console, report: Report) -> None:
         console.print()
         console.print(breakdown_table(report, breakdown))
     for metric in report.metrics:
+        for line in differing_lines(report, metric):
+            console.print(f"{metric.name}: {line}", soft_wrap=True)
         if metric.labels:
             console.print()
             console.print(labels_table(metric))

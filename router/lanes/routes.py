@@ -20,6 +20,7 @@ from router.lanes.endpoints import Endpoints
 from router.lanes.lag import LoopLag
 from router.lanes.lane import Lane
 from router.lanes.resolve import Resolve, host_to_resolve, with_address
+from router.lanes.second_answers import SecondAnswers
 from router.lanes.service import ModelService
 from router.lanes.shadow import MAX_SHADOW_QUEUE, Shadow
 from router.lanes.waiting import MAX_BYTES
@@ -88,6 +89,8 @@ class ModelRoute:
     versions: Mapping[str, VersionRoute]
     shadows: tuple[Shadow, ...]
     samples: Samples | None
+    beside: Mapping[str, SecondAnswers]
+    """By version what asks it for the answers that experiments compare (`plan.beside`)."""
     revision: int
     assign: Callable[[str | None], Assignment]
     """`plan.assign` of a user without attributes, remembering the users seen last: they come back."""
@@ -143,7 +146,10 @@ class RouteBuilder:
             self._shadow(plan, versions[name], share, old) for name, share in plan.shadow if share > 0
         )
         samples = self._samples(plan, old)
-        return ModelRoute(plan, versions, shadows, samples, snapshot.revision, lru_cache(_USERS)(plan.assign))
+        compared = dict.fromkeys(name for needed in plan.beside.values() for name in needed)
+        beside = {name: self._beside(plan, versions[name], old) for name in compared}
+        assign = lru_cache(_USERS)(plan.assign)
+        return ModelRoute(plan, versions, shadows, samples, beside, snapshot.revision, assign)
 
     def _samples(self, plan: Plan, old: ModelRoute | None) -> Samples | None:
         if plan.capture is None:
@@ -177,6 +183,14 @@ class RouteBuilder:
             lane = self._lane(plan, route.version, route.endpoints, route.metrics, MAX_SHADOW_QUEUE)
         return Shadow(plan.name, route.version, share, lane, self.metrics, self.events, self.clock)
 
+    def _beside(self, plan: Plan, route: VersionRoute, old: ModelRoute | None) -> SecondAnswers:
+        beside = old.beside.get(route.version) if old else None
+        if beside is None or beside.lane.endpoints is not route.endpoints:
+            lane = self._lane(plan, route.version, route.endpoints, route.metrics)
+            beside = SecondAnswers(plan.name, route.version, lane, self.metrics, self.events, self.clock)
+        beside.keeps_features = plan.capture is not None and not plan.capture.without
+        return beside
+
     def _lane(
         self, plan: Plan, version: str, endpoints: Endpoints, metrics: VersionMetrics, max_queue: int = 4096
     ) -> Lane:
@@ -202,4 +216,10 @@ def samples_of(routes: Mapping[str, ModelRoute]) -> set[Samples]:
 def lanes_of(routes: Mapping[str, ModelRoute]) -> set[Lane]:
     """Every lane that `routes` use."""
     serving = {version.lane for route in routes.values() for version in route.versions.values()}
-    return serving | {shadow.lane for route in routes.values() for shadow in route.shadows}
+    shadows = {shadow.lane for route in routes.values() for shadow in route.shadows}
+    return serving | shadows | {each.lane for each in beside_of(routes)}
+
+
+def beside_of(routes: Mapping[str, ModelRoute]) -> set[SecondAnswers]:
+    """What asks for the second answers that experiments compare."""
+    return {each for route in routes.values() for each in route.beside.values()}

@@ -110,6 +110,12 @@ class Metrics:
         self.shadow_failed = counter(
             "ekiben_shadow_failed_total", "Shadow copies without an answer", *of_version
         )
+        self.second_answers_lost = counter(
+            "ekiben_second_answers_lost_total",
+            "Requests without the second answer that an experiment compares",
+            *of_version,
+            "reason",  # refused | failed | late | full
+        )
         self.events_sent = counter("ekiben_events_sent_total", "Events that Redis has")
         self.events_dropped = counter("ekiben_events_dropped_total", "Events that found no room")
         self.event_blocks_trimmed = counter(

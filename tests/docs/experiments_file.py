@@ -87,6 +87,8 @@ def type_of(key: str, inner: dict[str, Any], schema: dict[str, Any]) -> str:
     """What a value is, in words, with its unit."""
     if "enum" in inner:
         return ", ".join(f"`{each}`" for each in inner["enum"])
+    if "oneOf" in inner:
+        return " or ".join(type_of("", each, schema) for each in inner["oneOf"])
     if "items" in inner:
         return f"list of {plural(bare(inner['items'], schema))}"
     if isinstance(inner.get("additionalProperties"), dict):

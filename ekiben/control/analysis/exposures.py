@@ -39,20 +39,32 @@ def overridden(exposed: Table) -> Table:
     return by_override.aggregate(users=by_override.user_hash.nunique())
 
 
-def users(exposed: Table, variants: Sequence[str], slow_ms: float, segments: Sequence[str] = ()) -> Table:
+def users(
+    exposed: Table,
+    variants: Sequence[str],
+    slow_ms: float,
+    segments: Sequence[str] = (),
+    answered_until: float | None = None,
+) -> Table:
     """One row for each user whom the hash assigned.
 
     `variant` is the place of the first one in `variants`, `crossed` tells whether there was another later;
     `first_at` is the first exposure; `requests`, `errors`, `fallbacks` and `slow` (longer than `slow_ms`)
-    are counts. For each of `segments` there is a column with what the first exposure said of the user.
+    are counts, and where it is asked for so is `answered`, the answered requests until that time. For each of
+    `segments` there is a column with what the first exposure said of the user.
     """
     hashed = exposed.filter((exposed.assigned_by == "hash") & exposed.variant.isin(variants))
     firsts = {
         f"first_{place}": hashed["at"].min(where=hashed.variant == variant)
         for place, variant in enumerate(variants)
     }
+    answers = {}
+    if answered_until is not None:
+        own = hashed.result.isin(["served", "fallback"]) & (hashed["at"] <= answered_until)
+        answers["answered"] = hashed.count(where=own)
     found = hashed.group_by("user_hash").aggregate(
         **request_counts(hashed, slow_ms),
+        **answers,
         **firsts,
         **({"first": _first(hashed)} if segments else {}),
     )

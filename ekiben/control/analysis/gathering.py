@@ -9,7 +9,16 @@ from typing import Any
 import ibis
 import msgspec
 
-from ekiben.control.analysis import delays, exposures, label_sums, labels, metrics, outcomes, usable
+from ekiben.control.analysis import (
+    delays,
+    differing,
+    exposures,
+    label_sums,
+    labels,
+    metrics,
+    outcomes,
+    usable,
+)
 from ekiben.control.analysis.delays import ArrivalCount
 from ekiben.control.analysis.label_sums import LabelSums
 from ekiben.control.analysis.metrics import Bucket, bucket_width_s, moments_of, settles_s
@@ -54,6 +63,7 @@ class Evidence(msgspec.Struct, frozen=True):
     delays: Mapping[str, Sequence[ArrivalCount]] = {}
     usable: Mapping[str, tuple[Mapping[int, int], Mapping[int, int]]] = {}
     """Of a metric that is taken over some users only: the matured users, and those who have an outcome."""
+    pairs: Mapping[str, Mapping[int, differing.Pair]] = {}  # by the metric's name and the treatment
     received: int = 0  # outcomes of anybody since the phase started
     outcomes: tuple[Line, ...] = ()  # what became of those, and of earlier ones that count
 
@@ -70,7 +80,10 @@ def gather(tables: EventTables, key: str, stored: Stored, now: float, step: Step
     if started_at is None:
         return Evidence(answers=answers, overridden=overridden)
     limit_ms = experiment.request_limits.latency_ms
-    users = tables.keep(exposures.users(exposed, list(experiment.variants), limit_ms, experiment.segments))
+    until = now - differing.SETTLES_S if differing.rules(experiment.metrics) else None
+    users = tables.keep(
+        exposures.users(exposed, list(experiment.variants), limit_ms, experiment.segments, until)
+    )
     split = tables.rows(exposures.split(users))
     alone = [row for row in split if not row["crossed"]]
     joined = Counter[int]()
@@ -136,7 +149,12 @@ def _with_outcomes(
     since = started_at - metrics.back_s(experiment.metrics)
     counted = outcomes.counted(firsts, names, since, started_at)
     compared = sorted({column for metric in truths for column in labels.compared(metric)})
-    located = tables.keep(outcomes.located(counted, tables.of("exposure"), users, key, experiment, compared))
+    rules = differing.rules(numbers)
+    located = tables.keep(
+        outcomes.located(
+            counted, tables.of("exposure"), users, key, experiment, compared, with_ids=bool(rules)
+        )
+    )
     if repetitions is not None:
         (row,) = tables.rows(outcomes.repeats_since(repetitions, started_at))
         lines.append(Line(Reason.REPEATED_ID, row["count"]))
@@ -146,14 +164,30 @@ def _with_outcomes(
     lines += _of_users(tables, theirs, experiment, started_at, now)
     gathered = {metric.name: _labels(tables, theirs, metric, segmented, now) for metric in truths}
     having = {name: {place: sums.users for place, sums in each.items()} for name, each in gathered.items()}
-    values, divided = _values(tables, theirs, users, numbers, segmented, started_at, now)
-    having |= divided
     arrived = {metric.name: delays.arrivals(tables, theirs, metric, now) for metric in experiment.metrics}
+    answers = None
+    if rules:
+        answers = differing.second_answers(tables.of("shadow"), key, experiment, rules)
+        answers = answers.filter(answers["at"] >= started_at)
+        theirs = differing.marked(theirs, answers, experiment, rules)
+    parts, whole = differing.parts(experiment, numbers), differing.of_requests(numbers)
+    values, divided = _values(tables, theirs, users, whole, parts, segmented, started_at, now)
+    having |= divided
     tables.drop(located)
     received = tables.of("outcome").filter(lambda t: t.received_at >= started_at)
     return msgspec.structs.replace(
         evidence,
         values=values,
+        pairs={}
+        if answers is None
+        else differing.pairs(
+            tables,
+            answers.filter(answers["at"] <= now - differing.SETTLES_S),
+            users,
+            experiment,
+            numbers,
+            values,
+        ),
         labels=gathered,
         delays=arrived,
         usable={
@@ -221,7 +255,9 @@ def _of_users(
 ) -> list[Line]:
     """What each outcome of a user who counts is to the metrics."""
     reasons = [
-        (labels if metric.kind.of_predictions else metrics).reason(theirs, metric, now, started_at)
+        labels.reason(theirs, metric, now, started_at)
+        if metric.kind.of_predictions
+        else differing.reason(theirs, metric, metrics.reason(theirs, metric, now, started_at))
         for metric in experiment.metrics
     ]
     explained = theirs.mutate(reason=ibis.least(*reasons) if len(reasons) > 1 else reasons[0])
@@ -254,12 +290,14 @@ def _values(
     tables: EventTables,
     theirs: Table,
     users: Table,
-    numbers: Sequence[Metric],
+    whole: Sequence[Metric],
+    parts: Sequence[Metric],
     segmented: Segmented | None,
     started_at: float,
     now: float,
 ) -> tuple[dict[str, dict[Bucket, Moments]], dict[str, dict[int, int]]]:
     """The moments of each metric, and of the ratios who has something to divide by."""
+    numbers = [*whole, *parts]
     if not numbers:
         return {}, {}
     values = tables.keep(metrics.user_values(theirs, numbers))
@@ -277,6 +315,6 @@ def _values(
         if metric.kind.of_some_users
     }
     if segmented is not None:
-        segmented.add_values(values, numbers, now)
+        segmented.add_values(values, whole, now)
     tables.drop(values)
     return moments, divided

@@ -72,7 +72,14 @@ def counted(firsts: Table, names: Collection[str], since: float, started_at: flo
 
 
 def located(
-    counted: Table, exposures: Table, users: Table, key: str, experiment: Experiment, compared: Sequence[str]
+    counted: Table,
+    exposures: Table,
+    users: Table,
+    key: str,
+    experiment: Experiment,
+    compared: Sequence[str],
+    *,
+    with_ids: bool = False,
 ) -> Table:
     """Every outcome once, with its user of this phase: `variant` (its place), `first_at` and `crossed`, or
     with `lost`, the reason why it leads to none (NULL where it leads to one).
@@ -81,6 +88,7 @@ def located(
     phase of the model: what counts is when it happened. Up to an hour before its prediction is taken for
     right after it: clocks differ, and some clients' times are cut to the second.
 
+    `prediction_id` stays where `with_ids` or `compared` ask for it, NULL where an outcome names its user.
     `compared` are columns of exposures, of an answer's. They are the prediction's where the user's own
     version gave it in this phase of the experiment `key`, NULL elsewhere.
     """
@@ -115,7 +123,7 @@ def located(
             name: ibis.ifelse(own, joined[f"given_{name}"], ibis.null(given[f"given_{name}"].type()))
             for name in compared
         }
-    kept = ["prediction_id"] if compared else []
+    kept = ["prediction_id"] if compared or with_ids else []
     whose = joined.mutate(**made).select(*made, "name", "value", "accepted", "id_hint", "received_at", *kept)
     takes_part = users.select("user_hash", "variant", "first_at", "crossed")
     found = whose.left_join(takes_part, "user_hash").drop("user_hash_right")

@@ -27,6 +27,7 @@ class Reason(StrEnum):
     UNSCORED = "unscored"
     OTHER_CLASSES = "other_classes"
     LABEL_OF_USER = "label_of_user"
+    OF_USER = "of_user"
     NOT_BINARY = "not_binary"
     NO_CLASS = "no_class"
     COVARIATE_AFTER = "covariate_after"
@@ -77,6 +78,10 @@ WORDS: Final[dict[Reason, tuple[str, str]]] = {
     Reason.LABEL_OF_USER: (
         "a label that names a user",
         "Send the `prediction_id` that the label is about instead of `user_id`.",
+    ),
+    Reason.OF_USER: (
+        "an outcome that names a user, of a metric with `only_where`",
+        "Send the `prediction_id` that the outcome came of instead of `user_id`, or take `only_where` away.",
     ),
     Reason.NOT_BINARY: ("neither 0 nor 1", "Send 1 for the positive class and 0 for the other."),
     Reason.NO_CLASS: (
@@ -160,6 +165,7 @@ MISTAKES: Final = frozenset(
         Reason.NOT_BINARY,
         Reason.NO_CLASS,
         Reason.LABEL_OF_USER,
+        Reason.OF_USER,
         Reason.BEFORE_FIRST,
         Reason.BEFORE_START,
         Reason.NO_TIME,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from ekiben.control.analysis import comparing, days
 from ekiben.control.analysis.delays import delays_of
+from ekiben.control.analysis.differing_report import where_differing
 from ekiben.control.analysis.gathering import Evidence
 from ekiben.control.analysis.label_report import label_report
 from ekiben.control.analysis.metrics import Bucket, names_of, window_s
@@ -186,6 +188,9 @@ def _declared(experiment: Experiment, evidence: Evidence) -> Iterator[MetricRepo
         else:
             moments = evidence.values.get(metric.name, {})
             report = _of_outcomes(experiment, metric, role, moments, alpha)
+        if pairs := evidence.pairs.get(metric.name, {}):
+            report_of = partial(_of_outcomes, experiment, metric, role, alpha=alpha)
+            report = where_differing(report, metric, experiment, pairs, report_of)
         if metric.name in evidence.usable:
             shares = usable_shares(list(experiment.variants), *evidence.usable[metric.name])
             report = msgspec.structs.replace(report, usable=shares)

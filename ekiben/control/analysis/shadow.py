@@ -71,17 +71,21 @@ def comparisons(shadows: Table, wanted: Sequence[tuple[str, str]], since: float)
     """
     pairs = [(shadows.model == model) & (shadows.version == version) for model, version in wanted]
     chosen = shadows.filter(ibis.or_(*pairs) & (shadows["at"] >= since) & shadows.against.notnull())
-    above = chosen.score - chosen.against_score
-    both = chosen.scores.zip(chosen.against_scores)
-    farthest = both.map(lambda pair: (pair.f1.cast("float64") - pair.f2).abs()).maxs()
-    alike = chosen.scores.length() == chosen.against_scores.length()
-    several = ibis.ifelse(alike & farthest.notnull(), ibis.least(farthest, _MOST), ibis.null("float64"))
     return chosen.select(
         *_PAIR,
         *("agreed", "score", "against_score", "latency_ms", "against_latency_ms"),
-        above=above,
-        apart=ibis.coalesce(above.abs(), several),
+        above=chosen.score - chosen.against_score,
+        apart=apart(chosen),
     )
+
+
+def apart(shadows: Table) -> Any:
+    """How far the scores of both answers are apart; of equally many those that are farthest. NULL without."""
+    both = shadows.scores.zip(shadows.against_scores)
+    farthest = both.map(lambda pair: (pair.f1.cast("float64") - pair.f2).abs()).maxs()
+    alike = shadows.scores.length() == shadows.against_scores.length()
+    several = ibis.ifelse(alike & farthest.notnull(), ibis.least(farthest, _MOST), ibis.null("float64"))
+    return ibis.coalesce((shadows.score - shadows.against_score).abs(), several)
 
 
 def summary(compared: Table) -> Table:

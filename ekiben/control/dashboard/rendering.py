@@ -18,6 +18,7 @@ from markupsafe import Markup
 from ekiben.control.dashboard import formatting, words
 from ekiben.control.dashboard.shadows import histograms
 from ekiben.experiments.changes.differences import lines_about
+from ekiben.experiments.judging.differing import differing_lines
 from ekiben.experiments.judging.paired import otherwise_words, paired_words, unseen_words
 from ekiben.experiments.kinds.label import LabelMeasure
 from ekiben.experiments.kinds.table import kind_of
@@ -59,6 +60,7 @@ class Renderer:
             f=formatting,
             words=words,
             asset=self._asset,
+            differing_lines=differing_lines,
             histograms=histograms,
             lines_about=lines_about,
             kind_of=kind_of,

@@ -6,14 +6,16 @@
    A retired treatment stays retired: its users would come back with what they have missed.
 3. A share that the buckets cannot express is refused (`ekiben.experiments.shares`), and so is a margin of 0.
 4. Nor does `planned_users` change: intervals keep their promise for one number that was fixed beforehand.
-5. A new phase lifts rules 2 and 4: a higher `phase` together with another seed deals the users again, and the
-   analysis begins again.
+5. The first `only_where` comes with a phase: earlier requests were not answered by both versions.
+6. A new phase lifts rules 2, 4 and 5: a higher `phase` together with another seed deals the users again, and
+   the analysis begins again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ekiben.experiments.differing import asked_beside
 from ekiben.experiments.document import Document, Experiment
 from ekiben.experiments.lifecycle import ACTIVE, TRANSITIONS, Status
 from ekiben.experiments.metric_checks import margin_problems
@@ -71,6 +73,16 @@ def _changes(old: Experiment, new: Experiment, key: str, after: Document) -> Pro
             yield ("seed",), f"{refused}, but with a new phase: {_RAISE}"
         for path in _fixed_paths_changed(old, new):
             yield path, f"{refused}: {_NEW_PHASE if path == _PLANNED else _INSTEAD}"
+        yield from _asked_anew(old, new)
+
+
+def _asked_anew(old: Experiment, new: Experiment) -> Problems:
+    """The first `only_where` of a phase that has begun: until now nobody asked both versions."""
+    if not asked_beside(old):
+        for place, metric in enumerate(new.metrics):
+            if metric.only_where is not None:
+                message = "needs both versions' answers from the first request of a phase on"
+                yield ("metrics", place, "only_where"), f"{message}: {_NEW_PHASE}"
 
 
 def _fixed_paths_changed(old: Experiment, new: Experiment) -> Iterator[Path]:

@@ -11,7 +11,7 @@ Files that people write stay strict: a word that is not known there is a mistake
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -216,6 +216,7 @@ def _mapping(data: Any, name: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+_ASKING: Final = ("name", "outcome", "kind", "only_where")
 _ANALYSED: Final = frozenset({
     "metrics", "segments", "request_limits", "alpha", "planned_users", "min_users", "min_days", "max_days",
     "goal", "ramp", "acknowledged_model_versions",
@@ -225,8 +226,13 @@ _ANALYSED: Final = frozenset({
 def routing_data(data: Mapping[str, Any]) -> dict[str, Any]:
     """What a router needs of a document's plain values: models, and of each experiment who gets what.
 
-    It is a document as well, without metrics, ramps, minima, and overrides of experiments that do not run. A
-    router need not know what only analysts do.
+    It is a document as well, without ramps, minima, overrides of experiments that do not run, and metrics
+    but those for which routers ask a second version (`only_where`). A router need not know what only analysts
+    do.
+
+    A release that does not know `only_where` runs such an experiment and asks nobody beside. Its users keep
+    their variants, and their requests lack a second answer, in every variant alike. The report shows how many
+    do. To give them live meanwhile would cost their outcomes too, and mix variants.
     """
     experiments = {}
     for key, each in _mapping(data, "experiments").items():
@@ -235,5 +241,14 @@ def routing_data(data: Mapping[str, Any]) -> dict[str, Any]:
             kept = {name: value for name, value in each.items() if name not in left_out}
             if isinstance(required := kept.get(REQUIRES), list):
                 kept[REQUIRES] = [name for name in required if name not in left_out]
+            if asking := list(_asking(each.get("metrics"))):
+                kept["metrics"] = asking
             experiments[key] = kept
     return {**data, "experiments": experiments}
+
+
+def _asking(metrics: Any) -> Iterator[dict[str, Any]]:
+    """Of the metrics for which routers ask a second version what makes them so."""
+    for each in metrics if isinstance(metrics, list) else ():
+        if isinstance(each, dict) and each.get("only_where") is not None:
+            yield {name: each[name] for name in _ASKING if name in each}

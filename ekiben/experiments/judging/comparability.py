@@ -86,8 +86,11 @@ def comparability_lines(report: Report) -> Iterator[str]:
 
 
 def is_fair(metric: MetricReport) -> bool:
-    """Whether the variants have the same share of users with an outcome, which take as long to arrive."""
-    return not _differs(metric) and not _is_late(metric)
+    """Whether the variants have the same share of users with an outcome, which take as long to arrive, and
+    with `only_where` as many requests with both answers and as many that differ.
+    """
+    unlike = any(each.answers_missing or each.triggers_differ for each in metric.differing.values())
+    return not _differs(metric) and not _is_late(metric) and not unlike
 
 
 def _differs(metric: MetricReport) -> bool:

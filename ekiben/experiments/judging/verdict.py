@@ -12,6 +12,8 @@ The checks, in this order; the first that applies gives the verdict, its code an
 | `no_outcomes` | `JUDGED_FROM` users matured in each variant, and not one outcome | cannot tell |
 | `labels_differ` | other shares of the variants' users have an outcome that decides | cannot tell |
 | `delays_differ` | other shares of those users have one that arrived late | cannot tell |
+| `answers_missing` | requests lack an answer that the deciding metric is compared by | cannot tell |
+| `triggers_differ` | more users of one variant met a request on which the versions differ | cannot tell |
 | `too_few_users` | a variant has fewer than `min_users` matured users | keep running |
 | `too_early` | fewer than `min_days` of the phase are over | keep running |
 | `better` | a treatment decides better and all its guardrails hold: the best of those | promote |
@@ -43,6 +45,7 @@ from ekiben.experiments.judging.comparability import (
     labels_words,
     unknown_delays_words,
 )
+from ekiben.experiments.judging.differing import differing_problem
 from ekiben.experiments.judging.ends import good_enough, nothing_found, run_out, too_bad
 from ekiben.experiments.judging.missing import takes, until_clear, until_held
 from ekiben.experiments.judging.treatments import best, gain, unsettled, violations, without_retired
@@ -171,11 +174,15 @@ def _trust(report: Report) -> Verdict | None:
             words += f". {total:,} are left out, {most.count:,} of them as {most.reason}"
         return _cannot_tell("no_outcomes", words)
     # A violated guardrail is none of the deciding metric's, and rolls back whatever that is worth.
-    if not violations(report):
-        for reason, words_of in (("labels_differ", labels_words), ("delays_differ", delays_words)):
-            if differ := words_of(report, metric):
-                return _cannot_tell(reason, differ)
-    return None
+    return _comparable(report, metric) if not violations(report) else None
+
+
+def _comparable(report: Report, metric: MetricReport) -> Verdict | None:
+    for reason, words_of in (("labels_differ", labels_words), ("delays_differ", delays_words)):
+        if differ := words_of(report, metric):
+            return _cannot_tell(reason, differ)
+    problem = differing_problem(report, metric)
+    return None if problem is None else _cannot_tell(*problem)
 
 
 def _minima(report: Report) -> Verdict | None:

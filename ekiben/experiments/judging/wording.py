@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import floor, log10
 
 from ekiben.experiments.kinds.table import kind_of
+from ekiben.experiments.reports.effect import Effect
 from ekiben.experiments.reports.labels import LabelQuality
 from ekiben.experiments.reports.metric import MetricReport
 from ekiben.experiments.reports.report import Report
@@ -90,6 +91,13 @@ def fading_words(metric: MetricReport, variant: str) -> str | None:
         f"But the effect fades: it is {first} among users of the first {days} and {later} among later ones. "
         "It may be one of novelty"
     )
+
+
+def change(metric: MetricReport, effect: Effect) -> str:
+    """ "18.0 to 34.2 higher (estimate 26.1)"."""
+    if effect.absolute is None:
+        return "no value yet"
+    return _between(metric, effect.absolute, effect.interval.low, effect.interval.high)
 
 
 def amount(metric: MetricReport, size: float, *beside: float) -> str:

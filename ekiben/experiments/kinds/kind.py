@@ -32,6 +32,8 @@ class Kind:
     takes_covariate: ClassVar[bool] = True
     of_predictions: ClassVar[bool] = False
     """Whether outcomes belong to predictions and are compared with their scores, not summed for each user."""
+    adds_up: ClassVar[bool] = False
+    """Whether a user's value is the sum of what each request brought, so that requests may be left out."""
     fixed_test: ClassVar[str | None] = None
     """The ordinary test beside the sequential one: mean, proportion or ratio. Without one it is the normal
     approximation's.
@@ -53,6 +55,9 @@ class Kind:
             yield ("covariate",), f"a {self.name} takes no covariate"
         if metric.classes is not None and not self.of_predictions:
             yield ("classes",), "belong to a label: a metric of another kind has none"
+        if metric.only_where is not None and not self.adds_up:
+            message = "what the versions agree on cancels in sums only: write kind: mean, or leave it out"
+            yield ("only_where",), message
 
     def of_user(self, outcomes: Any, own: Any) -> Any:
         """A user's value, as an expression of the engine (Ibis): of the table `outcomes`, grouped by user,

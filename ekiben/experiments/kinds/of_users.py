@@ -15,6 +15,7 @@ class Mean(Kind):
 
     name = "mean"
     words = "mean of each user"
+    adds_up = True
     fixed_test = "mean"
 
     def title(self, metric: str) -> str:

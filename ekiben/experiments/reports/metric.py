@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from ekiben.experiments.reports.delays import Delays
+from ekiben.experiments.reports.differing import Differing
 from ekiben.experiments.reports.effect import CohortEffect, Effect, Fading, Interval, Point
 from ekiben.experiments.reports.labels import LabelQuality
 from ekiben.experiments.reports.usable import UsableShares
@@ -58,6 +59,8 @@ class MetricReport(msgspec.Struct, frozen=True):
     labels: tuple[LabelQuality, ...] = ()
     cohorts: dict[str, tuple[CohortEffect, ...]] = {}  # by treatment: one for each day of first exposure
     fading: dict[str, Fading] = {}  # by treatment, where it is known
+    only_where: str | None = None  # "the decisions differ": the effects are those of such requests
+    differing: dict[str, Differing] = {}
     saved: dict[str, float] = {}  # by treatment: the share of users that the covariate saves
     max_worse_by: float | None = None  # the same in the metric's unit, in place of `max_worse`
     min_effect: float | None = None  # of what decides: the smallest effect that matters, in its unit

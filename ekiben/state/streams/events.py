@@ -56,16 +56,19 @@ class Prediction(Served, frozen=True, gc=False):
     """One of a sample of all requests. `depth` names the sample: "features" or "scores".
 
     `weight` is how many requests it stands for: those of a depth add up to all requests. None where that is
-    not known.
+    not known. The depth "unanswered" is no sample: these are requests of which an experiment lacks the answer
+    of the version `unanswered_by`.
     """
 
     depth: str | None = None
     weight: float | None = None
     features: str | None = None  # JSON, without the names that the document leaves out
+    unanswered_by: str | None = None
 
 
 class ShadowAnswer(Event, frozen=True, gc=False):
-    """A shadow version's answer beside the one that was served (`against`)."""
+    """A second version's answer beside the one that was served (`against`): a shadow's, or the other one that
+    an experiment compares."""
 
     model: str | None = None
     version: str | None = None  # the shadow
@@ -82,6 +85,9 @@ class ShadowAnswer(Event, frozen=True, gc=False):
     against_latency_ms: float | None = None
     scores: tuple[float, ...] | None = None
     against_scores: tuple[float, ...] | None = None
+    experiment: str | None = None  # whose metrics compare the two answers (`only_where`)
+    phase: int | None = None
+    against_decision: str | None = None
 
 
 class Outcome(Event, frozen=True, gc=False):

@@ -24,6 +24,7 @@ HELD: Final = stored(
     metric("sharp", "label", outcome="good", window_hours=24, measure="accuracy"),
     metric("mood", "label", window_hours=48, classes=["sad", "plain", "glad"]),
     metric("calls", arrives_within=24),
+    metric("margin", only_where="decisions_differ"),
 )
 
 
@@ -95,6 +96,7 @@ KINDS: Final[dict[Reason, Callable[[Log], object]]] = {
     Reason.OTHER_CLASSES: lambda log: _mood(log, "two-minds", 1, [0.5, 0.5]),
     Reason.NOT_BINARY: lambda log: _label(log, "unsure", 0.5),
     Reason.LABEL_OF_USER: lambda log: log.outcome(1, at=2 * HOUR, user=_user(log, "p"), name="good"),
+    Reason.OF_USER: lambda log: log.outcome(1, at=2 * HOUR, user=_user(log, "whole"), name="margin"),
     Reason.UNSCORED: lambda log: _label(log, "fell-back", 1, result="fallback", version="v1"),
     Reason.LABEL_REPEATED: _labels_again,
     Reason.COVARIATE_AFTER: lambda log: log.outcome(1, at=2 * HOUR, user=_user(log, "now"), name="past"),

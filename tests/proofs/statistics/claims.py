@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ekiben.experiments.statistics.srm import SRM_ALPHA
 from tests.proofs.statistics import scenarios
 from tests.proofs.statistics.agreement import Difference
+from tests.proofs.statistics.differing import DifferingSeen, look_where_differing, plans
 from tests.proofs.statistics.ending import EndSeen, look_at_ends
 from tests.proofs.statistics.joint import JointSeen, look_at_joint
 from tests.proofs.statistics.labels import LabelsSeen, look_at_labels
@@ -21,6 +22,7 @@ from tests.proofs.statistics.segments import SHARES, SegmentsSeen, look_at_segme
 from tests.proofs.statistics.watching import METRICS, TREATMENTS, WatchedSeen, look_at_watched
 
 CLOSE = 1e-9
+FEWER_USERS = 1 / 6
 _NOTHING = "not claimed"
 
 # With a fifth of the users in the treatment its sample variance is too small for too long.
@@ -293,6 +295,34 @@ def joint_power(found: JointSeen) -> Table:
     return Table("joint-power", (*head, "claimed"), tuple(rows), tuple(broken))
 
 
+def where_differing(found: DifferingSeen) -> Table:
+    """The users that it takes, the power that they have, and how often the interval holds the truth."""
+    n, (where, ordinary) = found.experiments, plans()
+    rows, broken = [], []
+
+    def claim(what: str, holds: bool, seen: str, claimed: str) -> None:
+        rows.append((what, f"**{seen}**" if holds else f"**{seen} ✗**", claimed))
+        broken.extend([] if holds else [f"only_where: {what}"])
+
+    fewer = where.users / ordinary.users
+    what = f"users planned, {where.users:,} in place of {ordinary.users:,}"
+    claim(what, fewer <= FEWER_USERS, f"1/{1 / fewer:.1f}", f"≤ 1/{1 / FEWER_USERS:.0f}")
+    power = found.found / n
+    claim(
+        "found with the planned users",
+        power >= least(POWER, n),
+        percent(power),
+        f"≥ {percent(least(POWER, n))}",
+    )
+    rows.append(("found by all requests of as many users", percent(found.found_ordinarily / n), _NOTHING))
+    for (times, missing), count in found.missed.items():
+        users = "the planned users" if times == 1 else f"{times} times the planned users"
+        what = f"interval right at all looks, {users}, {100 * missing:g} % / 0 % of answers missing"
+        right = 1 - count / n
+        claim(what, right >= least(1 - ALPHA, n), percent(right), f"≥ {percent(least(1 - ALPHA, n))}")
+    return Table("differing", ("what", "seen", "claimed"), tuple(rows), tuple(broken))
+
+
 def labelled(found: LabelsSeen) -> Table:
     rows, broken = [], []
     for measure, share in found.covered.items():
@@ -339,5 +369,6 @@ WORLDS: Mapping[str, World] = {
     "ends": World(look_at_ends, ends),
     "promotions": World(look_at_promotions, promotions),
     "joint power": World(look_at_joint, joint_power),
+    "where versions differ": World(look_where_differing, where_differing),
     "labels": World(look_at_labels, labelled),
 }

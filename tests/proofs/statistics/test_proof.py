@@ -9,7 +9,8 @@ import pytest
 
 from tests.proofs.statistics import scenarios
 from tests.proofs.statistics.agreement import differences
-from tests.proofs.statistics.claims import CLOSE, least, most
+from tests.proofs.statistics.claims import CLOSE, FEWER_USERS, least, most
+from tests.proofs.statistics.differing import look_where_differing, plans
 from tests.proofs.statistics.ending import look_at_ends
 from tests.proofs.statistics.joint import POWER, Guarded, look_at_joint
 from tests.proofs.statistics.page import PAGE
@@ -83,6 +84,15 @@ def test_the_plan_for_all_guardrails_is_promoted_as_often_as_it_says() -> None:
     assert world.plan.size.users < 2 * world.plan.alone["deciding"].users
 
 
+def test_comparing_where_versions_differ_needs_few_users_and_is_right_with_answers_missing() -> None:
+    seen = look_where_differing(1, experiments=20, looks=25)
+    where, ordinary = plans()
+    assert where.users <= ordinary.users * FEWER_USERS
+    assert seen.found / 20 >= least(scenarios.POWER, 20)
+    assert seen.found_ordinarily <= 8
+    assert max(seen.missed.values()) / 20 <= most(ALPHA, 20)
+
+
 def test_numbers_agree_with_scipy_scikit_learn_and_tea_tasting() -> None:
     assert {ours: largest for ours, _, largest in differences(1) if not largest <= CLOSE} == {}
 
@@ -91,7 +101,7 @@ def test_the_page_holds_a_whole_run_of_the_proof() -> None:
     tables = dict(re.findall(r"<!-- table: ([a-z-]+) -->\n(.*?)<!-- end -->", PAGE.read_text(), re.DOTALL))
     assert tables.keys() == {
         "run", "false-alarms", "srm", "power", "coverage", "guardrails", "watched", "segments", "ends",
-        "promotions", "joint-power", "labels", "agreement", *TABLES
+        "promotions", "joint-power", "differing", "labels", "agreement", *TABLES
     }  # fmt: skip
     assert all(tables.values())
     assert f"≤ {100 * most(ALPHA, 1000):.1f} %" in tables["false-alarms"]
