@@ -20,6 +20,7 @@ from ekiben.terminal.settings import controller_port
 
 TIMEOUT_S = 30.0
 _FORGET_TIMEOUT_S = 150.0  # all files are read
+_ALL_EVENTS_TIMEOUT_S = 600.0  # and all are computed with
 
 
 class NoController(EkibenError):
@@ -62,6 +63,10 @@ class ControllerClient:
             return msgspec.json.decode(content, type=Report), content
         except msgspec.DecodeError as error:
             raise EkibenError(f"the controller at {self.url} is of another release: {error}") from None
+
+    def from_scratch(self, key: str) -> dict[str, Any]:
+        """A report computed from all events beside the one of what is kept (`analysis.agreement`)."""
+        return self._ask(f"/experiments/{quote(key, safe='')}/from-scratch", timeout_s=_ALL_EVENTS_TIMEOUT_S)
 
     def report_csv(self, key: str) -> bytes:
         """The last report's metrics as CSV."""

@@ -29,13 +29,24 @@ def report(
     as_csv: Annotated[
         bool, typer.Option("--csv", help="As CSV, a line for each metric and variant, for spreadsheets.")
     ] = False,
+    from_scratch: Annotated[
+        bool,
+        typer.Option("--from-scratch", help="Compute it from all events, and say whether it is the same."),
+    ] = False,
 ) -> None:
     """Show an experiment's report: the verdict in words, the split, each metric's effect and interval.
 
     The intervals hold at every look: looking often does no harm.
     """
-    from ekiben.showing.report import show_report
+    from ekiben.showing.report import show_comparison, show_report
 
+    if from_scratch:
+        comparison = controller().from_scratch(experiment)
+        if as_json:
+            print_json(comparison)
+        else:
+            show_comparison(screen(), comparison)
+        raise typer.Exit(1 if comparison["differences"] else 0)
     if as_csv and as_json:
         raise UsageError("give one of --json and --csv")
     if as_csv:

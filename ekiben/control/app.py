@@ -59,7 +59,7 @@ class Controller:
         recorder = Recorder(redis, files, lease, settings.record_every_s)
         desk.leading = lease.held
         desk.recorder_lag_s = lambda: recorder.lag_s
-        analyses = Analyses(files)
+        analyses = Analyses(files, settings.data_dir / f"aggregates-{settings.port}")
         analyst = Analyst(desk, lease, analyses)
 
         async def may_apply() -> bool:
@@ -71,7 +71,7 @@ class Controller:
             applier = Applier(desk.store, file, may_apply, lease=lease, waits=waits)
             desk.file = lambda: applier.standing
         self._store = desk.store
-        self._forgetting = Forgetting(redis, files, lease, recorder.hurry)
+        self._forgetting = Forgetting(redis, files, lease, recorder.hurry, analyses.let_go)
         clocks = Clocks(redis)
         keeper = Housekeeper(files, lease, self._forgetting, settings.events_days, clocks=clocks)
         desk.clock_off = lambda: clocks.off
@@ -103,7 +103,9 @@ class Controller:
         self.app = Starlette(
             routes=[
                 *health_routes(desk, recorder, analyst),
-                Mount("/api", admin_app(desk, editor, auth, self._forget, analyses.history)),
+                Mount(
+                    "/api", admin_app(desk, editor, auth, self._forget, analyses.history, analyses.compare)
+                ),
                 Mount("/", self._dashboard),
             ],
             lifespan=self._lifespan,

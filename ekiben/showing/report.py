@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -54,6 +55,17 @@ def show_report(console: Console, report: Report) -> None:
         console.print()
     for line in notes:
         console.print(line, soft_wrap=True)
+
+
+def show_comparison(console: Console, found: Mapping[str, Any]) -> None:
+    """Print whether a report computed from all events is the one of what is kept (`analysis.agreement`)."""
+    console.print(
+        f"from all events: {found['from_scratch_s']:.2f} s; from what is kept: {found['kept_s']:.2f} s; "
+        + ("they differ:" if found["differences"] else "the same"),
+        soft_wrap=True,
+    )
+    for line in found["differences"]:
+        console.print(line, soft_wrap=True, markup=False)
 
 
 def users_table(report: Report) -> Table:

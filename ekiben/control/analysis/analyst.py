@@ -62,6 +62,8 @@ class Analyst:
         """Analyse while the lease is held, until cancelled."""
         while True:
             stored = self._desk.stored
+            if not self._lease.held():
+                await asyncio.to_thread(self._analysis.let_go)
             if stored is None or not self._lease.held() or self._desk.recorder_lag_s() is None:
                 await asyncio.sleep(_RETRY_S)
                 continue
@@ -81,7 +83,9 @@ class Analyst:
         Raises `LeaseLost`, `StateUnavailable` and redis's errors.
         """
         failed: dict[str, str] = {}
-        for key in await self._wanted(stored, failed):
+        wanted = await self._wanted(stored, failed)
+        await asyncio.to_thread(self._analysis.let_go, wanted)
+        for key in wanted:
             report = await self._computed(key, stored, failed)
             if report is not None:
                 report = await self._with_ending(report, stored)

@@ -41,14 +41,23 @@ def steps_hours(metric: Metric) -> tuple[float, ...]:
     return STEPS_HOURS if metric.arrives_within is None else (metric.arrives_within,)
 
 
-def arrivals(tables: EventTables, theirs: Table, metric: Metric, now: float) -> tuple[ArrivalCount, ...]:
-    """What arrived when, of the outcomes `theirs` whose user counts."""
-    own = theirs.filter(
-        theirs.name.isin(summed(metric)) & in_window(theirs, metric) & has_matured(theirs, metric, now)
+def arrived(theirs: Table, metric: Metric) -> Table:
+    """(user_hash, variant, first_at, after_s, age_s) of the metric's outcomes whose user counts: how long
+    after the window they were received, and how long after they happened.
+    """
+    own = theirs.filter(theirs.name.isin(summed(metric)) & in_window(theirs, metric))
+    return own.select(
+        "user_hash",
+        "variant",
+        "first_at",
+        after_s=own.received_at - own.first_at - window_s(metric),
+        age_s=own.received_at - own["at"],
     )
-    each = own.mutate(
-        after_s=own.received_at - own.first_at - window_s(metric), age_s=own.received_at - own["at"]
-    )
+
+
+def arrivals(tables: EventTables, arrived: Table, metric: Metric, now: float) -> tuple[ArrivalCount, ...]:
+    """What arrived when, of the outcomes of users who had matured by `now`."""
+    each = arrived.filter(has_matured(arrived, metric, now))
     users = each.group_by("user_hash", "variant").aggregate(after_s=each.after_s.max())
     passed = sum((users.after_s > 3600 * step).cast("int8") for step in steps_hours(metric))
     placed = users.mutate(passed=passed)

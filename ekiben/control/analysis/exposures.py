@@ -15,8 +15,12 @@ from ekiben.control.analysis.attributes import column, value_of
 from ekiben.control.analysis.metrics import moment_sums
 from ekiben.control.analysis.tables import Table
 
+ANSWERED_BY: Final = ("assigned_by", "variant", "version", "model_version", "result")
 _NEVER: Final = 1e18
 """Later than any time, in seconds."""
+_FIRST: Final = "first_"
+_FIRST_IN: Final = f"{_FIRST}in_"
+_FIRST_SAID: Final = f"{_FIRST}said"
 
 
 def of_phase(exposures: Table, experiment: str, phase: int) -> Table:
@@ -25,63 +29,72 @@ def of_phase(exposures: Table, experiment: str, phase: int) -> Table:
 
 
 def answers(exposed: Table) -> Table:
-    """What answered whom: `requests`, `first_at` and `last_at` for each (assigned_by, variant, version,
-    model_version, result).
-    """
-    return exposed.group_by("assigned_by", "variant", "version", "model_version", "result").aggregate(
+    """What answered whom: `requests`, `first_at` and `last_at` for each of `ANSWERED_BY`."""
+    return exposed.group_by(*ANSWERED_BY).aggregate(
         requests=exposed.count(), first_at=exposed["at"].min(), last_at=exposed["at"].max()
     )
 
 
 def overridden(exposed: Table) -> Table:
-    """One row: how many `users` an override assigned."""
-    by_override = exposed.filter(exposed.assigned_by == "override")
-    return by_override.aggregate(users=by_override.user_hash.nunique())
+    """The users whom an override assigned, each once."""
+    return exposed.filter(exposed.assigned_by == "override").select("user_hash").distinct()
 
 
-def users(
+def by_user(
     exposed: Table,
     variants: Sequence[str],
     slow_ms: float,
-    segments: Sequence[str] = (),
+    *,
+    said: bool,
     answered_until: float | None = None,
 ) -> Table:
-    """One row for each user whom the hash assigned.
-
-    `variant` is the place of the first one in `variants`, `crossed` tells whether there was another later;
-    `first_at` is the first exposure; `requests`, `errors`, `fallbacks` and `slow` (longer than `slow_ms`)
-    are counts, and where it is asked for so is `answered`, the answered requests until that time. For each of
-    `segments` there is a column with what the first exposure said of the user.
+    """One row for each user whom the hash assigned: the counts `requests`, `errors`, `fallbacks` and `slow`
+    (longer than `slow_ms`), for each variant, by its place, the first exposure to it, and with `said` what
+    the first of all said of the user. `answered` counts the answered requests until that time, if any.
     """
     hashed = exposed.filter((exposed.assigned_by == "hash") & exposed.variant.isin(variants))
     firsts = {
-        f"first_{place}": hashed["at"].min(where=hashed.variant == variant)
+        f"{_FIRST_IN}{place}": hashed["at"].min(where=hashed.variant == variant)
         for place, variant in enumerate(variants)
     }
     answers = {}
     if answered_until is not None:
         own = hashed.result.isin(["served", "fallback"]) & (hashed["at"] <= answered_until)
         answers["answered"] = hashed.count(where=own)
-    found = hashed.group_by("user_hash").aggregate(
+    return hashed.group_by("user_hash").aggregate(
         **request_counts(hashed, slow_ms),
         **answers,
         **firsts,
-        **({"first": _first(hashed)} if segments else {}),
+        **({_FIRST_SAID: _first_said(hashed)} if said else {}),
     )
-    found = found.mutate(first_at=ibis.least(*(found[name].fill_null(_NEVER) for name in firsts)))
-    seen = sum(found[name].notnull().cast("int8") for name in firsts)
-    began = ibis.cases(
-        *((found[name] == found.first_at, place) for place, name in enumerate(firsts)), else_=None
-    )
-    found = found.mutate(variant=began.cast("int8"), crossed=seen > 1)
-    if not segments:
-        return found.drop(*firsts)
-    said = found["first"]["attributes"]
-    values = {column(place): value_of(said, name) for place, name in enumerate(segments)}
-    return found.mutate(**values).drop(*firsts, "first")
 
 
-def _first(hashed: Table) -> Any:
+def added_up(parts: Table) -> Table:
+    """`by_user` of all exposures, from its rows of some and of the others."""
+    columns = {
+        name: parts[name].min() if name.startswith(_FIRST) else parts[name].sum().cast("int64")
+        for name in parts.columns
+        if name != "user_hash"
+    }
+    return parts.group_by("user_hash").aggregate(**columns)
+
+
+def users(by_user: Table, segments: Sequence[str]) -> Table:
+    """The users with `first_at`, the first exposure, `variant`, the place of that one, and `crossed`: whether
+    there was another later. For each of `segments` there is a column with what was said of the user.
+    """
+    firsts = [by_user[name] for name in by_user.columns if name.startswith(_FIRST_IN)]
+    first_at = ibis.least(*(each.fill_null(_NEVER) for each in firsts))
+    began = ibis.cases(*((each == first_at, place) for place, each in enumerate(firsts)), else_=None)
+    seen = sum(each.notnull().cast("int8") for each in firsts)
+    values = {
+        column(place): value_of(by_user[_FIRST_SAID]["attributes"], name)
+        for place, name in enumerate(segments)
+    }
+    return by_user.mutate(first_at=first_at, variant=began.cast("int8"), crossed=seen > 1, **values)
+
+
+def _first_said(hashed: Table) -> Any:
     """The earliest exposure's attributes. Of several at one time the text decides, so that every look agrees.
     One without attributes is the first as well: what is said later may be the treatment's doing.
     """

@@ -6,24 +6,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import ibis
 import msgspec
 
-from ekiben.control.analysis import (
-    delays,
-    differing,
-    exposures,
-    label_sums,
-    labels,
-    metrics,
-    outcomes,
-    usable,
-)
+from ekiben.control.analysis import delays, differing, exposures, label_sums, metrics, told, usable
 from ekiben.control.analysis.delays import ArrivalCount
 from ekiben.control.analysis.label_sums import LabelSums
-from ekiben.control.analysis.metrics import Bucket, bucket_width_s, moments_of, settles_s
+from ekiben.control.analysis.metrics import Bucket, bucket_width_s, matured, moments_of, names_of, settles_s
 from ekiben.control.analysis.reasons import ORDER, Line, Reason, name_reason
 from ekiben.control.analysis.segments import Segmented, SegmentSums
+from ekiben.control.analysis.source import Source
 from ekiben.control.analysis.tables import EventTables, Table
 from ekiben.experiments.document import Experiment, Metric
 from ekiben.experiments.kinds.requests import REQUEST_METRICS
@@ -68,22 +59,15 @@ class Evidence(msgspec.Struct, frozen=True):
     outcomes: tuple[Line, ...] = ()  # what became of those, and of earlier ones that count
 
 
-def gather(tables: EventTables, key: str, stored: Stored, now: float, step: Step | None = None) -> Evidence:
-    """Ask the engine; `step` is the ramp's. Raises what the engine raises."""
-    experiment = stored.document.experiments[key]
-    exposed = exposures.of_phase(tables.of("exposure"), key, experiment.phase)
-    answers = tuple(AnswerCount(**row) for row in tables.rows(exposures.answers(exposed)))
+def gather(source: Source, key: str, stored: Stored, now: float, step: Step | None = None) -> Evidence:
+    """Ask for everything; `step` is the ramp's. Raises what the engine raises."""
+    tables, experiment = source.tables, stored.document.experiments[key]
+    answers = tuple(AnswerCount(**row) for row in source.answers())
     started_at = min((each.first_at for each in answers if each.assigned_by == "hash"), default=None)
-    overridden = 0
-    if any(each.assigned_by == "override" for each in answers):
-        overridden = tables.rows(exposures.overridden(exposed))[0]["users"]
+    overridden = source.overridden() if any(each.assigned_by == "override" for each in answers) else 0
     if started_at is None:
         return Evidence(answers=answers, overridden=overridden)
-    limit_ms = experiment.request_limits.latency_ms
-    until = now - differing.SETTLES_S if differing.rules(experiment.metrics) else None
-    users = tables.keep(
-        exposures.users(exposed, list(experiment.variants), limit_ms, experiment.segments, until)
-    )
+    users = source.users()
     split = tables.rows(exposures.split(users))
     alone = [row for row in split if not row["crossed"]]
     joined = Counter[int]()
@@ -103,10 +87,9 @@ def gather(tables: EventTables, key: str, stored: Stored, now: float, step: Step
     )
     segmented = Segmented(tables, users, experiment.segments) if experiment.segments else None
     if experiment.metrics:
-        evidence = _with_outcomes(tables, stored, key, users, segmented, evidence, now)
+        evidence = _with_outcomes(source, stored, key, segmented, evidence, now)
     if segmented is not None:
-        evidence = msgspec.structs.replace(evidence, segments=segmented.close())
-    tables.drop(users)
+        evidence = msgspec.structs.replace(evidence, segments=segmented.sums())
     return evidence
 
 
@@ -128,93 +111,58 @@ def _step_users(
 
 
 def _with_outcomes(
-    tables: EventTables,
+    source: Source,
     stored: Stored,
     key: str,
-    users: Table,
     segmented: Segmented | None,
     evidence: Evidence,
     now: float,
 ) -> Evidence:
     assert evidence.started_at is not None
-    experiment, started_at = stored.document.experiments[key], evidence.started_at
-    numbers = [metric for metric in experiment.metrics if not metric.kind.of_predictions]
-    truths = [metric for metric in experiment.metrics if metric.kind.of_predictions]
-    names = metrics.names_of(experiment.metrics)
+    tables, started_at = source.tables, evidence.started_at
+    experiment = stored.document.experiments[key]
+    declared = experiment.metrics
+    found = source.outcomes(started_at)
+    names = names_of(declared)
     others = [each for other, each in stored.document.experiments.items() if other != key]
-    elsewhere = metrics.names_of([metric for each in others for metric in each.metrics]) - names
-    repetitions = _repetitions(tables)
-    firsts = outcomes.firsts(tables.of("outcome"), repetitions)
-    lines = [*_by_name(tables.rows(outcomes.by_name(firsts, started_at)), names, elsewhere)]
-    since = started_at - metrics.back_s(experiment.metrics)
-    counted = outcomes.counted(firsts, names, since, started_at)
-    compared = sorted({column for metric in truths for column in labels.compared(metric)})
-    rules = differing.rules(numbers)
-    located = tables.keep(
-        outcomes.located(
-            counted, tables.of("exposure"), users, key, experiment, compared, with_ids=bool(rules)
-        )
+    elsewhere = names_of([metric for each in others for metric in each.metrics]) - names
+    lines = [*_by_name(found.by_name, names, elsewhere), Line(Reason.REPEATED_ID, found.repeats)]
+    lines += (Line(ORDER[row["lost"]], row["count"], row["name"]) for row in found.lost)
+    lines += (
+        Line(ORDER[row["reason"]], row["count"], row["name"], row["age_s"], row["earlier"])
+        for row in tables.rows(told.at(found.of_users.told, declared, now))
     )
-    if repetitions is not None:
-        (row,) = tables.rows(outcomes.repeats_since(repetitions, started_at))
-        lines.append(Line(Reason.REPEATED_ID, row["count"]))
-        tables.drop(repetitions)
-    lines += _lost(tables, located, key, experiment)
-    theirs = _marked(tables, located, truths, now)
-    lines += _of_users(tables, theirs, experiment, started_at, now)
-    gathered = {metric.name: _labels(tables, theirs, metric, segmented, now) for metric in truths}
+    of_users = found.of_users
+    gathered = {
+        metric.name: _labels(tables, of_users.scored[metric.name], metric, segmented, now)
+        for metric in declared
+        if metric.kind.of_predictions
+    }
     having = {name: {place: sums.users for place, sums in each.items()} for name, each in gathered.items()}
-    arrived = {metric.name: delays.arrivals(tables, theirs, metric, now) for metric in experiment.metrics}
-    answers = None
-    if rules:
-        answers = differing.second_answers(tables.of("shadow"), key, experiment, rules)
-        answers = answers.filter(answers["at"] >= started_at)
-        theirs = differing.marked(theirs, answers, experiment, rules)
-    parts, whole = differing.parts(experiment, numbers), differing.of_requests(numbers)
-    values, divided = _values(tables, theirs, users, whole, parts, segmented, started_at, now)
+    numbers = [metric for metric in declared if not metric.kind.of_predictions]
+    whole, parts = differing.of_requests(numbers), differing.parts(experiment, numbers)
+    values, divided = _values(source, of_users.values, whole, parts, segmented, started_at, now)
     having |= divided
-    tables.drop(located)
-    received = tables.of("outcome").filter(lambda t: t.received_at >= started_at)
     return msgspec.structs.replace(
         evidence,
         values=values,
-        pairs={}
-        if answers is None
-        else differing.pairs(
-            tables,
-            answers.filter(answers["at"] <= now - differing.SETTLES_S),
-            users,
-            experiment,
-            numbers,
-            values,
-        ),
         labels=gathered,
-        delays=arrived,
+        pairs=_pairs(source, experiment, numbers, values, started_at, now),
+        delays={
+            metric.name: delays.arrivals(tables, of_users.arrived[metric.name], metric, now)
+            for metric in declared
+        },
         usable={
             metric.name: (
-                usable.matured_by_variant(tables, users, settles_s(metric), now),
+                usable.matured_by_variant(tables, source.users(), settles_s(metric), now),
                 having[metric.name],
             )
-            for metric in experiment.metrics
+            for metric in declared
             if metric.name in having
         },
-        received=_count(tables, received),
+        received=found.received,
         outcomes=tuple(lines),
     )
-
-
-def _count(tables: EventTables, table: Table) -> int:
-    return int(tables.rows(table.aggregate(rows=table.count()))[0]["rows"])
-
-
-def _repetitions(tables: EventTables) -> Table | None:
-    """The outcomes whose id more than one has, kept; None when there are none."""
-    repeated = tables.keep(outcomes.repeated(tables.of("outcome")))
-    found = None
-    if _count(tables, repeated):
-        found = tables.keep(outcomes.repetitions(tables.of("outcome"), repeated))
-    tables.drop(repeated)
-    return found
 
 
 def _by_name(rows: Sequence[Mapping[str, Any]], names: set[str], elsewhere: set[str]) -> Iterator[Line]:
@@ -226,59 +174,10 @@ def _by_name(rows: Sequence[Mapping[str, Any]], names: set[str], elsewhere: set[
             yield Line(reason, row["count"] - row["unusable"], row["name"])
 
 
-def _lost(tables: EventTables, located: Table, key: str, experiment: Experiment) -> list[Line]:
-    """The outcomes that lead to no user of this phase."""
-    lost = located.filter(located.accepted & located.lost.notnull())
-    rows = tables.rows(lost.group_by("lost", "name").aggregate(count=lost.count()))
-    unknown = ORDER.index(Reason.UNKNOWN_USER)
-    found = [Line(ORDER[row["lost"]], row["count"], row["name"]) for row in rows if row["lost"] != unknown]
-    if len(found) < len(rows):
-        strangers = tables.keep(outcomes.strangers(located))
-        rows = tables.rows(outcomes.seen_elsewhere(strangers, tables.of("exposure"), key, experiment.phase))
-        found += [Line(ORDER[row["reason"]], row["count"], row["name"]) for row in rows]
-        tables.drop(strangers)
-    return found
-
-
-def _marked(tables: EventTables, located: Table, truths: Sequence[Metric], now: float) -> Table:
-    """The outcomes whose user counts, with a mark for each label metric (`labels.repetitions_marked`)."""
-    theirs = located.filter(located.lost.isnull())
-    for metric in truths:
-        repeated = tables.keep(labels.repeated(theirs, metric, now))
-        several = repeated if _count(tables, repeated) else None
-        theirs = labels.repetitions_marked(theirs, several, metric, now)
-    return theirs
-
-
-def _of_users(
-    tables: EventTables, theirs: Table, experiment: Experiment, started_at: float, now: float
-) -> list[Line]:
-    """What each outcome of a user who counts is to the metrics."""
-    reasons = [
-        labels.reason(theirs, metric, now, started_at)
-        if metric.kind.of_predictions
-        else differing.reason(theirs, metric, metrics.reason(theirs, metric, now, started_at))
-        for metric in experiment.metrics
-    ]
-    explained = theirs.mutate(reason=ibis.least(*reasons) if len(reasons) > 1 else reasons[0])
-    explained = explained.filter(explained.accepted | (explained.reason == outcomes.code(Reason.COUNTED)))
-    early = explained.reason.isin([ORDER.index(each) for each in (Reason.BEFORE_FIRST, Reason.BEFORE_START)])
-    rows = tables.rows(
-        explained.group_by("reason", "name").aggregate(
-            count=explained.count(),
-            earlier=explained.count(where=~explained.accepted),
-            age_s=(explained.received_at - explained["at"]).quantile(0.5, where=early),
-        )
-    )
-    return [
-        Line(ORDER[row["reason"]], row["count"], row["name"], row["age_s"], row["earlier"]) for row in rows
-    ]
-
-
 def _labels(
-    tables: EventTables, theirs: Table, metric: Metric, segmented: Segmented | None, now: float
+    tables: EventTables, scored: Table, metric: Metric, segmented: Segmented | None, now: float
 ) -> dict[int, LabelSums]:
-    scored = tables.keep(labels.scored(theirs, metric, now))
+    scored = tables.keep(matured(scored, settles_s(metric), now))
     found = label_sums.gathered(tables, scored, metric, tables.rows(label_sums.calibration(scored)))
     if segmented is not None:
         segmented.add_labels(scored, metric)
@@ -287,9 +186,8 @@ def _labels(
 
 
 def _values(
-    tables: EventTables,
-    theirs: Table,
-    users: Table,
+    source: Source,
+    values: Table,
     whole: Sequence[Metric],
     parts: Sequence[Metric],
     segmented: Segmented | None,
@@ -297,24 +195,34 @@ def _values(
     now: float,
 ) -> tuple[dict[str, dict[Bucket, Moments]], dict[str, dict[int, int]]]:
     """The moments of each metric, and of the ratios who has something to divide by."""
-    numbers = [*whole, *parts]
-    if not numbers:
-        return {}, {}
-    values = tables.keep(metrics.user_values(theirs, numbers))
-    moments = {}
-    for settles in sorted({settles_s(metric) for metric in numbers}):
+    numbers, moments = [*whole, *parts], {}
+    for settles in told.settling(numbers):
         width_s = bucket_width_s(started_at + settles, now)
         places = [place for place, metric in enumerate(numbers) if settles_s(metric) == settles]
-        counts = tables.rows(metrics.matured_users(users, settles, width_s, now))
-        sums = tables.rows(metrics.matured_sums(values, places, settles, width_s, now))
+        counts = source.tables.rows(metrics.matured_users(source.users(), settles, width_s, now))
+        sums = source.tables.rows(metrics.matured_sums(values, places, settles, width_s, now))
         for place in places:
             moments[numbers[place].name] = metrics.moments(counts, sums, place, settles, width_s, now)
     divided = {
-        metric.name: usable.divided_by_variant(tables, values, place, settles_s(metric), now)
+        metric.name: usable.divided_by_variant(source.tables, values, place, settles_s(metric), now)
         for place, metric in enumerate(numbers)
         if metric.kind.of_some_users
     }
-    if segmented is not None:
+    if segmented is not None and whole:
         segmented.add_values(values, whole, now)
-    tables.drop(values)
     return moments, divided
+
+
+def _pairs(
+    source: Source,
+    experiment: Experiment,
+    numbers: Sequence[Metric],
+    values: Mapping[str, Mapping[Bucket, Moments]],
+    started_at: float,
+    now: float,
+) -> dict[str, dict[int, differing.Pair]]:
+    answers = source.second_answers(started_at)
+    if answers is None:
+        return {}
+    known = answers.filter(answers["at"] <= now - differing.SETTLES_S)
+    return differing.pairs(source.tables, known, source.users(), experiment, numbers, values)

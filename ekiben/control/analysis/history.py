@@ -126,9 +126,10 @@ def _of_outcomes(
     firsts = outcomes.firsts(accepted, tables.keep(outcomes.repetitions(accepted, repeated)))
     since = began - metrics.back_s(numbers)
     counted = outcomes.counted(firsts, metrics.names_of(numbers), since, began)
-    located = outcomes.located(counted, sample, users, "", experiment, ())
+    resolved = outcomes.resolved(counted, outcomes.given(sample, ()), "", experiment, ())
+    located = outcomes.located(resolved, users, ("variant", "first_at"), with_ids=False)
     theirs = tables.keep(located.filter(located.lost.isnull()))
-    values = metrics.user_values(theirs, numbers).drop("first_at", "variant")
+    values = metrics.user_values(theirs, numbers, ())
     joined = tables.keep(users.left_join(values, "user_hash").drop("user_hash_right"))
     found = {}
     for place, metric in enumerate(numbers):

@@ -75,7 +75,7 @@ def settles_s(metric: Metric) -> float:
 
 def in_window(outcomes: Table, metric: Metric) -> Any:
     """Which outcomes happened after the first exposure, before the window closed."""
-    closes_at = _after(outcomes, window_s(metric))
+    closes_at = after(outcomes, window_s(metric))
     return (outcomes["at"] >= outcomes.first_at) & (outcomes["at"] < closes_at)
 
 
@@ -83,12 +83,12 @@ def in_time(outcomes: Table, metric: Metric) -> Any:
     """Which outcomes arrived until their user matured; all of them where the metric has no limit."""
     if metric.arrives_within is None:
         return ibis.literal(True)
-    return outcomes.received_at <= _after(outcomes, settles_s(metric))
+    return outcomes.received_at <= after(outcomes, settles_s(metric))
 
 
 def has_matured(table: Table, metric: Metric, now: float) -> Any:
     """Whose user had matured by `now`."""
-    return _after(table, settles_s(metric)) <= now
+    return after(table, settles_s(metric)) <= now
 
 
 def back_s(metrics: Sequence[Metric]) -> float:
@@ -102,29 +102,27 @@ def names_of(metrics: Sequence[Metric]) -> set[str]:
     return {name for names in used for name in names if name is not None}
 
 
-def user_values(outcomes: Table, metrics: Sequence[Metric]) -> Table:
-    """One row for each user (of one variant) with an outcome: `first_at`, `variant`, and for each metric, by
-    its place, its value x and its y (a ratio's denominator or the covariate; 0 without).
+def user_values(outcomes: Table, metrics: Sequence[Metric], of_user: Sequence[str]) -> Table:
+    """One row for each user (of one variant) with an outcome: the columns `of_user`, which say the same in
+    each of the user's outcomes, and for each metric, by its place, its value x and its y (a ratio's
+    denominator or the covariate; 0 without).
     """
     columns: dict[str, Any] = {}
     for place, metric in enumerate(metrics):
         columns |= {f"{name}_{place}": value for name, value in _value(outcomes, metric).items()}
     return outcomes.group_by("user_hash").aggregate(
-        variant=outcomes.variant.min(), first_at=outcomes.first_at.min(), **columns
+        **{name: outcomes[name].arbitrary() for name in of_user}, **columns
     )
 
 
-def reason(outcomes: Table, metric: Metric, now: float, started_at: float) -> Any:
-    """What each outcome whose user counts is to a metric, as a reason's code; NULL where its name is another
-    metric's. An outcome is counted exactly where `matured_sums` adds it up.
+def reason(outcomes: Table, metric: Metric, started_at: float) -> Any:
+    """What each outcome whose user counts is to a metric once the user's window has closed, as a reason's
+    code; NULL where its name is another metric's. An outcome is counted exactly where `user_values` has it.
     """
     used = outcomes.name.isin(sorted(names_of([metric])))
-    inside, before = _inside(outcomes, metric), _as_covariate(outcomes, metric)
-    matured = has_matured(outcomes, metric, now)
     return ibis.cases(
         (~used, ibis.null("int8")),
-        ((inside | before) & matured, code(Reason.COUNTED)),
-        (inside | before, code(Reason.WAITING)),
+        (_inside(outcomes, metric) | _as_covariate(outcomes, metric), code(Reason.COUNTED)),
         *outside(outcomes, started_at),
         (~outcomes.name.isin(summed(metric)), code(Reason.COVARIATE_AFTER)),
         (in_window(outcomes, metric), code(Reason.ARRIVED_LATE)),
@@ -163,7 +161,7 @@ def sums_of(values: Table, places: Sequence[int]) -> dict[str, Any]:
 
 def matured(table: Table, settles: float, now: float) -> Table:
     """The rows of users who had matured by `now`, `settles` seconds after the first exposure."""
-    return table.filter(_after(table, settles) <= now)
+    return table.filter(after(table, settles) <= now)
 
 
 def moments(
@@ -219,7 +217,7 @@ def _as_covariate(outcomes: Table, metric: Metric) -> Any:
     )
 
 
-def _after(table: Table, seconds: float) -> Any:
+def after(table: Table, seconds: float) -> Any:
     # One sum for all who ask when a window closes, so that they agree to the last digit.
     return table.first_at + seconds
 

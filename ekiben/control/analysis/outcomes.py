@@ -1,8 +1,9 @@
 """Whose each outcome is: every accepted one located once, by its prediction or by its user's hash.
 
 1. Of several with one id only the first received can count (`repeated`, `firsts`).
-2. Those of a name that a metric uses are `located`: joined to the prediction that they name, and to the user
-   of this phase. Nothing is dropped there: what leads to nobody says why, as a place in `reasons.ORDER`.
+2. Those of a name that a metric uses are `resolved`, by the prediction that they name, and `located`: joined
+   to the user of this phase. Nothing is dropped there: what leads to nobody says why, as a place in
+   `reasons.ORDER`.
 3. `metrics` and `labels` say for each of the others what it is to each metric.
 """
 
@@ -18,8 +19,10 @@ from ekiben.control.analysis.tables import Table, in_order
 from ekiben.experiments.document import Experiment
 from ekiben.state.outcomes import MAX_VALUE
 
+COUNTED: Final = ("prediction_id", "user_hash", "name", "value", "at", "received_at", "id_hint")
 _CLOCKS_S: Final = 3600.0
 """So much earlier than its prediction an outcome may claim to be and still be taken for what came of it."""
+SEEN: Final = ("anywhere", "here", "overridden")
 _SCORED_BY: Final = ("experiment", "phase", "assigned_by", "result")
 
 
@@ -46,17 +49,25 @@ def firsts(outcomes: Table, repetitions: Table | None) -> Table:
     return outcomes.anti_join(repetitions, "event_id").union(once)
 
 
-def repeats_since(repetitions: Table, started_at: float) -> Table:
-    """One row: how many (`count`) of those received since then repeat an id."""
-    since = repetitions.filter((repetitions.place > 0) & (repetitions.received_at >= started_at))
-    return since.aggregate(count=since.count())
+def repeats(repetitions: Table) -> Table:
+    """Of those that repeat an id when they were received, and when the first was (`first_at`)."""
+    first_at = repetitions.received_at.min().over(ibis.window(group_by="event_id"))
+    marked = repetitions.mutate(first_at=first_at)
+    return marked.filter(marked.place > 0).select("received_at", "first_at")
+
+
+def since(events: Table, started_at: float) -> Table:
+    """The events that were received since then."""
+    return events.filter(events.received_at >= started_at)
 
 
 def by_name(firsts: Table, started_at: float) -> Table:
     """(name, count, unusable) of what was received since then: how many, and of how many the value cannot be
     summed."""
-    since = firsts.filter(firsts.received_at >= started_at)
-    return since.group_by("name").aggregate(count=since.count(), unusable=since.count(where=~_usable(since)))
+    received = since(firsts, started_at)
+    return received.group_by("name").aggregate(
+        count=received.count(), unusable=received.count(where=~_usable(received))
+    )
 
 
 def counted(firsts: Table, names: Collection[str], since: float, started_at: float) -> Table:
@@ -67,41 +78,37 @@ def counted(firsts: Table, names: Collection[str], since: float, started_at: flo
     accepted = firsts.received_at >= started_at
     recent = accepted | (firsts["at"] >= since - _CLOCKS_S)
     wanted = firsts.filter(firsts.name.isin(sorted(names)) & _usable(firsts) & recent)
-    columns = ("prediction_id", "user_hash", "name", "value", "at", "received_at", "id_hint")
-    return wanted.mutate(accepted=accepted).select(*columns, "accepted")
+    return wanted.mutate(accepted=accepted).select(*COUNTED, "accepted")
 
 
-def located(
-    counted: Table,
-    exposures: Table,
-    users: Table,
-    key: str,
-    experiment: Experiment,
-    compared: Sequence[str],
-    *,
-    with_ids: bool = False,
+def given(exposures: Table, compared: Sequence[str]) -> Table:
+    """The predictions that were given to users: `prediction_id`, and the rest as `given_…`. `compared` are
+    columns of exposures, of an answer's, that are wanted too.
+    """
+    held = exposures.filter(exposures.user_hash.notnull())
+    columns = ("model", "user_hash", "at", "received_at", *((*compared, *_SCORED_BY) if compared else ()))
+    return held.select("prediction_id", **{f"given_{name}": held[name] for name in columns})
+
+
+def resolved(
+    counted: Table, given: Table, key: str, experiment: Experiment, compared: Sequence[str]
 ) -> Table:
-    """Every outcome once, with its user of this phase: `variant` (its place), `first_at` and `crossed`, or
-    with `lost`, the reason why it leads to none (NULL where it leads to one).
+    """Every outcome once, with the user whose it is (NULL where the prediction that it names is not known),
+    or with `lost`, the reason why it leads to none (NULL where it leads to one).
 
     An outcome of a prediction is the user's to whom that prediction was given, in whatever experiment or
     phase of the model: what counts is when it happened. Up to an hour before its prediction is taken for
     right after it: clocks differ, and some clients' times are cut to the second.
 
-    `prediction_id` stays where `with_ids` or `compared` ask for it, NULL where an outcome names its user.
-    `compared` are columns of exposures, of an answer's. They are the prediction's where the user's own
-    version gave it in this phase of the experiment `key`, NULL elsewhere.
+    The columns `compared` are the prediction's where the user's own version gave it in this phase of the
+    experiment `key`, NULL elsewhere.
     """
-    held = exposures.filter(exposures.user_hash.notnull())
-    columns = ["prediction_id", "model", *((*compared, *_SCORED_BY) if compared else ())]
-    given = held.select(*columns, given_to=held.user_hash, given_at=held["at"])
-    given = given.rename({f"given_{name}": name for name in columns[1:]})
     joined = counted.left_join(given, "prediction_id")
-    named, known = joined.user_hash.notnull(), joined.given_to.notnull()
+    named, known = joined.user_hash.notnull(), joined.given_user_hash.notnull()
     early = known & (joined["at"] < joined.given_at) & (joined["at"] >= joined.given_at - _CLOCKS_S)
     blank = joined.prediction_id != joined.prediction_id.strip()
     made = {
-        "user_hash": ibis.coalesce(joined.user_hash, joined.given_to),
+        "user_hash": ibis.coalesce(joined.user_hash, joined.given_user_hash),
         "at": ibis.ifelse(~named & early, joined.given_at, joined["at"]),
         "lost": ibis.cases(
             (named, ibis.null("int8")),
@@ -123,9 +130,16 @@ def located(
             name: ibis.ifelse(own, joined[f"given_{name}"], ibis.null(given[f"given_{name}"].type()))
             for name in compared
         }
-    kept = ["prediction_id"] if compared or with_ids else []
-    whose = joined.mutate(**made).select(*made, "name", "value", "accepted", "id_hint", "received_at", *kept)
-    takes_part = users.select("user_hash", "variant", "first_at", "crossed")
+    kept = ("prediction_id", "name", "value", "received_at", "id_hint", "accepted", "given_received_at")
+    return joined.mutate(**made).select(*made, *kept)
+
+
+def located(resolved: Table, users: Table, of_user: Sequence[str], *, with_ids: bool) -> Table:
+    """The outcomes with their user of this phase: `crossed` and the columns `of_user`, `variant` among them.
+    Those that have none are `lost`. `prediction_id` stays where `with_ids` asks for it.
+    """
+    whose = resolved.drop("given_received_at", *(() if with_ids else ("prediction_id",)))
+    takes_part = users.select("user_hash", "crossed", *of_user)
     found = whose.left_join(takes_part, "user_hash").drop("user_hash_right")
     stranger = found.lost.isnull() & found.variant.isnull()
     return found.mutate(
@@ -138,31 +152,56 @@ def located(
 
 
 def strangers(located: Table) -> Table:
-    """(user_hash, hint, name, count) of those who are not in this phase; the router gave the `hint`."""
+    """The users (`user_hash`) with outcomes who are not in this phase."""
     lost = located.filter((located.lost == code(Reason.UNKNOWN_USER)) & located.accepted)
-    return lost.group_by("user_hash", "name", hint=lost.id_hint).aggregate(count=lost.count())
+    return lost.select("user_hash").distinct()
 
 
-def seen_elsewhere(strangers: Table, exposures: Table, experiment: str, phase: int) -> Table:
-    """(reason, name, count) of strangers, by where else they were seen; the counts add up to theirs."""
-    theirs = exposures.semi_join(strangers, "user_hash")
-    here = theirs.experiment == experiment
-    seen = theirs.group_by("user_hash").aggregate(
-        anywhere=theirs.count(),
-        here=theirs.count(where=here),
-        overridden=theirs.count(where=here & (theirs.phase == phase) & (theirs.assigned_by == "override")),
+def seen(exposures: Table, experiment: str, phase: int) -> Table:
+    """One row for each user: when an exposure was received last, of any experiment (`anywhere`), of this one
+    (`here`) and of this phase by an override (`overridden`); NULL where none was.
+    """
+    here = exposures.experiment == experiment
+    by_override = here & (exposures.phase == phase) & (exposures.assigned_by == "override")
+    received_at = exposures.received_at
+    return exposures.group_by("user_hash").aggregate(
+        anywhere=received_at.max(),
+        here=received_at.max(where=here),
+        overridden=received_at.max(where=by_override),
     )
-    found = strangers.left_join(seen, "user_hash")
-    reason = ibis.cases(
-        (found.overridden.fill_null(0) > 0, code(Reason.OVERRIDE)),
-        (found.here.fill_null(0) > 0, code(Reason.OTHER_PHASE)),
-        (found.anywhere.fill_null(0) > 0, code(Reason.OTHER_EXPERIMENT)),
-        (found.hint == "blank", code(Reason.USER_BLANK)),
-        (found.hint == "decimal", code(Reason.USER_DECIMAL)),
+
+
+def seen_added_up(parts: Table) -> Table:
+    """`seen` of all exposures, from its rows of some and of the others."""
+    return parts.group_by("user_hash").aggregate(**{name: parts[name].max() for name in SEEN})
+
+
+def seen_before(seen: Table, until: float) -> Table:
+    """Who was seen somewhere and not after `until`."""
+    return seen.filter(ibis.or_(*(seen[name] <= until for name in SEEN)))
+
+
+def seen_after(seen: Table, until: float) -> Table:
+    """The same without what was seen until then."""
+    later = {name: ibis.ifelse(seen[name] > until, seen[name], ibis.null("float64")) for name in SEEN}
+    return seen.mutate(**later).filter(lambda t: t.anywhere.notnull())
+
+
+def lost(located: Table, seen: Table) -> Table:
+    """(user_hash, lost, name) of the accepted outcomes that lead to no user of this phase. Of `strangers`
+    the reason is where else they were `seen`; the router gave the hint.
+    """
+    found = located.filter(located.accepted & located.lost.notnull()).left_join(seen, "user_hash")
+    elsewhere = ibis.cases(
+        (found.overridden.notnull(), code(Reason.OVERRIDE)),
+        (found.here.notnull(), code(Reason.OTHER_PHASE)),
+        (found.anywhere.notnull(), code(Reason.OTHER_EXPERIMENT)),
+        (found.id_hint == "blank", code(Reason.USER_BLANK)),
+        (found.id_hint == "decimal", code(Reason.USER_DECIMAL)),
         else_=code(Reason.UNKNOWN_USER),
     )
-    explained = found.mutate(reason=reason)
-    return explained.group_by("reason", "name").aggregate(count=explained["count"].sum())
+    strange = found.lost == code(Reason.UNKNOWN_USER)
+    return found.select("user_hash", "name", lost=ibis.ifelse(strange, elsewhere, found.lost))
 
 
 def _usable(outcomes: Table) -> Any:

@@ -37,24 +37,15 @@ class SegmentSums(msgspec.Struct, frozen=True):
 
 
 class Segmented:
-    """Users with their segments, kept in the engine until `close`."""
+    """The segments of a phase's users (`exposures.users`), and sums in each. Users' values and predictions
+    have what was said of the user, too.
+    """
 
     def __init__(self, tables: EventTables, users: Table, attributes: Sequence[str]) -> None:
         self._tables = tables
         self._attributes = attributes
-        counted = users.filter(~users.crossed)
-        self._names = [self._frequent(counted, column(place)) for place in range(len(attributes))]
-        self._users = tables.keep(
-            counted.select(
-                "user_hash",
-                "variant",
-                "first_at",
-                **{
-                    column(place): _place(counted[column(place)], names)
-                    for place, names in enumerate(self._names)
-                },
-            )
-        )
+        self._users = users.filter(~users.crossed)
+        self._names = [self._frequent(self._users, column(place)) for place in range(len(attributes))]
         self._values: dict[int, dict[str, dict[tuple[int, int], Moments]]] = {}
         self._labels: dict[int, dict[str, dict[tuple[int, int], LabelSums]]] = {}
 
@@ -67,51 +58,64 @@ class Segmented:
 
     def add_values(self, values: Table, numbers: Sequence[Metric], now: float) -> None:
         """Sum up `metrics.user_values` of these metrics in each segment."""
-        of_users = self._users.drop("variant", "first_at")
-        joined = self._tables.keep(values.join(of_users, "user_hash").drop("user_hash"))
+        settles = sorted({settles_s(metric) for metric in numbers})
+        of = [settles.index(settles_s(metric)) for metric in numbers]
+        known = {
+            f"{name}_{place}": ibis.ifelse(
+                metrics.has_matured(values, metric, now), values[f"{name}_{place}"], 0.0
+            )
+            for place, metric in enumerate(numbers)
+            for name in ("x", "y")
+        }
+        matured = values.mutate(**known)
         for attribute in range(len(self._attributes)):
-            name = column(attribute)
-            for settles in sorted({settles_s(metric) for metric in numbers}):
-                users = metrics.matured(self._users, settles, now)
-                matured = metrics.matured(joined, settles, now)
-                places = [place for place, metric in enumerate(numbers) if settles_s(metric) == settles]
-                counts = users.group_by("variant", segment=users[name]).aggregate(n=users.count())
-                sums = matured.group_by("variant", segment=matured[name]).aggregate(
-                    **metrics.sums_of(matured, places)
-                )
-                found = {(row["variant"], row["segment"]): row for row in self._tables.rows(sums)}
-                rows = self._tables.rows(counts)
-                for place in places:
-                    self._values.setdefault(attribute, {})[numbers[place].name] = {
-                        (row["segment"], row["variant"]): moments_of(
-                            str(place), row["n"], found.get((row["variant"], row["segment"]), {})
-                        )
-                        for row in rows
-                    }
-        self._tables.drop(joined)
+            sums = matured.group_by("variant", segment=self._segment(matured, attribute)).aggregate(
+                **metrics.sums_of(matured, range(len(numbers)))
+            )
+            found = {(row["variant"], row["segment"]): row for row in self._tables.rows(sums)}
+            rows = self._counts(attribute, settles, now)
+            self._values[attribute] = {
+                metric.name: {
+                    (row["segment"], row["variant"]): moments_of(
+                        str(place), row[f"n_{of[place]}"], found.get((row["variant"], row["segment"]), {})
+                    )
+                    for row in rows
+                }
+                for place, metric in enumerate(numbers)
+            }
+
+    def _counts(self, attribute: int, settles: Sequence[float], now: float) -> list[dict[str, Any]]:
+        """(variant, segment, n_0, …): the users who had matured by `now`, `settles` after they came."""
+        users = self._users
+        matured = {
+            f"n_{place}": users.count(where=metrics.after(users, each) <= now)
+            for place, each in enumerate(settles)
+        }
+        by = users.group_by("variant", segment=self._segment(users, attribute))
+        return self._tables.rows(by.aggregate(**matured))
 
     def add_labels(self, scored: Table, metric: Metric) -> None:
         """Sum up `labels.scored` of a label in each segment."""
-        joined = scored.join(self._users.drop("variant", "first_at"), "user_hash")
         for attribute in range(len(self._attributes)):
             # A variant of a segment takes a variant's place in the sums, which know nothing of segments.
-            both = joined.variant.cast("int64") * MOST_SEGMENTS + joined[column(attribute)]
-            split = self._tables.keep(joined.mutate(variant=both))
+            both = scored.variant.cast("int64") * MOST_SEGMENTS + self._segment(scored, attribute)
+            split = self._tables.keep(scored.mutate(variant=both))
             found = label_sums.gathered(self._tables, split, metric)
             self._tables.drop(split)
             self._labels.setdefault(attribute, {})[metric.name] = {
                 (place % MOST_SEGMENTS, place // MOST_SEGMENTS): sums for place, sums in found.items()
             }
 
-    def close(self) -> dict[str, tuple[SegmentSums, ...]]:
-        """The sums by attribute, the most frequent value first; nothing is kept in the engine any more."""
-        found = {name: tuple(self._sums(place)) for place, name in enumerate(self._attributes)}
-        self._tables.drop(self._users)
-        return found
+    def sums(self) -> dict[str, tuple[SegmentSums, ...]]:
+        """The sums by attribute, the most frequent value first."""
+        return {name: tuple(self._sums(place)) for place, name in enumerate(self._attributes)}
+
+    def _segment(self, table: Table, attribute: int) -> Any:
+        return _place(table[column(attribute)], self._names[attribute])
 
     def _sums(self, attribute: int) -> list[SegmentSums]:
         users: dict[int, dict[int, int]] = {}
-        by = self._users.group_by("variant", segment=self._users[column(attribute)])
+        by = self._users.group_by("variant", segment=self._segment(self._users, attribute))
         for row in self._tables.rows(by.aggregate(users=self._users.count())):
             users.setdefault(row["segment"], {})[row["variant"]] = row["users"]
         return [

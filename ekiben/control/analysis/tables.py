@@ -12,12 +12,14 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final, Protocol
+from functools import lru_cache
+from typing import Any, Final, Protocol, Self
 
 import duckdb
 import ibis
 import pyarrow as pa
 import pyarrow.dataset as pads
+from ibis.backends.sql.compilers.duckdb import compiler
 
 from ekiben.control.recording.files import EventFiles, Readable
 from ekiben.control.recording.schemas import FORMER, SCHEMAS
@@ -59,10 +61,12 @@ class DuckDBTables(AbstractContextManager["DuckDBTables"]):
     tables see what is there now.
     """
 
-    def __init__(self, files: EventFiles) -> None:
+    def __init__(self, files: EventFiles, database: str = ":memory:") -> None:
+        """`database` is a file for tables that are to stay. Raises `duckdb.Error` for one of another kind."""
         self._files = files
         self._spill = tempfile.mkdtemp(prefix="ekiben-analysis-")
         self._duckdb = duckdb.connect(
+            database,
             config={
                 "threads": THREADS,
                 "memory_limit": f"{MEMORY_MB}MB",
@@ -71,11 +75,14 @@ class DuckDBTables(AbstractContextManager["DuckDBTables"]):
                 # Nothing is ever fetched from elsewhere.
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
-            }
+            },
         )
         self._ibis = ibis.duckdb.from_connection(self._duckdb)
         self._count = itertools.count()
         self._tables: dict[str, Table] = {}
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, *_error: object) -> None:
         """Free the memory, and the disk where some was spilled."""
@@ -92,8 +99,8 @@ class DuckDBTables(AbstractContextManager["DuckDBTables"]):
         """Compute a table now and keep it in memory."""
         name = f"kept_{next(self._count)}"
         # Not Ibis's create_table: version 12 writes a statement there that DuckDB 2 does not read.
-        self._duckdb.execute(f"CREATE TEMP TABLE {name} AS {ibis.to_sql(expression, dialect='duckdb')}")
-        return self._ibis.table(name)
+        self._duckdb.execute(f"CREATE TEMP TABLE {name} AS {statement(expression)}")
+        return ibis.table(expression.schema(), name=name)
 
     def drop(self, kept: Table) -> None:
         """Free the memory of what `keep` returned."""
@@ -101,33 +108,49 @@ class DuckDBTables(AbstractContextManager["DuckDBTables"]):
 
     def rows(self, expression: Table) -> list[dict[str, Any]]:
         """Compute an aggregate and fetch it."""
-        found = self._duckdb.execute(ibis.to_sql(expression, dialect="duckdb"))
+        found = self._duckdb.execute(statement(expression))
         names = [column[0] for column in found.description or ()]
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
     def _open(self, kind: str, readable: Readable) -> Table:
         parts = []
         if readable.clean:
-            parts.append(self._read(kind, "clean", readable.clean))
+            parts.append(self.read(kind, readable.clean))
         if readable.overlapping:
-            parts.append(each_once(self._read(kind, "overlapping", readable.overlapping)))
-        if not parts:
-            self._duckdb.register(f"{kind}_none", SCHEMAS[kind].empty_table())
-            parts.append(self._ibis.table(f"{kind}_none"))
-        return ibis.union(*parts) if len(parts) > 1 else parts[0]
+            parts.append(each_once(self.read(kind, readable.overlapping)))
+        return ibis.union(*parts) if len(parts) > 1 else parts[0] if parts else self.read(kind, [])
 
-    def _read(self, kind: str, part: str, paths: Sequence[str]) -> Table:
-        name = f"{kind}_{part}"
+    def read(self, kind: str, paths: Sequence[str]) -> Table:
+        """The events of these files, of one kind."""
+        name = f"{kind}_{next(self._count)}"
+        if not paths:
+            self._duckdb.register(name, SCHEMAS[kind].empty_table())
+            return self._named(name)
         if self._files.local:
-            held = self._ibis.read_parquet(
-                list(paths), table_name=name, hive_partitioning=False, union_by_name=True
-            )
-            return as_of_today(kind, held)
+            self._ibis.read_parquet(list(paths), table_name=name, hive_partitioning=False, union_by_name=True)
+            return as_of_today(kind, self._named(name))
         # DuckDB's own reader of object stores is an extension that is fetched from elsewhere.
         schema = pa.unify_schemas([SCHEMAS[kind], FORMER.get(kind, pa.schema([]))])
         held = pads.dataset(list(paths), filesystem=self._files.filesystem, schema=schema, format="parquet")
         self._duckdb.register(name, held)
-        return as_of_today(kind, self._ibis.table(name))
+        return as_of_today(kind, self._named(name))
+
+    def _named(self, name: str) -> Table:
+        """A table of the engine's, known by its name and columns alone (`statement`)."""
+        return ibis.table(self._ibis.get_schema(name), name=name)
+
+
+def statement(expression: Table) -> str:
+    """The DuckDB statement that computes a table of named ones."""
+    return _statement(expression.op())
+
+
+@lru_cache(maxsize=1024)
+def _statement(op: Any) -> str:
+    """What Ibis' own `to_sql` returns, not laid out for people. It takes 20 ms, and reports ask the same
+    again and again: tables are told apart by their names and columns alone.
+    """
+    return str(compiler.to_sqlglot(op.to_expr()).sql("duckdb"))
 
 
 def as_of_today(kind: str, held: Table) -> Table:

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ekiben.control.acting.editing import Editor, NoDocument, Order, UnknownExperiment
+from ekiben.control.analysis.agreement import Comparison
 from ekiben.control.api.openapi import Operation, describe
 from ekiben.control.api.plans import HistoryOf, Plans
 from ekiben.control.api.problems import (
@@ -57,6 +58,7 @@ from ekiben.experiments.parsing import parse_document
 from ekiben.experiments.problems import unknown
 from ekiben.experiments.reports.report import Report
 from ekiben.experiments.reports.tidy import metric_rows
+from ekiben.state.documents.document import Stored
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +66,15 @@ Forget = Callable[[str], Awaitable[Mapping[str, int]]]
 """Removes a user's events from files and streams; returns what it removed, by what it was."""
 
 
-def admin_app(desk: Desk, editor: Editor, auth: Auth, forget: Forget, history: HistoryOf) -> Starlette:
+Compare = Callable[[str, Stored, float], Comparison]
+"""Makes the report of an experiment at a time in two ways (`Analyses.compare`); it blocks."""
+
+
+def admin_app(
+    desk: Desk, editor: Editor, auth: Auth, forget: Forget, history: HistoryOf, compare: Compare | None = None
+) -> Starlette:
     """The API. Nothing it answers is cached, and every error is problem+json."""
-    api = Admin(desk, editor, auth, forget, history)
+    api = Admin(desk, editor, auth, forget, history, compare)
     routes = [Route(each.path, api.guarded(each), methods=[each.method]) for each in OPERATIONS]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _http_problem})
     app.router.redirect_slashes = False
@@ -76,11 +84,20 @@ def admin_app(desk: Desk, editor: Editor, auth: Auth, forget: Forget, history: H
 class Admin:
     """The handlers. They return plain values, dataclasses or a msgspec structure, sent as JSON."""
 
-    def __init__(self, desk: Desk, editor: Editor, auth: Auth, forget: Forget, history: HistoryOf) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        editor: Editor,
+        auth: Auth,
+        forget: Forget,
+        history: HistoryOf,
+        compare: Compare | None,
+    ) -> None:
         self._desk = desk
         self._editor = editor
         self._auth = auth
         self._forget = forget
+        self._compare = compare
         self._callers = Callers(desk.settings)
         self._plans = Plans(desk, history)
 
@@ -116,6 +133,16 @@ class Admin:
         if report is None:
             raise NotFound(f"there is no report of {key} yet")
         return report if query.format == "json" else csv_response(list(metric_rows(report)))
+
+    async def from_scratch(self, request: Request) -> object:
+        """The report computed from all events, beside the one of what is kept: where they differ.
+
+        It takes as long as the events are many.
+        """
+        key, _ = self._experiment(request)
+        if self._compare is None or self._desk.stored is None:
+            raise NotFound("this controller makes no reports")
+        return await asyncio.to_thread(self._compare, key, self._desk.stored, self._desk.clock())
 
     async def history(self, request: Request) -> object:
         """The changes of an experiment or of all, newest first."""
@@ -232,6 +259,7 @@ OPERATIONS: Final = (
     Operation("/experiments", Admin.experiments),
     Operation("/experiments/{key}", Admin.experiment),
     Operation("/experiments/{key}/report", Admin.report, query=ReportQuery, answer=Report, also="text/csv"),
+    Operation("/experiments/{key}/from-scratch", Admin.from_scratch, answer=Comparison),
     Operation("/experiments/{key}/history", Admin.history, query=HistoryQuery),
     Operation("/experiments/{key}/plan", Admin.plan, query=PlanQuery, answer=SamplePlan),
     Operation("/models/{model}/plan", Admin.plan_model, query=ModelPlanQuery, answer=SamplePlan),

@@ -13,6 +13,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -93,22 +94,28 @@ class EventFiles:
 
     def list(self, kind: str, first_day: date | None = None) -> list[EventFile]:
         """Every file of a kind, those inside another's range too, sorted by `EventFile.place`."""
-        found = []
-        for path in self._paths(f"{self.root}/kind={kind}"):
+        found = (file for file in self.stamped(kind) if first_day is None or file.day >= first_day)
+        return sorted(found, key=lambda file: file.place)
+
+    def stamped(self, kind: str) -> dict[EventFile, str]:
+        """Every file of a kind with its stamp, which is another once the file was written again."""
+        found = {}
+        for path, stamp in self._paths(f"{self.root}/kind={kind}"):
             file = EventFile.parse(kind, path)
             if file is None or self.path(file) != path:
                 self._skip(path)
-            elif first_day is None or file.day >= first_day:
-                found.append(file)
-        return sorted(found, key=lambda file: file.place)
+            else:
+                found[file] = stamp
+        return found
 
-    def _paths(self, folder: str) -> Iterator[str]:
-        """Every file two levels below `folder`, whatever its name. Other things there are skipped."""
+    def _paths(self, folder: str) -> Iterator[tuple[str, str]]:
+        """Every file two levels below `folder`, whatever its name, and its stamp: size and time. Other things
+        there are skipped."""
         if not self.local:
             selector = pafs.FileSelector(folder, allow_not_found=True, recursive=True)
             for info in self.filesystem.get_file_info(selector):
                 if info.type is pafs.FileType.File:
-                    yield info.path
+                    yield info.path, f"{info.size} {info.mtime_ns}"
             return
         # Not pyarrow's walk: one name that is not UTF-8, or a link to a folder above, ends it.
         for day in self._entries(folder):
@@ -116,10 +123,13 @@ class EventFiles:
                 self._skip(day.path)
                 continue
             for entry in self._entries(day.path):
-                if entry.is_file():
-                    yield entry.path
-                else:
+                if not entry.is_file():
                     self._skip(entry.path)
+                    continue
+                # Gone meanwhile: merged into another, which is listed or appears with the next look.
+                with suppress(FileNotFoundError):
+                    found = entry.stat()
+                    yield entry.path, f"{found.st_size} {found.st_mtime_ns}"
 
     def _entries(self, folder: str) -> Sequence[os.DirEntry[str]]:
         try:

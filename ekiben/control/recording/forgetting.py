@@ -4,7 +4,8 @@
    and so trimmed, as always. Entries keep their ids and their order, none is lost and none comes twice.
 2. Files that hold the user's events are written again without them, under the same name: a rename or a put,
    so a reader sees the one or the other.
-3. Outcomes and kinds of other releases first: those without a user are found by the predictions in the
+3. What was computed from those files is removed, before the request is done.
+4. Outcomes and kinds of other releases first: those without a user are found by the predictions in the
    user's exposures. A crash anywhere leaves what is needed to find the rest, and the request in Redis: it
    is done again.
 
@@ -63,12 +64,21 @@ class Forgotten(msgspec.Struct, frozen=True):
 class Forgetting:
     """Asked by any controller, done by the one that holds the lease."""
 
-    def __init__(self, redis: Redis, files: EventFiles, lease: Held, hurry: Callable[[], None]) -> None:
-        """`hurry` makes the recorder begin a round now. Nothing is closed here."""
+    def __init__(
+        self,
+        redis: Redis,
+        files: EventFiles,
+        lease: Held,
+        hurry: Callable[[], None],
+        forgotten: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`hurry` makes the recorder begin a round now. `forgotten` removes what was computed from files that
+        held the user's events; it blocks. Nothing is closed here."""
         self._redis = redis
         self._files = files
         self._lease = lease
         self._hurry = hurry
+        self._forgotten = forgotten
         self._rewrite_wanted = False
 
     async def forget(self, user_hash: str, within_s: float = 120.0) -> Forgotten:
@@ -111,6 +121,7 @@ class Forgetting:
         found = _FOUND_KEY + request
         await self._redis.set(found, msgspec.json.encode(theirs.counted), nx=True)
         await asyncio.to_thread(theirs.remove, self._files, self._lease)
+        await asyncio.to_thread(self._forgotten)
         await remove_bad_blocks(self._redis, theirs)
         async with self._redis.pipeline(transaction=True) as done:
             done.rename(found, _RESULT_KEY + request)

@@ -1,13 +1,14 @@
 """Events for the analysis' benchmark, as the recorder would have written them: made once, then kept.
 
 Users come back with the same chance each; of the outcomes three quarters name a prediction, one quarter a
-user. Ids and hashes are as long and as random as real ones.
+user. Ids and hashes are as long and as random as real ones. Days are made one after the other, so that the
+memory that it takes is that of the outcomes.
 """
 
 from __future__ import annotations
 
-import itertools
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,29 +26,45 @@ START: Final = 1_790_000_000.0
 DAYS: Final = 14
 _DAY_S: Final = 86_400
 _ROWS_A_GROUP: Final = 131_072  # as the recorder's
-_WORKERS: Final = 4
 _HEX: Final = np.frombuffer(b"0123456789abcdef", dtype="u1")
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many of each."""
+    """How many of each. So many come `later`, and then as many again and again, as often as before."""
 
     exposures: int
     outcomes: int
     users: int
+    later: int = 0
+
+    @property
+    def name(self) -> str:
+        """For folders."""
+        return f"{self.exposures}-{self.outcomes}-{self.users}-{self.later}"
 
 
-def make(size: Size, folder: Path) -> Path:
-    """Write the events below `folder`, unless they are there; returns their own folder."""
-    done = folder / f"{size.exposures}-{size.outcomes}-{size.users}"
+def make(size: Size, folder: Path, batches: int) -> Path:
+    """Write the events below `folder`, unless they are there; returns their own folder. It has one for the
+    events, `first`, and one for each batch of later ones: `later-0` and so on.
+    """
+    done = folder / size.name
     if done.exists():
         return done
     draft = done.with_suffix(".draft")
     shutil.rmtree(draft, ignore_errors=True)
-    _Maker(size, draft).write()
+    _Maker(size, draft).write(batches)
     draft.rename(done)
     return done
+
+
+@dataclass
+class _Given:
+    """Predictions and what comes of them: who, and when it happens."""
+
+    ids: Any
+    users: Any
+    at: Any
 
 
 class _Maker:
@@ -55,35 +72,59 @@ class _Maker:
         self._size = size
         self._folder = folder
         rng = self._rng = np.random.default_rng(11)
-        self._users = np.frombuffer(rng.bytes(16 * size.users), dtype="V16")
+        self._hashes = np.frombuffer(rng.bytes(16 * size.users), dtype="V16")
         self._treated = rng.random(size.users) < 0.5
-        self._at = np.sort(rng.random(size.exposures)) * DAYS * _DAY_S + START
-        self._who = rng.integers(0, size.users, size.exposures)
-        self._prefixes = np.frombuffer(rng.bytes(8 * _WORKERS).hex().encode(), dtype="u1").reshape(-1, 16)
+        self._coming: list[_Given] = []
 
-    def write(self) -> None:
-        bounds = np.searchsorted(self._at, START + _DAY_S * np.arange(DAYS + 1))
-        for first, last in itertools.pairwise(bounds):
-            self._write("exposure", self._exposures(np.arange(first, last)))
-        given = np.sort(self._rng.choice(self._size.exposures, self._size.outcomes, replace=False))
-        at = self._at[given] + self._rng.exponential(6 * 3600, len(given))
-        order = np.argsort(at)
-        for part in np.array_split(order, DAYS + 1):
-            self._write("outcome", self._outcomes(given[part], at[part]))
+    def write(self, batches: int) -> None:
+        first = self._folder / "first"
+        # What would happen in the hours after the end never comes.
+        share = self._size.outcomes / self._size.exposures * DAYS / (DAYS - 0.25)
+        for day, count in enumerate(np.bincount(np.arange(self._size.exposures) % DAYS, minlength=DAYS)):
+            begin = START + day * _DAY_S
+            self._expose(first, int(count), begin, _DAY_S, share)
+            self._bring(first, begin + _DAY_S)
+        end = START + DAYS * _DAY_S
+        later = self._size.later / (self._size.exposures + self._size.outcomes)
+        seconds = later * DAYS * _DAY_S
+        for batch in range(batches if later else 0):
+            folder, begin = self._folder / f"later-{batch}", end + batch * seconds
+            self._expose(folder, round(later * self._size.exposures), begin, seconds, share)
+            self._bring(folder, begin + seconds)
 
-    def _exposures(self, numbers: Any) -> dict[str, Any]:
-        rng, count = self._rng, len(numbers)
-        users = self._who[numbers]
+    def _expose(self, folder: Path, count: int, begin: float, seconds: float, share: float) -> None:
+        """Write exposures of a stretch of time, and note what will come of some."""
+        rng = self._rng
+        at = np.sort(rng.random(count)) * seconds + begin
+        users = rng.integers(0, self._size.users, count)
+        ids = self._prediction_ids(at)
+        self._write(folder, "exposure", self._exposures(ids, users, at))
+        some = np.flatnonzero(rng.random(count) < share)
+        self._coming.append(_Given(ids[some], users[some], at[some] + rng.exponential(6 * 3600, len(some))))
+
+    def _bring(self, folder: Path, until: float) -> None:
+        """Write the outcomes that have happened by then."""
+        ids, users, at = (
+            np.concatenate([getattr(each, name) for each in self._coming]) for name in ("ids", "users", "at")
+        )
+        order = np.argsort(at, kind="stable")
+        come = order[: int(np.searchsorted(at[order], until))]
+        rest = order[len(come) :]
+        self._coming = [_Given(ids[rest], users[rest], at[rest])]
+        self._write(folder, "outcome", self._outcomes(_Given(ids[come], users[come], at[come])))
+
+    def _exposures(self, ids: Any, users: Any, at: Any) -> dict[str, Any]:
+        rng, count = self._rng, len(at)
         treated = self._treated[users]
         chance = rng.random(count)
         fell_back = (chance >= 0.003) & (chance < 0.01) & treated
         version = np.where(treated & ~fell_back, 1, 0)
-        ids = _hex(self._prediction_ids(numbers), 24)
+        texts = _hex(ids)
         return {
-            "event_id": ids,
-            "at": self._at[numbers],
-            "prediction_id": ids,
-            "user_hash": _hex(self._user_hashes(users), 32),
+            "event_id": texts,
+            "at": at,
+            "prediction_id": texts,
+            "user_hash": _hex(self._hashes[users]),
             "model": _one_of(["credit"], np.zeros(count)),
             "version": _one_of(["v1", "v2"], version),
             "model_version": _one_of(["credit_v1:m5yx2f3a", "credit_v2:q7kd9b1c"], version),
@@ -100,39 +141,41 @@ class _Maker:
             "decision": _one_of(["approved", "declined"], rng.random(count) < 0.3),
             "latency_ms": rng.gamma(2, 30, count),
             "status": np.full(count, 200, "i4"),
-            "received_at": self._at[numbers] + 0.05,
+            "attributes": _one_of(
+                [f'{{"country":"{country}","plan":"{plan}"}}' for country in "ABCDE" for plan in "xyz"],
+                users % 15,
+            ),
+            "received_at": at + 0.05,
         }
 
-    def _outcomes(self, given: Any, at: Any) -> dict[str, Any]:
-        rng, count = self._rng, len(given)
+    def _outcomes(self, given: _Given) -> dict[str, Any]:
+        rng, count = self._rng, len(given.at)
         by_user = rng.random(count) < 0.25
         name = rng.choice(4, count, p=[0.35, 0.25, 0.25, 0.15])
-        profit = rng.normal(10 + 2 * self._treated[self._who[given]], 165)
-        predictions = _hex(self._prediction_ids(given), 24)
-        users = _hex(self._user_hashes(self._who[given]), 32)
+        profit = rng.normal(10 + 2 * self._treated[given.users], 165)
         nothing = pa.nulls(count, pa.string())
+        received_at = np.sort(given.at + 1)
         return {
-            "event_id": _hex(np.frombuffer(rng.bytes(12 * count).hex().encode(), dtype="u1"), 24),
-            "at": at,
-            "prediction_id": pa.compute.if_else(pa.array(by_user), nothing, predictions),
-            "user_hash": pa.compute.if_else(pa.array(by_user), users, nothing),
+            "event_id": _hex(self._prediction_ids(received_at)),
+            "at": given.at,
+            "prediction_id": pa.compute.if_else(pa.array(by_user), nothing, _hex(given.ids)),
+            "user_hash": pa.compute.if_else(pa.array(by_user), _hex(self._hashes[given.users]), nothing),
             "name": _one_of(["profit", "good", "orders", "complaint"], name),
             "value": np.where(name == 0, profit, np.where(name == 1, rng.random(count) < 0.7, 1.0)),
-            "received_at": at + 1,
+            "received_at": received_at,
         }
 
-    def _prediction_ids(self, numbers: Any) -> Any:
-        """A worker's prefix and its count, as `router.records.events.IdMaker` makes them."""
-        letters = np.empty((len(numbers), 24), dtype="u1")
-        letters[:, :16] = self._prefixes[numbers % _WORKERS]
-        for place in range(8):
-            letters[:, 23 - place] = _HEX[(numbers // _WORKERS >> 4 * place) & 15]
-        return letters
+    def _prediction_ids(self, at: Any) -> Any:
+        """UUIDs of version 7, as `router.records.events.IdMaker` makes them."""
+        letters = np.frombuffer(self._rng.bytes(16 * len(at)), dtype="u1").reshape(-1, 16).copy()
+        ms = (at * 1000).astype("u8")
+        for place in range(6):
+            letters[:, place] = ms >> np.uint64(8 * (5 - place)) & np.uint64(255)
+        letters[:, 6] = 0x70 | letters[:, 6] & 0x0F
+        letters[:, 8] = 0x80 | letters[:, 8] & 0x3F
+        return letters.view("V16")[:, 0]
 
-    def _user_hashes(self, users: Any) -> Any:
-        return np.frombuffer(self._users[users].tobytes().hex().encode(), dtype="u1")
-
-    def _write(self, kind: str, columns: dict[str, Any]) -> None:
+    def _write(self, folder: Path, kind: str, columns: dict[str, Any]) -> None:
         count = len(columns["at"])
         if not count:
             return
@@ -147,17 +190,24 @@ class _Maker:
         )
         first, last = (int(columns["received_at"][place] * 1000) for place in (0, -1))
         day = datetime.fromtimestamp(first / 1000, UTC).date()
-        folder = self._folder / f"kind={kind}" / f"day={day}"
+        folder = folder / f"kind={kind}" / f"day={day}"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"2-{first:014d}.000000-{last:014d}.000000.parquet"
         pq.write_table(table, path, compression="zstd", row_group_size=_ROWS_A_GROUP)
 
 
-def _hex(letters: Any, width: int) -> Any:
-    """Rows of ASCII letters as strings of one width."""
-    count = letters.size // width
-    offsets = np.arange(count + 1, dtype="i4") * width
-    return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(letters.tobytes()))
+def files_of(folder: Path) -> Iterator[Path]:
+    """The event files below a folder, relative to it."""
+    return (each.relative_to(folder) for each in sorted(folder.glob("kind=*/day=*/*.parquet")))
+
+
+def _hex(raw: Any) -> Any:
+    """Rows of 16 bytes as strings of 32 hex digits."""
+    held = np.frombuffer(raw.tobytes(), dtype="u1")
+    letters = np.empty(2 * held.size, dtype="u1")
+    letters[::2], letters[1::2] = _HEX[held >> 4], _HEX[held & 15]
+    offsets = np.arange(len(raw) + 1, dtype="i4") * 32
+    return pa.StringArray.from_buffers(len(raw), pa.py_buffer(offsets), pa.py_buffer(letters.tobytes()))
 
 
 def _one_of(values: list[str], places: Any) -> Any:

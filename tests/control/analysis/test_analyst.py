@@ -29,6 +29,7 @@ class Analyses(analysing.Analyses):
     def __init__(self, *broken: str) -> None:
         self.asked: list[tuple[str, float]] = []
         self._broken = broken
+        self.kept: set[str] = set()
         self.newest: dict[str, float] = {}
         self.waiting = False
 
@@ -43,6 +44,9 @@ class Analyses(analysing.Analyses):
     def newest_outcomes(self, experiments: Collection[str], since: float) -> dict[str, float]:
         assert since <= min(self.newest.values(), default=since)
         return {key: at for key, at in self.newest.items() if key in experiments}
+
+    def let_go(self, but: Collection[str] = ()) -> None:
+        self.kept = set(but)
 
     def shadow_reports(self, stored: Stored, now: float) -> list[ShadowReport]:
         return []
@@ -61,6 +65,15 @@ def two_experiments() -> Document:
     assert isinstance(experiments, dict)
     return parse_document({**data, "experiments": {**experiments, "other": {
         **experiments[EXPERIMENT], "status": "draft"}}})  # fmt: skip
+
+
+async def test_what_reports_are_made_of_is_kept_of_experiments_that_need_one(scene: Scene) -> None:
+    stored = await scene.put(two_experiments())
+    analysis = Analyses()
+    one, _ = await analyst(scene, analysis)
+    analysis.kept = {"ended long ago"}
+    await one.round(stored)
+    assert analysis.kept == {EXPERIMENT}
 
 
 async def test_a_report_is_of_a_moment_before_which_everything_is_on_disk(scene: Scene) -> None:

@@ -20,6 +20,7 @@ from ekiben.control.recording.forgetting import (
     Forgetting,
     Forgotten,
     NotForgotten,
+    find_theirs,
 )
 from ekiben.control.recording.housekeeping import Housekeeper
 from ekiben.control.recording.intake import BAD_BLOCKS_STREAM
@@ -116,6 +117,20 @@ async def test_a_request_that_is_done_again_after_a_crash_tells_what_the_first_a
     await Forgetting(redis, files, Lease(), lambda: None).do_requests()
     told = msgspec.json.decode(await redis.get("ekiben:forgotten:r"), type=Forgotten)
     assert told == Forgotten(exposures=2, predictions=1, shadows=1, outcomes=2, files=4)
+
+
+async def test_what_was_computed_of_a_user_is_removed_once_the_files_have_nothing_of_the_user(
+    redis: Redis, files: EventFiles
+) -> None:
+    put_users(files)
+    await redis.hset(REQUESTS_KEY, "r", "ann")  # type: ignore[misc]
+    found: list[Forgotten] = []
+
+    def forgotten() -> None:
+        found.append(find_theirs(files, "ann", Lease()).counted)
+
+    await Forgetting(redis, files, Lease(), lambda: None, forgotten).do_requests()
+    assert found == [Forgotten()]
 
 
 async def test_blocks_put_aside_that_are_the_users_or_cannot_be_read_go_and_others_stay(
