@@ -124,6 +124,10 @@ class Metric(Part):
     """The outcomes that a ratio divides by. Only a ratio has it."""
     covariate: str | None = Field(default=None, min_length=1, max_length=100, examples=["earlier_profit"])
     """Outcomes from before the first exposure that explain a part of the variance (CUPED)."""
+    cap: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[500])
+    """The most that a user counts, in the outcome's unit: a value is cut to between -cap and cap. In a ratio
+    it is the most of the denominator. The metric without the cap is shown beside it.
+    """
     measure: Annotated[LabelMeasure, Field(strict=False)] = LabelMeasure.ROC_AUC
     """Which measure of a label is compared. `brier` and `log_loss` need `better: lower`."""
     min_effect: Amount | None = Field(default=None, examples=[0.5, "5%"])

@@ -12,7 +12,7 @@ from rich.table import Table
 from ekiben.experiments.durations import format_duration
 from ekiben.experiments.judging.comparability import comparability_lines
 from ekiben.experiments.judging.differing import differing_lines
-from ekiben.experiments.judging.wording import doubts, fading_words
+from ekiben.experiments.judging.wording import doubts, fading_words, uncapped
 from ekiben.experiments.kinds.label import LabelMeasure
 from ekiben.experiments.reports.effect import Interval
 from ekiben.experiments.reports.labels import LabelQuality
@@ -183,6 +183,8 @@ def _notes(report: Report) -> Iterator[str]:
     yield from _of_metrics(report)
     yield from comparability_lines(report)
     yield from doubts(report)
+    for metric in report.metrics:
+        yield from uncapped(report, metric)
     if report.lag_s is not None and report.lag_s > 60:
         yield f"the newest {format_duration(report.lag_s)} of events are not in it yet"
 

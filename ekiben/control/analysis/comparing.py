@@ -22,7 +22,7 @@ from ekiben.experiments.document import Better
 from ekiben.experiments.judging.states import metric_state
 from ekiben.experiments.kinds.kind import Kind
 from ekiben.experiments.reports.effect import Effect, Point
-from ekiben.experiments.reports.metric import MetricReport, Role, VariantMetric
+from ekiben.experiments.reports.metric import MetricReport, Role, State, VariantMetric
 from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.label_quality import fixed_interval
 from ekiben.experiments.statistics.moments import Moments
@@ -43,12 +43,19 @@ def metric_report(
     variants: Sequence[VariantMetric],
     changes: dict[str, Effect],
     hold_at: float | None = None,
+    unjudged: Mapping[str, State] = {},
     **more: Any,
 ) -> MetricReport:
     """The report of a metric with its `variants`, the control first, and each treatment's effect; `more` are
-    further fields of the report.
+    further fields of the report. A comparison with a variant of `unjudged` has that state and no intervals.
     """
     control, *treatments = variants
+    doubts = {
+        each.variant: doubt
+        for each in treatments
+        if (doubt := unjudged.get(control.variant, unjudged.get(each.variant))) is not None
+    }
+    changes |= {variant: effects.without_intervals(changes[variant]) for variant in doubts}
     states = {
         each.variant: metric_state(
             role,
@@ -62,6 +69,7 @@ def metric_report(
         )
         for each in treatments
     }
+    states |= {variant: doubt for variant, doubt in doubts.items() if states[variant] is not State.NO_DATA}
     return MetricReport(
         name=name,
         kind=kind.name,
@@ -83,6 +91,7 @@ def compare(kind: Kind, control: Moments, treatment: Moments, alpha: float, plan
 
 def in_variant(kind: Kind, variant: str, moments: Moments, alpha: float) -> VariantMetric:
     """A metric in one variant: its value, known from the first user on, with its fixed-sample interval."""
+    effective = moments.effective if kind.is_ratio else None
     # Not the standard error of `estimate`: that of a share is never 0, and a metric without any outcome is.
     plain = kind.plain(moments)
     return VariantMetric(
@@ -91,6 +100,7 @@ def in_variant(kind: Kind, variant: str, moments: Moments, alpha: float) -> Vari
         mean=kind.value(moments),
         std=None if plain is None else plain.std_error * sqrt(plain.users),
         interval=fixed_interval(kind.estimate(moments), NormalDist().inv_cdf(1 - alpha / 2)),
+        effective_users=effective,
     )
 
 
@@ -113,7 +123,7 @@ def series(
             seen[bucket.variant] += moments[bucket]
         control, treated = seen[0], seen[treatment]
         users = control.n + treated.n
-        if min(control.n, treated.n) >= JUDGED_FROM:
+        if min(control.n, treated.n) >= JUDGED_FROM and not any(map(kind.is_dominated, seen.values())):
             effect = effects.effect(*kind.pair(control, treated), alpha, planned_users)
             points.append(Point(at=at, users=users, absolute=effect.absolute, interval=effect.interval))
     return tuple(points)

@@ -17,7 +17,7 @@ from ekiben.experiments.kinds.kind import Kind
 from ekiben.experiments.reports.effect import CohortEffect, Fading
 from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.moments import Moments
-from ekiben.experiments.statistics.sequential import JUDGED_FROM
+from ekiben.experiments.statistics.sequential import JUDGED_FROM, PLANNED_USERS
 
 DAY_S: Final = 86_400.0
 CUTS_DAYS: Final = (1, 2, 4, 8, 16, 32)
@@ -40,14 +40,20 @@ class _Cohort(NamedTuple):
     def suffices(self) -> bool:
         return min(self.control.n, self.treated.n) >= JUDGED_FROM
 
-    def effect(self, kind: Kind, alpha: float) -> CohortEffect:
-        found = effects.effect(*kind.pair(self.control, self.treated), alpha)
+    def effect(self, kind: Kind, alpha: float, planned_users: float) -> CohortEffect:
+        found = effects.effect(*kind.pair(self.control, self.treated), alpha, planned_users)
+        if kind.is_dominated(self.control) or kind.is_dominated(self.treated):
+            found = effects.without_intervals(found)
         users = self.control.n + self.treated.n
         return CohortEffect(self.since, self.until, users, found.absolute, found.interval)
 
 
 def by_day(
-    kind: Kind, moments: Mapping[Bucket, Moments], treatment: int, alpha: float
+    kind: Kind,
+    moments: Mapping[Bucket, Moments],
+    treatment: int,
+    alpha: float,
+    planned_users: float = PLANNED_USERS,
 ) -> tuple[CohortEffect, ...]:
     """The effect of one treatment (its place; the control's is 0) among the users of each day, or of as many
     days as it takes until each variant has enough. Those of the last days are waited for.
@@ -57,13 +63,18 @@ def by_day(
     for day in _days(moments, treatment):
         held = day if held is None else held + day
         if held.suffices:
-            found.append(held.effect(kind, alpha))
+            found.append(held.effect(kind, alpha, planned_users))
             held = None
     return tuple(found)
 
 
 def fading(
-    kind: Kind, moments: Mapping[Bucket, Moments], treatment: int, better: Better, alpha: float
+    kind: Kind,
+    moments: Mapping[Bucket, Moments],
+    treatment: int,
+    better: Better,
+    alpha: float,
+    planned_users: float = PLANNED_USERS,
 ) -> Fading | None:
     """Whether later users surely have less of the effect than the first: at some cut the whole interval of
     the later ones is on the bad side of that of the first. Of several cuts it is the clearest.
@@ -80,7 +91,7 @@ def fading(
             continue
         first, later = (reduce(add, side) for side in sides)
         if first.suffices and later.suffices:
-            fades = Fading(cut, first.effect(kind, share), later.effect(kind, share))
+            fades = Fading(cut, *(side.effect(kind, share, planned_users) for side in (first, later)))
             found.append((_fall(fades, better), fades))
     apart, clearest = max(found, key=lambda each: each[0], default=(0.0, None))
     return clearest if apart > 0 else None

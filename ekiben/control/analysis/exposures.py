@@ -14,6 +14,7 @@ import ibis
 from ekiben.control.analysis.attributes import column, value_of
 from ekiben.control.analysis.metrics import moment_sums
 from ekiben.control.analysis.tables import Table
+from ekiben.experiments.kinds.requests import REQUEST_METRICS, REQUESTS_OF_A_USER
 
 ANSWERED_BY: Final = ("assigned_by", "variant", "version", "model_version", "result")
 _NEVER: Final = 1e18
@@ -49,8 +50,9 @@ def by_user(
     answered_until: float | None = None,
 ) -> Table:
     """One row for each user whom the hash assigned: the counts `requests`, `errors`, `fallbacks` and `slow`
-    (longer than `slow_ms`), for each variant, by its place, the first exposure to it, and with `said` what
-    the first of all said of the user. `answered` counts the answered requests until that time, if any.
+    (longer than `slow_ms`), when the first error and the first fallback were, for each variant, by its place,
+    the first exposure to it, and with `said` what the first of all said of the user. `answered` counts the
+    answered requests until that time, if any.
     """
     hashed = exposed.filter((exposed.assigned_by == "hash") & exposed.variant.isin(variants))
     firsts = {
@@ -64,6 +66,8 @@ def by_user(
     return hashed.group_by("user_hash").aggregate(
         **request_counts(hashed, slow_ms),
         **answers,
+        first_error=hashed["at"].min(where=hashed.result == "error"),
+        first_fallback=hashed["at"].min(where=hashed.result == "fallback"),
         **firsts,
         **({_FIRST_SAID: _first_said(hashed)} if said else {}),
     )
@@ -120,9 +124,26 @@ def joined_since(users: Table, since: float, settles: float, now: float) -> Tabl
 
 def split(users: Table) -> Table:
     """For each (variant, crossed): how many `users`, and for each count of theirs the sums of its moments, y
-    being the requests.
+    being the requests. Both are scaled so that a user has at most REQUESTS_OF_A_USER.
     """
     sums = {"users": users.count()}
-    for name in ("errors", "fallbacks", "slow"):
-        sums |= moment_sums(name, users[name].cast("float64"), users.requests.cast("float64"))
+    requests = ibis.least(users.requests, REQUESTS_OF_A_USER).cast("float64")
+    for each in REQUEST_METRICS.values():
+        share = users[each.counted] / users.requests
+        sums |= moment_sums(each.counted, share * requests, requests)
     return users.group_by("variant", "crossed").aggregate(**sums)
+
+
+def first_results(users: Table, most: int) -> Table:
+    """(variant, place) of the first users of each variant, at most so many, by their first exposures, and
+    whether that one was among `errors` and among `fallbacks`.
+    """
+    alone = users.filter(~users.crossed)
+    place = ibis.row_number().over(group_by="variant", order_by=[alone.first_at, alone.user_hash])
+    ranked = alone.mutate(place=place).filter(lambda t: t.place < most).order_by("variant", "place")
+    return ranked.select(
+        "variant",
+        "place",
+        errors=(ranked.first_error == ranked.first_at).fill_null(False),
+        fallbacks=(ranked.first_fallback == ranked.first_at).fill_null(False),
+    )

@@ -8,18 +8,20 @@ from typing import Any
 
 import msgspec
 
-from ekiben.control.analysis import delays, differing, exposures, label_sums, metrics, told, usable
+from ekiben.control.analysis import delays, differing, exposures, label_sums, told, usable
 from ekiben.control.analysis.delays import ArrivalCount
 from ekiben.control.analysis.label_sums import LabelSums
-from ekiben.control.analysis.metrics import Bucket, bucket_width_s, matured, moments_of, names_of, settles_s
+from ekiben.control.analysis.metrics import Bucket, matured, moments_of, names_of, settles_s
 from ekiben.control.analysis.reasons import ORDER, Line, Reason, name_reason
 from ekiben.control.analysis.segments import Segmented, SegmentSums
 from ekiben.control.analysis.source import Source
+from ekiben.control.analysis.summing import sum_users
 from ekiben.control.analysis.tables import EventTables, Table
 from ekiben.experiments.document import Experiment, Metric
 from ekiben.experiments.kinds.requests import REQUEST_METRICS
 from ekiben.experiments.reports.past import Step, StepUsers
 from ekiben.experiments.statistics.moments import Moments
+from ekiben.experiments.statistics.sequential import JUDGED_FROM
 from ekiben.state.documents.document import Stored
 
 
@@ -48,7 +50,12 @@ class Evidence(msgspec.Struct, frozen=True):
     overridden: int = 0
     step: StepUsers | None = None
     requests: Mapping[str, Mapping[int, Moments]] = {}  # by the metric's name
+    first_results: Mapping[
+        str, Mapping[int, tuple[bool, ...]]
+    ] = {}  # of the first users, where there are few
     values: Mapping[str, Mapping[Bucket, Moments]] = {}  # by the metric's name
+    uncapped: Mapping[str, Mapping[Bucket, Moments]] = {}  # of metrics with a cap
+    p99: Mapping[str, float] = {}  # of the control's users: the 99th percentile of what a cap cuts
     labels: Mapping[str, Mapping[int, LabelSums]] = {}
     segments: Mapping[str, Sequence[SegmentSums]] = {}  # by the attribute's name
     delays: Mapping[str, Sequence[ArrivalCount]] = {}
@@ -84,6 +91,9 @@ def gather(source: Source, key: str, stored: Stored, now: float, step: Step | No
             metric: {row["variant"]: moments_of(each.counted, row["users"], row) for row in alone}
             for metric, each in REQUEST_METRICS.items()
         },
+        first_results=_first_results(
+            tables, users, min(joined[place] for place, _ in enumerate(experiment.variants))
+        ),
     )
     segmented = Segmented(tables, users, experiment.segments) if experiment.segments else None
     if experiment.metrics:
@@ -91,6 +101,23 @@ def gather(source: Source, key: str, stored: Stored, now: float, step: Step | No
     if segmented is not None:
         evidence = msgspec.structs.replace(evidence, segments=segmented.sums())
     return evidence
+
+
+def _first_results(tables: EventTables, users: Table, fewest: int) -> dict[str, dict[int, tuple[bool, ...]]]:
+    """Of each guardrail that has a result of its own, whether the first request of each variant's first users
+    had it: as long as a variant has too few for an interval.
+    """
+    if fewest >= JUDGED_FROM:
+        return {}
+    rows = tables.rows(exposures.first_results(users, JUDGED_FROM))
+    return {
+        metric: {
+            place: tuple(row[each.counted] for row in rows if row["variant"] == place)
+            for place in {row["variant"] for row in rows}
+        }
+        for metric, each in REQUEST_METRICS.items()
+        if each.result is not None
+    }
 
 
 def _step_users(
@@ -141,13 +168,15 @@ def _with_outcomes(
     having = {name: {place: sums.users for place, sums in each.items()} for name, each in gathered.items()}
     numbers = [metric for metric in declared if not metric.kind.of_predictions]
     whole, parts = differing.of_requests(numbers), differing.parts(experiment, numbers)
-    values, divided = _values(source, of_users.values, whole, parts, segmented, started_at, now)
-    having |= divided
+    sums = sum_users(source, of_users.values, whole, parts, segmented, started_at, now)
+    having |= sums.divided
     return msgspec.structs.replace(
         evidence,
-        values=values,
+        values=sums.values,
+        uncapped=sums.uncapped,
+        p99=sums.p99,
         labels=gathered,
-        pairs=_pairs(source, experiment, numbers, values, started_at, now),
+        pairs=_pairs(source, experiment, numbers, sums.values, started_at, now),
         delays={
             metric.name: delays.arrivals(tables, of_users.arrived[metric.name], metric, now)
             for metric in declared
@@ -183,34 +212,6 @@ def _labels(
         segmented.add_labels(scored, metric)
     tables.drop(scored)
     return found
-
-
-def _values(
-    source: Source,
-    values: Table,
-    whole: Sequence[Metric],
-    parts: Sequence[Metric],
-    segmented: Segmented | None,
-    started_at: float,
-    now: float,
-) -> tuple[dict[str, dict[Bucket, Moments]], dict[str, dict[int, int]]]:
-    """The moments of each metric, and of the ratios who has something to divide by."""
-    numbers, moments = [*whole, *parts], {}
-    for settles in told.settling(numbers):
-        width_s = bucket_width_s(started_at + settles, now)
-        places = [place for place, metric in enumerate(numbers) if settles_s(metric) == settles]
-        counts = source.tables.rows(metrics.matured_users(source.users(), settles, width_s, now))
-        sums = source.tables.rows(metrics.matured_sums(values, places, settles, width_s, now))
-        for place in places:
-            moments[numbers[place].name] = metrics.moments(counts, sums, place, settles, width_s, now)
-    divided = {
-        metric.name: usable.divided_by_variant(source.tables, values, place, settles_s(metric), now)
-        for place, metric in enumerate(numbers)
-        if metric.kind.of_some_users
-    }
-    if segmented is not None and whole:
-        segmented.add_values(values, whole, now)
-    return moments, divided
 
 
 def _pairs(

@@ -12,16 +12,19 @@ from ekiben.control.analysis.label_sums import BINS, LabelSums, no_labels
 from ekiben.experiments.document import Metric
 from ekiben.experiments.kinds.label import LabelMeasure
 from ekiben.experiments.reports.labels import ClassQuality, LabelQuality
-from ekiben.experiments.reports.metric import MetricReport, Role, VariantMetric
+from ekiben.experiments.reports.metric import MetricReport, Role, State, VariantMetric
 from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.effects import Estimate
 from ekiben.experiments.statistics.label_quality import (
     AucSums,
     calibration_bin,
+    enough_of_each,
     fixed_interval,
     mean_roc_auc,
     roc_auc,
 )
+from ekiben.experiments.statistics.moments import Moments
+from ekiben.experiments.statistics.sequential import JUDGED_FROM
 
 
 def label_report(
@@ -49,8 +52,11 @@ def label_report(
         metric.kind,
         role,
         metric.better,
-        [_in_variant(variant, found[variant].users, each, z) for variant, each in compared.items()],
+        [_in_variant(variant, found[variant], each, z) for variant, each in compared.items()],
         changes,
+        unjudged={
+            name: doubt for name, each in found.items() if (doubt := doubt_of(metric, each)) is not None
+        },
         window_hours=metric.window_hours,
         labels=tuple(
             _quality(metric, variant, model_versions[variant], found[variant], measured[variant], z)
@@ -70,13 +76,26 @@ def estimates(metric: Metric, sums: LabelSums) -> dict[LabelMeasure, Estimate | 
     }
 
 
-def _in_variant(variant: str, users: int, value: Estimate | None, z: float) -> VariantMetric:
+def doubt_of(metric: Metric, sums: LabelSums) -> State | None:
+    """Why a variant cannot be compared, None where it can."""
+    if metric.measure is LabelMeasure.ROC_AUC and not enough_of_each(sums.areas):
+        return State.NO_DATA
+    return State.DOMINATED if _labels(sums).effective < JUDGED_FROM else None
+
+
+def _labels(sums: LabelSums) -> Moments:
+    """Moments whose y is how many labelled predictions a user has."""
+    return sums.losses["brier"]
+
+
+def _in_variant(variant: str, sums: LabelSums, value: Estimate | None, z: float) -> VariantMetric:
     return VariantMetric(
         variant=variant,
-        users=users,
+        users=sums.users,
         mean=None if value is None else value.value,
         std=None if value is None else value.std_error * sqrt(value.users),
         interval=fixed_interval(value, z),
+        effective_users=_labels(sums).effective,
     )
 
 

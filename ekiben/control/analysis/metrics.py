@@ -102,14 +102,22 @@ def names_of(metrics: Sequence[Metric]) -> set[str]:
     return {name for names in used for name in names if name is not None}
 
 
+def columns_of(place: int, metric: Metric) -> tuple[str, ...]:
+    """What a metric is called in columns: by its place, and where it has a cap, also without it."""
+    return (str(place),) if metric.cap is None else (str(place), f"{place}_uncapped")
+
+
 def user_values(outcomes: Table, metrics: Sequence[Metric], of_user: Sequence[str]) -> Table:
     """One row for each user (of one variant) with an outcome: the columns `of_user`, which say the same in
-    each of the user's outcomes, and for each metric, by its place, its value x and its y (a ratio's
-    denominator or the covariate; 0 without).
+    each of the user's outcomes, and for each metric, by its names of `columns_of`, its value x and its y (a
+    ratio's denominator or the covariate; 0 without).
     """
     columns: dict[str, Any] = {}
     for place, metric in enumerate(metrics):
-        columns |= {f"{name}_{place}": value for name, value in _value(outcomes, metric).items()}
+        whole = _value(outcomes, metric)
+        pairs = [whole] if metric.cap is None else [metric.kind.capped(*whole, metric.cap), whole]
+        for of, (x, y) in zip(columns_of(place, metric), pairs, strict=True):
+            columns |= {f"x_{of}": x, f"y_{of}": y}
     return outcomes.group_by("user_hash").aggregate(
         **{name: outcomes[name].arbitrary() for name in of_user}, **columns
     )
@@ -145,17 +153,19 @@ def matured_users(users: Table, settles: float, width_s: int, now: float) -> Tab
     return stretches.group_by("variant", "bucket").aggregate(n=stretches.count())
 
 
-def matured_sums(values: Table, places: Sequence[int], settles: float, width_s: int, now: float) -> Table:
-    """(variant, bucket) and the sums of these metrics, of which all users mature alike."""
+def matured_sums(values: Table, names: Sequence[str], settles: float, width_s: int, now: float) -> Table:
+    """(variant, bucket) and the sums of metrics with these names of `columns_of`, of which all users mature
+    alike.
+    """
     stretches = _matured(values, settles, width_s, now)
-    return stretches.group_by("variant", "bucket").aggregate(**sums_of(stretches, places))
+    return stretches.group_by("variant", "bucket").aggregate(**sums_of(stretches, names))
 
 
-def sums_of(values: Table, places: Sequence[int]) -> dict[str, Any]:
-    """The aggregates that `moments_of` reads of these metrics, in rows of `user_values`."""
+def sums_of(values: Table, names: Sequence[str]) -> dict[str, Any]:
+    """The aggregates that `moments_of` reads of metrics with these names, in rows of `user_values`."""
     sums: dict[str, Any] = {}
-    for place in places:
-        sums |= moment_sums(str(place), values[f"x_{place}"], values[f"y_{place}"])
+    for of in names:
+        sums |= moment_sums(of, values[f"x_{of}"], values[f"y_{of}"])
     return sums
 
 
@@ -167,24 +177,31 @@ def matured(table: Table, settles: float, now: float) -> Table:
 def moments(
     users: Sequence[Mapping[str, Any]],
     sums: Sequence[Mapping[str, Any]],
-    place: int,
+    of: str,
     settles: float,
     width_s: int,
     now: float,
 ) -> dict[Bucket, Moments]:
-    """The rows of `matured_users` and of `matured_sums` as moments, of one metric."""
+    """The rows of `matured_users` and of `matured_sums` as moments, of the metric with this name."""
     found = {(row["variant"], row["bucket"]): row for row in sums}
     made: dict[Bucket, Moments] = {}
     for row in users:
         since = row["bucket"] * float(width_s)
         until = since + width_s
         bucket = Bucket(row["variant"], since, until, min(until + settles, now))
-        of = found.get((row["variant"], row["bucket"]), {})
-        made[bucket] = moments_of(str(place), row["n"], of)
+        made[bucket] = moments_of(of, row["n"], found.get((row["variant"], row["bucket"]), {}))
     return made
 
 
-def _value(outcomes: Table, metric: Metric) -> dict[str, Any]:
+def largest(values: Table, place: int, metric: Metric, variant: int, now: float, above: int) -> Table:
+    """One row at most: the `size` of what a cap cuts, of the user of a variant whom so many are above."""
+    of = columns_of(place, metric)[-1]
+    theirs = matured(values, settles_s(metric), now).filter(values.variant == variant)
+    sizes = theirs.select(size=metric.kind.size(theirs[f"x_{of}"], theirs[f"y_{of}"]))
+    return sizes.order_by(ibis.desc("size")).limit(1, offset=above)
+
+
+def _value(outcomes: Table, metric: Metric) -> tuple[Any, Any]:
     def total(where: Any) -> Any:
         return outcomes.value.sum(where=where).fill_null(0.0)
 
@@ -195,7 +212,7 @@ def _value(outcomes: Table, metric: Metric) -> dict[str, Any]:
     elif metric.covariate is not None:
         y = total(_as_covariate(outcomes, metric))
     own = inside & (outcomes.name == metric.outcome)
-    return {"x": metric.kind.of_user(outcomes, own), "y": y}
+    return metric.kind.of_user(outcomes, own), y
 
 
 def summed(metric: Metric) -> list[str]:

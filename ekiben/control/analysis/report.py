@@ -27,13 +27,14 @@ from ekiben.experiments.judging.watched import corrected
 from ekiben.experiments.kinds.kind import Kind
 from ekiben.experiments.kinds.requests import REQUEST_METRICS
 from ekiben.experiments.kinds.table import REQUESTS
-from ekiben.experiments.reports.metric import MetricReport, Role
+from ekiben.experiments.reports.metric import MetricReport, Role, State
 from ekiben.experiments.reports.outcomes import WAITING, LeftOut, OutcomeCounts
 from ekiben.experiments.reports.past import Past, Redeployment
 from ekiben.experiments.reports.report import Decision, Report, VariantUsers, Verdict
 from ekiben.experiments.reports.srm import Srm
 from ekiben.experiments.shares import buckets_held
 from ekiben.experiments.statistics import effects
+from ekiben.experiments.statistics.broken import ITS_SHARE, broken_e_value
 from ekiben.experiments.statistics.moments import Moments
 from ekiben.experiments.statistics.srm import srm_test
 from ekiben.state.documents.document import Stored
@@ -188,6 +189,7 @@ def _declared(experiment: Experiment, evidence: Evidence) -> Iterator[MetricRepo
         else:
             moments = evidence.values.get(metric.name, {})
             report = _of_outcomes(experiment, metric, role, moments, alpha)
+            report = _with_tail(report, experiment, metric, evidence)
         if pairs := evidence.pairs.get(metric.name, {}):
             report_of = partial(_of_outcomes, experiment, metric, role, alpha=alpha)
             report = where_differing(report, metric, experiment, pairs, report_of)
@@ -237,12 +239,15 @@ def _by_cohort(
 ) -> dict[str, Any]:
     """The fields of a metric's report that compare users by their first exposure."""
     treatments = list(enumerate(experiment.variants))[1:]
-    share = experiment.alpha / len(treatments)
+    share, planned = experiment.alpha / len(treatments), experiment.planned_users
     fading = {
-        name: days.fading(metric.kind, moments, place, metric.better, share) for place, name in treatments
+        name: days.fading(metric.kind, moments, place, metric.better, share, planned)
+        for place, name in treatments
     }
     return {
-        "cohorts": {name: days.by_day(metric.kind, moments, place, alpha) for place, name in treatments},
+        "cohorts": {
+            name: days.by_day(metric.kind, moments, place, alpha, planned) for place, name in treatments
+        },
         "fading": {name: found for name, found in fading.items() if found is not None},
     }
 
@@ -256,6 +261,21 @@ def _saved(metric: Metric, totals: Mapping[str, Moments]) -> dict[str, float]:
     return {name: share for name, share in saved.items() if share is not None}
 
 
+def _with_tail(
+    report: MetricReport, experiment: Experiment, metric: Metric, evidence: Evidence
+) -> MetricReport:
+    """With what a cap is chosen by, and where there is one, with the effects without it."""
+    control, *others = report.variants
+    control = msgspec.structs.replace(control, p99=evidence.p99.get(metric.name))
+    report = msgspec.structs.replace(report, variants=(control, *others))
+    if metric.cap is None:
+        return report
+    alpha = share_of_alpha(experiment, Role.WATCHED)
+    moments = evidence.uncapped.get(metric.name, {})
+    whole = _of_outcomes(experiment, metric, Role.WATCHED, moments, alpha)
+    return msgspec.structs.replace(report, cap=metric.cap, uncapped=whole.effects)
+
+
 def _of_requests(experiment: Experiment, evidence: Evidence) -> Iterator[MetricReport]:
     role = Role.GUARDRAIL
     alpha = share_of_alpha(experiment, role)
@@ -263,7 +283,16 @@ def _of_requests(experiment: Experiment, evidence: Evidence) -> Iterator[MetricR
         found = evidence.requests.get(name, {})
         totals = {variant: found.get(place, Moments()) for place, variant in enumerate(experiment.variants)}
         limit = getattr(experiment.request_limits, name)
-        yield _compared(experiment, name, REQUESTS, role, Better.LOWER, totals, alpha, max_worse_by=limit)
+        firsts = evidence.first_results.get(name, {})
+        tested = ITS_SHARE * alpha if REQUEST_METRICS[name].result is not None else 0.0
+        own = alpha - tested
+        report = _compared(experiment, name, REQUESTS, role, Better.LOWER, totals, own, max_worse_by=limit)
+        broken = {
+            variant: State.VIOLATED
+            for place, variant in enumerate(experiment.variants)
+            if place in firsts and broken_e_value(firsts.get(0, ()), firsts[place], limit) * tested >= 1
+        }
+        yield msgspec.structs.replace(report, states=report.states | broken)
 
 
 def _compared(
@@ -282,8 +311,11 @@ def _compared(
         for variant in treatments
     }
     variants = [comparing.in_variant(kind, name, each, experiment.alpha) for name, each in totals.items()]
+    dominated = {name: State.DOMINATED for name, each in totals.items() if kind.is_dominated(each)}
     hold_at = hold_alpha(experiment.alpha, len(treatments))
-    return comparing.metric_report(name, kind, role, better, variants, changes, hold_at=hold_at, **limits)
+    return comparing.metric_report(
+        name, kind, role, better, variants, changes, hold_at=hold_at, unjudged=dominated, **limits
+    )
 
 
 def _redeployments(experiment: Experiment, evidence: Evidence) -> Iterator[Redeployment]:

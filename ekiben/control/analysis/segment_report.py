@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from ekiben.control.analysis.label_report import estimates
+from ekiben.control.analysis.label_report import doubt_of, estimates
 from ekiben.control.analysis.label_sums import LabelSums
 from ekiben.control.analysis.segments import SegmentSums
 from ekiben.experiments.document import Experiment, Metric
@@ -58,18 +58,22 @@ def _effects(experiment: Experiment, segment: SegmentSums, alpha: float) -> Iter
             if metric.kind.of_predictions:
                 labels = segment.labels.get(metric.name, {})
                 control, treated = (_fit(metric, labels.get(each)) for each in (0, place))
+                doubts = [doubt_of(metric, sums) for each in (0, place) if (sums := labels.get(each))]
                 users = [0 if (held := labels.get(each)) is None else held.users for each in (0, place)]
             else:
                 values = segment.values.get(metric.name, {})
                 moments = [values.get(each, Moments()) for each in (0, place)]
                 control, treated = metric.kind.pair(*moments)
+                doubts = [State.DOMINATED for each in moments if metric.kind.is_dominated(each)]
                 users = [each.n for each in moments]
+            effect = effects.effect(control, treated, alpha, experiment.planned_users)
+            doubt = next(filter(None, doubts), None)
             yield SegmentEffect(
                 metric=metric.name,
                 variant=variant,
                 users=sum(users),
-                effect=effects.effect(control, treated, alpha),
-                state=State.UNCLEAR if min(users) >= JUDGED_FROM else State.NO_DATA,
+                effect=effect if doubt is None else effects.without_intervals(effect),
+                state=(doubt or State.UNCLEAR) if min(users) >= JUDGED_FROM else State.NO_DATA,
             )
 
 

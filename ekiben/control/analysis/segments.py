@@ -70,7 +70,7 @@ class Segmented:
         matured = values.mutate(**known)
         for attribute in range(len(self._attributes)):
             sums = matured.group_by("variant", segment=self._segment(matured, attribute)).aggregate(
-                **metrics.sums_of(matured, range(len(numbers)))
+                **metrics.sums_of(matured, [str(place) for place in range(len(numbers))])
             )
             found = {(row["variant"], row["segment"]): row for row in self._tables.rows(sums)}
             rows = self._counts(attribute, settles, now)

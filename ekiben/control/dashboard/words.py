@@ -32,6 +32,7 @@ STATES: Final = {
     State.UNCLEAR: ("not clear yet", "accent"),
     State.NO_DATA: ("no data yet", "idle"),
     State.NOT_COMPARABLE: ("not comparable", "warn"),
+    State.DOMINATED: ("a few users dominate", "idle"),
 }
 """What the evidence says of a metric, and its tone."""
 

@@ -157,8 +157,8 @@ class _Planning:
         return Ends.of(users)
 
     def pair_users(self, size: SampleSize) -> int:
-        """Those of the control and of the treatment with the least weight."""
-        return max(size.users_by_variant[0] + min(size.users_by_variant[1:]), LEAST_PLANNED)
+        """Those of the control and of the treatment with the least weight, as the boundary counts them."""
+        return max(size.planned_users, LEAST_PLANNED)
 
     def users_unless_written(self, effect: float) -> int | None:
         """The users that a draft needs if its `planned_users` stay what they are."""

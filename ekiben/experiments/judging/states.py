@@ -11,6 +11,8 @@ metrics", arXiv:2402.11609 (2024)). It is divided by the treatments because any 
 
 from __future__ import annotations
 
+from math import sqrt
+
 from ekiben.experiments.reports.effect import Effect, Interval
 from ekiben.experiments.reports.metric import Role, State
 from ekiben.experiments.statistics.sequential import JUDGED_FROM, confidence_sequence
@@ -38,8 +40,8 @@ def metric_state(
 
     `users` are the matured ones of the variant (control or this treatment) that has fewer. How much worse a
     guardrail may be is `max_worse_by`, in its unit, or `max_worse`, a share of the control's mean. That mean
-    is estimated, so the interval is then widened around the effect by what that can add to the contrast
-    treatment - (1 ± max_worse) · control. `hold_at` is the level of the interval by which it holds
+    is estimated, so what is compared with 0 is then the contrast treatment - (1 ± max_worse) · control with
+    its own standard error. `hold_at` is the level of the interval by which it holds
     (`hold_alpha`); without it, and for an effect without a standard error, that is the effect's interval.
     """
     if users < JUDGED_FROM or effect.absolute is None:
@@ -54,10 +56,9 @@ def metric_state(
     elif max_worse is None or control_mean is None:
         return State.NO_DATA
     else:
-        control = control_mean if better != "lower" else -control_mean
-        # Of treatment - kept · control: its variance is at most max(1, kept²) times the effect's.
-        kept = 1 - max_worse if control > 0 else 1 + max_worse
-        widened, margin = max(1.0, abs(kept)), max_worse * abs(control_mean)
+        control = control_mean if effect.control is None else effect.control.value
+        share = -max_worse if (control > 0) == (better != "lower") else max_worse
+        widened, margin = _widening(effect, share), max_worse * abs(control)
     gain = effect.absolute if better != "lower" else -effect.absolute
     least, _ = _turned(_holding(effect, hold_at), better)
     if least is not None and gain + widened * (least - gain) > -margin:
@@ -65,6 +66,17 @@ def metric_state(
     if high is not None and gain + widened * (high - gain) < -margin:
         return State.VIOLATED
     return State.UNCLEAR
+
+
+def _widening(effect: Effect, share: float) -> float:
+    """The standard error of treatment - (1 + share) · control, by that of treatment - control (after E. C.
+    Fieller, JRSS B 16 (1954)). Its largest value where the control's own error is not known.
+    """
+    control = effect.control
+    if control is None or not effect.std_error:
+        return max(1.0, abs(1 + share))
+    of_control = share**2 * control.variance - 2 * share * control.with_effect
+    return sqrt(max(effect.std_error**2 + of_control, 0.0)) / effect.std_error
 
 
 def _holding(effect: Effect, alpha: float | None) -> Interval:

@@ -24,6 +24,7 @@ The checks, in this order; the first that applies gives the verdict, its code an
 | `not_better` | no interval reaches `min_effect` | not better |
 | `guardrail_unclear` | a treatment is good enough, and a guardrail of it does not hold yet | keep running |
 | `delays_unknown` | outcomes arrive after the window, too few to compare the delays | keep running |
+| `dominated` | a few users have most of what the deciding metric divides by | keep running |
 | `unclear` | otherwise | keep running |
 | `max_days` | to keep running, and `max_days` of the phase are over | ended |
 
@@ -53,6 +54,7 @@ from ekiben.experiments.judging.wording import (
     allowed,
     control_of,
     difference,
+    dominated,
     fading_words,
     matured,
     sentence,
@@ -239,10 +241,14 @@ def _compare(report: Report) -> Verdict:
         names = ", ".join(f'"{each.name}"' for each in open_ones)
         what = f"guardrails {names} are" if len(open_ones) > 1 else f"guardrail {names} is"
         words = f"{difference(report, metric, good)}, but the {what} not settled yet"
-        return _keep_running("guardrail_unclear", f"{words}. {until_held(report, open_ones, good)}")
+        doubt = next(filter(None, (dominated(report, each, good) for each in open_ones)), None)
+        rest = f". {until_held(report, open_ones, good)}" if doubt is None else f": {doubt}"
+        return _keep_running("guardrail_unclear", words + rest)
     likeliest = best(metric)
     if likeliest is None:
         return _keep_running("unclear", "nothing is compared, which is not settled yet")
+    if doubt := dominated(report, metric, likeliest):
+        return _keep_running("dominated", doubt)
     words = f"{difference(report, metric, likeliest)}, which is not settled yet"
     return _keep_running("unclear", f"{words}. {until_clear(report, metric, likeliest)}")
 

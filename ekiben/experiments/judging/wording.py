@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from math import floor, log10
 
+import msgspec
+
 from ekiben.experiments.kinds.table import kind_of
 from ekiben.experiments.reports.effect import Effect
 from ekiben.experiments.reports.labels import LabelQuality
-from ekiben.experiments.reports.metric import MetricReport
+from ekiben.experiments.reports.metric import MetricReport, State
 from ekiben.experiments.reports.report import Report
+from ekiben.experiments.statistics.sequential import JUDGED_FROM
 
 
 def version_of(report: Report, variant: str) -> str:
@@ -98,6 +101,32 @@ def change(metric: MetricReport, effect: Effect) -> str:
     if effect.absolute is None:
         return "no value yet"
     return _between(metric, effect.absolute, effect.interval.low, effect.interval.high)
+
+
+def uncapped(report: Report, metric: MetricReport) -> list[str]:
+    """What each effect is without the cap: "without its cap of 500, profit per user is 31.0 higher …"."""
+    whole = msgspec.structs.replace(metric, effects=metric.uncapped)
+    return [
+        f"without its cap of {metric.cap:g}, {difference(report, whole, each)}" for each in metric.uncapped
+    ]
+
+
+def dominated(report: Report, metric: MetricReport, variant: str) -> str | None:
+    """Whose users are too unequal for the metric to be judged, and what to do; None when it is not so.
+
+    "a few users dominate profit by order: the 5,012 users of v2 say as much as 3 equal ones …".
+    """
+    if metric.states.get(variant) is not State.DOMINATED:
+        return None
+    compared = [each for each in metric.variants if each.variant in (variant, control_of(report))]
+    worst = min(compared, key=lambda each: each.effective_users or 0.0)
+    kind = kind_of(metric.kind)
+    remedy = "wait for more users with a label" if kind.of_predictions else "give it a cap"
+    return (
+        f"a few users dominate {kind.title(metric.name)}: the {worst.users:,} users of "
+        f"{version_of(report, worst.variant)} say as much as {floor(worst.effective_users or 0.0):,} equal "
+        f"ones, and {JUDGED_FROM} are needed. To judge it, {remedy}"
+    )
 
 
 def amount(metric: MetricReport, size: float, *beside: float) -> str:

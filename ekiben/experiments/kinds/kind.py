@@ -30,6 +30,7 @@ class Kind:
     of_some_users: ClassVar[bool] = False
     """Whether a user without an outcome is left out instead of counting 0: it matters then who has one."""
     takes_covariate: ClassVar[bool] = True
+    takes_cap: ClassVar[bool] = True
     of_predictions: ClassVar[bool] = False
     """Whether outcomes belong to predictions and are compared with their scores, not summed for each user."""
     adds_up: ClassVar[bool] = False
@@ -53,6 +54,8 @@ class Kind:
             yield ("denominator",), "belongs to a ratio: the outcomes that it divides by"
         if metric.covariate is not None and not self.takes_covariate:
             yield ("covariate",), f"a {self.name} takes no covariate"
+        if metric.cap is not None and not self.takes_cap:
+            yield ("cap",), f"a {self.name} takes no cap: no user has much more of it than others"
         if metric.classes is not None and not self.of_predictions:
             yield ("classes",), "belong to a label: a metric of another kind has none"
         if metric.only_where is not None and not self.adds_up:
@@ -64,6 +67,18 @@ class Kind:
         those rows count for which `own` is true.
         """
         return outcomes.value.sum(where=own).fill_null(0.0)
+
+    def is_dominated(self, moments: Moments) -> bool:
+        """Whether a few users decide the value, so that its standard error says too little."""
+        return False
+
+    def capped(self, x: Any, y: Any, cap: float) -> tuple[Any, Any]:
+        """A user's x and y, as expressions, with at most `cap` of what one user may have too much of."""
+        return x.clip(lower=-cap, upper=cap), y
+
+    def size(self, x: Any, y: Any) -> Any:
+        """What `cap` cuts, without its sign."""
+        return x.abs()
 
     def value(self, moments: Moments) -> float | None:
         """A variant's value, known from the first user on."""

@@ -44,6 +44,7 @@ class Label(Kind):
     name = "label"
     words = "ground truth"
     takes_covariate = False
+    takes_cap = False
     of_predictions = True
     of_some_users = True
 

@@ -8,6 +8,7 @@ from ekiben.experiments.kinds.kind import Kind
 from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.effects import Estimate
 from ekiben.experiments.statistics.moments import Moments
+from ekiben.experiments.statistics.sequential import JUDGED_FROM
 
 
 class Mean(Kind):
@@ -27,6 +28,7 @@ class Proportion(Kind):
     """Whether the user has an outcome with a value other than 0."""
 
     name = "proportion"
+    takes_cap = False
     words = "share of users"
     is_share = True
     fixed_test = "proportion"
@@ -49,3 +51,16 @@ class Ratio(Kind):
     of_some_users = True
     takes_covariate = False
     fixed_test = "ratio"
+
+    def capped(self, x: Any, y: Any, cap: float) -> tuple[Any, Any]:
+        """Both scaled, so that the user's own ratio stays as it is."""
+        part = (cap / y.abs().nullif(0)).clip(upper=1.0).fill_null(1.0)
+        return x * part, y * part
+
+    def size(self, x: Any, y: Any) -> Any:
+        """The denominator's."""
+        return y.abs()
+
+    def is_dominated(self, moments: Moments) -> bool:
+        """A user with most of y *is* the ratio, and its residual is 0: the variance vanishes."""
+        return moments.effective < JUDGED_FROM

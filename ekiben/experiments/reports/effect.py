@@ -12,6 +12,14 @@ class Interval(msgspec.Struct, frozen=True):
     high: float | None
 
 
+class Control(msgspec.Struct, frozen=True):
+    """The control's value as it was compared, which a share of it divides by."""
+
+    value: float
+    variance: float
+    with_effect: float  # its covariance with treatment minus control
+
+
 class Effect(msgspec.Struct, frozen=True):
     """Treatment minus control, with intervals that hold at every look."""
 
@@ -24,6 +32,7 @@ class Effect(msgspec.Struct, frozen=True):
     std_error: float | None = None  # the one behind the intervals
     users: float = 0.0  # the boundary's time: those of both variants
     planned_users: float = 5000.0  # where the intervals are narrowest, in the same time
+    control: Control | None = None
 
     @property
     def is_relative(self) -> bool:

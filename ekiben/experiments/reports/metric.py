@@ -31,6 +31,7 @@ class State(StrEnum):
     UNCLEAR = "unclear"  # the interval holds both
     NO_DATA = "no_data"  # too few matured users to say anything
     NOT_COMPARABLE = "not_comparable"  # it would be better or worse, but other users have outcomes
+    DOMINATED = "dominated"  # a few users have so much of the denominator that nothing can be said
 
 
 class VariantMetric(msgspec.Struct, frozen=True):
@@ -41,6 +42,8 @@ class VariantMetric(msgspec.Struct, frozen=True):
     mean: float | None
     std: float | None  # between users
     interval: Interval  # of the mean, fixed-sample
+    p99: float | None = None  # of the control: the 99th percentile of what a cap would cut
+    effective_users: float | None = None  # of a ratio and of labels: users of equal weight that say as much
 
 
 class MetricReport(msgspec.Struct, frozen=True):
@@ -62,6 +65,8 @@ class MetricReport(msgspec.Struct, frozen=True):
     only_where: str | None = None  # "the decisions differ": the effects are those of such requests
     differing: dict[str, Differing] = {}
     saved: dict[str, float] = {}  # by treatment: the share of users that the covariate saves
+    cap: float | None = None  # the most that a user counts
+    uncapped: dict[str, Effect] = {}  # the effects without the cap: they are shown and decide nothing
     max_worse_by: float | None = None  # the same in the metric's unit, in place of `max_worse`
     min_effect: float | None = None  # of what decides: the smallest effect that matters, in its unit
     min_effect_share: float | None = None  # the same as a share of the control's mean

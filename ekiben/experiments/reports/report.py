@@ -17,7 +17,6 @@ from ekiben.experiments.reports.outcomes import LeftOut, OutcomeCounts
 from ekiben.experiments.reports.past import Ending, Redeployment, RuleChange, StepUsers
 from ekiben.experiments.reports.segments import Breakdown
 from ekiben.experiments.reports.srm import Srm
-from ekiben.experiments.statistics.sequential import PLANNED_USERS
 from ekiben.experiments.version import UNVERSIONED
 
 
@@ -108,7 +107,7 @@ class Report(msgspec.Struct, frozen=True):
     rule_changes: tuple[RuleChange, ...] = ()  # of the phase, the newest first
     ending: Ending | None = None  # of one that was promoted or rolled back, where the history knows it
     overrides: int = 0  # requests by override: shown, never analysed
-    planned_users: int = PLANNED_USERS  # of a treatment and the control together: narrowest intervals
+    planned_users: int = 5000  # of a treatment and the control together: narrowest intervals
     breakdowns: tuple[Breakdown, ...] = ()  # by each of the experiment's `segments`
     max_days: float | None = None
     goal: str = "better"  # or not_worse

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from ekiben.experiments.reports.effect import Effect, Interval
+from ekiben.experiments.reports.effect import Control, Effect, Interval
 from ekiben.experiments.statistics.moments import Moments
 from ekiben.experiments.statistics.sequential import (
     PLANNED_USERS,
@@ -22,12 +22,18 @@ from ekiben.experiments.statistics.sequential import (
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """A variant's value of a metric, its ordinary standard error, and the users behind it."""
+    """A variant's value of a metric, its ordinary standard error, and the users behind it.
+
+    Where something was added to both variants' values (CUPED), the standard error is that of the rest,
+    `common` the variance of what was added, and `with_common` its covariance with the rest.
+    """
 
     value: float
     std_error: float
     users: int
     share: bool = False  # between 0 and 1, of users or of requests: errors, fallbacks, conversions
+    common: float = 0.0
+    with_common: float = 0.0
 
 
 STEADYING_USERS: Final = 300
@@ -83,21 +89,23 @@ def cuped(control: Moments, treatment: Moments) -> tuple[Estimate, Estimate] | N
 
     A. Deng, Y. Xu, R. Kohavi, T. Walker, "Improving the sensitivity of online controlled experiments by
     utilizing pre-experiment data", WSDM 2013; one coefficient, from both variants together, as tea-tasting.
-    None below two users in a variant; the plain means where y does not vary.
+    None below two users in a variant; the plain means where y does not vary. Coefficient times the mean of y
+    over both variants was added to both means. It cancels in their difference, and not in the share of the
+    control's mean.
     """
     both = control + treatment
     if min(control.n, treatment.n) < 2 or both.cov is None or both.mean_y is None:
         return None
-    coefficient = both.cov / both.var_y if both.var_y else 0.0
-    first, second = (
-        _estimate(
-            (each.x - coefficient * each.y) / each.n + coefficient * both.mean_y,
-            each.var_beside(coefficient),
-            each.n,
-        )
-        for each in (control, treatment)
-    )
-    return None if first is None or second is None else (first, second)
+    slope = both.cov / both.var_y if both.var_y else 0.0
+    common = slope**2 * sum(each.n * (each.var_y or 0.0) for each in (control, treatment)) / both.n**2
+
+    def adjusted(each: Moments) -> Estimate:
+        value = (each.x - slope * each.y) / each.n + slope * (both.mean_y or 0.0)
+        std_error = sqrt((each.var_beside(slope) or 0.0) / each.n)
+        with_common = slope * ((each.cov or 0.0) - slope * (each.var_y or 0.0)) / both.n
+        return Estimate(value, std_error, each.n, False, common, with_common)
+
+    return adjusted(control), adjusted(treatment)
 
 
 def saved_by_covariate(control: Moments, treatment: Moments) -> float | None:
@@ -126,7 +134,7 @@ def effect(
     """
     if control is None or treatment is None:
         return UNKNOWN
-    users = control.users + treatment.users
+    users = boundary_users(control.users, treatment.users)
     absolute = treatment.value - control.value
     ordinary = hypot(control.std_error, treatment.std_error)
     std_error = hypot(*steadied(control, treatment))
@@ -140,6 +148,41 @@ def effect(
         std_error=std_error,
         users=users,
         planned_users=planned_users,
+        control=_control_of(control, treatment),
+    )
+
+
+def boundary_users(control: float, treatment: float) -> float:
+    """The users that the boundary counts: those of an experiment with equal parts that knows as much,
+    4 · control · treatment / (control + treatment). All of them at 50/50, a fifth at 95/5.
+    """
+    return 4 * control * treatment / (control + treatment)
+
+
+def without_intervals(known: Effect) -> Effect:
+    """The effect's size alone, where nothing can be said of how surely it is known."""
+    return msgspec.structs.replace(
+        known,
+        interval=UNBOUNDED,
+        relative_interval=UNBOUNDED,
+        p_value=None,
+        fixed_p_value=None,
+        std_error=None,
+    )
+
+
+def _control_of(control: Estimate, treatment: Estimate) -> Control:
+    variance, _, both = _variances(control, treatment)
+    return Control(control.value, variance, both - variance)
+
+
+def _variances(control: Estimate, treatment: Estimate) -> tuple[float, float, float]:
+    """The variances of the values of control and treatment, and their covariance, with steadied errors."""
+    first, second = steadied(control, treatment)
+    return (
+        first**2 + control.common + 2 * control.with_common,
+        second**2 + control.common + 2 * treatment.with_common,
+        control.common + control.with_common + treatment.with_common,
     )
 
 
@@ -182,13 +225,14 @@ def relative_interval(
     Both ends are None while the control's own interval holds 0: the share of something that may be nothing
     is not bounded.
     """
-    boundary = half_width(1.0, control.users + treatment.users, alpha, planned_users)
-    control_error, treatment_error = steadied(control, treatment)
-    a = control.value**2 - (boundary * control_error) ** 2
-    if not a > 0 or control_error + treatment_error == 0:
+    users = boundary_users(control.users, treatment.users)
+    boundary = half_width(1.0, users, alpha, planned_users)
+    of_control, of_treatment, both = _variances(control, treatment)
+    a = control.value**2 - boundary**2 * of_control
+    if not a > 0 or of_control + of_treatment == 0:
         return UNBOUNDED
-    b = control.value * treatment.value
-    c = treatment.value**2 - (boundary * treatment_error) ** 2
+    b = control.value * treatment.value - boundary**2 * both
+    c = treatment.value**2 - boundary**2 * of_treatment
     root = sqrt(max(b * b - a * c, 0.0))
     low, high = (b - root) / a - 1, (b + root) / a - 1
     return Interval(low=low, high=high) if control.value > 0 else Interval(low=-high, high=-low)

@@ -28,6 +28,7 @@ from statistics import NormalDist
 
 import msgspec
 
+from ekiben.experiments.statistics.effects import boundary_users
 from ekiben.experiments.statistics.sample_size import (
     SampleSize,
     Spread,
@@ -115,4 +116,5 @@ def _fails(
 ) -> float:
     """The probability that a condition does not pass at the last look of so many users of the pair."""
     score = drift_of(condition.effect, condition.spread, shares, users) * sqrt(users)
-    return NormalDist().cdf(half_width(1.0, users, condition.alpha, planned_users or users) - score)
+    counted = boundary_users(*(share * users for share in shares))
+    return NormalDist().cdf(half_width(1.0, counted, condition.alpha, planned_users or counted) - score)

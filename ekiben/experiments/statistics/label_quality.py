@@ -51,6 +51,12 @@ LOG_LOSS_CLIP: Final = 1e-15
 """Scores are kept this far from 0 and 1 for the log loss."""
 
 
+JUDGED_FROM_OF_A_CLASS: Final = 10
+"""Users with a positive, and with a negative prediction, in each variant below which no area is judged: with
+two positives of 400 users its standard error says nothing yet.
+"""
+
+
 class AucSums(msgspec.Struct, frozen=True):
     """Sums over the users k of one variant who have a labelled prediction."""
 
@@ -71,6 +77,11 @@ class AucSums(msgspec.Struct, frozen=True):
     mm: float  # sum of m_k²
     nn: float
     mn: float  # sum of m_k · n_k
+
+
+def enough_of_each(areas: Sequence[AucSums]) -> bool:
+    """Whether there are users enough of each class for the areas to be judged."""
+    return all(min(area.users_positive, area.users_negative) >= JUDGED_FROM_OF_A_CLASS for area in areas)
 
 
 def roc_auc(sums: AucSums) -> Estimate | None:

@@ -30,6 +30,13 @@ class Moments(msgspec.Struct, frozen=True):
         return Moments(*map(add, astuple(self), astuple(other)))
 
     @property
+    def effective(self) -> float:
+        """How many users of equal weight say as much of a ratio as these with their y: (Σy)² / Σy² (L. Kish,
+        "Survey Sampling", 1965). 0 where y adds up to nothing.
+        """
+        return self.y * self.y / self.yy if self.yy else 0.0
+
+    @property
     def mean(self) -> float | None:
         """The mean of x, None without users."""
         return self.x / self.n if self.n else None

@@ -14,7 +14,7 @@ from statistics import NormalDist
 import msgspec
 
 from ekiben.experiments.statistics.boundary_crossing import crossing_probability
-from ekiben.experiments.statistics.effects import Estimate, steadied
+from ekiben.experiments.statistics.effects import Estimate, boundary_users, steadied
 from ekiben.experiments.statistics.sequential import JUDGED_FROM, PLANNED_USERS, half_width
 
 MOST_POWER = 0.999
@@ -32,6 +32,7 @@ class SampleSize(msgspec.Struct, frozen=True):
     users_by_variant: tuple[int, ...]  # control first
     fixed_users: int  # what an experiment with one single look would need
     price: float  # users by fixed_users: what looking at any time costs
+    planned_users: int  # of the treatment and the control, as the boundary counts them
 
 
 class Duration(msgspec.Struct, frozen=True):
@@ -94,8 +95,9 @@ def sample_size(
 
     def finds(users: float) -> bool:
         """Whether so many users of the pair find the effect."""
-        drift = drift_of(effect, spread, shares, users)
-        return crossing_probability(drift, users, alpha, planned_users or users) >= power
+        counted = boundary_users(*(share * users for share in shares))
+        drift = drift_of(effect, spread, shares, users) * sqrt(users / counted)
+        return crossing_probability(drift, counted, alpha, planned_users or counted) >= power
 
     ordinary = hypot(*(std / sqrt(share) for std, share in zip(spread.stds, shares, strict=True)))
     quantiles = NormalDist().inv_cdf(1 - alpha / 2) + NormalDist().inv_cdf(power)
@@ -149,6 +151,7 @@ def of_all_variants(
         users_by_variant=by_variant,
         fixed_users=fixed_users,
         price=sum(by_variant) / fixed_users,
+        planned_users=ceil(boundary_users(by_variant[0], min(by_variant[1:]))),
     )
 
 

@@ -34,7 +34,8 @@ UNBOUNDED: Final = Interval(low=None, high=None)
 def half_width(std_error: float, users: float, alpha: float, planned_users: float = PLANNED_USERS) -> float:
     """Half the width of the interval that covers the truth at all looks together with probability 1 - alpha.
 
-    `std_error` is the ordinary one of the estimate after `users` users, those of both variants counted;
+    `std_error` is the ordinary one of the estimate after `users` users of both variants, counted as
+    `effects.boundary_users` does;
     `alpha` is two-sided, between 0 and 1. `planned_users` is where the interval is narrowest, fixed
     beforehand. Infinite without users.
     """

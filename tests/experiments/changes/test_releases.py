@@ -22,7 +22,7 @@ from ekiben.experiments.parsing import parse_document
 from ekiben.experiments.problems import DocumentError
 from tests.router.documents import EXPERIMENT, credit, credit_document
 
-METRICS = [{"name": "profit", "outcome": "profit", "kind": "mean", "cap": 3}]
+METRICS = [{"name": "profit", "outcome": "profit", "kind": "mean", "weight": 3}]
 
 
 def newer() -> dict[str, Any]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from math import sqrt
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.effects import UNKNOWN, Estimate, effect, steadied
 from ekiben.experiments.statistics.moments import Moments
-from ekiben.experiments.statistics.sequential import UNBOUNDED
+from ekiben.experiments.statistics.sequential import UNBOUNDED, half_width
 
 VALUES = st.lists(st.tuples(st.floats(-100, 100), st.floats(-100, 100)), min_size=2, max_size=30)
 ESTIMATE = st.builds(Estimate, st.floats(-50, 50), st.floats(0.01, 10), st.integers(100, 10**6))
@@ -17,6 +18,10 @@ ESTIMATE = st.builds(Estimate, st.floats(-50, 50), st.floats(0.01, 10), st.integ
 
 def moments(pairs: list[tuple[float, float]]) -> Moments:
     return sum((Moments(1, x, x * x, y, y * y, x * y) for x, y in pairs), start=Moments())
+
+
+def of_arrays(x: np.ndarray, y: np.ndarray) -> Moments:
+    return Moments(len(x), x.sum(), (x * x).sum(), y.sum(), (y * y).sum(), (x * y).sum())
 
 
 def errors(count: int, users: int) -> Moments:
@@ -120,3 +125,41 @@ def test_an_effect_is_no_share_of_a_mean_that_may_be_0_though_its_size_is_known(
     assert not unsure.is_relative
     assert unsure.interval.low is not None
     assert effects.effect(Estimate(100.0, 5.0, 4000), Estimate(105.0, 5.0, 4000), 0.05).is_relative
+
+
+def test_the_error_of_a_share_of_a_cuped_mean_counts_the_covariates_own_mean() -> None:
+    rng = np.random.default_rng(3)
+    scores, without = [], []
+    for _ in range(600):
+        y = [rng.normal(0, 1, users) for users in (450, 50)]
+        x = [5 + 8 * y[0] + rng.normal(0, 2, len(y[0])), 10 + 8 * y[1] + rng.normal(0, 2, len(y[1]))]
+        pair = effects.cuped(*(of_arrays(*each) for each in zip(x, y, strict=True)))
+        assert pair is not None
+        known = effect(*pair, 0.05)
+        assert known.absolute is not None
+        assert known.std_error is not None
+        assert known.control is not None
+        contrast = known.absolute - known.control.value  # 0 in truth
+        both = known.std_error**2 - 2 * known.control.with_effect + known.control.variance
+        scores.append(contrast / sqrt(both))
+        without.append(contrast / sqrt(known.std_error**2 + 3 * pair[0].std_error ** 2))
+    assert np.std(scores) == pytest.approx(1.0, abs=0.08)
+    assert np.std(without) > 1.15
+
+
+def test_the_relative_interval_of_cuped_means_is_where_the_contrast_is_at_the_boundary() -> None:
+    rng = np.random.default_rng(4)
+    y = [rng.normal(0, 1, users) for users in (900, 300)]
+    x = [5 + 8 * y[0] + rng.normal(0, 2, len(y[0])), 10 + 8 * y[1] + rng.normal(0, 2, len(y[1]))]
+    pair = effects.cuped(*(of_arrays(*each) for each in zip(x, y, strict=True)))
+    assert pair is not None
+    known = effect(*pair, 0.05)
+    boundary = half_width(1.0, 4 * 900 * 300 / 1200, 0.05)
+    assert known.absolute is not None
+    assert known.std_error is not None
+    assert known.control is not None
+    for end in (known.relative_interval.low, known.relative_interval.high):
+        assert end is not None
+        contrast = known.absolute - end * known.control.value
+        of_control = end**2 * known.control.variance - 2 * end * known.control.with_effect
+        assert abs(contrast) / sqrt(known.std_error**2 + of_control) == pytest.approx(boundary)

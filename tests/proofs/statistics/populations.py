@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import exp, sqrt
+from math import exp, log, sqrt
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -60,18 +61,32 @@ def _share(share: float) -> Callable[[np.random.Generator, Bools, float], tuple[
 
 
 # One user in twenty buys, for lognormal(3, 1.5): the largest of 1,000 purchases is some 50 times the mean.
-_BUYS, _PURCHASE, _PURCHASE_SQUARED = 0.05, exp(3 + 1.5**2 / 2), exp(6 + 2 * 1.5**2)
+_BUYS = 0.05
+CAP = exp(3 + 1.5 * NormalDist().inv_cdf(0.8))
+"""The 99th percentile of all users: a fifth of those who buy have more."""
 
 
-def _purchases(rng: np.random.Generator, treated: Bools, size: float) -> tuple[Floats, Floats]:
-    buys = rng.random(treated.shape) < _BUYS + size * treated
-    x = np.where(buys, rng.lognormal(3, 1.5, treated.shape), 0.0)
-    return x, np.zeros_like(x)
+def _purchase(power: int, cap: float) -> float:
+    """The mean of a power of a purchase that is cut at `cap`."""
+    below = NormalDist(3 + power * 1.5**2, 1.5).cdf(log(cap))
+    return exp(3 * power + (power * 1.5) ** 2 / 2) * below + cap**power * (
+        1 - NormalDist(3, 1.5).cdf(log(cap))
+    )
 
 
-def _purchases_std(size: float) -> float:
-    buys = _BUYS + size
-    return sqrt(buys * _PURCHASE_SQUARED - (buys * _PURCHASE) ** 2)
+def _purchases(name: str, cap: float) -> Population:
+    def draw(rng: np.random.Generator, treated: Bools, size: float) -> tuple[Floats, Floats]:
+        buys = rng.random(treated.shape) < _BUYS + size * treated
+        x = np.where(buys, np.minimum(rng.lognormal(3, 1.5, treated.shape), cap), 0.0)
+        return x, np.zeros_like(x)
+
+    mean, squared = _purchase(1, cap), _purchase(2, cap)
+
+    def std(size: float) -> float:
+        return sqrt((_BUYS + size) * squared - ((_BUYS + size) * mean) ** 2)
+
+    estimate = each(effects.mean)
+    return Population(name, draw, estimate, _BUYS * mean, lambda size: size * mean, std, planned=0.06)
 
 
 # As the demo's: 60 % are approved, for lognormal(6, 0.8); good ones bring 15 % of it, bad ones cost 60 %.
@@ -133,15 +148,8 @@ RARE = Population(
     lambda size: sqrt((0.005 + size) * (0.995 - size)),
     planned=0.01,
 )
-PURCHASES = Population(
-    "purchases: 95 % zeros, long tail",
-    _purchases,
-    each(effects.mean),
-    _BUYS * _PURCHASE,
-    lambda size: size * _PURCHASE,
-    _purchases_std,
-    planned=0.06,
-)
+PURCHASES = _purchases("purchases: 95 % zeros, long tail", 1e12)
+CAPPED = _purchases("the same with a cap at the 99th percentile", CAP)
 PROFIT = Population(
     "profit: zeros, gains, large losses",
     _profit,
@@ -160,5 +168,5 @@ RATIO = Population(
     _clicks_std,
     planned=0.12,
 )
-ALL = (NORMAL, CUPED, PROPORTION, RARE, PURCHASES, PROFIT, RATIO)
+ALL = (NORMAL, CUPED, PROPORTION, RARE, PURCHASES, CAPPED, PROFIT, RATIO)
 SHARES = (PROPORTION, RARE)

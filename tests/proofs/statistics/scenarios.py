@@ -8,6 +8,7 @@ from ekiben.experiments.statistics.sample_size import SampleSize, Spread, sample
 from tests.proofs.statistics.peeking import ALPHA, Scenario
 from tests.proofs.statistics.populations import (
     ALL,
+    CAPPED,
     NORMAL,
     PROPORTION,
     PURCHASES,
@@ -54,7 +55,7 @@ def difference() -> dict[str, Scenario]:
             population, plan(population, share).users, share, population.planned
         )
         for population in ALL
-        for share in SPLITS[:2]
+        for share in (SPLITS if population is CAPPED else SPLITS[:2])
     }
 
 
