@@ -50,9 +50,7 @@ class Evidence(msgspec.Struct, frozen=True):
     overridden: int = 0
     step: StepUsers | None = None
     requests: Mapping[str, Mapping[int, Moments]] = {}  # by the metric's name
-    first_results: Mapping[
-        str, Mapping[int, tuple[bool, ...]]
-    ] = {}  # of the first users, where there are few
+    first_results: Mapping[str, Mapping[int, tuple[bool, ...]]] = {}  # of the first users only
     values: Mapping[str, Mapping[Bucket, Moments]] = {}  # by the metric's name
     uncapped: Mapping[str, Mapping[Bucket, Moments]] = {}  # of metrics with a cap
     p99: Mapping[str, float] = {}  # of the control's users: the 99th percentile of what a cap cuts

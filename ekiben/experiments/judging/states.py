@@ -57,7 +57,7 @@ def metric_state(
         return State.NO_DATA
     else:
         control = control_mean if effect.control is None else effect.control.value
-        share = -max_worse if (control > 0) == (better != "lower") else max_worse
+        share = -max_worse if (control if better != "lower" else -control) > 0 else max_worse
         widened, margin = _widening(effect, share), max_worse * abs(control)
     gain = effect.absolute if better != "lower" else -effect.absolute
     least, _ = _turned(_holding(effect, hold_at), better)

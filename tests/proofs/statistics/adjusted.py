@@ -17,7 +17,7 @@ _SHARES = (-0.5, 0.0, 1.0)
 """Of treatment - (1 + share) · control: the true relative effects, or a guardrail's margins."""
 
 
-def look_at_adjusted(seed: int, experiments: int = 4000) -> list[Counted]:
+def look_at_adjusted(seed: int, experiments: int = 20_000) -> list[Counted]:
     rng = np.random.default_rng((seed, 14))
     scores = np.array([_scores(rng) for _ in range(experiments)])
     return [

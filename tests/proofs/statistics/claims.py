@@ -9,8 +9,13 @@ from typing import Any, NamedTuple
 
 from ekiben.experiments.statistics.srm import SRM_ALPHA
 from tests.proofs.statistics import scenarios
+from tests.proofs.statistics.adjusted import look_at_adjusted
 from tests.proofs.statistics.agreement import Difference
+from tests.proofs.statistics.bots import look_at_bots
+from tests.proofs.statistics.breaking import look_at_breaking
+from tests.proofs.statistics.counted import Counted
 from tests.proofs.statistics.differing import DifferingSeen, look_where_differing, plans
+from tests.proofs.statistics.doubtful import look_at_doubts
 from tests.proofs.statistics.ending import EndSeen, look_at_ends
 from tests.proofs.statistics.joint import JointSeen, look_at_joint
 from tests.proofs.statistics.labels import LabelsSeen, look_at_labels
@@ -356,6 +361,23 @@ def _marked(share: float, holds: bool, places: int = 1) -> str:
     return f"**{text}**" if holds else f"**{text} ✗**"
 
 
+def counted(name: str) -> Callable[[Sequence[Counted]], Table]:
+    """The table of a world that counts how often each of its rows happened."""
+
+    def table(found: Sequence[Counted]) -> Table:
+        rows, broken = [], []
+        for each in found:
+            if each.level is None:
+                rows.append((each.what, percent(each.share), _NOTHING))
+                continue
+            bound = most(each.level, each.trials)
+            broken += [] if each.share <= bound else [each.what]
+            rows.append((each.what, _marked(each.share, each.share <= bound), f"≤ {percent(bound)}"))
+        return Table(name, ("what", "seen", "claimed"), tuple(rows), tuple(broken))
+
+    return table
+
+
 class World(NamedTuple):
     """What is simulated by a file of its own: `look(seed)` gives what was seen, `table` says it."""
 
@@ -371,4 +393,8 @@ WORLDS: Mapping[str, World] = {
     "joint power": World(look_at_joint, joint_power),
     "where versions differ": World(look_where_differing, where_differing),
     "labels": World(look_at_labels, labelled),
+    "bots": World(look_at_bots, counted("bots")),
+    "doubtful": World(look_at_doubts, counted("doubtful")),
+    "adjusted": World(look_at_adjusted, counted("adjusted")),
+    "breaking": World(look_at_breaking, counted("breaking")),
 }

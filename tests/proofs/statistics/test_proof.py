@@ -101,7 +101,8 @@ def test_the_page_holds_a_whole_run_of_the_proof() -> None:
     tables = dict(re.findall(r"<!-- table: ([a-z-]+) -->\n(.*?)<!-- end -->", PAGE.read_text(), re.DOTALL))
     assert tables.keys() == {
         "run", "false-alarms", "srm", "power", "coverage", "guardrails", "watched", "segments", "ends",
-        "promotions", "joint-power", "differing", "labels", "agreement", *TABLES
+        "promotions", "joint-power", "differing", "labels", "bots", "doubtful", "adjusted", "breaking",
+        "agreement", *TABLES
     }  # fmt: skip
     assert all(tables.values())
     assert f"≤ {100 * most(ALPHA, 1000):.1f} %" in tables["false-alarms"]
