@@ -187,7 +187,7 @@ def test_metrics_are_compared_by_their_names_and_their_order_counts() -> None:
 def test_a_ramp_that_appears_is_one_line() -> None:
     after = act("ramp", credit(), KEY, **Ramp(steps=(10, 100), every="30m").model_dump())
     (line,) = differences(credit(), after)
-    ramp = "{steps: [10, 100], every: 30m, min_users_per_step: 500, then: wait}"
+    ramp = "{steps: [10, 100], every: 30m, min_users_per_step: 500, begin: at_once, then: wait}"
     assert line == f"experiments.credit-boosting.ramp: nothing → {ramp}"
 
 
