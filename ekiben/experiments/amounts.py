@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from typing import Annotated, Any, Final
 
 from pydantic import PlainValidator, WithJsonSchema
@@ -12,7 +12,7 @@ _SHARE: Final = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?%")
 
 
 def _amount(value: Any) -> float | str:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= sys.float_info.max:
         return float(value)
     if isinstance(value, str) and _SHARE.fullmatch(value) and share_of(value):
         return value

@@ -9,9 +9,9 @@ Experiments", 2020, chapter 20).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BeforeValidator, InstanceOf, PlainSerializer, WithJsonSchema
@@ -47,7 +47,7 @@ def _read(value: Any) -> Any:
     if value == _DECISIONS:
         return OnlyWhere()
     apart = value.get(_SCORES) if isinstance(value, Mapping) and len(value) == 1 else None
-    if isinstance(apart, int | float) and not isinstance(apart, bool) and isfinite(apart) and apart >= 0:
+    if isinstance(apart, int | float) and not isinstance(apart, bool) and 0 <= apart <= sys.float_info.max:
         return OnlyWhere(float(apart))
     raise PydanticCustomError(
         "enum",

@@ -140,7 +140,7 @@ def _words(model: type[BaseModel], error: ErrorDetails) -> str:
         return f"is missing: {'it has no default' if field is None else described(field)}"
     if kind == "extra_forbidden":
         return unknown("key", str(loc[-1]), map(str, _fields_at(model, loc[:-1])))
-    if kind == "enum":
+    if kind in ("enum", "literal_error"):
         expected = error["ctx"]["expected"].replace(" or ", ", ").replace("'", "")
         return f"must be one of {expected}, not {show(value)}"
     if kind.startswith(("greater_than", "less_than")):

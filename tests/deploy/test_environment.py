@@ -76,6 +76,8 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "EKIBEN_ANALYSE_EVERY_S": _DEFAULT,
         "EKIBEN_SHUTDOWN_GRACE_S": "its default fits into terminationGracePeriodSeconds",
         "EKIBEN_NOTE": "a line for the dashboard that only a demo needs",
+        "EKIBEN_NOTIFY_URL": "nobody is told of acts unless somebody names an address",
+        "EKIBEN_NOTIFY_TOKEN": "it goes with that address",
         "EKIBEN_ALLOWED_HOSTS": "it is reached by port-forward only; whoever gives it a host sets this",
         "EKIBEN_TRUSTED_PROXIES": _LOGIN_PROXY,
         "EKIBEN_TRUSTED_USER_HEADER": _LOGIN_PROXY,

@@ -17,6 +17,7 @@ PERHAPS = {
     "ekiben_key_requests_total",
     "ekiben_key_refusals_total",
     "ekiben_cache_failures_total",
+    "ekiben_second_answers_lost_total",
     "ekiben_connections_ended_total",
     "ekiben_controller_connections_ended_total",
 }

@@ -19,10 +19,12 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from ekiben.control.acting.editing import Editor
+from ekiben.control.analysis.analysing import Analyses
 from ekiben.control.api.admin import admin_app
 from ekiben.control.auth import Auth
 from ekiben.control.dashboard import Dashboard
 from ekiben.control.desk import Desk
+from ekiben.control.recording.files import EventFiles
 from ekiben.control.settings import Settings
 from ekiben.process.tasks import end_tasks
 from ekiben.state.beats import Beats
@@ -57,7 +59,9 @@ def build(settings: Settings, *, router: bool) -> Starlette:
         yield
         await end_tasks(*tasks)
 
-    routes = [Mount("/api", admin_app(desk, editor, auth, _forget)), Mount("/", dashboard)]
+    analyses = Analyses(EventFiles(str(settings.data_dir / "events")))
+    api = admin_app(desk, editor, auth, _forget, analyses.history)
+    routes = [Mount("/api", api), Mount("/", dashboard)]
     return Starlette(routes=routes, lifespan=lifespan)
 
 
