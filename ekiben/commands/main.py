@@ -85,7 +85,7 @@ def up(
         int | None, typer.Option("--port", min=1, max=65535, help="The router's port.", show_default="3000")
     ] = None,
     scenario: Annotated[
-        Literal["ramp", "no-difference", "bad-version", "none"] | None,
+        Literal["ramp", "no-difference", "bad-version", "biased-labels", "none"] | None,
         typer.Option(
             "--scenario",
             help="What the demo continues with, in fast motion.",
@@ -101,8 +101,9 @@ def up(
     It serves what experiments.yaml says and listens on 127.0.0.1 only. What is not trained yet is trained
     first. Then 2,000 loan applications that no model has seen go through the router, and a table shows what
     each version answered. A scenario follows: v2 is ramped up against v1 and promoted if the data say so
-    (ramp), v3 is compared with its equal (no-difference), or a version that has gone wrong is rolled back
-    (bad-version). Ctrl-C ends everything.
+    (ramp), v3 is found to be no better than its equal (no-difference), a version that has gone wrong is
+    rolled back (bad-version), or labels that only some have decide nothing (biased-labels). Ctrl-C ends
+    everything.
 
     The logs are in .ekiben/logs, a file for each process.
     """

@@ -24,6 +24,8 @@ PER_S: Final = 120
 # What a loan earns, as a share of its amount: paid back, and not. As the example `credit` has it.
 GAIN_OF_GOOD: Final = 0.15
 LOSS_OF_BAD: Final = 0.60
+LABEL: Final = "bad"
+"""The outcome that says whether a loan was not paid back."""
 _SAID: Final = ("home", "job")
 _SEND_EVERY_S: Final = 0.25
 _MOST_AT_ONCE: Final = 64
@@ -70,7 +72,7 @@ def outcomes_of(applicant: Applicant, decision: str, prediction_id: str) -> list
         "profit": profit,
         "approved": float(approved),
         "defaulted": float(approved and applicant.bad),
-        "bad": float(applicant.bad),
+        LABEL: float(applicant.bad),
     }
     return [
         Outcome(name=name, value=value, prediction_id=prediction_id, id=f"{prediction_id}.{name}")
@@ -82,12 +84,20 @@ class Arrivals:
     """Sends applicants and what came of them to a router. `arrived` of them had an answer."""
 
     def __init__(
-        self, router_url: str, model: str, applicants: Sequence[Applicant], per_s: int = PER_S
+        self,
+        router_url: str,
+        model: str,
+        applicants: Sequence[Applicant],
+        per_s: int = PER_S,
+        *,
+        labels_of_approved: bool = False,
     ) -> None:
+        """With `labels_of_approved` nobody learns whether a loan that was declined would be paid back."""
         self._url = router_url
         self._model = model
         self._applicants = applicants
         self._per_s = per_s
+        self._labels_of_approved = labels_of_approved
         self._waiting: list[Outcome] = []
         self.arrived = 0
 
@@ -117,7 +127,12 @@ class Arrivals:
             answer = await router.predict(
                 self._model, user, applicant.features, attributes=said_of(applicant.features)
             )
-            self._waiting += outcomes_of(applicant, answer.prediction["decision"], answer.prediction_id)
+            decision = answer.prediction["decision"]
+            self._waiting += (
+                each
+                for each in outcomes_of(applicant, decision, answer.prediction_id)
+                if each.name != LABEL or decision == "approve" or not self._labels_of_approved
+            )
             self.arrived += 1
 
     async def _report(self, router: AsyncClient) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,14 +21,21 @@ from ekiben.clients.routed import until_routed
 from ekiben.demo.arrivals import PER_S, Arrivals, read_applicants
 from ekiben.demo.traffic import DEMO_MODEL, HELD_OUT
 from ekiben.experiments.document import Document
+from ekiben.experiments.judging.paired import paired_words
+from ekiben.experiments.judging.wording import difference
 from ekiben.experiments.lifecycle import ACTIVE, Status
 from ekiben.experiments.parsing import parse_document
+from ekiben.experiments.reports.metric import Role
 from ekiben.experiments.reports.report import Report
+from ekiben.experiments.reports.shadow import ShadowReport
 from ekiben.state.documents.document import dump_document
 from ekiben.terminal.errors import EkibenError
 
 SCENARIOS: Final = Path(__file__).parent / "scenarios"
 WHO: Final = "ekiben up"
+LABELS_DIFFER: Final = "labels_differ"
+# Whether a loan is paid back is known of those that were granted, as it is in life.
+_LABELS_OF_APPROVED: Final = frozenset({"biased-labels"})
 _LOOK_S: Final = 1.0
 _WORKERS: Final = 2  # of the router that `ekiben up` starts
 # An experiment that goes on is watched for so long, then left to itself.
@@ -90,7 +98,8 @@ async def play(console: Console, router_url: str, controller_url: str, name: str
         console.print(f"It cannot be played here: {error}\n`ekiben up --fresh` begins again.")
         return
     await until_routed(router_url, {f"{model}/{each}" for each in document.models[model].versions}, _WORKERS)
-    arrivals = Arrivals(router_url, model, read_applicants(HELD_OUT))
+    applicants = read_applicants(HELD_OUT)
+    arrivals = Arrivals(router_url, model, applicants, labels_of_approved=name in _LABELS_OF_APPROVED)
     console.print(
         f"{PER_S} held-out applicants a second arrive, drawn again and again; each brings what came of its "
         "loan.",
@@ -115,20 +124,33 @@ async def _watch(
 ) -> None:
     """Show the experiment until it has ended, or has been watched for long enough; then its history."""
     view: dict[str, Any] = {}
+    report: Report | None = None
+    shadows: list[ShadowReport] = []
     with Live(console=console, refresh_per_second=2, transient=True) as live:
         while time.monotonic() - begun < _WATCHED_S:
             view = await asyncio.to_thread(client.experiment, key)
-            live.update(_shown(view, await _report(client, key), arrivals, time.monotonic() - begun))
-            if view["status"] not in ACTIVE:
+            report = await _report(client, key)
+            shadows = await asyncio.to_thread(client.shadow_reports, view["model"])
+            live.update(_shown(view, report, shadows, arrivals, time.monotonic() - begun))
+            if view["status"] not in ACTIVE or (report and report.verdict.reason == LABELS_DIFFER):
                 break
             await asyncio.sleep(_LOOK_S)
-    console.print(_shown(view, await _report(client, key), arrivals, time.monotonic() - begun))
+    console.print(_shown(view, report, shadows, arrivals, time.monotonic() - begun))
     console.print("What happened, from the audit:")
     for entry in reversed(await asyncio.to_thread(client.history, key, 20)):
         at = time.strftime("%H:%M:%S", time.localtime(entry["at"]))
         console.print(f"  {at}  {entry['who']}: {entry['why']}", soft_wrap=True)
     if view["status"] in ACTIVE:
-        console.print(f"{key} keeps running: nothing so far says that it should end.")
+        console.print(f"{key} keeps running: {_left_open(report)}")
+
+
+def _left_open(report: Report | None) -> str:
+    """Why an experiment that was watched has not ended."""
+    if report is None or report.verdict.reason != LABELS_DIFFER:
+        return "nothing so far says that it should end."
+    counted = (each for each in report.metrics if each.role is Role.WATCHED)
+    words = [difference(report, each, variant) for each in counted for variant in each.effects]
+    return f"its labels cannot decide. What counts for every applicant does: {'; '.join(words)}."
 
 
 async def _report(client: ControllerClient, key: str) -> Report | None:
@@ -138,7 +160,13 @@ async def _report(client: ControllerClient, key: str) -> Report | None:
         return None  # there is none yet
 
 
-def _shown(view: dict[str, Any], report: Report | None, arrivals: Arrivals, seconds: float) -> Group:
+def _shown(
+    view: dict[str, Any],
+    report: Report | None,
+    shadows: Sequence[ShadowReport],
+    arrivals: Arrivals,
+    seconds: float,
+) -> Group:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for title in ("", "version", "users", "profit an applicant"):
         table.add_column(title, justify="left" if title in ("", "version") else "right")
@@ -156,8 +184,15 @@ def _shown(view: dict[str, Any], report: Report | None, arrivals: Arrivals, seco
                 sure = f"{1 - report.alpha:.0%} sure from {low} to {high}, at every look"
                 effects.insert(0, f"{treatment}: {effect.absolute:+.1f}, {sure}")
     begun = f"{seconds:3.0f} s  {arrivals.arrived:,} applicants"
+    treatments = {each.version for each in report.variants[1:]} if report else set[str]()
     lines = [
         *effects,
+        *(
+            f"shadow:  {paired_words(each, quality)}"
+            for each in shadows
+            if each.version in treatments and report and each.against == report.variants[0].version
+            for quality in each.paired
+        ),
         f"ramp:    {(view.get('ramp_state') or {}).get('sentence', 'begins')}",
         f"verdict: {report.verdict.sentence if report else 'no report yet'}",
     ]

@@ -39,19 +39,21 @@ VERBS = (
     "pause", "resume", "outcomes", "events", "gate", "shadow", "panic", *ONCE,
 )  # fmt: skip
 # `up` is what all of them run in; `new` and its model are gone through in tests/ekiben/test_new.py, and what
-# writes outside or wants an empty installation in tests/ekiben/test_backup.py.
-ELSEWHERE = {"up", "init", "new", "build", "train", "backup", "restore"}
+# writes outside or wants an empty installation in tests/ekiben/test_backup.py. `probe` is in tests/ekiben/probing.
+ELSEWHERE = {"up", "init", "new", "build", "train", "backup", "restore", "probe"}
 FILES = {"outcomes": "outcomes.csv"} | dict.fromkeys(("apply", "check", "diff"), "experiments.yaml")
 MEANT = {
     "EXPERIMENT": "credit-boosting", "MODEL": "credit", "VERSION": "v2", "USER": "u-1", "TAG": "any",
     "VARIANT": "treatment",
 }  # fmt: skip
 
-# The experiments that the pages show: that of the README, and that of the demo.
-SHOWN = ("credit-boosting", "demo-ramp")
+# The experiments that the pages show: those of the README, of the demo, and of a model of one's own.
+SHOWN = ("credit-boosting", "demo-ramp", "pairs")
 
-# It shows what a gate that refuses looks like; nothing was redeployed; what runs is planned already.
+# It shows what a gate that refuses looks like; nothing was redeployed; what runs is planned already and has
+# one treatment.
 EXPECTED = {
+    "ekiben retire EXPERIMENT VARIANT": 1,
     "ekiben gate credit v1 --against v2": 1,
     "ekiben acknowledge EXPERIMENT": 1,
     "ekiben plan-for EXPERIMENT --planned-users 20000": 1,
@@ -171,7 +173,7 @@ def test_every_documented_command_works_from_an_empty_model_store(from_nothing: 
             failed.append(f"{line}: {done.returncode} {done.stdout[-300:]} {done.stderr[-500:]}")
         if name == "panic":
             assert ekiben(["panic", *given[1:], "--off"], up.env, cwd=root).returncode == 0
-    assert failed == []
+    assert not failed, "\n".join(failed)
 
 
 def until_planned(up: Up, root: Path) -> None:

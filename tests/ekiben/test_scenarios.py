@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -25,7 +26,7 @@ from ekiben.demo.scenario import fitted_scenario, scenario_file
 from ekiben.experiments.changes.allowed import check_change
 from ekiben.experiments.changes.three_way import apply_text
 from ekiben.experiments.changes.verbs import act
-from ekiben.experiments.document import Document
+from ekiben.experiments.document import Document, RampBegin
 from ekiben.experiments.lifecycle import Status
 from ekiben.experiments.parsing import parse_document
 from ekiben.state.documents.document import dump_document
@@ -33,7 +34,7 @@ from services.credit import schema
 from tests.ekiben.running import ROOT, ekiben, environment, on_free_ports
 from tests.waiting import until
 
-NAMES = ["ramp", "no-difference", "bad-version"]
+NAMES = ["ramp", "no-difference", "bad-version", "biased-labels"]
 HELD_OUT = ROOT / "training/data/held_out.jsonl"
 
 
@@ -59,7 +60,8 @@ def test_every_scenario_may_follow_the_experiments_file(name: str) -> None:
     assert running.status is Status.RUNNING
     assert running.ramp is not None
     assert running.deciding_metric is not None
-    assert running.coverage == running.ramp.steps[0]
+    waits = running.ramp.begin is not RampBegin.AT_ONCE
+    assert running.coverage == (0 if waits else running.ramp.steps[0])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -127,7 +129,9 @@ class Router:
     """Answers predictions and takes outcomes, every second time with 503."""
 
     def __init__(self) -> None:
-        predictions, outcomes = self.predictions, self.outcomes = list[Any](), list[Any]()
+        self.predictions, self.outcomes = predictions, outcomes = list[Any](), list[Any]()
+        self.decide: Callable[[], str] = lambda: "approve"
+        router = self
         turns = iter([503, 202] * 1000)
 
         class Handler(BaseHTTPRequestHandler):
@@ -139,7 +143,7 @@ class Router:
                 if self.path == "/predict/credit":
                     predictions.append(body)
                     answer = {
-                        "prediction": {"probability_bad": 0.1, "decision": "approve"},
+                        "prediction": {"probability_bad": 0.1, "decision": router.decide()},
                         "model": "credit",
                         "version": "v1",
                         "model_version": "credit_v1:1",
@@ -166,6 +170,31 @@ class Router:
         Thread(target=self.server.serve_forever, daemon=True).start()
 
 
+async def test_labels_of_approved_loans_only_are_what_a_lender_has() -> None:
+    router = Router()
+    approves = iter([True, False] * 1000)
+    router.decide = lambda: "approve" if next(approves) else "decline"
+    arrivals = Arrivals(
+        f"http://127.0.0.1:{router.server.server_port}",
+        "credit",
+        read_applicants(HELD_OUT)[:5],
+        per_s=200,
+        labels_of_approved=True,
+    )
+    sending = asyncio.create_task(arrivals.run())
+    await until(lambda: len(router.outcomes) >= 200)
+    sending.cancel()
+    await asyncio.wait([sending])
+    router.server.shutdown()
+    router.server.server_close()
+    approved = {
+        item["prediction_id"]: item["value"] for item in router.outcomes if item["name"] == "approved"
+    }
+    labelled = {item["prediction_id"] for item in router.outcomes if item["name"] == "bad"}
+    assert labelled == {prediction for prediction, value in approved.items() if value}
+    assert 0 < len(labelled) < len(approved)
+
+
 async def test_every_applicant_is_a_new_user_and_brings_its_outcomes_even_if_they_are_refused_at_first() -> (
     None
 ):
@@ -188,7 +217,15 @@ async def test_every_applicant_is_a_new_user_and_brings_its_outcomes_even_if_the
 @pytest.mark.skipif(
     not os.environ.get("EKIBEN_TEST_ALL"), reason="two minutes each: make test-all, or EKIBEN_TEST_ALL=1"
 )
-@pytest.mark.parametrize(("name", "said"), [("ramp", "promoted"), ("bad-version", "rolled_back")])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ramp", "promoted"),
+        ("bad-version", "rolled_back"),
+        ("no-difference", "Stop: there is no difference"),
+        ("biased-labels", "its labels cannot decide"),
+    ],
+)
 def test_a_scenario_ends_as_its_data_say(tmp_path: Path, name: str, said: str) -> None:
     text = (ROOT / "experiments.yaml").read_text()
     (tmp_path / "experiments.yaml").write_text(on_free_ports(text))
