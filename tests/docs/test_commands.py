@@ -39,7 +39,7 @@ VERBS = (
     "pause", "resume", "outcomes", "events", "gate", "shadow", "panic", *ONCE,
 )  # fmt: skip
 # `up` is what all of them run in; `new` and its model are gone through in tests/ekiben/test_new.py, and what
-# writes outside or wants an empty installation in tests/ekiben/test_backup.py. `probe` is in tests/ekiben/probing.
+# writes outside or wants an empty installation in tests/ekiben/test_backup.py. `probe` is in probing/.
 ELSEWHERE = {"up", "init", "new", "build", "train", "backup", "restore", "probe"}
 FILES = {"outcomes": "outcomes.csv"} | dict.fromkeys(("apply", "check", "diff"), "experiments.yaml")
 MEANT = {
