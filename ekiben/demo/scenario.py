@@ -23,9 +23,10 @@ from ekiben.demo.traffic import DEMO_MODEL, HELD_OUT
 from ekiben.experiments.document import Document
 from ekiben.experiments.judging.paired import paired_words
 from ekiben.experiments.judging.wording import difference
+from ekiben.experiments.kinds.table import kind_of
 from ekiben.experiments.lifecycle import ACTIVE, Status
 from ekiben.experiments.parsing import parse_document
-from ekiben.experiments.reports.metric import Role
+from ekiben.experiments.reports.metric import Role, State
 from ekiben.experiments.reports.report import Report
 from ekiben.experiments.reports.shadow import ShadowReport
 from ekiben.state.documents.document import dump_document
@@ -33,7 +34,6 @@ from ekiben.terminal.errors import EkibenError
 
 SCENARIOS: Final = Path(__file__).parent / "scenarios"
 WHO: Final = "ekiben up"
-LABELS_DIFFER: Final = "labels_differ"
 # Whether a loan is paid back is known of those that were granted, as it is in life.
 _LABELS_OF_APPROVED: Final = frozenset({"biased-labels"})
 _LOOK_S: Final = 1.0
@@ -132,7 +132,7 @@ async def _watch(
             report = await _report(client, key)
             shadows = await asyncio.to_thread(client.shadow_reports, view["model"])
             live.update(_shown(view, report, shadows, arrivals, time.monotonic() - begun))
-            if view["status"] not in ACTIVE or (report and report.verdict.reason == LABELS_DIFFER):
+            if view["status"] not in ACTIVE or (report and _decided_instead(report)):
                 break
             await asyncio.sleep(_LOOK_S)
     console.print(_shown(view, report, shadows, arrivals, time.monotonic() - begun))
@@ -146,11 +146,23 @@ async def _watch(
 
 def _left_open(report: Report | None) -> str:
     """Why an experiment that was watched has not ended."""
-    if report is None or report.verdict.reason != LABELS_DIFFER:
+    decided = _decided_instead(report) if report is not None else []
+    if not decided:
         return "nothing so far says that it should end."
-    counted = (each for each in report.metrics if each.role is Role.WATCHED)
-    words = [difference(report, each, variant) for each in counted for variant in each.effects]
-    return f"its labels cannot decide. What counts for every applicant does: {'; '.join(words)}."
+    return f"its labels cannot decide. What counts for every applicant does: {'; '.join(decided)}."
+
+
+def _decided_instead(report: Report) -> list[str]:
+    """What the metrics that count everybody say, where the labels that should decide cannot."""
+    if report.verdict.reason != "labels_differ":
+        return []
+    return [
+        difference(report, metric, variant)
+        for metric in report.metrics
+        if metric.role is Role.WATCHED
+        for variant, state in metric.states.items()
+        if state in (State.BETTER, State.WORSE)
+    ]
 
 
 async def _report(client: ControllerClient, key: str) -> Report | None:
@@ -168,21 +180,23 @@ def _shown(
     seconds: float,
 ) -> Group:
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for title in ("", "version", "users", "profit an applicant"):
+    deciding = report.deciding if report is not None else None
+    what = kind_of(deciding.kind).title(deciding.name) if deciding is not None else ""
+    for title in ("", "version", "users", what):
         table.add_column(title, justify="left" if title in ("", "version") else "right")
     effects: list[str] = []
-    if report is not None and (deciding := report.deciding) is not None:
+    if report is not None and deciding is not None:
         means = {each.variant: each.mean for each in deciding.variants}
         for each in report.variants:
             mean = means.get(each.variant)
-            profit = "" if mean is None else f"{mean:.1f}"
-            table.add_row(each.variant, each.version, f"{each.users:,}", profit)
+            value = "" if mean is None else f"{mean:.4g}"
+            table.add_row(each.variant, each.version, f"{each.users:,}", value)
         for treatment, effect in deciding.effects.items():
             if effect.absolute is not None:
                 ends = (effect.interval.low, effect.interval.high)
-                low, high = ("…" if end is None else f"{end:+.1f}" for end in ends)
+                low, high = ("…" if end is None else f"{end:+.3g}" for end in ends)
                 sure = f"{1 - report.alpha:.0%} sure from {low} to {high}, at every look"
-                effects.insert(0, f"{treatment}: {effect.absolute:+.1f}, {sure}")
+                effects.insert(0, f"{treatment}: {effect.absolute:+.3g}, {sure}")
     begun = f"{seconds:3.0f} s  {arrivals.arrived:,} applicants"
     treatments = {each.version for each in report.variants[1:]} if report else set[str]()
     lines = [
