@@ -16,13 +16,13 @@ from ekiben.experiments.reports.effect import Effect
 from ekiben.experiments.reports.metric import MetricReport
 from ekiben.experiments.statistics.differing import (
     CHECKED_AT,
-    alike_p_value,
     answered_by_both,
     answers_missing,
     carries_over,
 )
 from ekiben.experiments.statistics.moments import Moments
 from ekiben.experiments.statistics.sequential import UNBOUNDED
+from ekiben.experiments.statistics.shares_alike import alike_p_value
 
 _BY_TREATMENT: Final = ("effects", "states", "series", "cohorts", "fading", "saved")
 """The fields of a metric's report that have something for each treatment."""
@@ -80,8 +80,8 @@ def _compared(
     control, treatment = requests
     one, other = (comparing.total(agreeing, each) for each in (0, place))
     beside = comparing.compare(metric.kind, one, other, CHECKED_AT, experiment.planned_users)
-    lacking = alike_p_value((control.lacking, control.users), (treatment.lacking, treatment.users))
-    met = alike_p_value((control.met, control.users), (treatment.met, treatment.users))
+    lacking = alike_p_value([(control.lacking, control.users), (treatment.lacking, treatment.users)])
+    met = alike_p_value([(control.met, control.users), (treatment.met, treatment.users)])
     shares = control.share, treatment.share
     return Differing(
         control=control,

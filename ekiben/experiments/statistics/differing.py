@@ -13,13 +13,12 @@ from math import sqrt
 from typing import Final
 
 from ekiben.experiments.reports.effect import Effect
-from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.moments import Moments
 from ekiben.experiments.statistics.sample_size import Spread
 from ekiben.experiments.statistics.sequential import JUDGED_FROM
-from ekiben.experiments.statistics.srm import SRM_ALPHA
+from ekiben.experiments.statistics.shares_alike import ALIKE_ALPHA
 
-CHECKED_AT: Final = SRM_ALPHA
+CHECKED_AT: Final = ALIKE_ALPHA
 """The probability that each check ever fails where nothing is wrong."""
 
 HARMLESS_SHARE: Final = 0.999
@@ -40,20 +39,6 @@ def answered_by_both(moments: Moments, share: float | None) -> Moments:
     return Moments(
         moments.n, moments.x / share, moments.xx / share**2, moments.y, moments.yy, moments.xy / share
     )
-
-
-def alike_p_value(control: tuple[int, int], treatment: tuple[int, int]) -> float:
-    """An anytime-valid p-value for shares of users that are the same in both variants, each given as (those
-    who count, all users). 1 below `JUDGED_FROM` users in a variant.
-    """
-    if min(control[1], treatment[1]) < JUDGED_FROM:
-        return 1.0
-    one, other = (
-        effects.proportion(Moments(users, float(count), float(count)))
-        for count, users in (control, treatment)
-    )
-    p_value = effects.effect(one, other, CHECKED_AT).p_value
-    return 1.0 if p_value is None else p_value
 
 
 def answers_missing(shares: tuple[float | None, float | None], requests: int, p_value: float) -> bool:

@@ -8,7 +8,6 @@ import pytest
 from ekiben.experiments.reports.effect import Effect
 from ekiben.experiments.statistics import effects
 from ekiben.experiments.statistics.differing import (
-    alike_p_value,
     answered_by_both,
     answers_missing,
     carries_over,
@@ -59,12 +58,6 @@ def test_answers_are_missing_where_too_many_are_or_one_variant_has_fewer(
 ) -> None:
     assert answers_missing(shares, 10_000, p_value) is missing
     assert answers_missing(shares, 50, p_value) is False  # too few to say anything
-
-
-def test_shares_that_are_alike_are_called_different_only_where_they_are() -> None:
-    assert alike_p_value((1000, 10_000), (1010, 10_000)) > 0.5
-    assert alike_p_value((1000, 10_000), (1500, 10_000)) < 1e-6
-    assert alike_p_value((0, 99), (99, 99)) == 1.0
 
 
 def test_something_carries_over_where_the_interval_of_agreeing_requests_leaves_0_out() -> None:

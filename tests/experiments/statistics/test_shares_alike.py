@@ -23,3 +23,9 @@ def test_every_comparison_more_makes_a_p_value_larger() -> None:
     alone = alike_p_value([(700, 1000), (640, 1000)])
     assert alike_p_value([(700, 1000), (640, 1000), (700, 1000)]) == pytest.approx(2 * alone)
     assert alike_p_value([(700, 1000), (640, 1000)], tests=3) == pytest.approx(3 * alone)
+
+
+def test_a_tenth_and_a_seventh_of_ten_thousand_users_differ_and_too_few_users_say_nothing() -> None:
+    assert alike_p_value([(1000, 10_000), (1010, 10_000)]) > 0.5
+    assert alike_p_value([(1000, 10_000), (1500, 10_000)]) < 1e-6
+    assert alike_p_value([(0, 99), (99, 99)]) == 1
